@@ -1,0 +1,198 @@
+/**
+ * What the supervisor can be asked (types only). The CLI, the terminal UI and the tests talk to it through `client.ts`.
+ * The shapes named `dbproxy.*` are the JSON contract of the command line: their names do not change.
+ */
+import type { EngineRole, ProviderKind, SizeName } from '../engine/types.js';
+import type { HoldTimes, SessionReport, SessionSnapshot, StateMoved } from '../proxy/control-api.js';
+
+export type InstanceState = 'starting' | 'running' | 'operating' | 'degraded' | 'stopping' | 'stopped';
+
+export interface EngineSummary {
+  readonly id: string;
+  readonly role: EngineRole;
+  readonly size: SizeName;
+  readonly postgres: string;
+  readonly pid: number | null;
+}
+
+export interface EngineStatus extends EngineSummary {
+  readonly state: 'running' | 'unresponsive' | 'stopped';
+  readonly cpuPercent: number | null;
+  readonly memoryBytes: number | null;
+  readonly connections: number | null;
+  /** Transactions per second since the last look. */
+  readonly tps: number | null;
+}
+
+/** `dbproxy.up/1` */
+export interface UpResult {
+  readonly schema: 'dbproxy.up/1';
+  readonly instance: string;
+  readonly url: string;
+  readonly host: string;
+  readonly port: number;
+  readonly provider: ProviderKind;
+  readonly providerReason: string;
+  readonly dataDir: string;
+  /** Directory of the clients' Unix socket. */
+  readonly socketDir: string;
+  readonly alreadyRunning: boolean;
+  readonly engines: readonly EngineSummary[];
+  readonly writers: readonly { readonly id: string; readonly url: string; readonly port: number }[];
+  readonly proxy: { readonly pid: number; readonly version: string };
+  readonly readyMs: number;
+}
+
+export interface OperationProgress {
+  readonly id: string;
+  /** `scale`, later `patch` … */
+  readonly operation: string;
+  /** `provision`, `warm`, `drain`, `fence`, `catchup`, `promote`, `move`, `retire`. */
+  readonly step: string;
+  readonly detail: string;
+  readonly startedAt: string;
+  readonly attempt: number;
+}
+
+export interface SessionStatus extends SessionSnapshot {
+  /** The statement it runs or ran last, from the engine (pg_stat_activity); null if unknown. */
+  readonly query: string | null;
+}
+
+/** `dbproxy.status/1` */
+export interface StatusResult {
+  readonly schema: 'dbproxy.status/1';
+  readonly instance: string;
+  readonly state: InstanceState;
+  readonly url: string;
+  readonly engines: readonly EngineStatus[];
+  readonly proxy: {
+    readonly pid: number;
+    readonly version: string;
+    readonly generation: number;
+    readonly sessions: number;
+    readonly held: number;
+  } | null;
+  readonly sessions: readonly SessionStatus[];
+  readonly operation: OperationProgress | null;
+  /** What the supervisor repaired when it last reconciled; empty if nothing. */
+  readonly repaired: readonly string[];
+}
+
+/** `dbproxy.sessions/1` */
+export interface SessionsResult {
+  readonly schema: 'dbproxy.sessions/1';
+  readonly instance: string;
+  readonly sessions: readonly SessionStatus[];
+}
+
+/** `dbproxy.check/1` */
+export interface CheckResult {
+  readonly schema: 'dbproxy.check/1';
+  readonly instance: string;
+  readonly movable: boolean;
+  readonly sessions: readonly SessionReport[];
+}
+
+/** `dbproxy.down/1` */
+export interface DownResult {
+  readonly schema: 'dbproxy.down/1';
+  readonly instance: string;
+  readonly wasRunning: boolean;
+  readonly purged: boolean;
+  /** What was ended: `proxy 123`, `engine e1 (124)`, `supervisor 125`. */
+  readonly stopped: readonly string[];
+}
+
+export interface PhasesMs {
+  readonly provision: number;
+  readonly warm: number;
+  readonly drain: number;
+  readonly fence: number;
+  readonly catchup: number;
+  readonly promote: number;
+  readonly move: number;
+  readonly retire: number;
+}
+
+export interface MoveEnd {
+  readonly engine: string;
+  readonly size: SizeName;
+  readonly postgres: string;
+}
+
+/** `dbproxy.move/1`: the record of one switchover. */
+export interface MoveRecord {
+  readonly schema: 'dbproxy.move/1';
+  /** Id of the operation, `scale-3`. */
+  readonly operation: string;
+  readonly outcome: 'completed' | 'rolled-back';
+  readonly from: MoveEnd;
+  readonly to: MoveEnd;
+  readonly sessions: {
+    readonly total: number;
+    readonly moved: number;
+    readonly kept: number;
+    readonly failed: readonly { readonly id: number; readonly reason: string }[];
+    readonly dropped: number;
+  };
+  readonly holdMs: HoldTimes;
+  readonly phasesMs: PhasesMs;
+  readonly attempts: number;
+  readonly stateMoved: StateMoved;
+  readonly startedAt: string;
+  readonly totalMs: number;
+  /** Why it was rolled back: an error of the catalogue; null when completed. */
+  readonly error: { readonly code: string; readonly message: string } | null;
+}
+
+export interface ScaleParams {
+  readonly to: SizeName;
+  /** Bound of one hold attempt, ms. Default 250. */
+  readonly holdBudgetMs: number;
+  /** Bound of all attempts, ms. Default 300 000. */
+  readonly deadlineMs: number;
+  readonly onTimeout: 'rollback' | 'cancel';
+  readonly unmovable: 'rollback' | 'drop';
+}
+
+/** One line of the event log (`events.ndjson`), and of `dbproxy events`. */
+export interface LogEvent {
+  /** Counts up from 1 within an instance. */
+  readonly seq: number;
+  readonly at: string;
+  /** `instance.up`, `instance.down`, `supervisor.started`, `supervisor.repaired`, `engine.started`, `engine.stopped`,
+   *  `engine.lost`, `proxy.started`, `proxy.lost`, `operation.started`, `operation.step`, `operation.attempt`,
+   *  `operation.completed`, `operation.rolled-back`. */
+  readonly type: string;
+  /** One line for people. */
+  readonly message: string;
+  readonly data?: Readonly<Record<string, unknown>>;
+}
+
+export interface SupervisorApi {
+  /** Resolves when the instance is ready (a query through the proxy answered), or with the error that ended the start. */
+  ready: { params: Record<string, never>; result: UpResult; progress: { step: string; detail: string } };
+  status: { params: Record<string, never>; result: StatusResult };
+  sessions: { params: Record<string, never>; result: SessionsResult };
+  check: { params: { withinMs: number }; result: CheckResult };
+  /** Runs to its end even if the caller goes away. A roll-back is a result (outcome), not an RPC error. */
+  scale: { params: ScaleParams; result: MoveRecord; progress: OperationProgress };
+  /** Events after `after`; with `follow` it goes on as progress until the caller goes away. */
+  events: { params: { after: number; follow: boolean }; result: LogEvent[]; progress: LogEvent };
+  /** Stops proxy and engines; the supervisor exits once it has answered. */
+  down: { params: { purge: boolean }; result: DownResult };
+}
+
+/** How an instance was asked for; kept as `instance.json`. */
+export interface InstanceSpec {
+  readonly name: string;
+  readonly provider: ProviderKind;
+  /** Why that provider: `embedded: no container runtime answers`. */
+  readonly providerReason: string;
+  readonly postgres: string;
+  readonly size: SizeName;
+  readonly host: string;
+  readonly port: number;
+  readonly maxSessions: number;
+}

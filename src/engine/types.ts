@@ -1,0 +1,109 @@
+/**
+ * What an engine is and what a provider of engines can do. An engine is one PostgreSQL server process or container.
+ * Nothing here knows of proxies, sessions or operations.
+ */
+
+export type EngineRole = 'primary' | 'standby' | 'writer' | 'retired';
+export type ProviderKind = 'embedded' | 'docker';
+
+/** The way in to an engine, open to nobody but us. */
+export type EngineAccess =
+  /** A Unix socket `directory/.s.PGSQL.port` in a 0700 directory; the engine trusts whoever can open it. */
+  | { readonly kind: 'socket'; readonly directory: string; readonly port: number }
+  /** A TCP port on loopback with SCRAM-SHA-256. */
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
+
+/** The sizes, smallest first; `sizes.ts` says what each sets. */
+export const SIZE_NAMES = ['small', 'medium', 'large', 'xlarge'] as const;
+export type SizeName = (typeof SIZE_NAMES)[number];
+
+/** A process that is still the one we started: a pid alone may have been used again. */
+export interface ProcessIdentity {
+  readonly pid: number;
+  /** Opaque token of the start time of that pid (Linux: field 22 of /proc/PID/stat, in clock ticks since boot). */
+  readonly startTime: string;
+}
+
+/** An engine as it is kept on disk; enough to find it again after everything else died. */
+export interface EngineRecord {
+  /** `e1`, `e2`, … unique within an instance, never used twice. */
+  readonly id: string;
+  readonly provider: ProviderKind;
+  readonly role: EngineRole;
+  readonly size: SizeName;
+  /** PostgreSQL version, `17.10`. */
+  readonly postgres: string;
+  readonly access: EngineAccess;
+  /** Superuser that initdb made, and its way in; we connect as it for our own queries. */
+  readonly superuser: string;
+  /** Directory of this engine: `data/`, `engine.log`. */
+  readonly directory: string;
+  readonly logFile: string;
+  /** `system_identifier` of the cluster (pg_control_system()): equal for a primary and its standbys. */
+  readonly systemIdentifier: string;
+  /** The postmaster; null when it is not running. */
+  readonly process: ProcessIdentity | null;
+}
+
+export interface EngineProgress {
+  /** `initdb`, `start`, `backup`, `copy`, `wait-ready`, `fetch` … */
+  readonly step: string;
+  readonly detail?: string;
+  /** 0…1, where it can be known. */
+  readonly fraction?: number;
+}
+
+export interface ProvisionOptions {
+  readonly id: string;
+  /** Directory for this engine; is made, 0700, owned by the uid the engine runs under. */
+  readonly directory: string;
+  /** Short directory for its Unix socket (the whole socket path is at most 107 bytes); is made, 0700, same owner. */
+  readonly socketDirectory: string;
+  readonly size: SizeName;
+  /** `17`, `17.10`, … the newest one at hand that matches. */
+  readonly postgres: string;
+  readonly superuserPassword: string;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: EngineProgress) => void;
+}
+
+export interface EngineUsage {
+  /** CPU of the whole process tree since the last call, 100 = one core. */
+  readonly cpuPercent: number;
+  /** Resident memory of the process tree without counting shared memory twice, bytes. */
+  readonly memoryBytes: number;
+}
+
+/** Makes, finds and ends engines. Every method is bounded in time and throws errors of the catalogue. */
+export interface EngineProvider {
+  readonly kind: ProviderKind;
+  /** Can engines run here, and with which PostgreSQL versions? */
+  available(): Promise<{ ok: true; detail: string; versions: string[] } | { ok: false; reason: string }>;
+  /** initdb, start, ready (a real query answered). On failure nothing is left running; the directory is removed. */
+  create(options: ProvisionOptions): Promise<EngineRecord>;
+  /** A streaming hot standby of `primary`, ready for queries. On failure nothing is left, here or on the primary. */
+  createStandby(primary: EngineRecord, options: ProvisionOptions): Promise<EngineRecord>;
+  /** Starts a stopped engine on its data directory; returns the record with its new process. */
+  start(
+    engine: EngineRecord,
+    options?: Pick<ProvisionOptions, 'signal' | 'onProgress'>,
+  ): Promise<EngineRecord>;
+  /** Is it running, is it the same process, does it answer? Looks at reality, not at the record. */
+  inspect(engine: EngineRecord): Promise<EngineHealth>;
+  /** `fast`: clients ended, shutdown checkpoint. `immediate`: no checkpoint. Idempotent. */
+  stop(engine: EngineRecord, mode: 'fast' | 'immediate'): Promise<void>;
+  /** Stops (immediately) and removes the directory and sockets. Idempotent. */
+  remove(engine: EngineRecord): Promise<void>;
+  usage(engine: EngineRecord): Promise<EngineUsage | null>;
+}
+
+export type EngineHealth =
+  | {
+      readonly state: 'running';
+      readonly process: ProcessIdentity;
+      readonly inRecovery: boolean;
+      readonly timeline: number;
+    }
+  /** The process runs but a query was not answered within the bound. */
+  | { readonly state: 'unresponsive'; readonly process: ProcessIdentity; readonly reason: string }
+  | { readonly state: 'stopped' };

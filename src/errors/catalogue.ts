@@ -1,0 +1,219 @@
+/**
+ * The entries of the error catalogue, by area. Codes are `DBP_<AREA>_<THING>` and never change their meaning.
+ * Every code is thrown somewhere in src/ (a test checks it) and documented in docs/errors.md (generated).
+ */
+import type { CatalogueEntry } from './index.js';
+
+const define = <const T extends Record<string, CatalogueEntry>>(entries: T): T => entries;
+
+export const catalogue = define({
+  // --- usage ---------------------------------------------------------------------------------------------------------
+  DBP_USAGE: {
+    message: '{reason}',
+    exit: 2,
+    suggestions: ['dbproxy help'],
+  },
+  DBP_USAGE_UNKNOWN_SIZE: {
+    message: 'unknown size "{size}"; the sizes are {sizes}',
+    exit: 2,
+    suggestions: ['dbproxy scale --to large'],
+  },
+  DBP_USAGE_UNKNOWN_VERSION: {
+    message: 'PostgreSQL {version} is not available; available here: {versions}',
+    exit: 2,
+    suggestions: ['dbproxy up --postgres {first}'],
+  },
+  DBP_USAGE_INSTANCE_NAME: {
+    message: 'instance name "{name}" is not allowed: 1 to 32 of a-z, 0-9 and "-", beginning with a letter',
+    exit: 2,
+    suggestions: ['dbproxy up --name shop'],
+  },
+  // --- environment ---------------------------------------------------------------------------------------------------
+  DBP_ENV_PORT_TAKEN: {
+    message: 'port {port} on {host} is taken by {holder}',
+    exit: 4,
+    suggestions: ['dbproxy up --port {free}'],
+  },
+  DBP_ENV_NO_PROVIDER: {
+    message: 'no way to run PostgreSQL here: {reason}',
+    exit: 4,
+    suggestions: ['dbproxy doctor'],
+  },
+  DBP_ENV_DIRECTORY: {
+    message: 'the directory {directory} cannot be used: {reason}',
+    exit: 4,
+    suggestions: ['set DBPROXY_HOME to a directory of yours', 'dbproxy doctor'],
+  },
+  DBP_ENV_MISSING_TOOL: {
+    message: '{tool} is not installed here',
+    exit: 4,
+    suggestions: ['{hint}'],
+  },
+  // --- instance ------------------------------------------------------------------------------------------------------
+  DBP_INSTANCE_NOT_RUNNING: {
+    message: 'instance "{name}" is not running',
+    exit: 4,
+    suggestions: ['dbproxy up --name {name}'],
+  },
+  DBP_INSTANCE_BUSY: {
+    message: 'another operation runs on this instance: {operation} {id}, {progress}',
+    exit: 1,
+    suggestions: ['dbproxy status', 'dbproxy events --follow'],
+  },
+  DBP_INSTANCE_SETTINGS_DIFFER: {
+    message: 'instance "{name}" already runs with {setting} {running}, asked for {wanted}',
+    exit: 2,
+    suggestions: ['dbproxy scale --to SIZE', 'dbproxy down', 'dbproxy up --name other'],
+  },
+  DBP_INSTANCE_START_FAILED: {
+    message: 'instance "{name}" did not start: {reason}',
+    exit: 1,
+    suggestions: ['dbproxy logs', 'dbproxy doctor'],
+  },
+  DBP_SUPERVISOR_GONE: {
+    message: 'the supervisor went away before it answered: {reason}',
+    exit: 1,
+    suggestions: ['dbproxy status', 'dbproxy logs supervisor'],
+  },
+  // --- engine --------------------------------------------------------------------------------------------------------
+  DBP_ENGINE_INITDB: {
+    message: 'initdb failed: {reason}',
+    exit: 1,
+    suggestions: ['dbproxy doctor'],
+  },
+  DBP_ENGINE_START: {
+    message: 'engine {engine} did not become ready within {waitedMs} ms: {reason}\n{log}',
+    exit: 1,
+    suggestions: ['dbproxy logs {engine}'],
+  },
+  DBP_ENGINE_STOP: {
+    message: 'engine {engine} did not stop within {waitedMs} ms',
+    exit: 1,
+    suggestions: ['dbproxy logs {engine}'],
+  },
+  DBP_ENGINE_LOST: {
+    message: 'engine {engine} is gone: {reason}',
+    exit: 1,
+    suggestions: ['dbproxy logs {engine}', 'dbproxy up'],
+  },
+  DBP_ENGINE_STANDBY: {
+    message: 'the standby {engine} could not be made: {reason}',
+    exit: 1,
+    suggestions: ['dbproxy logs {engine}'],
+  },
+  DBP_ENGINE_QUERY: {
+    message: 'a query of ours failed on engine {engine}: {reason}',
+    exit: 1,
+    suggestions: ['dbproxy logs {engine}'],
+  },
+  // --- switchover ----------------------------------------------------------------------------------------------------
+  DBP_SWITCH_UNMOVABLE: {
+    message: 'rolled back: session {session} ({user}@{database}) holds {kinds}, which cannot be moved',
+    exit: 1,
+    suggestions: ['dbproxy check', 'dbproxy scale --to {size} --unmovable drop'],
+  },
+  DBP_SWITCH_DEADLINE: {
+    message:
+      'rolled back after {attempts} attempts in {deadlineMs} ms: session {session} ({user}@{database}) {why}',
+    exit: 5,
+    suggestions: ['dbproxy sessions', 'dbproxy scale --to {size} --on-timeout cancel'],
+  },
+  DBP_SWITCH_ROLLED_BACK: {
+    message: 'rolled back in step {step}: {reason}',
+    exit: 1,
+    suggestions: ['dbproxy status', 'dbproxy events'],
+  },
+  DBP_SWITCH_HOLD_LOST: {
+    message: 'the proxy had already let the sessions go on: {reason}',
+    exit: 1,
+    suggestions: ['dbproxy scale --to {size} --hold-budget 500'],
+  },
+  // --- rpc -----------------------------------------------------------------------------------------------------------
+  DBP_RPC_UNREACHABLE: {
+    message: 'no answer on {socket}: {reason}',
+    exit: 1,
+    suggestions: ['dbproxy status'],
+  },
+  DBP_RPC_PROTOCOL: {
+    message: 'malformed message on the control socket: {reason}',
+    exit: 1,
+    suggestions: ['check that both ends have the same version: dbproxy --version'],
+  },
+  // --- wire: seen by clients of the proxy ----------------------------------------------------------------------------
+  DBP_WIRE_PROTOCOL_VIOLATION: {
+    message: '{reason}',
+    exit: 1,
+    sqlstate: '08P01',
+    suggestions: [],
+  },
+  DBP_WIRE_PASSWORD: {
+    message: 'password authentication failed for user "{user}"',
+    exit: 1,
+    sqlstate: '28P01',
+    suggestions: ['dbproxy url'],
+  },
+  DBP_WIRE_TOO_MANY_SESSIONS: {
+    message: 'sorry, too many clients already ({limit} sessions)',
+    exit: 1,
+    sqlstate: '53300',
+    suggestions: [],
+  },
+  DBP_WIRE_LOGIN_TIMEOUT: {
+    message: 'canceling authentication due to timeout ({limitMs} ms)',
+    exit: 1,
+    sqlstate: '08006',
+    suggestions: [],
+  },
+  DBP_WIRE_REPLICATION: {
+    message: 'replication connections cannot pass through dbproxy: they cannot be moved between engines',
+    exit: 1,
+    sqlstate: '0A000',
+    suggestions: ['connect to the engine itself'],
+  },
+  DBP_WIRE_ENGINE_UNAVAILABLE: {
+    message: 'the engine behind dbproxy cannot be reached: {reason}',
+    exit: 1,
+    sqlstate: '57P03',
+    suggestions: ['dbproxy status'],
+  },
+  DBP_WIRE_ENGINE_LOST: {
+    message: 'terminating connection: the engine behind dbproxy went away',
+    exit: 1,
+    sqlstate: '57P01',
+    suggestions: ['dbproxy status'],
+  },
+  DBP_WIRE_SESSION_DROPPED: {
+    message: 'terminating connection: this session could not be moved to the new engine ({reason})',
+    exit: 1,
+    sqlstate: '57P01',
+    suggestions: ['dbproxy check'],
+  },
+  DBP_WIRE_TRANSACTION_CANCELED: {
+    message: 'canceling this transaction: dbproxy moves the session to another engine ({operation})',
+    exit: 1,
+    sqlstate: '40001',
+    suggestions: ['retry the transaction'],
+  },
+  // --- workload ------------------------------------------------------------------------------------------------------
+  DBP_WORKLOAD_TARGET: {
+    message: 'the workload cannot run on this database: {reason}',
+    exit: 1,
+    suggestions: ['dbproxy workload run tpcb-like --init'],
+  },
+  DBP_EXPECTATION: {
+    message: 'the promise did not hold: {reason}',
+    exit: 3,
+    suggestions: [],
+  },
+  // --- the rest ------------------------------------------------------------------------------------------------------
+  DBP_INTERRUPTED: {
+    message: 'interrupted by {signal}',
+    exit: 130,
+    suggestions: [],
+  },
+  DBP_INTERNAL: {
+    message: 'internal error: {reason}',
+    exit: 1,
+    suggestions: ['please report this, with the output of dbproxy doctor'],
+  },
+});

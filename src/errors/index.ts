@@ -1,0 +1,91 @@
+/**
+ * The whole error catalogue: every failure that a user can meet, in one place.
+ *
+ * An error is thrown as `new DbproxyError('DBP_…', { …details })`. The catalogue gives its message, the exit code of the
+ * command (cli.md) and, where a client of the proxy sees it, the SQLSTATE (PostgreSQL manual, appendix A).
+ * `docs/errors.md` is generated from here.
+ */
+
+/** Exit codes of every command, with and without --json. */
+export const ExitCode = {
+  done: 0,
+  failed: 1,
+  usage: 2,
+  expectation: 3,
+  environment: 4,
+  timeout: 5,
+  unknownCommand: 127,
+  interrupted: 130,
+  terminated: 143,
+} as const;
+export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
+
+export interface CatalogueEntry {
+  /** Message; `{name}` is replaced by the detail of that name. */
+  readonly message: string;
+  readonly exit: ExitCode;
+  /** SQLSTATE, when a client of the proxy sees this error on the wire. */
+  readonly sqlstate?: string;
+  /** What to do next: commands to type, or sentences. `{name}` is replaced as in the message. */
+  readonly suggestions: readonly string[];
+}
+
+import { catalogue } from './catalogue.js';
+export { catalogue };
+export type ErrorCode = keyof typeof catalogue;
+export type ErrorDetails = Readonly<Record<string, string | number | boolean | undefined>>;
+
+/** JSON form of an error: `dbproxy.error/1` of the command line's contract, and what crosses the RPC sockets. */
+export interface ErrorJson {
+  readonly schema: 'dbproxy.error/1';
+  readonly code: string;
+  readonly message: string;
+  readonly suggestions: readonly string[];
+  readonly details?: ErrorDetails;
+}
+
+const fill = (template: string, details: ErrorDetails): string =>
+  template.replace(/\{(\w+)\}/g, (_, name: string) => String(details[name] ?? `?${name}`));
+
+/** An error of the catalogue. `details` fill the message and travel with the JSON form. */
+export class DbproxyError extends Error {
+  override readonly name = 'DbproxyError';
+  readonly code: ErrorCode;
+  readonly exitCode: ExitCode;
+  readonly sqlstate: string | undefined;
+  readonly suggestions: readonly string[];
+  readonly details: ErrorDetails;
+
+  constructor(code: ErrorCode, details: ErrorDetails = {}, options?: { cause?: unknown }) {
+    const entry: CatalogueEntry = catalogue[code];
+    super(fill(entry.message, details), options);
+    this.code = code;
+    this.exitCode = entry.exit;
+    this.sqlstate = entry.sqlstate;
+    this.suggestions = entry.suggestions.map((text) => fill(text, details));
+    this.details = details;
+  }
+
+  toJSON(): ErrorJson {
+    return {
+      schema: 'dbproxy.error/1',
+      code: this.code,
+      message: this.message,
+      suggestions: this.suggestions,
+      details: this.details,
+    };
+  }
+
+  /** The error that another process of ours sent; an unknown code becomes DBP_INTERNAL with the same message. */
+  static fromJSON(json: ErrorJson): DbproxyError {
+    const code = (Object.hasOwn(catalogue, json.code) ? json.code : 'DBP_INTERNAL') as ErrorCode;
+    return new DbproxyError(code, json.details ?? { reason: json.message });
+  }
+
+  /** Wraps anything thrown; errors of the catalogue pass as they are. */
+  static from(thrown: unknown): DbproxyError {
+    if (thrown instanceof DbproxyError) return thrown;
+    const reason = thrown instanceof Error ? thrown.message : String(thrown);
+    return new DbproxyError('DBP_INTERNAL', { reason }, { cause: thrown });
+  }
+}

@@ -1,0 +1,219 @@
+/**
+ * What a proxy process can be asked over its control socket (types only; `src/rpc` carries it).
+ *
+ * The order of a switchover, seen from here:
+ *   warm → (hold → release)* → hold → commit → move       and, before commit, `release` + `unwarm` undo everything.
+ * A hold carries its own deadline: without `commit` in time the proxy releases by itself. After `commit` only forward is
+ * possible: should the caller vanish, the proxy promotes the target itself, moves the sessions and opens the gate.
+ */
+
+/** Where an engine is, as the proxy needs it. */
+export interface EngineRoute {
+  readonly id: string;
+  readonly access:
+    | { readonly kind: 'socket'; readonly directory: string; readonly port: number }
+    | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
+  /** Superuser for the proxy's own queries on that engine (verifiers, locks). */
+  readonly superuser: string;
+}
+
+/** Kinds of session state, by the rows of session-state.md. */
+export type StateKind =
+  | 'settings'
+  | 'customSettings'
+  | 'role'
+  | 'sessionAuthorization'
+  | 'preparedStatements'
+  | 'sqlPrepared'
+  | 'unnamedStatement'
+  | 'heldCursors'
+  | 'tempObjects'
+  | 'listen'
+  | 'advisoryLocks'
+  | 'sequences'
+  | 'loadedLibraries'
+  | 'extensionMemory';
+
+export type GateState = 'open' | 'holding' | 'held' | 'committed' | 'moving';
+export type SessionState = 'login' | 'active' | 'idle' | 'in tx' | 'held' | 'moving' | 'closing';
+
+export interface SessionSnapshot {
+  readonly id: number;
+  readonly user: string;
+  readonly database: string;
+  readonly application: string;
+  /** Id of the engine that serves it. */
+  readonly engine: string;
+  readonly state: SessionState;
+  /** Last status of ReadyForQuery. */
+  readonly txStatus: 'I' | 'T' | 'E';
+  /** Backend process id on the engine. */
+  readonly backendPid: number;
+  /** State kinds found at the last look (warm, check, move); empty if never looked. */
+  readonly stateKinds: readonly StateKind[];
+  readonly moves: number;
+  /** Hold time of its last move, ms; null if never moved. */
+  readonly lastMoveMs: number | null;
+  readonly connectedAt: string;
+  /** ms since it left its last safe point (or since it reached it, when it is at one). */
+  readonly sinceMs: number;
+  readonly client: string;
+}
+
+/** One session of `check`. */
+export interface SessionReport {
+  readonly id: number;
+  readonly user: string;
+  readonly database: string;
+  readonly application: string;
+  readonly movable: boolean;
+  /** False when it did not come to a safe point within the bound, so that nothing could be read. */
+  readonly looked: boolean;
+  readonly state: readonly StateSummary[];
+  readonly estimatedMs: number;
+  readonly estimatedBytes: number;
+}
+
+export interface StateSummary {
+  readonly kind: StateKind;
+  readonly count: number;
+  readonly movable: boolean;
+  /** For people: `3 settings`, `2 temporary tables: a, b` … and why it cannot move. */
+  readonly detail: string;
+}
+
+export interface ProxyStatus {
+  readonly pid: number;
+  readonly version: string;
+  /** Counts the replacements of the proxy's process (patch --self). */
+  readonly generation: number;
+  readonly host: string;
+  readonly port: number;
+  readonly gate: GateState;
+  readonly primary: EngineRoute | null;
+  /** The engine that sessions are warmed for, or move to. */
+  readonly target: EngineRoute | null;
+  readonly sessions: number;
+  readonly held: number;
+  /** Data plane writes go straight to the handle (true), or through net.Socket (self-test failed). */
+  readonly fastPath: boolean;
+  /** Totals since start. */
+  readonly totals: {
+    readonly sessions: number;
+    readonly moves: number;
+    readonly failedLogins: number;
+    readonly clientBytes: number;
+    readonly engineBytes: number;
+  };
+}
+
+export interface SessionRef {
+  readonly id: number;
+  readonly user: string;
+  readonly database: string;
+  readonly application: string;
+}
+
+/** A session that stands in the way, and why. */
+export interface Blocker extends SessionRef {
+  readonly kinds: readonly StateKind[];
+  /** `has been idle in a transaction for 5.2 s`, `holds 2 temporary tables: a, b` … completes "session 7 …". */
+  readonly reason: string;
+}
+
+export interface HoldResult {
+  /** True: every session is held and its state exported. False: all were released, see `blockers`. */
+  readonly held: boolean;
+  readonly sessions: number;
+  readonly waitedMs: number;
+  /** Sessions in a transaction when the budget ran out. */
+  readonly blockers: readonly Blocker[];
+  /** Sessions with state that cannot move. With `unmovable: 'rollback'` any of them makes `held` false. */
+  readonly unmovable: readonly Blocker[];
+}
+
+export interface HoldTimes {
+  readonly count: number;
+  readonly p50: number;
+  readonly p99: number;
+  readonly max: number;
+}
+
+export interface StateMoved {
+  readonly settings: number;
+  readonly preparedStatements: number;
+  readonly tempTables: number;
+  readonly tempBytes: number;
+  readonly cursors: number;
+  readonly listens: number;
+  readonly advisoryLocks: number;
+  readonly sequences: number;
+}
+
+export interface MoveResult {
+  readonly total: number;
+  readonly moved: number;
+  /** Stayed where they were (never after a promotion). */
+  readonly kept: number;
+  readonly failed: readonly { readonly id: number; readonly reason: string }[];
+  /** Ended with a clear error because their state cannot move (`--unmovable drop`). */
+  readonly dropped: number;
+  readonly holdMs: HoldTimes;
+  readonly stateMoved: StateMoved;
+}
+
+export interface ProxyApi {
+  status: { params: Record<string, never>; result: ProxyStatus };
+  sessions: { params: Record<string, never>; result: SessionSnapshot[] };
+  /** Looks at every session at its next safe point within `withinMs`. */
+  check: { params: { withinMs: number }; result: SessionReport[] };
+  /** The engine that new sessions go to. Only while the gate is open; logins wait until there is one. */
+  route: { params: { engine: EngineRoute }; result: null };
+  /**
+   * Opens, for every session, a connection to the standby and replays there what a standby accepts; new sessions are
+   * warmed as they come. Looks at the state of every session that reaches a safe point within `withinMs`; reports those
+   * that could not be moved as they are now. Nobody is held longer than one read of its state.
+   */
+  warm: {
+    params: { target: EngineRoute; withinMs: number };
+    result: { sessions: number; warmed: number; unmovable: Blocker[] };
+    progress: { warmed: number; sessions: number };
+  };
+  /** Gives up warming and closes the warm connections. Idempotent. */
+  unwarm: { params: Record<string, never>; result: null };
+  /**
+   * Holds every session at its safe point and exports its state; resolves when all are held or the budget is spent.
+   * `budgetMs` bounds the whole time from this call to `commit`: when it runs out the proxy releases by itself.
+   * `cancelTransactions`: abort what is still in a transaction after half of the budget (the client gets 40001).
+   */
+  hold: {
+    params: {
+      budgetMs: number;
+      unmovable: 'rollback' | 'drop';
+      cancelTransactions: boolean;
+      operation: string;
+    };
+    result: HoldResult;
+  };
+  /** Lets everybody go on where they were. Idempotent; refused after `commit`. */
+  release: { params: Record<string, never>; result: null };
+  /** Point of no return, to be asked before promotion. `committed: false` when the hold had already run out. */
+  commit: { params: Record<string, never>; result: { committed: boolean } };
+  /** After promotion: makes the target the primary, moves every session, opens the gate. */
+  move: { params: Record<string, never>; result: MoveResult; progress: { moved: number; total: number } };
+  /** Ends every session with 57P01, closes the listener and exits. */
+  shutdown: { params: Record<string, never>; result: null };
+}
+
+/** How a proxy process is started: one JSON object in the environment variable DBPROXY_PROXY_CONFIG. */
+export interface ProxyConfig {
+  readonly instance: string;
+  readonly host: string;
+  readonly port: number;
+  /** Directory for the clients' Unix socket `.s.PGSQL.<port>`; null: none. */
+  readonly socketDirectory: string | null;
+  /** Path of the control socket. */
+  readonly controlSocket: string;
+  readonly generation: number;
+  readonly maxSessions: number;
+}

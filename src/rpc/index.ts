@@ -1,0 +1,12 @@
+/**
+ * NDJSON RPC over a Unix socket: how our own processes talk (CLI → supervisor → proxy).
+ *
+ * One JSON object a line. Request `{id, method, params}`; answers `{id, result}` or `{id, error: ErrorJson}`; while a long
+ * call runs `{id, progress}`. A caller that goes away aborts the signal of its calls. Who may connect is decided by the
+ * socket's mode 0600 inside a 0700 directory.
+ */
+export { RpcServer, type RpcContext, type RpcHandlers } from './server.js';
+export { RpcClient, type CallOptions } from './client.js';
+
+/** The form of an API: method name → its params, result and, for long calls, progress. */
+export type RpcApi<Api> = { [M in keyof Api]: { params: unknown; result: unknown; progress?: unknown } };

@@ -1,0 +1,103 @@
+/** The answering end of the RPC: a Unix socket that dispatches lines to handlers. */
+import { chmod, rm } from 'node:fs/promises';
+import { createServer, type Server, type Socket } from 'node:net';
+import { DbproxyError } from '../errors/index.js';
+import type { RpcApi } from './index.js';
+import { JsonLines } from './lines.js';
+
+export interface RpcContext<Progress> {
+  /** Aborted when the caller goes away. */
+  readonly signal: AbortSignal;
+  progress(value: Progress): void;
+}
+
+/** The type of a method's progress; `never` where it has none. */
+export type Progress<Method> = Method extends { progress: infer P } ? P : never;
+
+export type RpcHandlers<Api extends RpcApi<Api>> = {
+  [M in keyof Api]: (
+    params: Api[M]['params'],
+    context: RpcContext<Progress<Api[M]>>,
+  ) => Promise<Api[M]['result']> | Api[M]['result'];
+};
+
+interface Request {
+  id: number;
+  method: string;
+  params: unknown;
+}
+
+const isRequest = (value: unknown): value is Request =>
+  typeof value === 'object' &&
+  value !== null &&
+  typeof (value as Request).id === 'number' &&
+  typeof (value as Request).method === 'string';
+
+export class RpcServer<Api extends RpcApi<Api>> {
+  readonly #server: Server;
+  readonly #connections = new Set<Socket>();
+  readonly #handlers: RpcHandlers<Api>;
+  #path = '';
+
+  constructor(handlers: RpcHandlers<Api>) {
+    this.#handlers = handlers;
+    this.#server = createServer((socket) => this.#serve(socket));
+  }
+
+  /** Listens on `path` with mode 0600; a socket file left by a dead process is replaced. */
+  async listen(path: string): Promise<void> {
+    await rm(path, { force: true });
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject).listen(path, () => resolve());
+    });
+    await chmod(path, 0o600);
+    this.#path = path;
+  }
+
+  /** Stops listening, ends every connection, removes the socket file. */
+  async close(): Promise<void> {
+    for (const socket of this.#connections) socket.end();
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    await rm(this.#path, { force: true });
+  }
+
+  #serve(socket: Socket): void {
+    const gone = new AbortController();
+    this.#connections.add(socket);
+    const lines = new JsonLines((value) => {
+      if (!isRequest(value)) throw new DbproxyError('DBP_RPC_PROTOCOL', { reason: 'not a request' });
+      void this.#answer(socket, value, gone.signal);
+    });
+    socket.on('data', (chunk) => {
+      try {
+        lines.push(chunk);
+      } catch (error) {
+        socket.end(`${JSON.stringify({ id: 0, error: DbproxyError.from(error).toJSON() })}\n`);
+      }
+    });
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => {
+      this.#connections.delete(socket);
+      gone.abort();
+    });
+  }
+
+  async #answer(socket: Socket, { id, method, params }: Request, signal: AbortSignal): Promise<void> {
+    const send = (message: object): void => {
+      if (socket.writable) socket.write(`${JSON.stringify({ id, ...message })}\n`);
+    };
+    try {
+      if (!Object.hasOwn(this.#handlers, method)) {
+        throw new DbproxyError('DBP_RPC_PROTOCOL', { reason: `unknown method ${method}` });
+      }
+      const handler = this.#handlers[method as keyof Api];
+      const result = await handler(params as never, {
+        signal,
+        progress: (value) => send({ progress: value }),
+      });
+      send({ result: result ?? null });
+    } catch (error) {
+      send({ error: DbproxyError.from(error).toJSON() });
+    }
+  }
+}
