@@ -1,0 +1,70 @@
+/**
+ * Where a session stands between its two byte streams: what was asked and not yet answered.
+ *
+ * Every Query, Sync and FunctionCall is answered by exactly one ReadyForQuery (manual 54.2.2, 54.2.3), with one exception:
+ * an engine in COPY IN ignores Sync (commands/copyfromparse.c, CopyGetData), so the Sync that libpq sends right after
+ * Execute is never answered, and the one after CopyDone is.
+ */
+import type { TxStatus } from './codes.js';
+
+export class Exchange {
+  /** Query, Sync and FunctionCall sent without their ReadyForQuery. */
+  pending = 0;
+  /** Extended-protocol messages were sent since the last Sync. */
+  batchOpen = false;
+  /** The engine reads COPY data. */
+  copyIn = false;
+  /** Status of the last ReadyForQuery. */
+  status: TxStatus = 'I';
+  /** For each pending one, oldest first: 1 for Query and FunctionCall, 0 for Sync. */
+  readonly #kinds: number[] = [];
+
+  /** Query or FunctionCall was sent. */
+  asked(): void {
+    this.pending++;
+    this.#kinds.push(1);
+    this.batchOpen = false;
+  }
+
+  /** Sync was sent. */
+  synced(): void {
+    if (this.copyIn) return;
+    this.pending++;
+    this.#kinds.push(0);
+    this.batchOpen = false;
+  }
+
+  /** CopyDone or CopyFail was sent. */
+  copyEnded(): void {
+    this.copyIn = false;
+  }
+
+  /** CopyInResponse came: Syncs already sent will be read as part of the copy and ignored. */
+  copyInStarted(): void {
+    this.copyIn = true;
+    if (this.#kinds[0] === 1) return;
+    this.pending = 0;
+    this.#kinds.length = 0;
+    this.batchOpen = true;
+  }
+
+  /** ErrorResponse came: the engine has left COPY IN, if it was there. */
+  failed(): void {
+    this.copyIn = false;
+  }
+
+  /** ReadyForQuery came. */
+  ready(status: TxStatus): void {
+    this.status = status;
+    this.copyIn = false;
+    if (this.pending > 0) {
+      this.pending--;
+      this.#kinds.shift();
+    }
+  }
+
+  /** Everything was answered; in which status, `status` says. */
+  get settled(): boolean {
+    return this.pending === 0 && !this.batchOpen;
+  }
+}

@@ -1,0 +1,20 @@
+/** PostgreSQL's frontend/backend protocol 3: frames, messages, bounds. Imports nothing of ours. */
+export * from './codes.js';
+export * from './limits.js';
+export * from './decode.js';
+export * as encode from './encode.js';
+export { ProtocolViolation } from './violation.js';
+export { MessageReader, type Message } from './message-reader.js';
+export { readStartupPacket, type StartupPacket } from './startup.js';
+export { Exchange } from './exchange.js';
+export { ClientStream, type ClientObserver } from './client-stream.js';
+export { EngineStream, type EngineObserver } from './engine-stream.js';
+export {
+  SCRAM_MECHANISM,
+  ScramClient,
+  ScramServer,
+  mockVerifier,
+  parseVerifier,
+  type ScramKeys,
+  type ScramVerifier,
+} from './scram.js';

@@ -1,0 +1,141 @@
+/**
+ * SCRAM-SHA-256 (RFC 5802, RFC 7677; PostgreSQL manual 54.3): the server's side against a stored verifier, and the client's
+ * side with keys instead of a password. The proxy is the server towards clients; where an engine asks for SCRAM it is the
+ * client, with the ClientKey that the real client's proof reveals. No password is ever seen or stored.
+ */
+import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import { ProtocolViolation } from './violation.js';
+
+export const SCRAM_MECHANISM = 'SCRAM-SHA-256';
+const KEY_BYTES = 32;
+const NONCE_BYTES = 18;
+
+const hmac = (key: Buffer, text: string): Buffer => createHmac('sha256', key).update(text).digest();
+const sha256 = (data: Buffer): Buffer => createHash('sha256').update(data).digest();
+const xor = (a: Buffer, b: Buffer): Buffer => Buffer.from(a.map((value, i) => value ^ (b[i] ?? 0)));
+const nonce = (): string => randomBytes(NONCE_BYTES).toString('base64');
+
+/** What PostgreSQL keeps in pg_authid.rolpassword. */
+export interface ScramVerifier {
+  readonly iterations: number;
+  /** base64 */
+  readonly salt: string;
+  readonly storedKey: Buffer;
+  readonly serverKey: Buffer;
+}
+
+/** Enough to log in as the client, at every engine that has the same verifier (a physical standby has). */
+export interface ScramKeys {
+  readonly clientKey: Buffer;
+  readonly serverKey: Buffer;
+}
+
+/** `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>`; null for anything else (md5, none). */
+export const parseVerifier = (rolpassword: string | null): ScramVerifier | null => {
+  const match = /^SCRAM-SHA-256\$(\d+):([^$]+)\$([^:]+):(.+)$/.exec(rolpassword ?? '');
+  if (!match) return null;
+  const [, iterations = '', salt = '', stored = '', server = ''] = match;
+  const storedKey = Buffer.from(stored, 'base64');
+  const serverKey = Buffer.from(server, 'base64');
+  if (storedKey.length !== KEY_BYTES || serverKey.length !== KEY_BYTES) return null;
+  return { iterations: Number(iterations), salt, storedKey, serverKey };
+};
+
+/**
+ * A verifier that no password fits, so that an unknown role costs and shows the same as a wrong password. The salt depends
+ * on the name only, as with a real role (libpq/auth-scram.c, mock_scram_secret).
+ */
+export const mockVerifier = (user: string, secret: Buffer): ScramVerifier => ({
+  iterations: 4096,
+  salt: hmac(secret, user).subarray(0, 16).toString('base64'),
+  storedKey: randomBytes(KEY_BYTES),
+  serverKey: randomBytes(KEY_BYTES),
+});
+
+const attributes = (text: string): Map<string, string> =>
+  new Map(text.split(',').map((part) => [part.slice(0, 1), part.slice(2)]));
+
+/** One authentication exchange, server's side: `first` then `final`. Throws ProtocolViolation on malformed messages. */
+export class ScramServer {
+  readonly #verifier: ScramVerifier;
+  #clientFirstBare = '';
+  #serverFirst = '';
+  #nonce = '';
+  #gs2 = '';
+
+  constructor(verifier: ScramVerifier) {
+    this.#verifier = verifier;
+  }
+
+  /** Takes client-first-message, returns server-first-message. */
+  first(clientFirst: string): string {
+    const match = /^([nyp])(?:=[^,]*)?,([^,]*),(.*)$/s.exec(clientFirst);
+    const bare = match?.[3] ?? '';
+    const clientNonce = attributes(bare).get('r');
+    if (!match || match[1] === 'p' || match[2] !== '' || clientNonce === undefined || clientNonce === '') {
+      throw new ProtocolViolation('malformed SCRAM message');
+    }
+    this.#gs2 = `${match[1]},,`;
+    this.#clientFirstBare = bare;
+    this.#nonce = clientNonce + nonce();
+    this.#serverFirst = `r=${this.#nonce},s=${this.#verifier.salt},i=${this.#verifier.iterations}`;
+    return this.#serverFirst;
+  }
+
+  /** Takes client-final-message; the keys and server-final-message, or null when the proof is wrong. */
+  final(clientFinal: string): { keys: ScramKeys; serverFinal: string } | null {
+    const proofAt = clientFinal.lastIndexOf(',p=');
+    const found = attributes(clientFinal);
+    if (proofAt < 0 || found.get('r') !== this.#nonce) throw new ProtocolViolation('malformed SCRAM message');
+    if (found.get('c') !== Buffer.from(this.#gs2).toString('base64')) {
+      throw new ProtocolViolation('unexpected SCRAM channel-binding attribute in client-final-message');
+    }
+    const proof = Buffer.from(clientFinal.slice(proofAt + 3), 'base64');
+    if (proof.length !== KEY_BYTES) throw new ProtocolViolation('malformed SCRAM message');
+    const authMessage = `${this.#clientFirstBare},${this.#serverFirst},${clientFinal.slice(0, proofAt)}`;
+    const { storedKey, serverKey } = this.#verifier;
+    const clientKey = xor(proof, hmac(storedKey, authMessage));
+    if (!timingSafeEqual(sha256(clientKey), storedKey)) return null;
+    return {
+      keys: { clientKey, serverKey },
+      serverFinal: `v=${hmac(serverKey, authMessage).toString('base64')}`,
+    };
+  }
+}
+
+/** One authentication exchange, client's side, with keys. */
+export class ScramClient {
+  readonly #keys: ScramKeys;
+  readonly #nonce = nonce();
+  #authMessage = '';
+
+  constructor(keys: ScramKeys) {
+    this.#keys = keys;
+  }
+
+  get #firstBare(): string {
+    return `n=,r=${this.#nonce}`;
+  }
+
+  /** client-first-message. */
+  first(): string {
+    return `n,,${this.#firstBare}`;
+  }
+
+  /** Takes server-first-message, returns client-final-message. */
+  final(serverFirst: string): string {
+    const serverNonce = attributes(serverFirst).get('r') ?? '';
+    if (!serverNonce.startsWith(this.#nonce)) throw new ProtocolViolation('malformed SCRAM message');
+    const withoutProof = `c=${Buffer.from('n,,').toString('base64')},r=${serverNonce}`;
+    this.#authMessage = `${this.#firstBare},${serverFirst},${withoutProof}`;
+    const signature = hmac(sha256(this.#keys.clientKey), this.#authMessage);
+    return `${withoutProof},p=${xor(this.#keys.clientKey, signature).toString('base64')}`;
+  }
+
+  /** True when server-final-message proves that the engine knows the verifier. */
+  verify(serverFinal: string): boolean {
+    const signature = Buffer.from(attributes(serverFinal).get('v') ?? '', 'base64');
+    const expected = hmac(this.#keys.serverKey, this.#authMessage);
+    return signature.length === expected.length && timingSafeEqual(signature, expected);
+  }
+}
