@@ -70,6 +70,11 @@ export const catalogue = define({
     exit: 1,
     suggestions: ['dbproxy logs', 'dbproxy doctor'],
   },
+  DBP_INSTANCE_DAMAGED: {
+    message: 'the file {file} is damaged: {reason}',
+    exit: 1,
+    suggestions: ['restore or remove that file', 'dbproxy down --purge'],
+  },
   DBP_SUPERVISOR_GONE: {
     message: 'the supervisor went away before it answered: {reason}',
     exit: 1,

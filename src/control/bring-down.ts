@@ -1,0 +1,72 @@
+/**
+ * `down`, as the command line does it: ask the supervisor; whatever it leaves, and everything when it is dead, is ended
+ * from here. Afterwards nothing of the instance runs and no socket is left; with `purge` no file either.
+ */
+import type { DownResult } from './api.js';
+import type { StepProgress, Supervisor } from './client.js';
+import type { InstanceDirectory } from './instance-directory.js';
+import { withInstanceLock } from './lock.js';
+import { endProcess, isAlive, waitForExit } from './processes.js';
+import { stopEverything } from './teardown.js';
+
+/** How long the supervisor may take for an ordered stop: an operation that ends, a shutdown checkpoint. */
+const ORDERLY_BOUND_MS = 75_000;
+const EXIT_BOUND_MS = 5_000;
+
+export async function bringDown(
+  directory: InstanceDirectory,
+  purge: boolean,
+  onProgress: (progress: StepProgress) => void,
+  connect: (directory: InstanceDirectory) => Promise<Supervisor | null>,
+): Promise<DownResult> {
+  return withInstanceLock(directory.paths, async () => {
+    const record = await directory.readInstance();
+    const supervisorProcess = (await directory.readSupervisor())?.process;
+    if (record && record.wanted === 'running')
+      await directory.writeInstance({ ...record, wanted: 'stopped' });
+    onProgress({ step: 'stop', detail: 'stopping proxy and engines' });
+    const stopped = [
+      ...(await askSupervisor(directory, purge, connect)),
+      ...(await endSupervisor(supervisorProcess)),
+      ...(await stopEverything(directory)),
+    ];
+    if (purge) {
+      onProgress({ step: 'purge', detail: 'removing the data' });
+      await directory.purge();
+    } else {
+      await directory.removeRuntime();
+    }
+    return {
+      schema: 'dbproxy.down/1',
+      instance: directory.paths.name,
+      wasRunning: stopped.length > 0,
+      purged: purge && record !== null,
+      stopped,
+    };
+  });
+}
+
+/** What it stopped; nothing when there is none, or when it does not answer in time. */
+async function askSupervisor(
+  directory: InstanceDirectory,
+  purge: boolean,
+  connect: (directory: InstanceDirectory) => Promise<Supervisor | null>,
+): Promise<readonly string[]> {
+  const supervisor = await connect(directory);
+  if (!supervisor) return [];
+  try {
+    const result = await supervisor.call('down', { purge }, { timeoutMs: ORDERLY_BOUND_MS });
+    return result.stopped;
+  } catch {
+    // Stopping goes on without it: what it left is found by the records.
+    return [];
+  } finally {
+    supervisor.close();
+  }
+}
+
+async function endSupervisor(identity: Parameters<typeof endProcess>[0]): Promise<string[]> {
+  if (!identity || !(await isAlive(identity))) return [];
+  if (!(await waitForExit(identity, EXIT_BOUND_MS))) await endProcess(identity, EXIT_BOUND_MS);
+  return [`supervisor ${identity.pid}`];
+}

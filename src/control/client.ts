@@ -1,0 +1,168 @@
+/**
+ * The way in to an instance for the command line, the scenarios and the tests: start it, stop it, ask its supervisor.
+ *
+ * Crash-only: a supervisor that died is started again by whoever asks next, and repairs what it finds before it answers.
+ */
+import type { EngineRecord, ProviderKind, SizeName } from '../engine/types.js';
+import { RpcClient, type CallOptions } from '../rpc/index.js';
+import { DbproxyError } from '../errors/index.js';
+import type { DownResult, InstanceState, SupervisorApi, UpResult } from './api.js';
+import { InstanceDirectory, listInstanceNames } from './instance-directory.js';
+import { isAlive } from './processes.js';
+import { bringDown } from './bring-down.js';
+import { bringUp } from './bring-up.js';
+import { launchSupervisor } from './launch.js';
+import { withInstanceLock } from './lock.js';
+
+/** What `up` asks for. What is left out is taken from the stopped instance, else from the defaults. */
+export interface UpRequest {
+  readonly name: string;
+  readonly provider?: 'auto' | ProviderKind | undefined;
+  readonly postgres?: string | undefined;
+  readonly size?: SizeName | undefined;
+  readonly host?: string | undefined;
+  readonly port?: number | undefined;
+  readonly maxSessions?: number | undefined;
+}
+
+export const UP_DEFAULTS = {
+  postgres: '17',
+  size: 'small',
+  host: '127.0.0.1',
+  port: 6432,
+  maxSessions: 1_000,
+} as const;
+
+export interface StepProgress {
+  readonly step: string;
+  readonly detail: string;
+}
+
+type ProgressOf<Method> = Method extends { progress: infer P } ? P : never;
+
+/** A connection to a supervisor. Close it, or the process does not end. */
+export interface Supervisor {
+  readonly instance: string;
+  /** Throws what the supervisor threw; DBP_SUPERVISOR_GONE when it went away before it answered. */
+  call<M extends keyof SupervisorApi>(
+    method: M,
+    params: SupervisorApi[M]['params'],
+    options?: CallOptions<ProgressOf<SupervisorApi[M]>>,
+  ): Promise<SupervisorApi[M]['result']>;
+  readonly closed: Promise<void>;
+  close(): void;
+}
+
+/**
+ * Connects to the supervisor of a running instance. If the instance should run but its supervisor is dead, a new one is
+ * started (unless `startIfMissing` is false) and has repaired the instance when this resolves.
+ * Throws DBP_INSTANCE_NOT_RUNNING.
+ */
+export async function connectSupervisor(
+  name: string,
+  { startIfMissing = true }: { startIfMissing?: boolean } = {},
+): Promise<Supervisor> {
+  const directory = InstanceDirectory.of(name);
+  const connected = await tryConnect(directory);
+  if (connected) return connected;
+  const record = await directory.readInstance();
+  if (record?.wanted !== 'running' || !startIfMissing) {
+    throw new DbproxyError('DBP_INSTANCE_NOT_RUNNING', { name });
+  }
+  await withInstanceLock(directory.paths, async () => {
+    if (!(await isAlive((await directory.readSupervisor())?.process))) await launchSupervisor(directory);
+  });
+  const supervisor = await tryConnect(directory);
+  if (!supervisor) throw new DbproxyError('DBP_INSTANCE_NOT_RUNNING', { name });
+  await supervisor.call('ready', {});
+  return supervisor;
+}
+
+/**
+ * `up`: starts the instance, or finds that it runs already. Ready means: a query through the proxy was answered.
+ * Throws DBP_INSTANCE_SETTINGS_DIFFER when it runs with other settings than asked for, DBP_ENV_PORT_TAKEN, and what
+ * stopped the start.
+ */
+export async function startInstance(
+  request: UpRequest,
+  onProgress?: (progress: StepProgress) => void,
+): Promise<UpResult> {
+  return bringUp(request, onProgress ?? (() => undefined), tryConnect);
+}
+
+/** `down`: stops everything that belongs to the instance, whoever of them still lives. Idempotent. */
+export async function stopInstance(
+  name: string,
+  { purge = false }: { purge?: boolean } = {},
+  onProgress?: (progress: StepProgress) => void,
+): Promise<DownResult> {
+  return bringDown(InstanceDirectory.of(name), purge, onProgress ?? (() => undefined), tryConnect);
+}
+
+export interface InstanceListing {
+  readonly name: string;
+  readonly directory: string;
+  /** Whether it should run, and whether its supervisor does; `damaged`: its files cannot be read. */
+  readonly state: Extract<InstanceState, 'running' | 'stopped'> | 'supervisor-dead' | 'damaged';
+  readonly port: number | null;
+  readonly engines: readonly EngineRecord[];
+}
+
+/** All instances on this machine (of this DBPROXY_HOME). Starts nothing. */
+export async function listInstances(): Promise<InstanceListing[]> {
+  return Promise.all((await listInstanceNames()).map(describeInstance));
+}
+
+async function describeInstance(name: string): Promise<InstanceListing> {
+  const directory = InstanceDirectory.of(name);
+  const base = { name, directory: directory.paths.directory };
+  try {
+    const record = await directory.readInstance();
+    const alive = await isAlive((await directory.readSupervisor())?.process);
+    const state = record?.wanted === 'running' ? (alive ? 'running' : 'supervisor-dead') : 'stopped';
+    return { ...base, state, port: record?.spec.port ?? null, engines: record?.engines ?? [] };
+  } catch {
+    return { ...base, state: 'damaged', port: null, engines: [] };
+  }
+}
+
+/** The log files of an instance: `supervisor`, `proxy` and every engine's id. Works while it is down. */
+export async function instanceLogs(name: string): Promise<{ name: string; file: string; role: string }[]> {
+  const directory = InstanceDirectory.of(name);
+  const record = await directory.readInstance();
+  if (!record) throw new DbproxyError('DBP_INSTANCE_NOT_RUNNING', { name });
+  return [
+    { name: 'supervisor', file: directory.paths.supervisorLog, role: 'supervisor' },
+    { name: 'proxy', file: directory.paths.proxyLog, role: 'proxy' },
+    ...record.engines.map((engine) => ({ name: engine.id, file: engine.logFile, role: engine.role })),
+  ];
+}
+
+async function tryConnect(directory: InstanceDirectory): Promise<Supervisor | null> {
+  try {
+    const rpc = await RpcClient.connect<SupervisorApi>(directory.paths.supervisorSocket);
+    return wrap(directory.paths.name, rpc);
+  } catch (error) {
+    if (error instanceof DbproxyError && error.code === 'DBP_RPC_UNREACHABLE') return null;
+    throw error;
+  }
+}
+
+function wrap(instance: string, rpc: RpcClient<SupervisorApi>): Supervisor {
+  return {
+    instance,
+    closed: rpc.closed,
+    close: () => rpc.close(),
+    call: async (method, params, options) => {
+      try {
+        return await rpc.call(method, params, options as never);
+      } catch (error) {
+        if (error instanceof DbproxyError && error.code === 'DBP_RPC_UNREACHABLE') {
+          const reason = String(error.details.reason ?? error.message);
+          throw new DbproxyError('DBP_SUPERVISOR_GONE', { reason }, { cause: error });
+        }
+        throw error;
+      }
+    },
+  };
+}

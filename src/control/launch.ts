@@ -1,0 +1,68 @@
+/** Starts a supervisor, detached, and waits until its socket answers. The caller holds the instance's lock. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { open, readFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { DbproxyError } from '../errors/index.js';
+import type { InstanceDirectory } from './instance-directory.js';
+
+/** From src/control as from dist/control this is the built supervisor. */
+const SUPERVISOR_MAIN = fileURLToPath(new URL('../../dist/control/main.js', import.meta.url));
+const ANSWER_BOUND_MS = 15_000;
+const POLL_MS = 10;
+const LOG_TAIL_LINES = 15;
+
+/** Throws DBP_INSTANCE_START_FAILED with the end of the supervisor's log. */
+export async function launchSupervisor(directory: InstanceDirectory): Promise<void> {
+  const { paths } = directory;
+  await directory.create();
+  const log = await open(paths.supervisorLog, 'a', 0o600);
+  try {
+    const child = spawn(process.execPath, [SUPERVISOR_MAIN, '--instance', paths.name], {
+      detached: true,
+      // Not the directory of whoever typed `up`: it must stay possible to remove or unmount that.
+      cwd: '/',
+      stdio: ['ignore', log.fd, log.fd],
+      env: { ...process.env, DBPROXY_HOME: paths.home },
+    });
+    child.unref();
+    const failed = once(child, 'error').then(([error]) => Promise.reject(error as Error));
+    failed.catch(() => undefined);
+    const answered = async (): Promise<void> => {
+      const end = performance.now() + ANSWER_BOUND_MS;
+      while (!(await answers(paths.supervisorSocket))) {
+        if (child.exitCode !== null || child.signalCode !== null) {
+          throw new Error(`the supervisor ended (${child.signalCode ?? `exit ${child.exitCode}`})`);
+        }
+        if (performance.now() > end) {
+          throw new Error(`the supervisor did not answer within ${ANSWER_BOUND_MS} ms`);
+        }
+        await delay(POLL_MS);
+      }
+    };
+    await Promise.race([answered(), failed]);
+  } catch (cause) {
+    const reason = `${(cause as Error).message}\n${await tail(paths.supervisorLog)}`;
+    throw new DbproxyError('DBP_INSTANCE_START_FAILED', { name: paths.name, reason }, { cause });
+  } finally {
+    await log.close();
+  }
+}
+
+function answers(socketPath: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(socketPath);
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}
+
+async function tail(file: string): Promise<string> {
+  const text = await readFile(file, 'utf8').catch(() => '');
+  return text.trimEnd().split('\n').slice(-LOG_TAIL_LINES).join('\n');
+}

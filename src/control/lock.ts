@@ -1,0 +1,43 @@
+/** One at a time: whoever starts or stops an instance holds its lock. A dead holder's lock goes stale and is taken over. */
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { lock } from 'proper-lockfile';
+import { DbproxyError } from '../errors/index.js';
+import type { InstancePaths } from './paths.js';
+
+const STALE_MS = 5_000;
+/** How long to wait for the other one. It holds the lock for as long as `down` takes, at most. */
+const WAIT_MS = 90_000;
+const RETRY_MS = 50;
+
+/** Throws DBP_INSTANCE_BUSY when somebody else holds the lock all the time. */
+export async function withInstanceLock<T>(paths: InstancePaths, work: () => Promise<T>): Promise<T> {
+  await mkdir(dirname(paths.lockDirectory), { recursive: true, mode: 0o700 });
+  const release = await acquire(paths);
+  try {
+    return await work();
+  } finally {
+    // A lock that was taken over as stale (a suspended machine) is not ours to remove any more.
+    await release().catch(() => undefined);
+  }
+}
+
+async function acquire(paths: InstancePaths): Promise<() => Promise<void>> {
+  try {
+    return await lock(paths.lockDirectory, {
+      lockfilePath: paths.lockDirectory,
+      realpath: false,
+      stale: STALE_MS,
+      update: STALE_MS / 5,
+      retries: { retries: WAIT_MS / RETRY_MS, factor: 1, minTimeout: RETRY_MS, maxTimeout: RETRY_MS },
+      onCompromised: () => undefined,
+    });
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new DbproxyError(
+      'DBP_INSTANCE_BUSY',
+      { operation: 'up or down', id: paths.name, progress: reason },
+      { cause },
+    );
+  }
+}

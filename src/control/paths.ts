@@ -1,0 +1,93 @@
+/**
+ * Where an instance lives: every path of it, in one place. Nothing here touches the disk.
+ *
+ *   $DBPROXY_HOME/instances/<name>/   instance.json  password  operation.json  events.ndjson  supervisor.json  proxy.json
+ *                                     supervisor.log  proxy.log  engines/<id>/
+ *   <run>/                            control/supervisor.sock  control/proxy.sock  clients/  <engine id>/
+ *
+ * `<run>` is `<instance>/run`, unless a socket's path in there would be too long for the system.
+ */
+import { createHash } from 'node:crypto';
+import { homedir, userInfo } from 'node:os';
+import { join, resolve } from 'node:path';
+import { DbproxyError } from '../errors/index.js';
+
+/** Longest path of a Unix socket: `sun_path` without its final zero byte (unix(7); 104 bytes on BSD and macOS). */
+export const MAX_SOCKET_PATH_BYTES = process.platform === 'darwin' ? 103 : 107;
+/** The longest name that is put below the run directory. */
+const LONGEST_SOCKET = '/e99999/.s.PGSQL.65535';
+
+export interface InstancePaths {
+  readonly name: string;
+  readonly home: string;
+  readonly directory: string;
+  readonly instanceFile: string;
+  readonly passwordFile: string;
+  readonly operationFile: string;
+  readonly eventsFile: string;
+  readonly supervisorFile: string;
+  readonly proxyFile: string;
+  readonly supervisorLog: string;
+  readonly proxyLog: string;
+  readonly enginesDirectory: string;
+  /** Held while somebody starts or stops the instance; outside of its directory because `--purge` removes that. */
+  readonly lockDirectory: string;
+  readonly runDirectory: string;
+  readonly controlDirectory: string;
+  readonly supervisorSocket: string;
+  readonly proxySocket: string;
+  /** Directory of the Unix socket for clients. */
+  readonly clientSocketDirectory: string;
+}
+
+/** `$DBPROXY_HOME`, else `$XDG_STATE_HOME/dbproxy` (`~/.local/state/dbproxy`), else `/var/lib/dbproxy` for root. */
+export function dbproxyHome(env: NodeJS.ProcessEnv = process.env, uid = userInfo().uid): string {
+  if (env.DBPROXY_HOME) return resolve(env.DBPROXY_HOME);
+  // Engines of root run under another uid, which cannot reach /root (0700).
+  if (uid === 0) return '/var/lib/dbproxy';
+  return join(env.XDG_STATE_HOME ? resolve(env.XDG_STATE_HOME) : join(homedir(), '.local/state'), 'dbproxy');
+}
+
+export function assertInstanceName(name: string): void {
+  if (!/^[a-z][a-z0-9-]{0,31}$/.test(name)) throw new DbproxyError('DBP_USAGE_INSTANCE_NAME', { name });
+}
+
+/** Same answer for everybody who asks: the CLI, the supervisor and the one that cleans up after both. */
+export function runDirectoryOf(instanceDirectory: string, uid = userInfo().uid): string {
+  const inside = join(instanceDirectory, 'run');
+  if (Buffer.byteLength(inside + LONGEST_SOCKET) <= MAX_SOCKET_PATH_BYTES) return inside;
+  const hash = createHash('sha256').update(instanceDirectory).digest('hex').slice(0, 12);
+  return `/tmp/dbproxy-${uid}-${hash}`;
+}
+
+/** Throws DBP_USAGE_INSTANCE_NAME. */
+export function instancePaths(name: string, home = dbproxyHome()): InstancePaths {
+  assertInstanceName(name);
+  const directory = join(home, 'instances', name);
+  const runDirectory = runDirectoryOf(directory);
+  const controlDirectory = join(runDirectory, 'control');
+  return {
+    name,
+    home,
+    directory,
+    instanceFile: join(directory, 'instance.json'),
+    passwordFile: join(directory, 'password'),
+    operationFile: join(directory, 'operation.json'),
+    eventsFile: join(directory, 'events.ndjson'),
+    supervisorFile: join(directory, 'supervisor.json'),
+    proxyFile: join(directory, 'proxy.json'),
+    supervisorLog: join(directory, 'supervisor.log'),
+    proxyLog: join(directory, 'proxy.log'),
+    enginesDirectory: join(directory, 'engines'),
+    lockDirectory: join(home, 'locks', name),
+    runDirectory,
+    controlDirectory,
+    supervisorSocket: join(controlDirectory, 'supervisor.sock'),
+    proxySocket: join(controlDirectory, 'proxy.sock'),
+    clientSocketDirectory: join(runDirectory, 'clients'),
+  };
+}
+
+export const engineDirectory = (paths: InstancePaths, id: string): string => join(paths.enginesDirectory, id);
+export const engineSocketDirectory = (paths: InstancePaths, id: string): string =>
+  join(paths.runDirectory, id);

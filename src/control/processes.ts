@@ -1,0 +1,42 @@
+/** Our own detached processes: alive or not, and ending them. Always by pid and start time, never by name. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { isSameProcess } from '../engine/index.js';
+import type { ProcessIdentity } from '../engine/types.js';
+
+const POLL_MS = 20;
+
+/** Is that very process still there? No identity: no. */
+export async function isAlive(identity: ProcessIdentity | null | undefined): Promise<boolean> {
+  return identity ? await isSameProcess(identity) : false;
+}
+
+/** Waits until the process is gone; false when the bound passes first. */
+export async function waitForExit(identity: ProcessIdentity, boundMs: number): Promise<boolean> {
+  const end = performance.now() + boundMs;
+  while (await isAlive(identity)) {
+    if (performance.now() > end) return false;
+    await delay(POLL_MS);
+  }
+  return true;
+}
+
+/** SIGTERM, and SIGKILL when it has not gone within `graceMs`. True when there was something to end. */
+export async function endProcess(
+  identity: ProcessIdentity | null | undefined,
+  graceMs: number,
+): Promise<boolean> {
+  if (!identity || !(await isAlive(identity))) return false;
+  signal(identity, 'SIGTERM');
+  if (await waitForExit(identity, graceMs)) return true;
+  if (await isAlive(identity)) signal(identity, 'SIGKILL');
+  await waitForExit(identity, graceMs);
+  return true;
+}
+
+function signal(identity: ProcessIdentity, name: NodeJS.Signals): void {
+  try {
+    process.kill(identity.pid, name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
