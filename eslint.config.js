@@ -1,0 +1,97 @@
+/** Lint rules: TypeScript's, and the walls between the folders of src/ (docs/architecture.md). */
+import { fileURLToPath } from 'node:url';
+import boundaries from 'eslint-plugin-boundaries';
+import tseslint from 'typescript-eslint';
+
+/** Who may import whom; `type:x` allows `import type` only. A folder may always import itself. Nobody imports commands. */
+const walls = {
+  version: [],
+  errors: [],
+  protocol: [],
+  rpc: ['errors'],
+  'session-state': ['protocol', 'errors', 'type:proxy'],
+  proxy: ['protocol', 'session-state', 'rpc', 'errors', 'version'],
+  engine: ['errors'],
+  switchover: ['engine', 'rpc', 'errors', 'type:proxy', 'type:control'],
+  control: ['switchover', 'engine', 'rpc', 'errors', 'version', 'type:proxy'],
+  tui: ['type:control'],
+  workload: ['errors', 'protocol'],
+  scenario: ['workload', 'control', 'errors', 'type:engine'],
+  cli: ['errors', 'control', 'version'],
+  commands: ['cli', 'control', 'scenario', 'workload', 'errors', 'version', 'engine', 'type:proxy'],
+};
+
+const toPolicy = (from, target) => {
+  const typeOnly = target.startsWith('type:');
+  const to = { element: { type: typeOnly ? target.slice('type:'.length) : target } };
+  return {
+    from: { element: { type: from } },
+    allow: typeOnly ? { to, dependency: { kind: 'type' } } : { to },
+  };
+};
+
+export default tseslint.config(
+  { ignores: ['dist/', 'node_modules/', 'coverage/', 'bench/results/'] },
+  {
+    files: ['src/**/*.ts', 'test/**/*.ts', 'bench/**/*.ts', '*.config.ts'],
+    extends: [tseslint.configs.strict, tseslint.configs.recommendedTypeChecked],
+    languageOptions: {
+      parserOptions: { project: './tsconfig.json', tsconfigRootDir: import.meta.dirname },
+    },
+    rules: {
+      '@typescript-eslint/consistent-type-imports': 'error',
+      '@typescript-eslint/switch-exhaustiveness-check': [
+        'error',
+        { considerDefaultExhaustiveForUnions: true },
+      ],
+      '@typescript-eslint/no-unused-vars': [
+        'error',
+        { argsIgnorePattern: '^_', varsIgnorePattern: '^_', caughtErrorsIgnorePattern: '^_' },
+      ],
+      // Numbers and booleans read well in a template; objects do not.
+      '@typescript-eslint/restrict-template-expressions': [
+        'error',
+        { allowNumber: true, allowBoolean: true },
+      ],
+      '@typescript-eslint/no-confusing-void-expression': 'off',
+      '@typescript-eslint/require-await': 'off',
+      'no-console': 'error',
+      eqeqeq: 'error',
+    },
+  },
+  {
+    files: ['test/**/*.ts', 'bench/**/*.ts'],
+    rules: { '@typescript-eslint/no-non-null-assertion': 'off', 'no-console': 'off' },
+  },
+  {
+    files: ['src/**/*.ts'],
+    plugins: { boundaries },
+    settings: {
+      'import/resolver': { [fileURLToPath(new URL('scripts/resolve-ts.cjs', import.meta.url))]: {} },
+      'boundaries/include': ['src/**/*'],
+      'boundaries/elements': [
+        { type: 'version', pattern: 'src/version.ts', mode: 'full' },
+        ...Object.keys(walls)
+          .filter((name) => name !== 'version')
+          .map((name) => ({ type: name, pattern: `src/${name}` })),
+      ],
+    },
+    rules: {
+      'boundaries/no-unknown-files': 'error',
+      'boundaries/dependencies': [
+        'error',
+        {
+          default: 'disallow',
+          message:
+            'a wall: src/{{from.element.type}} must not import src/{{to.element.type}} (docs/architecture.md)',
+          policies: [
+            ...Object.entries(walls).flatMap(([from, targets]) =>
+              targets.map((target) => toPolicy(from, target)),
+            ),
+            { allow: { to: { module: { origin: ['external', 'core'] } } } },
+          ],
+        },
+      ],
+    },
+  },
+);

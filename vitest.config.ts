@@ -1,0 +1,16 @@
+/** Tests run real processes (engines, proxies, the built command): few workers, long bounds. */
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    // oclif writes by console; an intercepted console loses what a command wrote before it ended.
+    disableConsoleIntercept: true,
+    slowTestThreshold: 2_000,
+    reporters: ['default'],
+  },
+});
