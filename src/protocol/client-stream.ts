@@ -13,6 +13,9 @@ export interface ClientObserver {
   parse(buffer: Buffer, start: number, end: number): void;
   query(buffer: Buffer, start: number, end: number): void;
   close(buffer: Buffer, start: number, end: number): void;
+  /** Called for Bind messages while `bindWanted`. */
+  bind(buffer: Buffer, start: number, end: number): void;
+  readonly bindWanted: boolean;
   /** A Parse, Query or Close too long to be shown (more than MAX_OBSERVED_MESSAGE_BYTES). */
   tooLong(type: number): void;
 }
@@ -32,8 +35,6 @@ const {
   Sync,
 } = Frontend;
 const { Terminate } = Frontend;
-
-const observed = (type: number): boolean => type === Query || type === Parse || type === Close;
 
 export class ClientStream {
   readonly #exchange: Exchange;
@@ -81,20 +82,18 @@ export class ClientStream {
         if (this.#headerBytes < 5) return end;
         this.#headerBytes = 0;
         this.#begin(this.#header, 0);
-        if (observed(this.#type)) this.#collect(this.#header, 0, 5);
+        if (this.#observed(this.#type)) this.#collect(this.#header, 0, 5);
       } else {
         const length = this.#begin(buffer, at);
         if (length < end - at) {
           const next = at + 1 + length;
           this.#need = 0;
-          if (this.#type === Query) this.#observer.query(buffer, at, next);
-          else if (this.#type === Parse) this.#observer.parse(buffer, at, next);
-          else if (this.#type === Close) this.#observer.close(buffer, at, next);
+          this.#show(buffer, at, next);
           at = next;
           if (this.#finish(this.#type) && oneRequest) return at;
           continue;
         }
-        if (observed(this.#type)) this.#collect(buffer, at, at + 5);
+        if (this.#observed(this.#type)) this.#collect(buffer, at, at + 5);
         at += 5;
       }
       if (this.#need === 0) {
@@ -146,6 +145,17 @@ export class ClientStream {
     }
   }
 
+  #observed(type: number): boolean {
+    return type === Query || type === Parse || type === Close || (type === Bind && this.#observer.bindWanted);
+  }
+
+  #show(buffer: Buffer, start: number, end: number): void {
+    if (this.#type === Query) this.#observer.query(buffer, start, end);
+    else if (this.#type === Parse) this.#observer.parse(buffer, start, end);
+    else if (this.#type === Close) this.#observer.close(buffer, start, end);
+    else if (this.#type === Bind && this.#observer.bindWanted) this.#observer.bind(buffer, start, end);
+  }
+
   #collect(buffer: Buffer, start: number, end: number): void {
     if (this.#need > MAX_OBSERVED_MESSAGE_BYTES) this.#observer.tooLong(this.#type);
     else this.#pieces = [Buffer.from(buffer.subarray(start, end))];
@@ -154,9 +164,7 @@ export class ClientStream {
   #showPieces(): void {
     const whole = Buffer.concat(this.#pieces ?? []);
     this.#pieces = null;
-    if (this.#type === Query) this.#observer.query(whole, 0, whole.length);
-    else if (this.#type === Parse) this.#observer.parse(whole, 0, whole.length);
-    else this.#observer.close(whole, 0, whole.length);
+    this.#show(whole, 0, whole.length);
   }
 }
 

@@ -7,6 +7,8 @@
  * possible: should the caller vanish, the proxy promotes the target itself, moves the sessions and opens the gate.
  */
 
+import type { KindName } from '../session-state/kinds.js';
+
 /** Where an engine is, as the proxy needs it. */
 export interface EngineRoute {
   readonly id: string;
@@ -17,22 +19,8 @@ export interface EngineRoute {
   readonly superuser: string;
 }
 
-/** Kinds of session state, by the rows of session-state.md. */
-export type StateKind =
-  | 'settings'
-  | 'customSettings'
-  | 'role'
-  | 'sessionAuthorization'
-  | 'preparedStatements'
-  | 'sqlPrepared'
-  | 'unnamedStatement'
-  | 'heldCursors'
-  | 'tempObjects'
-  | 'listen'
-  | 'advisoryLocks'
-  | 'sequences'
-  | 'loadedLibraries'
-  | 'extensionMemory';
+/** Kinds of session state (session-state.md). */
+export type StateKind = KindName;
 
 export type GateState = 'open' | 'holding' | 'held' | 'committed' | 'moving';
 export type SessionState = 'login' | 'active' | 'idle' | 'in tx' | 'held' | 'moving' | 'closing';

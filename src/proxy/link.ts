@@ -1,0 +1,280 @@
+/**
+ * One socket of a session: the client link or the server link.
+ *
+ *   kernel ──▶ read buffer ──▶ owner.received(buffer, bytes)      the buffer is lent until the call returns
+ *   link.send(buffer, start, end) ──▶ kernel                       what the kernel does not take is kept, `blocked` is true
+ *
+ * Back-pressure: the owner stops reading the other link while this one is blocked and goes on at `owner.drained`.
+ * Invariant: bytes leave in the order of `send`, each exactly once.
+ */
+import { Socket, connect, type NetConnectOpts, type OnReadOpts } from 'node:net';
+import {
+  lastWriteWasAsync,
+  newWriteRequest,
+  rawHandle,
+  type RawHandle,
+  type WriteRequest,
+} from './raw-handle.js';
+import { ReadBuffers, READ_BUFFER_BYTES, type Reader } from './read-buffers.js';
+
+export interface LinkOwner {
+  received(link: Link, buffer: Buffer, bytes: number): void;
+  drained(link: Link): void;
+  /** The peer will send no more (FIN). */
+  ended(link: Link): void;
+  /** The socket is gone; `error` if not by our own doing. Called once. */
+  closed(link: Link, error: Error | null): void;
+}
+
+export interface LinkFactory {
+  /** Takes over a socket accepted with `pauseOnConnect`. Nothing is read before `resume`. */
+  accept(socket: Socket, owner: LinkOwner): Link;
+  /** Connects; resolves when connected. Nothing is read before `resume`. */
+  connect(where: NetConnectOpts, owner: LinkOwner, timeoutMs: number): Promise<Link>;
+}
+
+export class Link implements Reader {
+  owner: LinkOwner;
+  readBuffer: Buffer;
+  privateSince: number | null = null;
+  handle: RawHandle | null = null;
+  /** Bytes received and sent, for the totals. */
+  receivedBytes = 0;
+  readonly #socket: Socket;
+  readonly #buffers: ReadBuffers | null;
+  #request: WriteRequest | null = null;
+  /** Writes the kernel has not taken yet. */
+  #unfinished = 0;
+  #pinning = false;
+  #closed = false;
+  #ending = false;
+
+  private constructor(socket: Socket, owner: LinkOwner, buffers: ReadBuffers | null) {
+    this.#socket = socket;
+    this.owner = owner;
+    this.#buffers = buffers;
+    this.readBuffer = buffers?.shared ?? Buffer.alloc(0);
+    socket.on('error', () => undefined);
+    socket.on('end', () => this.owner.ended(this));
+    socket.on('close', () => this.#onClose());
+  }
+
+  /** Links that read into shared buffers and write straight to the handle. */
+  static fast(): LinkFactory {
+    const buffers = new ReadBuffers();
+    const onread = (self: () => Link): OnReadOpts => ({
+      buffer: buffers.shared,
+      callback: (bytes: number): boolean => {
+        self().#received(bytes);
+        return true;
+      },
+    });
+    return {
+      accept: (accepted, owner) => {
+        const handle = rawHandle(accepted);
+        const options: object = {
+          handle,
+          onread: onread(() => link),
+          allowHalfOpen: true,
+          pauseOnCreate: true,
+        };
+        const link: Link = new Link(new Socket(options), owner, buffers);
+        link.#attach();
+        return link;
+      },
+      connect: async (where, owner, timeoutMs) => {
+        const options = { ...where, onread: onread(() => link), allowHalfOpen: true } as NetConnectOpts;
+        const socket = connect(options);
+        const link: Link = new Link(socket, owner, buffers);
+        // Paused before it is connected, so that nothing is read while it has no owner that listens.
+        socket.pause();
+        await connected(socket, timeoutMs);
+        link.#attach();
+        return link;
+      },
+    };
+  }
+
+  /** Links on net.Socket's public interface alone. */
+  static plain(): LinkFactory {
+    return {
+      accept: (socket, owner) => {
+        (socket as { allowHalfOpen: boolean }).allowHalfOpen = true;
+        return new Link(socket, owner, null).#attach();
+      },
+      connect: async (where, owner, timeoutMs) => {
+        const socket = connect({ ...where, allowHalfOpen: true } as NetConnectOpts);
+        const link = new Link(socket, owner, null);
+        await connected(socket, timeoutMs);
+        return link.#attach();
+      },
+    };
+  }
+
+  #attach(): this {
+    this.#socket.setNoDelay(true);
+    if (this.#buffers) {
+      this.handle = rawHandle(this.#socket);
+      this.#buffers.add(this);
+    } else {
+      this.#socket.on('data', (chunk: Buffer) => {
+        this.receivedBytes += chunk.length;
+        this.owner.received(this, chunk, chunk.length);
+      });
+      this.#socket.pause();
+    }
+    return this;
+  }
+
+  /** Who is at the other end, for people. */
+  get remote(): string {
+    const { remoteAddress, remotePort } = this.#socket;
+    return remoteAddress === undefined ? 'local' : `${remoteAddress}:${remotePort}`;
+  }
+
+  /** Some bytes given to `send` are not with the kernel yet. */
+  get blocked(): boolean {
+    return this.#unfinished > 0;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  get readBufferPinned(): boolean {
+    return this.#pinning;
+  }
+
+  /**
+   * Sends bytes that were lent by `from.received` (a view of its read buffer). The memory may be read into again as soon as
+   * this returns, unless `blocked`, and then not before `drained`.
+   */
+  forward(buffer: Buffer, start: number, end: number, from: Link): void {
+    if (this.#closed || this.#ending || start === end) return;
+    const view = buffer.subarray(start, end);
+    if (!this.handle) {
+      this.#sendPlain(view);
+      return;
+    }
+    if (this.#writeRaw(view)) return;
+    from.#pin(this);
+  }
+
+  /** Sends bytes of our own; they must not be changed afterwards. */
+  send(bytes: Buffer): void {
+    if (this.#closed || this.#ending || bytes.length === 0) return;
+    if (!this.handle) this.#sendPlain(bytes);
+    else this.#writeRaw(bytes);
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  /** Sends what is unsent, then FIN. */
+  end(): void {
+    if (this.#ending || this.#closed) return;
+    this.#ending = true;
+    this.#socket.end();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  // --- reading --------------------------------------------------------------------------------------------------------
+
+  #received(bytes: number): void {
+    this.receivedBytes += bytes;
+    const buffer = this.readBuffer;
+    this.owner.received(this, buffer, bytes);
+    if (bytes === READ_BUFFER_BYTES && !this.#closed) this.#buffers?.makePrivate(this);
+  }
+
+  /** An unfinished write of `writer` refers to our read buffer. */
+  #pin(writer: Link): void {
+    this.#pinning = true;
+    this.#buffers?.pinned(this);
+    writer.#onFinished = () => {
+      this.#pinning = false;
+    };
+  }
+
+  // --- writing --------------------------------------------------------------------------------------------------------
+
+  #onFinished: (() => void) | null = null;
+
+  /** True when the kernel took everything. */
+  #writeRaw(view: Uint8Array): boolean {
+    const request = this.#request ?? newWriteRequest();
+    this.#request = request;
+    const status = this.handle?.writeBuffer(request, view) ?? -1;
+    if (status !== 0) {
+      this.#socket.destroy();
+      return true;
+    }
+    if (!lastWriteWasAsync()) return true;
+    this.#request = null;
+    this.#unfinished++;
+    request.buffer = view;
+    request.oncomplete = (result) => {
+      request.buffer = null;
+      this.#written(result === 0);
+    };
+    return false;
+  }
+
+  #sendPlain(view: Uint8Array): void {
+    if (this.#socket.write(view)) return;
+    if (this.#unfinished++ === 0) {
+      this.#socket.once('drain', () => {
+        this.#unfinished = 1;
+        this.#written(true);
+      });
+    }
+  }
+
+  #written(ok: boolean): void {
+    if (this.#closed) return;
+    this.#unfinished--;
+    if (!ok) {
+      this.#socket.destroy();
+      return;
+    }
+    if (this.#unfinished > 0) return;
+    this.#onFinished?.();
+    this.#onFinished = null;
+    this.owner.drained(this);
+  }
+
+  #onClose(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#onFinished?.();
+    this.#onFinished = null;
+    this.#unfinished = 0;
+    this.#buffers?.remove(this);
+    this.handle = null;
+    this.owner.closed(this, this.#socket.errored ?? null);
+  }
+}
+
+const connected = (socket: Socket, timeoutMs: number): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      socket.destroy();
+      reject(new Error(`no connection within ${timeoutMs} ms`));
+    }, timeoutMs);
+    socket.once('connect', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+    socket.once('error', (error) => {
+      clearTimeout(timer);
+      reject(error);
+    });
+  });

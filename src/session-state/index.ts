@@ -1,0 +1,12 @@
+/**
+ * Session state: what a session of PostgreSQL is besides its socket, how it is read and how it is re-created
+ * (session-state.md). One file per kind; kinds.ts is the ordered list, look.ts reads, replay.ts re-creates.
+ */
+export { emptyState, kindNames, type KindName, type SessionState } from './kinds.js';
+export { look } from './look.js';
+export { replay, restoreUnnamed, type Replayed } from './replay.js';
+export { report, unmovable, stateKinds, countMoved, type KindReport } from './report.js';
+export { SessionTracker } from './tracker.js';
+export { SettingNames } from './setting-names.js';
+export { arrayLiteral, literal, type ReadContext } from './kind.js';
+export type { Reply, ReplyError, Rows, StateChannel } from './channel.js';

@@ -1,0 +1,62 @@
+/**
+ * What every kind of session state has in common. One file per kind; `index.ts` is the ordered list.
+ *
+ * `read` is a generator of SQL: it yields a text with exactly one statement that returns rows, is resumed with those rows,
+ * and returns the state. The driver (look.ts) runs the generators of all kinds in lockstep, so that one round trip serves
+ * them all. `replay` gives the steps that bring a backend from the state `there` to the state `wanted`.
+ */
+import type { Rows } from './channel.js';
+import type { SessionTracker } from './tracker.js';
+
+export interface ReadContext {
+  readonly tracker: SessionTracker;
+  /** Also look for what only `check` reports. */
+  readonly thorough: boolean;
+  /** Names of all settings that a session can set and everybody may read, as an array literal `{a,b}`. */
+  readonly settableNames: string;
+  /** Dotted names that may be custom settings. */
+  readonly customNames: readonly string[];
+}
+
+/** Messages of one step, without the Sync that follows them. */
+export interface ReplayStep {
+  readonly messages: Buffer;
+  /** How it ends: with its own ReadyForQuery (Query), or the driver adds Sync. */
+  readonly ends: 'query' | 'sync';
+  /** What it is, for error messages: `setting work_mem`. */
+  readonly what: string;
+  /** `fail`: the session cannot move. `carry`: the state is broken there too, go on. */
+  readonly onError: 'fail' | 'carry';
+  /** Not before the target is a primary: a standby refuses it, or it would disturb the connection while it waits. */
+  readonly afterPromotion?: boolean;
+}
+
+export interface Summary {
+  readonly count: number;
+  /** `2 temporary tables: a, b` */
+  readonly detail: string;
+}
+
+export interface StateKindModule<T> {
+  /** The state of a session that never did anything of this kind. */
+  readonly none: T;
+  /** `previous` is what the last look found, or null. */
+  read(context: ReadContext, previous: T | null): Generator<string, T, Rows>;
+  /** Null: nothing of this kind is there. */
+  summarize(state: T): Summary | null;
+  /** Null: this kind cannot be moved. */
+  readonly replay: ((wanted: T, there: T) => ReplayStep[]) | null;
+}
+
+/** An array literal of names (manual 8.15.2). */
+export const arrayLiteral = (names: readonly string[]): string =>
+  `{${names.map((name) => `"${name.replace(/(["\\])/g, '\\$1')}"`).join(',')}}`;
+
+/** A string constant that reads the same whatever standard_conforming_strings says (manual 4.1.2.2). */
+export const literal = (text: string): string => ` E'${text.replace(/(['\\])/g, '\\$1')}'`;
+
+/** `3 settings: a, b, c`, with at most five names. */
+export const listed = (count: number, noun: string, names: readonly string[]): string => {
+  const shown = names.slice(0, 5).join(', ') + (names.length > 5 ? ' …' : '');
+  return `${count} ${noun}${count === 1 ? '' : 's'}${shown === '' ? '' : `: ${shown}`}`;
+};

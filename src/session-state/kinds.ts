@@ -1,0 +1,57 @@
+/** The ordered list of all kinds of session state. The order is the order of replay. */
+import type { Role } from './role.js';
+import type { Settings } from './settings.js';
+import type { PreparedStatements } from './prepared-statements.js';
+import type { UnnamedStatement } from './unnamed-statement.js';
+import type { StateKindModule } from './kind.js';
+import { advisoryLocks } from './advisory-locks.js';
+import { customSettings } from './custom-settings.js';
+import { extensionMemory } from './extension-memory.js';
+import { heldCursors } from './held-cursors.js';
+import { listen } from './listen.js';
+import { loadedLibraries } from './loaded-libraries.js';
+import { preparedStatements } from './prepared-statements.js';
+import { role } from './role.js';
+import { sequences } from './sequences.js';
+import { settings } from './settings.js';
+import { tempObjects } from './temp-objects.js';
+import { unnamedStatement } from './unnamed-statement.js';
+
+export interface SessionState {
+  readonly loadedLibraries: boolean;
+  readonly settings: Settings;
+  readonly customSettings: ReadonlyMap<string, string>;
+  readonly tempObjects: readonly string[];
+  readonly sequences: string | null;
+  readonly preparedStatements: PreparedStatements;
+  readonly heldCursors: readonly string[];
+  readonly advisoryLocks: number;
+  readonly listen: readonly string[];
+  readonly extensionMemory: readonly string[];
+  readonly role: Role;
+  readonly unnamedStatement: UnnamedStatement;
+}
+
+export type KindName = keyof SessionState;
+
+export const kinds: { readonly [K in KindName]: StateKindModule<SessionState[K]> } = {
+  loadedLibraries,
+  settings,
+  customSettings,
+  tempObjects,
+  sequences,
+  preparedStatements,
+  heldCursors,
+  advisoryLocks,
+  listen,
+  extensionMemory,
+  role,
+  unnamedStatement,
+};
+
+/** In the order of replay. */
+export const kindNames = Object.keys(kinds) as KindName[];
+
+export const emptyState = Object.fromEntries(
+  kindNames.map((name) => [name, kinds[name].none]),
+) as unknown as SessionState;

@@ -1,0 +1,17 @@
+/** Row 12: channels the session listens on; recognised, not moved yet. */
+import type { Rows } from './channel.js';
+import type { StateKindModule } from './kind.js';
+import { listed } from './kind.js';
+
+export const listen: StateKindModule<readonly string[]> = {
+  none: [],
+  *read() {
+    const rows: Rows = yield 'select pg_catalog.pg_listening_channels()';
+    return rows.map(([name]) => name ?? '');
+  },
+  summarize: (names) =>
+    names.length === 0
+      ? null
+      : { count: names.length, detail: listed(names.length, 'LISTEN channel', names) },
+  replay: null,
+};

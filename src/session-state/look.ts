@@ -1,0 +1,78 @@
+/**
+ * Reads the state of a session from its own backend, at a safe point. All kinds are read in the same round trips: each
+ * round is one Query in a transaction that is rolled back, so that nothing we do stays. The unnamed statement is destroyed
+ * by it; whoever lets the session go on restores it (replay.ts, restoreUnnamed).
+ */
+import { encode } from '../protocol/index.js';
+import type { Rows, StateChannel } from './channel.js';
+import { kindNames, kinds, type KindName, type SessionState } from './kinds.js';
+import type { ReadContext, StateKindModule } from './kind.js';
+
+// Not the session's default: DEFERRABLE would wait, and serializable is refused on a standby.
+const BEGIN = 'begin isolation level read committed not deferrable';
+// Later rounds read what only the real user may see; the role itself was read in the first.
+const AS_SESSION_USER = 'set local role none';
+/** `sequences` changes search_path within the transaction, so it is read at the end. */
+const lastOnes: readonly KindName[] = ['sequences'];
+
+export class LookError extends Error {
+  override readonly name = 'LookError';
+}
+
+interface Reading {
+  readonly name: KindName;
+  readonly steps: Generator<string, unknown, Rows>;
+  sql: string | null;
+  state: unknown;
+}
+
+/** The state now. `previous`: what the last look found (makes it cheaper). Throws LookError when a read fails. */
+export const look = async (
+  channel: StateChannel,
+  context: ReadContext,
+  previous: SessionState | null,
+): Promise<SessionState> => {
+  const readings = kindNames
+    .toSorted((a, b) => Number(lastOnes.includes(a)) - Number(lastOnes.includes(b)))
+    .map((name) => start(name, context, previous));
+  for (let round = 0; readings.some(({ sql }) => sql !== null); round++) {
+    const open = readings.filter(({ sql }) => sql !== null);
+    const sets = await ask(
+      channel,
+      open.map(({ sql }) => sql ?? ''),
+      round > 0,
+    );
+    open.forEach((reading, i) => advance(reading, sets[i] ?? []));
+  }
+  return Object.fromEntries(readings.map(({ name, state }) => [name, state])) as unknown as SessionState;
+};
+
+const start = (name: KindName, context: ReadContext, previous: SessionState | null): Reading => {
+  const module = kinds[name] as StateKindModule<unknown>;
+  const reading: Reading = {
+    name,
+    steps: module.read(context, previous?.[name] ?? null),
+    sql: null,
+    state: null,
+  };
+  advance(reading, []);
+  return reading;
+};
+
+const advance = (reading: Reading, rows: Rows): void => {
+  const next = reading.steps.next(rows);
+  reading.sql = next.done ? null : next.value;
+  if (next.done) reading.state = next.value;
+};
+
+const ask = async (
+  channel: StateChannel,
+  sqls: readonly string[],
+  asUser: boolean,
+): Promise<readonly Rows[]> => {
+  const text = [BEGIN, ...(asUser ? [AS_SESSION_USER] : []), ...sqls, 'rollback'].join(';');
+  const [reply] = await channel.exchange(encode.query(text), 1);
+  if (!reply?.error) return reply?.sets ?? [];
+  if (reply.status !== 'I') await channel.exchange(encode.query('rollback'), 1);
+  throw new LookError(`${reply.error.message} (${reply.error.sqlstate})`);
+};

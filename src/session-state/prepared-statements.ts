@@ -1,0 +1,90 @@
+/**
+ * Rows 6 and 7: prepared statements, of the protocol (Parse with a name) and of SQL (PREPARE). Their text is in
+ * pg_prepared_statements. One that no longer parses is carried as broken: it fails on use, as it would have before.
+ *
+ * A physical standby has the same catalogs, hence the same type OIDs: they are replayed as numbers.
+ */
+import { arrayElements, encode } from '../protocol/index.js';
+import type { Rows } from './channel.js';
+import type { ReplayStep, StateKindModule } from './kind.js';
+import { listed } from './kind.js';
+import { splitStatements, stripLeadingComments } from './sql-statements.js';
+
+export interface PreparedStatement {
+  readonly sql: string;
+  /** `{23,25}` */
+  readonly types: string;
+  readonly fromSql: boolean;
+}
+
+export type PreparedStatements = ReadonlyMap<string, PreparedStatement>;
+
+export const preparedStatements: StateKindModule<PreparedStatements> = {
+  none: new Map(),
+
+  *read() {
+    const rows: Rows =
+      yield `select name, statement, parameter_types::pg_catalog.oid[]::pg_catalog.text, from_sql
+      from pg_catalog.pg_prepared_statements`;
+    return new Map(
+      rows.map(([name, sql, types, fromSql]) => [
+        name ?? '',
+        { sql: sql ?? '', types: types ?? '{}', fromSql: fromSql === 't' },
+      ]),
+    );
+  },
+
+  summarize: (statements) =>
+    statements.size === 0
+      ? null
+      : {
+          count: statements.size,
+          detail: listed(statements.size, 'prepared statement', [...statements.keys()]),
+        },
+
+  replay(wanted, there) {
+    const steps: ReplayStep[] = [];
+    for (const [name, statement] of there) if (!same(statement, wanted.get(name))) steps.push(close(name));
+    for (const [name, statement] of wanted) {
+      if (!same(statement, there.get(name))) steps.push(prepare(name, statement));
+    }
+    return steps;
+  },
+};
+
+const same = (a: PreparedStatement, b: PreparedStatement | undefined): boolean =>
+  b !== undefined && a.sql === b.sql && a.types === b.types && a.fromSql === b.fromSql;
+
+/** Close works for statements of either origin. */
+const close = (name: string): ReplayStep => ({
+  messages: encode.closeStatement(name),
+  ends: 'sync',
+  what: `prepared statement ${name}`,
+  onError: 'fail',
+});
+
+const prepare = (name: string, { sql, types, fromSql }: PreparedStatement): ReplayStep => {
+  const step = { what: `prepared statement ${name}`, onError: 'carry' } as const;
+  if (!fromSql) {
+    const oids = arrayElements(types).map(Number);
+    return { ...step, messages: encode.parse(name, sql, oids), ends: 'sync' };
+  }
+  return { ...step, messages: encode.query(extractPrepare(sql, name)), ends: 'query' };
+};
+
+/**
+ * The PREPARE of `name` out of the text it came in. For a Query of several statements the view shows all of them; running
+ * them again would repeat the others. The last one with that name is the one that holds.
+ */
+export const extractPrepare = (sql: string, name: string): string => {
+  const statements = splitStatements(sql);
+  const found = statements.filter((text) => preparedName(text) === name).pop();
+  return found ?? sql;
+};
+
+const preparedName = (statement: string): string | null => {
+  const match = /^prepare\s+(?:"((?:[^"]|"")+)"|([^\s(]+))/i.exec(stripLeadingComments(statement));
+  if (!match) return null;
+  const [, quoted, bare] = match;
+  return quoted === undefined ? (bare ?? '').toLowerCase() : quoted.replaceAll('""', '"');
+};

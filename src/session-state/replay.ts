@@ -1,0 +1,95 @@
+/**
+ * Re-creates the state of a session on another backend: what differs, in the order of kinds, in one round trip. On a
+ * standby, steps that need a primary are left out; call again after promotion, and only those are left to do.
+ */
+import { encode } from '../protocol/index.js';
+import type { StateChannel } from './channel.js';
+import { kindNames, kinds, type SessionState } from './kinds.js';
+import type { ReplayStep, StateKindModule } from './kind.js';
+import { unnamedStatement } from './unnamed-statement.js';
+
+export interface Replayed {
+  /** The state of the target now; what was postponed is missing in it. */
+  readonly state: SessionState;
+  /** Steps that wait for the promotion. */
+  readonly postponed: number;
+  /** Prepared statements that no longer parse. */
+  readonly broken: readonly string[];
+}
+
+export class ReplayError extends Error {
+  override readonly name = 'ReplayError';
+}
+
+/**
+ * Brings the backend behind `channel` from state `there` to `wanted`. `base` is its state right after login: the role goes
+ * back to it first, so that every other step runs with the login user's rights. Throws ReplayError naming the step.
+ */
+export const replay = async (
+  channel: StateChannel,
+  wanted: SessionState,
+  there: SessionState,
+  base: SessionState,
+  promoted: boolean,
+): Promise<Replayed> => {
+  const steps = plan(wanted, there, base);
+  const now = steps.filter((step) => promoted || step.afterPromotion !== true);
+  const broken = await run(channel, now);
+  const postponed = steps.length - now.length;
+  return { state: postponed === 0 ? wanted : withoutPostponed(wanted, there), postponed, broken };
+};
+
+/** Our own queries destroy the unnamed statement of a session: gives it back to the backend it stays on. */
+export const restoreUnnamed = async (
+  channel: StateChannel,
+  state: SessionState['unnamedStatement'],
+): Promise<void> => {
+  await run(channel, unnamedStatement.replay?.(state, unnamedStatement.none) ?? []);
+};
+
+const plan = (wanted: SessionState, there: SessionState, base: SessionState): ReplayStep[] => {
+  const stepsOf = (name: keyof SessionState, from: SessionState): ReplayStep[] =>
+    (kinds[name] as StateKindModule<unknown>).replay?.(wanted[name], from[name]) ?? [];
+  const others = kindNames.filter((name) => name !== 'role' && name !== 'unnamedStatement');
+  const steps = others.flatMap((name) => stepsOf(name, there));
+  const back = steps.length > 0 ? (kinds.role.replay?.(base.role, there.role) ?? []) : [];
+  const role = stepsOf('role', steps.length > 0 ? base : there);
+  return [
+    ...back,
+    ...steps,
+    ...role,
+    ...(kinds.unnamedStatement.replay?.(wanted.unnamedStatement, unnamedStatement.none) ?? []),
+  ];
+};
+
+const run = async (channel: StateChannel, steps: readonly ReplayStep[]): Promise<string[]> => {
+  if (steps.length === 0) return [];
+  const messages = steps.flatMap(({ messages: own, ends }) =>
+    ends === 'sync' ? [own, encode.sync()] : [own],
+  );
+  const replies = await channel.exchange(Buffer.concat(messages), steps.length);
+  const broken: string[] = [];
+  steps.forEach(({ what, onError }, i) => {
+    const error = replies[i]?.error;
+    if (!error) return;
+    if (onError === 'fail') throw new ReplayError(`${what}: ${error.message} (${error.sqlstate})`);
+    broken.push(what);
+  });
+  return broken;
+};
+
+/** Settings are the only kind with postponed steps: those are taken as not there yet. */
+const withoutPostponed = (wanted: SessionState, there: SessionState): SessionState => {
+  const values = new Map(wanted.settings.values);
+  for (const name of values.keys()) {
+    const postponed = kinds.settings.replay?.(
+      { ...wanted.settings, values: new Map([...values].filter(([other]) => other === name)) },
+      { ...there.settings, values: new Map() },
+    );
+    if (!postponed?.some((step) => step.afterPromotion)) continue;
+    const before = there.settings.values.get(name);
+    if (before) values.set(name, before);
+    else values.delete(name);
+  }
+  return { ...wanted, settings: { ...wanted.settings, values } };
+};

@@ -1,0 +1,34 @@
+/**
+ * Rows 4 and 5: SET ROLE and SET SESSION AUTHORIZATION. Replayed last, in the session of the real login user, so that
+ * everything before runs with that user's rights and RESET gives back what it should.
+ */
+import type { Rows } from './channel.js';
+import type { StateKindModule } from './kind.js';
+import { setConfig } from './settings.js';
+
+export interface Role {
+  readonly sessionUser: string;
+  /** `none`, or a role's name. */
+  readonly role: string;
+}
+
+export const role: StateKindModule<Role> = {
+  none: { sessionUser: '', role: 'none' },
+
+  *read() {
+    const rows: Rows = yield `select session_user, pg_catalog.current_setting('role')`;
+    const [sessionUser, current] = rows[0] ?? [];
+    return { sessionUser: sessionUser ?? '', role: current ?? 'none' };
+  },
+
+  summarize: (state) => (state.role === 'none' ? null : { count: 1, detail: `role ${state.role}` }),
+
+  // SET SESSION AUTHORIZATION resets the role, so the role is set whenever either differs.
+  replay(wanted, there) {
+    const other = wanted.sessionUser !== there.sessionUser;
+    return [
+      ...(other ? [setConfig('session_authorization', wanted.sessionUser)] : []),
+      ...(other || wanted.role !== there.role ? [setConfig('role', wanted.role)] : []),
+    ];
+  },
+};

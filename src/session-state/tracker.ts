@@ -1,0 +1,115 @@
+/**
+ * What only the proxy can know of a session because no catalog shows it (session-state.md, "The proxy tracks only"): the last
+ * unnamed Parse, dotted names that may be custom settings, whether LOAD or SET ran, the values of ParameterStatus. Called for
+ * every message of the data path, so it allocates only when it sees something new.
+ */
+import type { ClientObserver, EngineObserver } from '../protocol/index.js';
+import { Frontend } from '../protocol/index.js';
+import { findSet, type SettingNames } from './setting-names.js';
+
+/** An unnamed statement longer than this is not kept; the session then cannot move until it is replaced (bytes). */
+export const MAX_UNNAMED_STATEMENT_BYTES = 4 * 1024 * 1024;
+const SMALL_BYTES = 16 * 1024;
+
+const tag = (text: string): number[] => [...Buffer.from(`${text}\0`)];
+const SET = tag('SET');
+const RESET = tag('RESET');
+const LOAD = tag('LOAD');
+const DISCARD = tag('DISCARD ALL');
+
+const equals = (buffer: Buffer, start: number, end: number, expected: readonly number[]): boolean => {
+  if (end - start !== expected.length) return false;
+  for (let i = 0; i < expected.length; i++) if (buffer[start + i] !== expected[i]) return false;
+  return true;
+};
+
+export class SessionTracker implements ClientObserver, EngineObserver {
+  /** Last values of ParameterStatus that the client was sent. */
+  readonly parameters = new Map<string, string>();
+  /** LOAD ran in this session. */
+  loaded = false;
+  /** SET, RESET or DISCARD ALL ran since the settings were last read. */
+  settingsTouched = false;
+  /** The last unnamed Parse was too long to keep. */
+  unnamedTooLong = false;
+  /** A statement with set_config was prepared: the name of a setting may come as a parameter. */
+  bindWanted = false;
+  readonly #names: SettingNames;
+  #unnamed: Buffer | null = null;
+  #unnamedBytes = 0;
+
+  constructor(names: SettingNames) {
+    this.#names = names;
+  }
+
+  /** The last unnamed Parse message, whole; null if there is none. A copy. */
+  get unnamedStatement(): Buffer | null {
+    return this.#unnamed && this.#unnamedBytes > 0
+      ? Buffer.from(this.#unnamed.subarray(0, this.#unnamedBytes))
+      : null;
+  }
+
+  parse(buffer: Buffer, start: number, end: number): void {
+    this.#names.collect(buffer, start + 5, end);
+    if (!this.bindWanted) this.bindWanted = findSet(buffer, start + 5, end) === 'set_config';
+    if (buffer[start + 5] !== 0) return;
+    const bytes = end - start;
+    this.unnamedTooLong = bytes > MAX_UNNAMED_STATEMENT_BYTES;
+    if (this.unnamedTooLong) {
+      this.#forgetUnnamed();
+      return;
+    }
+    if (!this.#unnamed || this.#unnamed.length < bytes)
+      this.#unnamed = Buffer.allocUnsafeSlow(Math.max(256, bytes));
+    buffer.copy(this.#unnamed, 0, start, end);
+    this.#unnamedBytes = bytes;
+  }
+
+  /** A simple Query destroys the unnamed statement (manual 54.2.2). */
+  query(buffer: Buffer, start: number, end: number): void {
+    if (this.#unnamedBytes > 0) this.#forgetUnnamed();
+    this.unnamedTooLong = false;
+    this.#names.collect(buffer, start + 5, end);
+  }
+
+  bind(buffer: Buffer, start: number, end: number): void {
+    this.#names.collectValues(buffer, start + 5, end);
+  }
+
+  close(buffer: Buffer, start: number): void {
+    const unnamed = buffer[start + 5] === 0x53 /* S */ && buffer[start + 6] === 0;
+    if (unnamed) this.#forgetUnnamed();
+  }
+
+  tooLong(type: number): void {
+    this.#forgetUnnamed();
+    this.unnamedTooLong = type === Frontend.Parse;
+  }
+
+  commandComplete(buffer: Buffer, start: number, end: number): void {
+    switch (buffer[start]) {
+      case 0x53 /* S */:
+        if (equals(buffer, start, end, SET)) this.settingsTouched = true;
+        break;
+      case 0x52 /* R */:
+        if (equals(buffer, start, end, RESET)) this.settingsTouched = true;
+        break;
+      case 0x44 /* D */:
+        if (equals(buffer, start, end, DISCARD)) this.settingsTouched = true;
+        break;
+      case 0x4c /* L */:
+        if (equals(buffer, start, end, LOAD)) this.loaded = true;
+        break;
+    }
+  }
+
+  parameterStatus(buffer: Buffer, start: number, end: number): void {
+    const [name = '', value = ''] = buffer.toString('latin1', start, end).split('\0');
+    this.parameters.set(name, value);
+  }
+
+  #forgetUnnamed(): void {
+    this.#unnamedBytes = 0;
+    if (this.#unnamed && this.#unnamed.length > SMALL_BYTES) this.#unnamed = null;
+  }
+}

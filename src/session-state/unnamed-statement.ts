@@ -1,0 +1,27 @@
+/**
+ * Row 8: the unnamed prepared statement. In no view; the proxy keeps the last unnamed Parse as it came. Replayed after
+ * everything else, because each of our own queries replaces it. If it failed then, it fails again, and nobody is told.
+ */
+import type { StateKindModule } from './kind.js';
+
+export type UnnamedStatement =
+  | { readonly kept: Buffer | null }
+  /** Longer than MAX_UNNAMED_STATEMENT_BYTES. */
+  | { readonly tooLong: true };
+
+export const unnamedStatement: StateKindModule<UnnamedStatement> = {
+  none: { kept: null },
+
+  // eslint-disable-next-line require-yield -- known without asking the engine
+  *read({ tracker }) {
+    return tracker.unnamedTooLong ? { tooLong: true } : { kept: tracker.unnamedStatement };
+  },
+
+  summarize: (state) =>
+    'tooLong' in state || state.kept ? { count: 1, detail: 'the unnamed statement' } : null,
+
+  replay: (wanted) =>
+    'tooLong' in wanted || !wanted.kept
+      ? []
+      : [{ messages: wanted.kept, ends: 'sync', what: 'the unnamed statement', onError: 'carry' }],
+};
