@@ -17,7 +17,7 @@ const walls = {
   tui: ['type:control'],
   workload: ['errors', 'protocol'],
   scenario: ['workload', 'control', 'errors', 'type:engine'],
-  cli: ['errors', 'control', 'version'],
+  cli: ['errors', 'control', 'version', 'type:engine', 'type:proxy', 'type:scenario', 'type:workload'],
   commands: ['cli', 'control', 'scenario', 'workload', 'errors', 'version', 'engine', 'type:proxy'],
 };
 

@@ -13,6 +13,11 @@ export const catalogue = define({
     exit: 2,
     suggestions: ['dbproxy help'],
   },
+  DBP_USAGE_UNKNOWN_COMMAND: {
+    message: 'unknown command "{command}"',
+    exit: 127,
+    suggestions: ['{next}'],
+  },
   DBP_USAGE_UNKNOWN_SIZE: {
     message: 'unknown size "{size}"; the sizes are {sizes}',
     exit: 2,
@@ -123,6 +128,11 @@ export const catalogue = define({
     exit: 5,
     suggestions: ['dbproxy sessions', 'dbproxy scale --to {size} --on-timeout cancel'],
   },
+  DBP_SWITCH_TIMEOUT: {
+    message: 'rolled back after {attempts} attempts in {deadlineMs} ms: {reason}',
+    exit: 5,
+    suggestions: ['dbproxy status', 'dbproxy scale --to {size} --hold-budget 500'],
+  },
   DBP_SWITCH_ROLLED_BACK: {
     message: 'rolled back in step {step}: {reason}',
     exit: 1,
@@ -214,6 +224,11 @@ export const catalogue = define({
   DBP_INTERRUPTED: {
     message: 'interrupted by {signal}',
     exit: 130,
+    suggestions: [],
+  },
+  DBP_TERMINATED: {
+    message: 'terminated by {signal}',
+    exit: 143,
     suggestions: [],
   },
   DBP_INTERNAL: {

@@ -1,0 +1,124 @@
+/**
+ * What every command is made of: flags → `execute` (asks the control client) → the writer. A command states its result
+ * type, so that no command can end without its JSON form. Errors are not handled here: main.ts turns them into the exit code.
+ */
+import { Command } from '@oclif/core/command';
+import { boolean, string } from '@oclif/core/flags';
+import type { Interfaces } from './oclif-types.js';
+import type { ExitCode } from '../errors/index.js';
+import { Interruption } from './interruption.js';
+import { Output, type JsonResult } from './output.js';
+
+export const outputFlags = {
+  json: boolean({ description: 'print one JSON object instead of text', helpGroup: 'GLOBAL' }),
+  'no-color': boolean({ description: 'no colours (also: NO_COLOR=1)', helpGroup: 'GLOBAL' }),
+};
+
+export const instanceFlag = {
+  name: string({
+    char: 'n',
+    default: 'default',
+    description: 'the instance: several can run side by side',
+    helpGroup: 'GLOBAL',
+  }),
+};
+
+type FlagsOf<T extends typeof Command> = Interfaces.InferredFlags<
+  typeof outputFlags & T['baseFlags'] & T['flags']
+>;
+type ArgsOf<T extends typeof Command> = Interfaces.InferredArgs<T['args']>;
+
+export abstract class BaseCommand<T extends typeof Command, Result extends JsonResult> extends Command {
+  static override baseFlags: Interfaces.FlagInput = outputFlags;
+
+  protected flags!: FlagsOf<T>;
+  protected args!: ArgsOf<T>;
+  /** Arguments after `--`, where the command takes any. */
+  protected rest: readonly string[] = [];
+  protected out!: Output;
+  #interruption!: Interruption;
+
+  /** Does the work and answers the result. May call `this.out.step`. */
+  protected abstract execute(): Promise<Result>;
+  /** The result for people. */
+  protected abstract show(result: Result): void;
+
+  /** For a result that is not an error and yet not what was wanted. */
+  protected exitCodeOf(_result: Result): ExitCode {
+    return 0;
+  }
+
+  /** What Ctrl-C leaves behind, said at once. */
+  protected afterInterruption(): string {
+    return 'stopping';
+  }
+
+  /** True: `execute` ends by itself when `this.signal` is aborted (it has something to clean up). */
+  protected endsItself(): boolean {
+    return false;
+  }
+
+  protected get signal(): AbortSignal {
+    return this.#interruption.signal;
+  }
+
+  async run(): Promise<void> {
+    await this.#readArguments();
+    this.#interruption = new Interruption((signal) => {
+      this.out.endProgress();
+      this.out.note(`${signal}: ${this.afterInterruption()} (once more to force)`);
+    });
+    try {
+      const result = await this.#executeUntilInterrupted();
+      this.#write(result);
+      process.exitCode = this.exitCodeOf(result);
+    } finally {
+      this.out.endProgress();
+      this.#interruption.dispose();
+    }
+  }
+
+  /** Errors pass through to main.ts, which alone knows how to end. */
+  protected override async catch(error: Error): Promise<never> {
+    throw error;
+  }
+
+  async #readArguments(): Promise<void> {
+    const { flags, args, argv } = await this.parse({
+      flags: this.ctor.flags,
+      baseFlags: this.ctor.baseFlags,
+      args: this.ctor.args,
+      strict: this.ctor.strict,
+    });
+    this.flags = flags as FlagsOf<T>;
+    this.args = args as ArgsOf<T>;
+    this.rest = argv as string[];
+    this.out = new Output((flags as { json?: boolean }).json === true);
+  }
+
+  async #executeUntilInterrupted(): Promise<Result> {
+    const work = this.execute();
+    if (!this.endsItself()) return Promise.race([work, this.#interruption.raised]);
+    const result = await work;
+    if (!this.signal.aborted) return result;
+    this.#write(result);
+    throw this.signal.reason as Error;
+  }
+
+  #write(result: Result): void {
+    if (this.out.json) this.out.result(result);
+    else this.show(result);
+  }
+}
+
+/** A command about one instance. */
+export abstract class InstanceCommand<
+  T extends typeof Command,
+  Result extends JsonResult,
+> extends BaseCommand<T, Result> {
+  static override baseFlags: Interfaces.FlagInput = { ...instanceFlag, ...outputFlags };
+
+  protected get instance(): string {
+    return (this.flags as { name: string }).name;
+  }
+}

@@ -1,0 +1,42 @@
+/**
+ * The command line from its arguments to its exit code. bin/run.js calls this. The one place that ends the process: the
+ * exit code of an error is the same with and without --json.
+ */
+import { fileURLToPath } from 'node:url';
+import { Config } from '@oclif/core/config';
+import { run } from '@oclif/core/run';
+import { ExitCode } from '../errors/index.js';
+import { Output } from './output.js';
+import { beforeDashes, colorLevel } from './terminal.js';
+import { assertCommandExists, toDbproxyError } from './usage-error.js';
+
+/** Runs the command and ends the process. `entry` is the URL of the script in bin/. */
+export async function main(argv: readonly string[], entry: string): Promise<never> {
+  process.exitCode = ExitCode.done;
+  // The framework's help has colours of its own; it reads this.
+  if (colorLevel(process.stdout) === 0) process.env.NO_COLOR ??= '1';
+  try {
+    const words = rewriteHelp(argv);
+    const config = await Config.load(fileURLToPath(entry));
+    assertCommandExists(words, config);
+    await run([...words], config);
+  } catch (thrown) {
+    const error = toDbproxyError(thrown);
+    new Output(beforeDashes(argv).includes('--json')).failure(error);
+    process.exitCode = error.exitCode;
+    if (error.code === 'DBP_INTERNAL' && process.env.DBPROXY_DEBUG) console.error(thrown);
+  }
+  await Promise.all([drained(process.stdout), drained(process.stderr)]);
+  process.exit();
+}
+
+/** `help scale` is `scale --help`. */
+const rewriteHelp = (argv: readonly string[]): readonly string[] =>
+  argv[0] === 'help' ? [...argv.slice(1), '--help'] : argv;
+
+/** Written to the end; also when the reader has gone. */
+const drained = (stream: NodeJS.WriteStream): Promise<void> =>
+  new Promise((resolve) => {
+    if (stream.destroyed || !stream.writable) return resolve();
+    stream.write('', () => resolve());
+  });

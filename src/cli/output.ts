@@ -1,0 +1,89 @@
+/**
+ * The one writer. Data goes to stdout, everything said about it to stderr. With --json, stdout gets one object (or one a
+ * line from a command that follows something) and nothing is said unless stderr is a terminal.
+ */
+import type { DbproxyError } from '../errors/index.js';
+import { Progress } from './progress.js';
+import type { Style } from './style.js';
+import { makeStyle } from './style.js';
+import { canAnimate, colorLevel, widthOf } from './terminal.js';
+
+/** What every command answers: the JSON contract names its shape first. */
+export interface JsonResult {
+  readonly schema: `dbproxy.${string}/${number}`;
+}
+
+export class Output {
+  readonly json: boolean;
+  /** For what is written to stdout. */
+  readonly style: Style;
+  readonly width: number;
+  readonly #messageStyle: Style;
+  #progress: Progress | undefined;
+
+  constructor(json: boolean) {
+    this.json = json;
+    this.style = makeStyle(colorLevel(process.stdout));
+    this.#messageStyle = makeStyle(colorLevel(process.stderr));
+    this.width = widthOf(process.stdout);
+  }
+
+  /** A result for programs. */
+  result(value: JsonResult): void {
+    this.endProgress();
+    process.stdout.write(`${JSON.stringify(value)}\n`);
+  }
+
+  /** A result for people, or the bare text a shell wants. */
+  data(text: string): void {
+    this.endProgress();
+    process.stdout.write(`${text}\n`);
+  }
+
+  /** Says something beside the result. */
+  note(text: string): void {
+    this.#progress?.clear();
+    if (!this.json) process.stderr.write(`${this.#messageStyle.dim(text)}\n`);
+  }
+
+  /** What to type next. */
+  hint(label: string, commands: readonly string[]): void {
+    const list = commands
+      .map((command) => this.#messageStyle.accent(command))
+      .join(this.#messageStyle.dim(' · '));
+    if (!this.json) process.stderr.write(`\n  ${this.#messageStyle.dim(label)}  ${list}\n`);
+  }
+
+  /** What is being done now; shown at once. */
+  step(name: string, detail = ''): void {
+    this.#progress ??= new Progress(process.stderr, this.#messageStyle, {
+      animated: canAnimate(process.stderr),
+      silent: this.json && !canAnimate(process.stderr),
+    });
+    this.#progress.step(name, detail);
+  }
+
+  endProgress(): void {
+    this.#progress?.end();
+    this.#progress = undefined;
+  }
+
+  /** The error that ends the command. With --json it is the one object on stdout. */
+  failure(error: DbproxyError): void {
+    this.endProgress();
+    if (this.json) {
+      process.stdout.write(`${JSON.stringify(error)}\n`);
+      return;
+    }
+    const style = this.#messageStyle;
+    const [first = '', ...rest] = error.message.split('\n');
+    const lines = [
+      `${style.fail} ${style.strong(first)}  ${style.dim(error.code)}`,
+      ...rest.map((line) => `  ${line}`),
+    ];
+    if (error.suggestions.length > 0) {
+      lines.push('', ...error.suggestions.map((text) => `  ${style.dim('try')}  ${style.accent(text)}`));
+    }
+    process.stderr.write(`${lines.join('\n')}\n`);
+  }
+}

@@ -1,0 +1,60 @@
+/** Progress of a long command: one line that is redrawn on a terminal, one plain line a step elsewhere. */
+import type { WriteStream } from 'node:tty';
+import { clip, duration } from './format.js';
+import type { Style } from './style.js';
+import { widthOf } from './terminal.js';
+
+const FRAMES = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
+const FRAME_MS = 80;
+const CLEAR_LINE = '\r\u001b[2K';
+
+export class Progress {
+  readonly #stream: WriteStream;
+  readonly #style: Style;
+  readonly #animated: boolean;
+  readonly #silent: boolean;
+  #timer: NodeJS.Timeout | undefined;
+  #frame = 0;
+  #step = '';
+  #detail = '';
+  #since = performance.now();
+
+  constructor(stream: WriteStream, style: Style, mode: { animated: boolean; silent: boolean }) {
+    this.#stream = stream;
+    this.#style = style;
+    this.#animated = mode.animated;
+    this.#silent = mode.silent;
+  }
+
+  step(name: string, detail: string): void {
+    const isNew = name !== this.#step;
+    if (isNew) this.#since = performance.now();
+    this.#step = name;
+    this.#detail = detail;
+    if (this.#animated) this.#draw();
+    else if (isNew && !this.#silent) this.#stream.write(`${this.#plain()}\n`);
+  }
+
+  /** Removes the line, so that something else can be written; the next frame draws it again. */
+  clear(): void {
+    if (this.#animated) this.#stream.write(CLEAR_LINE);
+  }
+
+  end(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    this.clear();
+  }
+
+  #draw(): void {
+    this.#timer ??= setInterval(() => this.#draw(), FRAME_MS).unref();
+    const frame = FRAMES[this.#frame++ % FRAMES.length] ?? '';
+    const time = duration(performance.now() - this.#since);
+    const text = clip(this.#plain(), widthOf(this.#stream) - time.length - 6);
+    this.#stream.write(`${CLEAR_LINE}${this.#style.accent(frame)} ${text}  ${this.#style.dim(time)}`);
+  }
+
+  #plain(): string {
+    return this.#detail === '' ? this.#step : `${this.#step}: ${this.#detail}`;
+  }
+}

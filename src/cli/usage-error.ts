@@ -1,0 +1,68 @@
+/** Turns what the command framework throws into an error of the catalogue: short, and without its parser's insides. */
+import type { Config } from '@oclif/core/interfaces';
+import { DbproxyError } from '../errors/index.js';
+import { nearest } from './suggest.js';
+import { beforeDashes } from './terminal.js';
+
+/** The fields of the framework's parse errors that we read (its lib/parser/errors.js). */
+interface ParseFailure {
+  readonly message: string;
+  readonly parse?: { readonly input?: { readonly flags?: Readonly<Record<string, unknown>> } };
+  readonly flags?: readonly string[];
+  readonly oclif?: { readonly exit?: number };
+}
+
+export function toDbproxyError(thrown: unknown): DbproxyError {
+  if (thrown instanceof Error && 'oclif' in thrown && !(thrown instanceof DbproxyError)) {
+    return new DbproxyError(
+      'DBP_USAGE',
+      { reason: explain(thrown as unknown as ParseFailure) },
+      { cause: thrown },
+    );
+  }
+  return DbproxyError.from(thrown);
+}
+
+/**
+ * Refuses what names no command: the framework would answer some of these with a help page and exit code 0.
+ * Throws DBP_USAGE_UNKNOWN_COMMAND or DBP_USAGE.
+ */
+export function assertCommandExists(argv: readonly string[], config: Config): void {
+  const flagAt = argv.findIndex((word) => word.startsWith('-'));
+  const words = flagAt === -1 ? argv : argv.slice(0, flagAt);
+  const [first, second] = words;
+  if (first === undefined) {
+    const ours = beforeDashes(argv).filter((word) => !['--help', '-h', '--no-color'].includes(word));
+    if (ours.length > 0)
+      throw new DbproxyError('DBP_USAGE', { reason: `${ours[0]} must come after a command` });
+    return;
+  }
+  if (words.some((_, index) => config.findCommand(words.slice(0, index + 1).join(':')))) return;
+  if (config.findTopic(first) && second === undefined) return;
+  throw unknownCommand(words.slice(0, config.findTopic(first) ? 2 : 1).join(' '), config);
+}
+
+function unknownCommand(name: string, config: Config): DbproxyError {
+  const known = config.commands.filter(({ hidden }) => !hidden).map(({ id }) => id.replaceAll(':', ' '));
+  const meant = nearest(name, known);
+  return new DbproxyError('DBP_USAGE_UNKNOWN_COMMAND', {
+    command: name,
+    next: meant ? `dbproxy ${meant}` : 'dbproxy help',
+  });
+}
+
+function explain(failure: ParseFailure): string {
+  const known = Object.keys(failure.parse?.input?.flags ?? {});
+  if (failure.flags && failure.flags.length > 0) {
+    const named = failure.flags.map((flag) => describeFlag(flag, known));
+    return `unknown flag ${named.join(', ')}`;
+  }
+  // The framework adds a pointer to --help, which our suggestions give anyway.
+  const text = failure.message.replace(/\n+See more help with --help\s*$/, '').replace(/\s*\n\s*/g, ' ');
+  return text.charAt(0).toLowerCase() + text.slice(1);
+}
+
+function describeFlag(flag: string, known: readonly string[]): string {
+  const meant = nearest(flag.replace(/^-+/, ''), known);
+  return meant === undefined ? flag : `${flag} (did you mean --${meant}?)`;
+}
