@@ -20,16 +20,14 @@ export async function bringDown(
   connect: (directory: InstanceDirectory) => Promise<Supervisor | null>,
 ): Promise<DownResult> {
   return withInstanceLock(directory.paths, async () => {
-    const record = await directory.readInstance();
     const supervisorProcess = (await directory.readSupervisor())?.process;
-    if (record && record.wanted === 'running')
-      await directory.writeInstance({ ...record, wanted: 'stopped' });
+    await markStopped(directory);
     onProgress({ step: 'stop', detail: 'stopping proxy and engines' });
-    const stopped = [
-      ...(await askSupervisor(directory, purge, connect)),
-      ...(await endSupervisor(supervisorProcess)),
-      ...(await stopEverything(directory)),
-    ];
+    const asked = await askSupervisor(directory, purge, connect);
+    const ended = await endSupervisor(supervisorProcess);
+    // Again, now that no supervisor can write its own view over ours.
+    const known = await markStopped(directory);
+    const stopped = [...asked, ...ended, ...(await stopEverything(directory))];
     if (purge) {
       onProgress({ step: 'purge', detail: 'removing the data' });
       await directory.purge();
@@ -40,10 +38,17 @@ export async function bringDown(
       schema: 'dbproxy.down/1',
       instance: directory.paths.name,
       wasRunning: stopped.length > 0,
-      purged: purge && record !== null,
+      purged: purge && known,
       stopped,
     };
   });
+}
+
+/** From here on nobody starts this instance again by itself. False when there is no such instance. */
+async function markStopped(directory: InstanceDirectory): Promise<boolean> {
+  const record = await directory.readInstance();
+  if (record && record.wanted !== 'stopped') await directory.writeInstance({ ...record, wanted: 'stopped' });
+  return record !== null;
 }
 
 /** What it stopped; nothing when there is none, or when it does not answer in time. */

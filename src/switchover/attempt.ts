@@ -1,0 +1,112 @@
+/**
+ * One hold attempt, the only time that clients wait: hold everybody, end strays, let the standby catch up, commit.
+ *
+ *   proxy.hold ──▶ old: strays? emit fence ──▶ standby: replayed? ──▶ proxy.commit      (point of no return)
+ *       └─ not all at a safe point in time ─┴── not in time ──────────┴─▶ release, and the sessions go on where they were
+ *
+ * A blocked attempt is not an error: it is a result, and the drain tries again. Errors (an engine or the proxy died) end
+ * the switchover.
+ */
+import { DbproxyError } from '../errors/index.js';
+import type { Blocker, ProxyApi, SessionSnapshot } from '../proxy/control-api.js';
+import type { RpcClient } from '../rpc/index.js';
+import { emitFence, waitUntilReplayed } from './catch-up.js';
+import type { EngineLink } from './engine-link.js';
+import { findStrays, terminateStrays } from './fence.js';
+import type { Stopwatch } from './stopwatch.js';
+import type { SwitchoverPlan, SwitchoverPorts } from './types.js';
+
+/** Kept back of the hold's budget, so that `commit` arrives before the proxy lets go by itself. */
+const COMMIT_MARGIN_MS = 10;
+/** The proxy answers a hold at its budget's end at the latest; this is for one that does not. */
+const HOLD_ANSWER_MS = 5_000;
+const COMMAND_BOUND_MS = 5_000;
+
+export interface Links {
+  readonly primary: EngineLink;
+  readonly standby: EngineLink;
+}
+
+export type AttemptResult =
+  | { readonly kind: 'committed'; readonly sessionIds: readonly number[] }
+  /** Sessions were in a transaction, or have state that cannot move. */
+  | {
+      readonly kind: 'blocked';
+      readonly blockers: readonly Blocker[];
+      readonly unmovable: readonly Blocker[];
+    }
+  | { readonly kind: 'late'; readonly reason: string };
+
+export async function attemptHold(
+  plan: SwitchoverPlan,
+  ports: SwitchoverPorts,
+  links: Links,
+  watch: Stopwatch,
+  cancelTransactions: boolean,
+): Promise<AttemptResult> {
+  const { proxy, journal } = ports;
+  const { holdBudgetMs, unmovable } = plan.limits;
+  const sessions = await sessionsOf(proxy);
+  const strayBefore = await findStrays(links.primary, sessions);
+
+  const endsAt = performance.now() + holdBudgetMs - COMMIT_MARGIN_MS;
+  const hold = await proxy.call(
+    'hold',
+    { budgetMs: holdBudgetMs, unmovable, cancelTransactions, operation: plan.operation },
+    { timeoutMs: holdBudgetMs + HOLD_ANSWER_MS },
+  );
+  if (!hold.held) return { kind: 'blocked', blockers: hold.blockers, unmovable: hold.unmovable };
+
+  watch.enter('fence');
+  void journal.mark('fence', 'ending stray connections on the old primary');
+  const remainingMs = (): number => endsAt - performance.now();
+  // Seen before and after: one that is only seen now may be a client's login that the proxy has not reported yet.
+  const strays = strayBefore.length === 0 ? [] : await findStrays(links.primary, await sessionsOf(proxy));
+  const toEnd = strays.filter((pid) => strayBefore.includes(pid));
+  if (toEnd.length > 0 && !(await terminateStrays(links.primary, toEnd, remainingMs()))) {
+    return release(ports, `stray connections on ${plan.from.id} did not end in time`);
+  }
+  const fenceLsn = await emitFence(links.primary);
+
+  watch.enter('catchup');
+  void journal.mark('catchup', `waiting for ${fenceLsn} on ${plan.target.id}`);
+  if (!(await waitUntilReplayed(links.standby, fenceLsn, remainingMs()))) {
+    return release(ports, `the standby did not catch up within the hold budget of ${holdBudgetMs} ms`);
+  }
+  if (ports.signal.aborted) return release(ports, 'the operation was given up');
+  try {
+    await commit(plan, ports);
+  } catch (error) {
+    if (error instanceof DbproxyError && error.code === 'DBP_SWITCH_HOLD_LOST') {
+      return { kind: 'late', reason: error.message };
+    }
+    throw error;
+  }
+  return { kind: 'committed', sessionIds: sessions.map(({ id }) => id) };
+}
+
+/** The point of no return. Throws DBP_SWITCH_HOLD_LOST when the proxy had let the sessions go on. */
+async function commit(plan: SwitchoverPlan, { proxy }: SwitchoverPorts): Promise<void> {
+  if (await askToCommit(proxy)) return;
+  const reason = `the hold budget of ${plan.limits.holdBudgetMs} ms ran out before the commit`;
+  throw new DbproxyError('DBP_SWITCH_HOLD_LOST', { reason, size: plan.target.size });
+}
+
+async function askToCommit(proxy: RpcClient<ProxyApi>): Promise<boolean> {
+  try {
+    return (await proxy.call('commit', {}, { timeoutMs: COMMAND_BOUND_MS })).committed;
+  } catch (error) {
+    // An answer that was lost may have been yes: the proxy's own state decides. A dead proxy has nobody committed.
+    const { gate } = await proxy.call('status', {}, { timeoutMs: COMMAND_BOUND_MS });
+    if (gate === 'committed' || gate === 'moving') return true;
+    throw error;
+  }
+}
+
+const sessionsOf = (proxy: RpcClient<ProxyApi>): Promise<SessionSnapshot[]> =>
+  proxy.call('sessions', {}, { timeoutMs: COMMAND_BOUND_MS });
+
+async function release({ proxy }: SwitchoverPorts, reason: string): Promise<AttemptResult> {
+  await proxy.call('release', {}, { timeoutMs: COMMAND_BOUND_MS });
+  return { kind: 'late', reason };
+}

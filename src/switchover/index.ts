@@ -1,0 +1,16 @@
+/** The coordinator of a switchover, and the pieces that a supervisor needs to finish one that it finds half-done. */
+export { switchover, routeTo } from './switchover.js';
+export { rollBack } from './roll-back.js';
+export { moveSessions, promoteForSure, NOTHING_MOVED } from './forward.js';
+export { setWritable } from './fence.js';
+export { EngineLink } from './engine-link.js';
+export { SWITCHOVER_STEPS } from './types.js';
+export type {
+  Journal,
+  StepTimes,
+  SwitchoverLimits,
+  SwitchoverPlan,
+  SwitchoverPorts,
+  SwitchoverResult,
+  SwitchoverStep,
+} from './types.js';

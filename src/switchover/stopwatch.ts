@@ -1,0 +1,31 @@
+/** Time spent in each step of a switchover. A step that is entered again (another hold attempt) adds up. */
+import { SWITCHOVER_STEPS, type StepTimes, type SwitchoverStep } from './types.js';
+
+export class Stopwatch {
+  readonly #spentMs = new Map<SwitchoverStep, number>();
+  #current: { step: SwitchoverStep; since: number } | null = null;
+
+  /** Ends the step that runs, and begins this one. */
+  enter(step: SwitchoverStep): void {
+    this.stop();
+    this.#current = { step, since: performance.now() };
+  }
+
+  stop(): void {
+    if (!this.#current) return;
+    const { step, since } = this.#current;
+    this.#spentMs.set(step, (this.#spentMs.get(step) ?? 0) + performance.now() - since);
+    this.#current = null;
+  }
+
+  get current(): SwitchoverStep | null {
+    return this.#current?.step ?? null;
+  }
+
+  get times(): StepTimes {
+    const times = SWITCHOVER_STEPS.map((step) => [step, roundMs(this.#spentMs.get(step) ?? 0)]);
+    return Object.fromEntries(times) as StepTimes;
+  }
+}
+
+export const roundMs = (ms: number): number => Math.round(ms * 10) / 10;

@@ -1,0 +1,201 @@
+/**
+ * The switchover: moves every live session from the primary to a new engine.
+ *
+ *   provision ─▶ warm ─▶ drain ⇄ (hold: fence ─▶ catchup) ─▶ commit ─▶ promote ─▶ move ─▶ retire
+ *   └──────────── any failure: roll back, the old primary was never left ─┘└─ only forward ───────┘
+ *
+ * The design and what was rejected: docs/architecture.md. Invariants kept here: a step is on record before it is done;
+ * everything that can be prepared is prepared before anybody is held; no write is possible on two engines.
+ */
+import type { EngineRecord } from '../engine/types.js';
+import { afterPromotion } from '../engine/index.js';
+import { DbproxyError } from '../errors/index.js';
+import type { EngineRoute } from '../proxy/control-api.js';
+import type { Links } from './attempt.js';
+import { rehearseCatchUp } from './catch-up.js';
+import { drain, unmovable } from './drain.js';
+import { EngineLink } from './engine-link.js';
+import { setReadOnly } from './fence.js';
+import { moveSessions, promoteForSure } from './forward.js';
+import { isInRecovery } from './promote.js';
+import { rollBack } from './roll-back.js';
+import { Stopwatch } from './stopwatch.js';
+import type { SwitchoverPlan, SwitchoverPorts, SwitchoverResult } from './types.js';
+
+/** How long `warm` waits for sessions to reach a safe point, to look at their state. */
+const WARM_LOOK_MS = 1_000;
+const WARM_BOUND_MS = 120_000;
+
+/** Runs the whole switchover. Throws only after `commit`, when the way forward is blocked; before, it rolls back. */
+export async function switchover(plan: SwitchoverPlan, ports: SwitchoverPorts): Promise<SwitchoverResult> {
+  const watch = new Stopwatch();
+  const progress: Progress = { attempts: 0, sessions: 0, target: null, links: null };
+  try {
+    const sessionIds = await upToCommit(plan, ports, watch, progress);
+    return await fromCommit(plan, ports, watch, progress, sessionIds);
+  } catch (error) {
+    if (progress.committed) throw error;
+    return await undo(plan, ports, watch, progress, error);
+  } finally {
+    await Promise.all([progress.links?.primary.close(), progress.links?.standby.close()]);
+  }
+}
+
+/** What has come into being so far: what a roll-back has to undo. */
+interface Progress {
+  attempts: number;
+  sessions: number;
+  target: EngineRecord | null;
+  links: Links | null;
+  committed?: boolean;
+}
+
+async function upToCommit(
+  plan: SwitchoverPlan,
+  ports: SwitchoverPorts,
+  watch: Stopwatch,
+  progress: Progress,
+): Promise<readonly number[]> {
+  const target = await provision(plan, ports, watch);
+  progress.target = target;
+  await ports.journal.provisioned(target);
+
+  progress.sessions = await warm(plan, ports, watch, target);
+  progress.links = await openLinks(plan.from, target);
+
+  const sessionIds = await drain(
+    plan,
+    ports,
+    progress.links,
+    watch,
+    (attempt) => (progress.attempts = attempt),
+  );
+  progress.committed = true;
+  return sessionIds;
+}
+
+async function fromCommit(
+  plan: SwitchoverPlan,
+  ports: SwitchoverPorts,
+  watch: Stopwatch,
+  progress: Progress,
+  sessionIds: readonly number[],
+): Promise<SwitchoverResult> {
+  const { provider, proxy, journal } = ports;
+  const { target, links } = progress;
+  if (!target || !links) throw new DbproxyError('DBP_INTERNAL', { reason: 'committed without a target' });
+
+  watch.enter('promote');
+  const marked = journal.mark('promote', `promoting ${target.id}`);
+  // An old primary that is dead cannot write either.
+  const fenced = setReadOnly(links.primary).catch(() => undefined);
+  const primary = await promoteForSure(provider, target, links.standby);
+  await Promise.all([marked, fenced]);
+
+  watch.enter('move');
+  void journal.mark('move', `moving ${sessionIds.length} sessions to ${target.id}`);
+  const move = await moveSessions(proxy, sessionIds);
+  await journal.moved(primary);
+
+  watch.enter('retire');
+  await journal.step('retire', `stopping ${plan.from.id}`);
+  const promoted = await retire(plan, ports, primary);
+  watch.stop();
+  return {
+    outcome: 'completed',
+    target: promoted,
+    move,
+    attempts: progress.attempts,
+    phasesMs: watch.times,
+  };
+}
+
+async function provision(
+  plan: SwitchoverPlan,
+  ports: SwitchoverPorts,
+  watch: Stopwatch,
+): Promise<EngineRecord> {
+  watch.enter('provision');
+  await ports.journal.step(
+    'provision',
+    `making ${plan.target.id} (${plan.target.size}) as a standby of ${plan.from.id}`,
+  );
+  return ports.provider.createStandby(plan.from, plan.target);
+}
+
+/** Opens the sessions' connections to the target; returns how many sessions there are. Throws DBP_SWITCH_UNMOVABLE. */
+async function warm(
+  plan: SwitchoverPlan,
+  { proxy, journal }: SwitchoverPorts,
+  watch: Stopwatch,
+  target: EngineRecord,
+): Promise<number> {
+  watch.enter('warm');
+  await journal.step('warm', `opening connections to ${target.id}`);
+  const warmed = await proxy.call(
+    'warm',
+    { target: routeTo(target), withinMs: WARM_LOOK_MS },
+    { timeoutMs: WARM_BOUND_MS },
+  );
+  const [first] = warmed.unmovable;
+  if (first && plan.limits.unmovable === 'rollback') throw unmovable(plan, first);
+  return warmed.sessions;
+}
+
+async function openLinks(from: EngineRecord, target: EngineRecord): Promise<Links> {
+  const primary = await EngineLink.open(from);
+  try {
+    const standby = await EngineLink.open(target);
+    await rehearseCatchUp(primary, standby);
+    await isInRecovery(standby);
+    return { primary, standby };
+  } catch (error) {
+    await primary.close();
+    throw error;
+  }
+}
+
+/** Nobody is on the old primary any more. It needs no shutdown checkpoint: its data is removed. */
+async function retire(
+  plan: SwitchoverPlan,
+  { provider }: SwitchoverPorts,
+  primary: EngineRecord,
+): Promise<EngineRecord> {
+  const promoted: EngineRecord = { ...primary, role: 'primary' };
+  await provider.stop(plan.from, 'immediate');
+  await afterPromotion(promoted);
+  return promoted;
+}
+
+async function undo(
+  plan: SwitchoverPlan,
+  { proxy, provider }: SwitchoverPorts,
+  watch: Stopwatch,
+  progress: Progress,
+  cause: unknown,
+): Promise<SwitchoverResult> {
+  const step = watch.current ?? 'provision';
+  watch.stop();
+  const target = progress.target;
+  const leftovers = target ? await rollBack({ proxy, provider, from: plan.from, target }) : [];
+  return {
+    outcome: 'rolled-back',
+    target,
+    error: asSwitchoverError(cause, step),
+    sessions: progress.sessions,
+    leftovers,
+    attempts: progress.attempts,
+    phasesMs: watch.times,
+  };
+}
+
+/** The errors of the catalogue that say `rolled back` stay; others are named as the reason. */
+function asSwitchoverError(cause: unknown, step: string): DbproxyError {
+  const error = DbproxyError.from(cause);
+  if (error.code.startsWith('DBP_SWITCH_')) return error;
+  return new DbproxyError('DBP_SWITCH_ROLLED_BACK', { step, reason: error.message }, { cause });
+}
+
+export function routeTo({ id, access, superuser }: EngineRecord): EngineRoute {
+  return { id, access, superuser };
+}

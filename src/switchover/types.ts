@@ -1,0 +1,77 @@
+/** The words of a switchover: its steps, what it is asked, what it needs, what it answers. Types only. */
+import type { EngineProvider, EngineRecord, ProvisionOptions } from '../engine/types.js';
+import type { DbproxyError } from '../errors/index.js';
+import type { MoveResult, ProxyApi } from '../proxy/control-api.js';
+import type { RpcClient } from '../rpc/index.js';
+
+/** In their order. The point of no return is the proxy's `commit`, between `catchup` and `promote`. */
+export const SWITCHOVER_STEPS = [
+  'provision',
+  'warm',
+  'drain',
+  'fence',
+  'catchup',
+  'promote',
+  'move',
+  'retire',
+] as const;
+export type SwitchoverStep = (typeof SWITCHOVER_STEPS)[number];
+
+export interface SwitchoverLimits {
+  /** Bound of one hold, from asking for it to `commit`, ms. */
+  readonly holdBudgetMs: number;
+  /** Bound of all hold attempts and the pauses between them, ms. */
+  readonly deadlineMs: number;
+  readonly onTimeout: 'rollback' | 'cancel';
+  readonly unmovable: 'rollback' | 'drop';
+}
+
+export interface SwitchoverPlan {
+  /** Id of the operation, `scale-3`: clients whose transaction is cancelled read it. */
+  readonly operation: string;
+  readonly from: EngineRecord;
+  readonly target: ProvisionOptions;
+  readonly limits: SwitchoverLimits;
+}
+
+/** Where the operation's owner keeps its memory. */
+export interface Journal {
+  /** Resolves when the step is on disk; the step is done after that. */
+  step(step: SwitchoverStep, detail: string): Promise<void>;
+  /** The same for steps done while clients are held: nobody waits for the disk, recovery looks at what runs anyway. Never rejects. */
+  mark(step: SwitchoverStep, detail: string): Promise<void>;
+  /** A hold attempt failed. */
+  attemptFailed(attempt: number, reason: string): void;
+  /** The target exists. */
+  provisioned(target: EngineRecord): Promise<void>;
+  /** The target serves the sessions; the old primary is to be retired. */
+  moved(target: EngineRecord): Promise<void>;
+}
+
+export interface SwitchoverPorts {
+  readonly provider: EngineProvider;
+  /** One kept connection: when it ends after `commit`, the proxy takes the promotion into its own hands. */
+  readonly proxy: RpcClient<ProxyApi>;
+  readonly journal: Journal;
+  /** Gives up before the point of no return; afterwards it is not looked at. */
+  readonly signal: AbortSignal;
+}
+
+/** Duration of each step, ms, 0.1 exact. */
+export type StepTimes = Record<SwitchoverStep, number>;
+
+interface Ended {
+  readonly phasesMs: StepTimes;
+  readonly attempts: number;
+}
+
+export type SwitchoverResult =
+  | (Ended & { readonly outcome: 'completed'; readonly target: EngineRecord; readonly move: MoveResult })
+  | (Ended & {
+      readonly outcome: 'rolled-back';
+      readonly target: EngineRecord | null;
+      readonly error: DbproxyError;
+      readonly sessions: number;
+      /** What the roll-back could not undo; reconciliation tries again. */
+      readonly leftovers: readonly string[];
+    });
