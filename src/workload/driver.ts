@@ -1,0 +1,134 @@
+/**
+ * Gives the clients their transactions: a closed loop (each as fast as it can) or an open one (when an arrival is due).
+ *
+ *   open:  arrivals ──due──▶ first idle client ──▶ call ──▶ recorder      latency counts from the arrival's time
+ *   closed:                   idle client ────────▶ call ──▶ recorder
+ *
+ * In the open loop a call that waits for a free client is late because of the database and its latency says so; a call
+ * that is sent late although a client was free is late because of us: that is the schedule lag, which can make a run invalid.
+ */
+import type { Arrivals } from './arrivals.js';
+import type { LoadClient } from './client.js';
+import type { Recorder } from './recorder.js';
+
+/** After the end, what is due is still run for so long. */
+export const DRAIN_BOUND_MS = 10_000;
+
+export class Driver {
+  readonly #recorder: Recorder;
+  readonly #arrivals: Arrivals | null;
+  readonly #idle: LoadClient[] = [];
+  #stopAtMs: number;
+  #busy = 0;
+  #alive = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #finish: () => void = () => {};
+  #finished = false;
+
+  /** `arrivals`: null for a closed loop. `stopAtMs`: performance.now() from which on nothing new is due. */
+  constructor(recorder: Recorder, arrivals: Arrivals | null, stopAtMs: number) {
+    this.#recorder = recorder;
+    this.#arrivals = arrivals;
+    this.#stopAtMs = stopAtMs;
+  }
+
+  get stopAtMs(): number {
+    return this.#stopAtMs;
+  }
+
+  /** Ends early: nothing is due from now on. */
+  stop(): void {
+    this.#stopAtMs = Math.min(this.#stopAtMs, performance.now());
+    this.#pump();
+  }
+
+  clientIdle(client: LoadClient): void {
+    this.#idle.push(client);
+    this.#pump();
+  }
+
+  /** It lost its connection, perhaps while it was idle; `clientIdle` comes when it has a new one. */
+  clientLost(client: LoadClient): void {
+    const index = this.#idle.indexOf(client);
+    if (index >= 0) this.#idle.splice(index, 1);
+    this.#pump();
+  }
+
+  clientGone(): void {
+    this.#alive--;
+    this.#pump();
+  }
+
+  /** Resolves when everything due has been answered, or the bound after the end has run out, or every client is gone. */
+  async run(clients: readonly LoadClient[]): Promise<void> {
+    this.#alive = clients.length;
+    this.#idle.push(...clients);
+    const finished = new Promise<void>((resolve) => (this.#finish = resolve));
+    const bound = this.#atBound();
+    this.#pump();
+    await finished;
+    this.#finished = true;
+    clearTimeout(bound.timer);
+    clearTimeout(this.#timer);
+  }
+
+  /** Due in the run, never begun. */
+  notBegun(): number {
+    let count = 0;
+    if (this.#arrivals) for (; this.#arrivals.peek() < this.#stopAtMs; this.#arrivals.take()) count++;
+    return count;
+  }
+
+  #pump(): void {
+    if (this.#finished) return;
+    const now = performance.now();
+    while (this.#idle.length > 0) {
+      const intendedMs = this.#arrivals ? this.#arrivals.peek() : now;
+      if (intendedMs >= this.#stopAtMs || intendedMs > now) break;
+      this.#arrivals?.take();
+      this.#start(this.#idle.shift() as LoadClient, intendedMs);
+    }
+    this.#wakeAtNext();
+    if (this.#isDone()) this.#finish();
+  }
+
+  #start(client: LoadClient, intendedMs: number): void {
+    const sentMs = performance.now();
+    this.#busy++;
+    if (this.#arrivals) this.#recorder.lagged(sentMs - Math.max(intendedMs, client.idleSinceMs), intendedMs);
+    client.run((end) => {
+      this.#busy--;
+      const call = { intendedMs, sentMs, doneMs: performance.now(), end };
+      if (this.#finished) this.#recorder.recordUnfinished(call);
+      else this.#recorder.record(call);
+    });
+  }
+
+  /** A timer only for an arrival that a free client waits for; a busy one looks by itself when it becomes idle. */
+  #wakeAtNext(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#idle.length === 0) return;
+    const dueMs = Math.min(this.#arrivals?.peek() ?? Infinity, this.#stopAtMs);
+    const delayMs = Math.max(Math.round(dueMs - performance.now()), 1);
+    if (performance.now() < this.#stopAtMs) this.#timer = setTimeout(() => this.#pump(), delayMs);
+  }
+
+  #isDone(): boolean {
+    if (this.#alive === 0 && this.#busy === 0) return true;
+    if (performance.now() < this.#stopAtMs || this.#busy > 0) return false;
+    return !this.#arrivals || this.#arrivals.peek() >= this.#stopAtMs;
+  }
+
+  #atBound(): { timer: NodeJS.Timeout | undefined } {
+    const bound: { timer: NodeJS.Timeout | undefined } = { timer: undefined };
+    const look = (): void => {
+      const leftMs = this.#stopAtMs + DRAIN_BOUND_MS - performance.now();
+      if (leftMs <= 0) return this.#finish();
+      this.#pump();
+      bound.timer = setTimeout(look, Math.min(leftMs, 1000));
+    };
+    look();
+    return bound;
+  }
+}

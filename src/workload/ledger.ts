@@ -1,0 +1,93 @@
+/**
+ * The ledger of the TPC-B-like scripts. Every committed transaction adds one delta to an account, a teller, a branch, and
+ * leaves it in the history: if anything was lost, applied twice or in half, the sums part.
+ *
+ *   Δ sum(abalance) = Δ sum(tbalance) = Δ sum(bbalance) = Δ sum(history.delta)
+ *   acknowledged ≤ Δ count(history) ≤ acknowledged + unknown
+ *
+ * All relative to a baseline, so that runs can follow one another on one database. Nobody else may write meanwhile.
+ */
+import { onTarget } from './target.js';
+import type { ScriptName } from './scripts.js';
+
+export interface LedgerSums {
+  readonly accounts: number;
+  readonly tellers: number;
+  readonly branches: number;
+  readonly history: number;
+  readonly historyRows: number;
+}
+
+/** What a freshly initialised database has. */
+export const EMPTY_LEDGER: LedgerSums = { accounts: 0, tellers: 0, branches: 0, history: 0, historyRows: 0 };
+
+export interface LedgerVerdict {
+  readonly ok: boolean;
+  /** Acknowledged commits of the run, warm-up included. */
+  readonly acknowledged: number;
+  readonly unknown: number;
+  /** Since the baseline. */
+  readonly committed: number;
+  readonly accounts: number;
+  readonly tellers: number;
+  readonly branches: number;
+  readonly history: number;
+  /** What is wrong, in words; empty when ok. */
+  readonly problems: readonly string[];
+}
+
+/** One statement, hence one snapshot. bigint sums stay below 2^53 for any run that ends. */
+const SUMS = `
+  SELECT (SELECT coalesce(sum(abalance), 0) FROM pgbench_accounts)::float8 AS accounts,
+         (SELECT coalesce(sum(tbalance), 0) FROM pgbench_tellers)::float8 AS tellers,
+         (SELECT coalesce(sum(bbalance), 0) FROM pgbench_branches)::float8 AS branches,
+         (SELECT coalesce(sum(delta), 0) FROM pgbench_history)::float8 AS history,
+         (SELECT count(*) FROM pgbench_history)::float8 AS "historyRows"`;
+
+export const readLedger = (url: string): Promise<LedgerSums> =>
+  onTarget(url, async (client) => (await client.query<LedgerSums>(SUMS)).rows[0] ?? EMPTY_LEDGER);
+
+export interface LedgerClaim {
+  readonly acknowledged: number;
+  readonly unknown: number;
+  /** Default: an empty ledger. */
+  readonly baseline?: LedgerSums;
+  /** `simple-update` leaves tellers and branches alone. Default: tpcb-like. */
+  readonly script?: ScriptName;
+}
+
+/** Reads the sums and judges them. */
+export async function checkLedger(url: string, claim: LedgerClaim): Promise<LedgerVerdict> {
+  return judgeLedger(await readLedger(url), claim);
+}
+
+export function judgeLedger(now: LedgerSums, claim: LedgerClaim): LedgerVerdict {
+  const { acknowledged, unknown, baseline = EMPTY_LEDGER, script = 'tpcb-like' } = claim;
+  const since = (key: keyof LedgerSums): number => now[key] - baseline[key];
+  const history = since('history');
+  const committed = since('historyRows');
+  const problems: string[] = [];
+
+  const expected = { accounts: history, tellers: script === 'simple-update' ? 0 : history };
+  const mustBe = (key: 'accounts' | 'tellers' | 'branches', sum: number): void => {
+    if (since(key) !== sum) problems.push(`the ${key} add up to ${since(key)}, the history to ${history}`);
+  };
+  mustBe('accounts', expected.accounts);
+  mustBe('tellers', expected.tellers);
+  mustBe('branches', expected.tellers);
+  if (committed < acknowledged) {
+    problems.push(`${acknowledged - committed} of ${acknowledged} acknowledged transactions are missing`);
+  }
+  if (committed > acknowledged + unknown) {
+    const extra = committed - acknowledged - unknown;
+    problems.push(`${extra} transactions are in the history that nobody acknowledged`);
+  }
+  return {
+    ok: problems.length === 0,
+    ...{ acknowledged, unknown, committed, history },
+    accounts: since('accounts'),
+    tellers: since('tellers'),
+    branches: since('branches'),
+    problems,
+  };
+}
