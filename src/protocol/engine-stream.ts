@@ -31,6 +31,11 @@ export class EngineStream {
     this.#observer = observer;
   }
 
+  /** The last message was an ErrorResponse: if the engine ends the connection now, it has said why. */
+  get lastWasError(): boolean {
+    return this.#type === ErrorResponse;
+  }
+
   /** No message is cut off at this point of the stream. */
   get atBoundary(): boolean {
     return this.#need === 0 && this.#headerBytes === 0;

@@ -86,13 +86,7 @@ export interface ProxyStatus {
   /** Data plane writes go straight to the handle (true), or through net.Socket (self-test failed). */
   readonly fastPath: boolean;
   /** Totals since start. */
-  readonly totals: {
-    readonly sessions: number;
-    readonly moves: number;
-    readonly failedLogins: number;
-    readonly clientBytes: number;
-    readonly engineBytes: number;
-  };
+  readonly totals: { readonly sessions: number; readonly moves: number; readonly failedLogins: number };
 }
 
 export interface SessionRef {

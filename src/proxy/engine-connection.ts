@@ -149,9 +149,17 @@ export class EngineConnection implements LinkOwner, StateChannel {
     this.#link.resume();
   }
 
-  /** Terminate, then close. */
-  close(): void {
+  /**
+   * Ends the connection. Terminate is sent only where a message may begin: after half a message its bytes would become the
+   * other half.
+   */
+  close(atBoundary = true): void {
     this.events = null;
+    if (!atBoundary) {
+      this.#lost ??= new EngineLostError('closed');
+      this.#link.destroy();
+      return;
+    }
     this.#lost ??= new EngineLostError('closed');
     this.#link.owner = this;
     this.#link.send(encode.terminate());

@@ -1,0 +1,92 @@
+/** A client before it has a session: its bytes as whole packets, asked for one at a time. */
+import {
+  MAX_AUTH_MESSAGE_BYTES,
+  MessageReader,
+  readStartupPacket,
+  type Message,
+  type StartupPacket,
+} from '../protocol/index.js';
+import type { Link, LinkOwner } from './link.js';
+
+/** The client went away while we waited for it. */
+export class ClientGone extends Error {
+  override readonly name = 'ClientGone';
+}
+
+export class Conversation implements LinkOwner {
+  readonly link: Link;
+  #bytes: Buffer = Buffer.alloc(0);
+  #gone = false;
+  #wake: (() => void) | null = null;
+
+  constructor(accept: (owner: LinkOwner) => Link) {
+    this.link = accept(this);
+  }
+
+  get gone(): boolean {
+    return this.#gone;
+  }
+
+  /** The next start-up packet. Throws ProtocolViolation, ClientGone. */
+  async startupPacket(): Promise<StartupPacket> {
+    for (;;) {
+      const found = readStartupPacket(this.#bytes);
+      if (found) {
+        this.#bytes = this.#bytes.subarray(found.bytes);
+        return found.packet;
+      }
+      await this.#more();
+    }
+  }
+
+  /** The next message, at most MAX_AUTH_MESSAGE_BYTES long. Throws ProtocolViolation, ClientGone. */
+  async message(): Promise<Message> {
+    for (;;) {
+      const reader = new MessageReader(MAX_AUTH_MESSAGE_BYTES);
+      reader.push(this.#bytes);
+      const message = reader.next();
+      if (message) {
+        this.#bytes = reader.takeRest();
+        return message;
+      }
+      await this.#more();
+    }
+  }
+
+  /** Bytes that came and were not asked for. */
+  takeRest(): Buffer {
+    const rest = this.#bytes;
+    this.#bytes = Buffer.alloc(0);
+    return rest;
+  }
+
+  received(link: Link, buffer: Buffer, bytes: number): void {
+    this.#bytes = Buffer.concat([this.#bytes, buffer.subarray(0, bytes)]);
+    link.pause();
+    this.#wake?.();
+  }
+
+  drained(): void {}
+
+  ended(): void {
+    this.#gone = true;
+    this.link.destroy();
+    this.#wake?.();
+  }
+
+  closed(): void {
+    this.#gone = true;
+    this.#wake?.();
+  }
+
+  async #more(): Promise<void> {
+    if (this.#gone) throw new ClientGone();
+    const before = this.#bytes.length;
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      this.link.resume();
+    });
+    this.#wake = null;
+    if (this.#gone && this.#bytes.length === before) throw new ClientGone();
+  }
+}

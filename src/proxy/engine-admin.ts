@@ -1,0 +1,100 @@
+/** The proxy's own connection to an engine, as its superuser: verifiers, names of settings, promotion. */
+import type { ScramKeys } from '../protocol/index.js';
+import { arrayLiteral } from '../session-state/index.js';
+import type { EngineRoute } from './control-api.js';
+import { EngineConnection } from './engine-connection.js';
+import type { LinkFactory } from './link.js';
+
+export interface RoleSecret {
+  /** `rolpassword`; null: no password. */
+  readonly verifier: string | null;
+  /** `rolvaliduntil` has passed. */
+  readonly expired: boolean;
+}
+
+/** application_name of our own connections; they are hidden from users. */
+export const OWN_APPLICATION = 'dbproxy';
+
+export class EngineAdmin {
+  readonly engine: EngineRoute;
+  readonly #links: LinkFactory;
+  #connection: Promise<EngineConnection> | null = null;
+  #settableNames: Promise<string> | null = null;
+
+  constructor(links: LinkFactory, engine: EngineRoute) {
+    this.#links = links;
+    this.engine = engine;
+  }
+
+  /** Opens the connection ahead of its first use. */
+  async warm(): Promise<void> {
+    await this.#open();
+    await this.settableNames();
+  }
+
+  /** The password verifier of a role as it is now; null: no such role. */
+  async roleSecret(user: string): Promise<RoleSecret | null> {
+    const rows = await this.#query(
+      `select rolpassword, coalesce(rolvaliduntil < pg_catalog.now(), false) from pg_catalog.pg_authid where rolname = $1`,
+      [user],
+    );
+    const [row] = rows;
+    return row ? { verifier: row[0] ?? null, expired: row[1] === 't' } : null;
+  }
+
+  /** Names of all settings that a session can set and everybody may read, as an array literal. */
+  settableNames(): Promise<string> {
+    this.#settableNames ??= this.#query(
+      `select name from pg_catalog.pg_settings where context in ('user', 'superuser')
+         and name not like 'transaction\\_%' and name not in (${hiddenFromMost})`,
+    ).then((rows) => arrayLiteral(rows.map(([name]) => name ?? '')));
+    this.#settableNames.catch(() => (this.#settableNames = null));
+    return this.#settableNames;
+  }
+
+  /** Backends that hold a session-level advisory lock. */
+  async advisoryLockHolders(): Promise<ReadonlySet<number>> {
+    const rows = await this.#query(
+      `select distinct pid from pg_catalog.pg_lock_status() where locktype = 'advisory' and pid is not null`,
+    );
+    return new Set(rows.map(([pid]) => Number(pid)));
+  }
+
+  async isInRecovery(): Promise<boolean> {
+    const rows = await this.#query('select pg_catalog.pg_is_in_recovery()');
+    return rows[0]?.[0] === 't';
+  }
+
+  async promote(): Promise<void> {
+    await this.#query('select pg_catalog.pg_promote(false)');
+  }
+
+  close(): void {
+    void this.#connection?.then((connection) => connection.close()).catch(() => undefined);
+    this.#connection = null;
+  }
+
+  async #query(sql: string, values: readonly string[] = []): ReturnType<EngineConnection['query']> {
+    const connection = await this.#open();
+    return connection.query(sql, values);
+  }
+
+  async #open(): Promise<EngineConnection> {
+    const current = await this.#connection?.catch(() => null);
+    if (current && !current.isLost) return current;
+    const parameters = new Map([
+      ['user', this.engine.superuser],
+      ['database', 'postgres'],
+      ['application_name', OWN_APPLICATION],
+    ]);
+    const keys: ScramKeys | null = null;
+    const opening = EngineConnection.open(this.#links, this.engine, parameters, keys);
+    this.#connection = opening;
+    return opening;
+  }
+}
+
+/** GUC_SUPERUSER_ONLY settings that a superuser can set in a session: reading one raises an error for others. */
+const hiddenFromMost = ['dynamic_library_path', 'extension_control_path', 'session_preload_libraries']
+  .map((name) => `'${name}'`)
+  .join(', ');

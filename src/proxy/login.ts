@@ -1,0 +1,191 @@
+/**
+ * How a client becomes a session: start-up, authentication against the engine's own verifier, login to the engine as the
+ * client's real role. Errors are FATAL with PostgreSQL's own texts and SQLSTATEs.
+ */
+import { randomBytes } from 'node:crypto';
+import { DbproxyError } from '../errors/index.js';
+import {
+  AuthCode,
+  Frontend,
+  PROTOCOL_3_0,
+  PROTOCOL_3_2,
+  ProtocolViolation,
+  SCRAM_MECHANISM,
+  ScramServer,
+  encode,
+  mockVerifier,
+  parseVerifier,
+  protocolVersion,
+  type ScramKeys,
+  type StartupPacket,
+} from '../protocol/index.js';
+import { type CancelKey } from './cancel.js';
+import { ClientGone, type Conversation } from './conversation.js';
+import type { RoleSecret } from './engine-admin.js';
+import { EngineLoginError, type EngineConnection } from './engine-connection.js';
+import { Session, type SessionIdentity } from './session.js';
+
+/** Bound from accept to the first ReadyForQuery, ms (PostgreSQL: authentication_timeout, 60 s). */
+export const LOGIN_TIMEOUT_MS = 60_000;
+
+/** Secret of this process for the salts of roles that do not exist. */
+const mockSecret = randomBytes(32);
+
+export interface LoginServices {
+  nextId(): number;
+  issueKey(version: number): CancelKey;
+  cancel(processId: number, secret: Buffer): Promise<void>;
+  roleSecret(user: string): Promise<RoleSecret | null>;
+  /** Opens the session's first server link; waits while the gate is closed. */
+  openEngine(parameters: ReadonlyMap<string, string>, keys: ScramKeys): Promise<EngineConnection>;
+  register(session: Session, early: Buffer): void;
+  createSession(identity: SessionIdentity, conversation: Conversation, engine: EngineConnection): Session;
+  /** Throws DBP_WIRE_TOO_MANY_SESSIONS. */
+  admit(): void;
+  loginFailed(): void;
+}
+
+type Startup = Extract<StartupPacket, { kind: 'startup' }>;
+
+/** Runs the whole login. Never throws: what goes wrong is told to the client. */
+export const logIn = async (conversation: Conversation, services: LoginServices): Promise<void> => {
+  const timer = setTimeout(() => {
+    refuse(conversation, new DbproxyError('DBP_WIRE_LOGIN_TIMEOUT', { limitMs: LOGIN_TIMEOUT_MS }));
+  }, LOGIN_TIMEOUT_MS);
+  try {
+    const startup = await readStartup(conversation, services);
+    if (!startup) return;
+    services.admit();
+    const version = negotiate(conversation, startup);
+    const { user, database } = identify(startup);
+    const keys = await authenticate(conversation, services, user);
+    const engine = await services.openEngine(startup.parameters, keys);
+    if (conversation.gone) {
+      engine.close();
+      return;
+    }
+    const cancelKey = services.issueKey(version);
+    const id = services.nextId();
+    welcome(conversation, engine, cancelKey);
+    const identity = { id, user, database, parameters: startup.parameters, keys, cancelKey };
+    services.register(services.createSession(identity, conversation, engine), conversation.takeRest());
+  } catch (error) {
+    if (error instanceof ClientGone || conversation.gone) return;
+    services.loginFailed();
+    refuse(conversation, error);
+  } finally {
+    clearTimeout(timer);
+  }
+};
+
+/** Answers SSLRequest and GSSENCRequest; null when the connection served its purpose (CancelRequest). */
+const readStartup = async (conversation: Conversation, services: LoginServices): Promise<Startup | null> => {
+  const asked = new Set<string>();
+  for (;;) {
+    const packet = await conversation.startupPacket();
+    if (packet.kind === 'startup') return packet;
+    if (packet.kind === 'cancel') {
+      await services.cancel(packet.processId, packet.secret);
+      conversation.link.end();
+      return null;
+    }
+    // Each once, as PostgreSQL does (tcop/backend_startup.c, ProcessStartupPacket).
+    if (asked.has(packet.kind))
+      throw new ProtocolViolation('unsupported frontend protocol: repeated request');
+    asked.add(packet.kind);
+    conversation.link.send(Buffer.from('N'));
+  }
+};
+
+/** The protocol version that holds; tells the client when it is not what it asked for (manual 54.2.1). */
+const negotiate = (conversation: Conversation, { minor, parameters }: Startup): number => {
+  const unknown = [...parameters.keys()].filter((name) => name.startsWith('_pq_.'));
+  // 3.1 was never used by a release; a server that knows 3.2 answers it with 3.0.
+  const version = minor >= 2 ? PROTOCOL_3_2 : PROTOCOL_3_0;
+  if (protocolVersion(3, minor) !== version || unknown.length > 0) {
+    conversation.link.send(encode.negotiateProtocolVersion(version, unknown));
+  }
+  for (const name of unknown) (parameters as Map<string, string>).delete(name);
+  return version;
+};
+
+const identify = ({ parameters }: Startup): { user: string; database: string } => {
+  const user = parameters.get('user') ?? '';
+  if (user === '') {
+    throw new ProtocolViolation('no PostgreSQL user name specified in startup packet', '28000');
+  }
+  const replication = parameters.get('replication') ?? 'false';
+  if (!/^(false|off|no|0)$/i.test(replication)) throw new DbproxyError('DBP_WIRE_REPLICATION');
+  return { user, database: parameters.get('database') || user };
+};
+
+/** SCRAM-SHA-256. An unknown role, one without password and a wrong password cannot be told apart from outside. */
+const authenticate = async (
+  conversation: Conversation,
+  services: LoginServices,
+  user: string,
+): Promise<ScramKeys> => {
+  const wrong = new DbproxyError('DBP_WIRE_PASSWORD', { user });
+  const secret = await services.roleSecret(user);
+  const verifier = parseVerifier(secret?.verifier ?? null);
+  const scram = new ScramServer(verifier ?? mockVerifier(user, mockSecret));
+
+  conversation.link.send(encode.authenticationSasl([SCRAM_MECHANISM]));
+  const first = await saslMessage(conversation);
+  const mechanism = first.subarray(0, first.indexOf(0)).toString('latin1');
+  if (mechanism !== SCRAM_MECHANISM) {
+    throw new ProtocolViolation('client selected an invalid SASL authentication mechanism');
+  }
+  const length = first.readInt32BE(mechanism.length + 1);
+  const clientFirst = first.subarray(mechanism.length + 5);
+  if (length !== clientFirst.length) throw new ProtocolViolation('malformed SCRAM message');
+  conversation.link.send(
+    encode.authentication(AuthCode.saslContinue, scram.first(clientFirst.toString('latin1'))),
+  );
+
+  const done = scram.final((await saslMessage(conversation)).toString('latin1'));
+  if (!done || !verifier || secret?.expired !== false) throw wrong;
+  conversation.link.send(encode.authentication(AuthCode.saslFinal, done.serverFinal));
+  return done.keys;
+};
+
+const saslMessage = async (conversation: Conversation): Promise<Buffer> => {
+  const { type, body } = await conversation.message();
+  if (type !== Frontend.Password) {
+    throw new ProtocolViolation(`expected SASL response, got message type ${type}`);
+  }
+  return body;
+};
+
+/** AuthenticationOk and what follows it; the key is ours, the rest the engine's. */
+const welcome = ({ link }: Conversation, engine: EngineConnection, key: CancelKey): void => {
+  link.send(
+    Buffer.concat([
+      encode.authentication(AuthCode.ok),
+      ...engine.loginNotices.splice(0),
+      ...[...engine.parameters].map(([name, value]) => encode.parameterStatus(name, value)),
+      encode.backendKeyData(key.processId, key.secret),
+      encode.readyForQuery('I'),
+    ]),
+  );
+};
+
+const refuse = ({ link }: Conversation, error: unknown): void => {
+  link.send(response(error));
+  link.end();
+  link.resume();
+};
+
+const response = (error: unknown): Buffer => {
+  // The engine's own words: unknown database, role may not log in, too many connections …
+  if (error instanceof EngineLoginError) return error.response;
+  const severity = 'FATAL';
+  if (error instanceof ProtocolViolation) {
+    return encode.errorResponse({ severity, sqlstate: error.sqlstate, message: error.message });
+  }
+  const known =
+    error instanceof DbproxyError
+      ? error
+      : new DbproxyError('DBP_WIRE_ENGINE_UNAVAILABLE', { reason: (error as Error).message });
+  return encode.errorResponse({ severity, sqlstate: known.sqlstate ?? 'XX000', message: known.message });
+};

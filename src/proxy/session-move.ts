@@ -1,0 +1,162 @@
+/**
+ * The move of one session to one target engine: a second connection, logged in as the client, that is brought to the
+ * session's state ahead of time and takes over when the target is primary.
+ *
+ *   warm()     connection open, state replayed as far as a standby accepts it         session goes on meanwhile
+ *   prepare()  session held: what has changed since is read and replayed               before promotion
+ *   finish()   what needs a primary is replayed, the server link is swapped            after promotion
+ *   abandon()  the connection is closed; the session never left its engine
+ */
+import {
+  emptyState,
+  look,
+  replay,
+  unmovable,
+  SessionTracker,
+  type KindReport,
+  type ReadContext,
+  type SessionState,
+  type SettingNames,
+} from '../session-state/index.js';
+import type { EngineRoute } from './control-api.js';
+import { EngineConnection } from './engine-connection.js';
+import type { LinkFactory } from './link.js';
+import type { Session } from './session.js';
+
+export type LookContext = Omit<ReadContext, 'tracker'>;
+
+export interface MoveServices {
+  readonly links: LinkFactory;
+  readonly names: SettingNames;
+  context(thorough: boolean): Promise<LookContext>;
+}
+
+export class SessionMove {
+  readonly session: Session;
+  readonly target: EngineRoute;
+  readonly #services: MoveServices;
+  #connection: Promise<EngineConnection> | null = null;
+  /** State of the target connection right after login, and now. */
+  #base: SessionState = emptyState;
+  #there: SessionState = emptyState;
+  /** The state that was replayed last, and whether something of it waits for the promotion. */
+  #replayed: SessionState | null = null;
+  #postponed = 0;
+  #preparing: Promise<void> = Promise.resolve();
+  /** Why the session cannot move; empty: it can. */
+  obstacles: readonly KindReport[] = [];
+
+  constructor(session: Session, target: EngineRoute, services: MoveServices) {
+    this.session = session;
+    this.target = target;
+    this.#services = services;
+  }
+
+  /** Opens the connection and, if the session comes to a safe point within `withinMs`, brings its state over. */
+  async warm(withinMs: number): Promise<void> {
+    await this.#open();
+    await whileHeld(this.session, withinMs, () => this.prepare(false, true));
+  }
+
+  /** Only while the session is held. Throws when its state cannot be re-created there. */
+  prepare(promoted: boolean, thorough = false): Promise<void> {
+    // One after the other: each starts from what the one before left on the target.
+    const run = this.#preparing.catch(() => undefined).then(() => this.#prepare(promoted, thorough));
+    this.#preparing = run;
+    return run;
+  }
+
+  async #prepare(promoted: boolean, thorough: boolean): Promise<void> {
+    const context = await this.#services.context(thorough);
+    const wanted = await this.session.look(context);
+    this.obstacles = unmovable(wanted);
+    if (this.obstacles.length > 0) return;
+    const connection = await this.#open();
+    if (this.#replayed === wanted && (this.#postponed === 0 || !promoted)) return;
+    try {
+      await this.#replay(connection, wanted, promoted);
+    } catch (error) {
+      // A standby refuses a serializable session as a whole: then everything waits for the promotion.
+      if (promoted || !/hot standby|recovery/.test((error as Error).message)) throw error;
+      this.#there = this.#base;
+      this.#replayed = wanted;
+      this.#postponed = 1;
+    }
+  }
+
+  /** After promotion, session held. Swaps the server link; the old connection is returned, to be closed. */
+  async finish(): Promise<EngineConnection> {
+    const connection = await this.#open();
+    if (this.#postponed > 0 || this.#replayed !== this.session.state) await this.prepare(true);
+    this.#connection = null;
+    return this.session.moveTo(connection);
+  }
+
+  /** Idempotent. */
+  abandon(): void {
+    void this.#connection?.then((connection) => connection.close()).catch(() => undefined);
+    this.#connection = null;
+    this.#replayed = null;
+  }
+
+  async #replay(connection: EngineConnection, wanted: SessionState, promoted: boolean): Promise<void> {
+    const { state, postponed } = await replay(connection, wanted, this.#there, this.#base, promoted);
+    this.#there = state;
+    this.#replayed = wanted;
+    this.#postponed = postponed;
+  }
+
+  /** The connection to the target; opened anew if it was lost while it waited. */
+  async #open(): Promise<EngineConnection> {
+    const current = await this.#connection?.catch(() => null);
+    if (current && !current.isLost) return current;
+    const { identity } = this.session;
+    const opening = EngineConnection.open(
+      this.#services.links,
+      this.target,
+      identity.parameters,
+      identity.keys,
+    );
+    this.#connection = opening;
+    const connection = await opening;
+    connection.loginNotices.length = 0;
+    const context = await this.#services.context(false);
+    this.#base = await baseState(connection, context, this.#services.names);
+    this.#there = this.#base;
+    this.#replayed = null;
+    this.#postponed = 0;
+    return connection;
+  }
+}
+
+/** What the login itself set: ALTER ROLE … SET, ALTER DATABASE … SET. */
+const baseState = (
+  connection: EngineConnection,
+  context: LookContext,
+  names: SettingNames,
+): Promise<SessionState> =>
+  look(connection, { ...context, thorough: false, tracker: new SessionTracker(names) }, null);
+
+/** Runs `work` with the session held, if it comes to a safe point in time; false if not. Lets it go on in any case. */
+export const whileHeld = async (
+  session: Session,
+  withinMs: number,
+  work: () => Promise<unknown>,
+): Promise<boolean> => {
+  let released = false;
+  const release = (): Promise<void> | undefined => {
+    if (released) return undefined;
+    released = true;
+    return session.release();
+  };
+  const timer = setTimeout(() => void release(), withinMs);
+  try {
+    if (!(await session.hold())) return false;
+    clearTimeout(timer);
+    await work();
+    return true;
+  } finally {
+    clearTimeout(timer);
+    await release();
+  }
+};
