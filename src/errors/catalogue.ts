@@ -18,6 +18,11 @@ export const catalogue = define({
     exit: 127,
     suggestions: ['{next}'],
   },
+  DBP_USAGE_NOT_CONFIRMED: {
+    message: 'not confirmed: {what} stays',
+    exit: 2,
+    suggestions: ['dbproxy down', 'dbproxy down --purge --yes'],
+  },
   DBP_USAGE_UNKNOWN_SIZE: {
     message: 'unknown size "{size}"; the sizes are {sizes}',
     exit: 2,
@@ -214,6 +219,11 @@ export const catalogue = define({
     message: 'the workload cannot run on this database: {reason}',
     exit: 1,
     suggestions: ['dbproxy workload run tpcb-like --init'],
+  },
+  DBP_WORKLOAD_PROCESS: {
+    message: 'the process that makes the load ended without a result: {reason}',
+    exit: 1,
+    suggestions: ['dbproxy doctor'],
   },
   DBP_EXPECTATION: {
     message: 'the promise did not hold: {reason}',

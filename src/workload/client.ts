@@ -93,7 +93,7 @@ export class LoadClient {
     this.#connection.execute(this.#step, this.#values, this.#answered);
   }
 
-  readonly #answered = (error: unknown, tag: string): void => {
+  readonly #answered = (error: Error | undefined, tag: string): void => {
     if (this.state !== 'busy') return;
     const { statements } = this.#options.script;
     const committing = statements[this.#step]?.commits === true;

@@ -6,22 +6,23 @@
  * At most one statement is in flight. Callbacks, not promises: seven round trips a transaction add up.
  */
 import pg from 'pg';
+import { encode } from '../protocol/index.js';
 import type { Draw, Statement } from './scripts.js';
 import type { Protocol } from './types.js';
-import { encoderFor, prepareMessages, queryMessage, type Encoder } from './wire.js';
+import { encoderFor, prepareMessages, type Encoder } from './wire.js';
 
 const CONNECT_BOUND_MS = 10_000;
 const CLOSE_BOUND_MS = 2_000;
 
 /** `error`: what the driver threw, undefined when the statement succeeded. `tag`: CommandComplete, `UPDATE 1`. */
-export type StatementDone = (error: unknown, tag: string) => void;
+export type StatementDone = (error: Error | undefined, tag: string) => void;
 
 /**
  * A statement of ours in the place of pg's Query (pg's interface for such classes: Submittable). Rows are counted by
  * nobody and dropped. One object per connection, used again and again.
  */
 class InFlight implements pg.Submittable {
-  bytes: Buffer = queryMessage('');
+  bytes: Buffer = Buffer.alloc(0);
   done: StatementDone = () => {};
   #tag = '';
   // pg looks at these.
@@ -40,7 +41,7 @@ class InFlight implements pg.Submittable {
     this.done(undefined, this.#tag);
   }
   /** ErrorResponse, or the end of the connection. pg waits for ReadyForQuery before it sends the next one. */
-  handleError(error: unknown): void {
+  handleError(error: Error): void {
     this.done(error, this.#tag);
   }
   handleRowDescription(): void {}
@@ -97,7 +98,7 @@ export class LoadConnection {
   }
 
   rollback(done: StatementDone): void {
-    this.#send(queryMessage('ROLLBACK'), done);
+    this.#send(encode.query('ROLLBACK'), done);
   }
 
   /** Says goodbye; after a bound it hangs up. */

@@ -22,3 +22,4 @@ export {
 export { SCRIPT_NAMES, type ScriptName } from './scripts.js';
 export { type LatencySummary } from './histogram.js';
 export * from './types.js';
+export { startWorkloadProcess, type WorkloadProcess } from './process.js';

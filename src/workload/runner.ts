@@ -35,6 +35,7 @@ export async function runWorkload(options: WorkloadOptions): Promise<WorkloadRes
   const cpuBefore = process.cpuUsage();
 
   const load = await startLoad(plan);
+  options.onStart?.();
   const stopProgress = reportProgress(plan, load);
   const abort = (): void => load.driver.stop();
   options.signal?.addEventListener('abort', abort);

@@ -33,6 +33,8 @@ export interface WorkloadOptions {
   readonly ledger?: boolean;
   /** Asked once, at the end: when did switches hold the sessions? */
   readonly windows?: () => readonly SwitchWindow[] | Promise<readonly SwitchWindow[]>;
+  /** Everybody is connected and the clock runs. */
+  readonly onStart?: () => void;
   /** Once a second, warm-up included. */
   readonly onProgress?: (progress: WorkloadProgress) => void;
   /** Ends the run gracefully: what is in flight is finished, the result is complete. */

@@ -1,55 +1,43 @@
 /**
  * The bytes of one statement, as libpq sends them for pgbench: one buffer, one write, one round trip.
- * (PostgreSQL manual, "Message Formats".)
  *
- * The driver's own serialiser makes four buffers and a writev of the same bytes; on cores shared with the database that
- * is load which the measurement would see.
+ * The driver's serialiser makes four buffers and a writev of them, src/protocol's one for each field: on cores shared
+ * with the database that is load which the measurement would see. So the one message of the hot path, Bind, is laid out
+ * here (PostgreSQL manual, "Message Formats"); everything else comes from src/protocol.
  */
+import { Frontend, encode } from '../protocol/index.js';
 import type { Draw, Statement } from './scripts.js';
 import type { Protocol } from './types.js';
-
-const frontend = { parse: 0x50, bind: 0x42, query: 0x51 } as const;
-
-/** Describe (unnamed portal), Execute (all rows), Sync: the same after every Bind. */
-const AFTER_BIND = Buffer.from('D\0\0\0\x06P\0E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04', 'latin1');
-const SYNC = Buffer.from('S\0\0\0\x04', 'latin1');
 
 /** Makes the bytes of statement `index` for the values drawn. */
 export type Encoder = (index: number, values: Draw) => Buffer;
 
 export function encoderFor(protocol: Protocol, statements: readonly Statement[]): Encoder {
   const at = (index: number): Statement => statements[index] as Statement;
-  if (protocol === 'simple') return (index, values) => queryMessage(inline(at(index), values));
+  if (protocol === 'simple') return (index, values) => encode.query(inline(at(index), values));
   if (protocol === 'prepared')
     return (index, values) => bindMessage(NOTHING, nameOf(index), at(index), values);
-  const parses = statements.map(({ sql }) => parseMessage('', sql));
+  const parses = statements.map(({ sql }) => encode.parse('', sql));
   return (index, values) => bindMessage(parses[index] as Buffer, '', at(index), values);
 }
 
-export const queryMessage = (sql: string): Buffer => frame(frontend.query, `${sql}\0`);
-
 /** Parse for every statement, then one Sync: sent once per connection in `prepared` mode. */
 export const prepareMessages = (statements: readonly Statement[]): Buffer =>
-  Buffer.concat([...statements.map(({ sql }, index) => parseMessage(nameOf(index), sql)), SYNC]);
+  Buffer.concat([...statements.map(({ sql }, index) => encode.parse(nameOf(index), sql)), encode.sync()]);
 
 const NOTHING = Buffer.alloc(0);
+/** The same after every Bind: the unnamed portal is described and executed without a limit. */
+const AFTER_BIND = Buffer.concat([
+  encode.message(Frontend.Describe, Buffer.from('P\0')),
+  encode.execute(),
+  encode.sync(),
+]);
+
 const nameOf = (index: number): string => `P0_${index}`;
 const inline = ({ sql, parameters }: Statement, values: Draw): string =>
   sql.replace(/\$(\d)/g, (_, n: string) => String(values[parameters[Number(n) - 1] as keyof Draw]));
 
-function frame(type: number, body: string): Buffer {
-  const length = Buffer.byteLength(body);
-  const message = Buffer.allocUnsafe(5 + length);
-  message[0] = type;
-  message.writeInt32BE(4 + length, 1);
-  message.write(body, 5);
-  return message;
-}
-
-/** No parameter types: the server infers them. */
-const parseMessage = (name: string, sql: string): Buffer => frame(frontend.parse, `${name}\0${sql}\0\0\0`);
-
-/** `before` + Bind (all parameters as text, results as text) + Describe, Execute, Sync. */
+/** `before` + Bind (all parameters as text, results as text) + Describe, Execute, Sync. Everything is ASCII. */
 function bindMessage(before: Buffer, name: string, statement: Statement, values: Draw): Buffer {
   const texts = statement.parameters.map((parameter) => String(values[parameter]));
   const valueBytes = texts.reduce((sum, text) => sum + 4 + text.length, 0);
@@ -57,7 +45,7 @@ function bindMessage(before: Buffer, name: string, statement: Statement, values:
   const message = Buffer.allocUnsafe(before.length + bindBytes + AFTER_BIND.length);
 
   let at = before.copy(message, 0);
-  at = message.writeUInt8(frontend.bind, at);
+  at = message.writeUInt8(Frontend.Bind, at);
   at = message.writeInt32BE(bindBytes - 1, at);
   at = message.writeUInt8(0, at);
   at += message.write(name, at, 'latin1');
