@@ -1,0 +1,132 @@
+/** Proxy processes for tests: the real entry, run from the build. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createServer, type AddressInfo } from 'node:net';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { EngineRecord } from '../../src/engine/index.js';
+import type { MoveResult, ProxyApi, ProxyConfig } from '../../src/proxy/control-api.js';
+import { RpcClient } from '../../src/rpc/index.js';
+import { EngineLink } from '../../src/switchover/engine-link.js';
+import { emitFence, waitUntilReplayed } from '../../src/switchover/catch-up.js';
+import { promote } from '../../src/switchover/promote.js';
+import { PASSWORD, randomName, routeTo, type TestEngines } from './engines.js';
+
+const ENTRY = new URL('../../dist/proxy/main.js', import.meta.url).pathname;
+
+export const freePort = async (): Promise<number> => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+};
+
+export class TestProxy {
+  readonly port: number;
+  readonly socketDirectory: string;
+  readonly process: ChildProcess;
+  readonly control: RpcClient<ProxyApi>;
+  log = '';
+
+  private constructor(
+    port: number,
+    socketDirectory: string,
+    child: ChildProcess,
+    control: RpcClient<ProxyApi>,
+  ) {
+    this.port = port;
+    this.socketDirectory = socketDirectory;
+    this.process = child;
+    this.control = control;
+  }
+
+  /** Starts a proxy in front of `engine`; ready when its control socket answers. */
+  static async start(
+    engines: TestEngines,
+    engine: EngineRecord | null,
+    options: { maxSessions?: number; fastPath?: boolean } = {},
+  ): Promise<TestProxy> {
+    const port = await freePort();
+    const directory = join(engines.home, randomName());
+    const config: ProxyConfig = {
+      instance: 'test',
+      host: '127.0.0.1',
+      port,
+      socketDirectory: directory,
+      controlSocket: join(engines.home, `${randomName()}.sock`),
+      generation: 1,
+      maxSessions: options.maxSessions ?? 200,
+    };
+    const child = spawn(process.execPath, [ENTRY], {
+      env: {
+        ...process.env,
+        DBPROXY_PROXY_CONFIG: JSON.stringify(config),
+        ...(options.fastPath === false ? { DBPROXY_FAST_PATH: '0' } : {}),
+      },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    let log = '';
+    child.stderr?.on('data', (chunk: Buffer) => (log += chunk.toString()));
+    const control = await connectWhenUp(config.controlSocket, child, () => log);
+    const proxy = new TestProxy(port, directory, child, control);
+    child.stderr?.on('data', (chunk: Buffer) => (proxy.log += chunk.toString()));
+    if (engine) await control.call('route', { engine: routeTo(engine) });
+    return proxy;
+  }
+
+  url(user = 'postgres', database = 'postgres', password = PASSWORD): string {
+    return `postgres://${user}:${encodeURIComponent(password)}@127.0.0.1:${this.port}/${database}`;
+  }
+
+  async stop(): Promise<void> {
+    this.control.close();
+    if (this.process.exitCode !== null || this.process.signalCode !== null) return;
+    this.process.kill('SIGTERM');
+    await once(this.process, 'exit');
+  }
+}
+
+const connectWhenUp = async (
+  path: string,
+  child: ChildProcess,
+  log: () => string,
+): Promise<RpcClient<ProxyApi>> => {
+  const end = Date.now() + 15_000;
+  for (;;) {
+    try {
+      const control = await RpcClient.connect<ProxyApi>(path);
+      await control.call('status', {});
+      return control;
+    } catch (error) {
+      if (child.exitCode !== null) throw new Error(`the proxy ended: ${log()}`, { cause: error });
+      if (Date.now() > end) throw error;
+      await delay(10);
+    }
+  }
+};
+
+/** One whole switch, as the coordinator does it, without its retries. Throws when the hold does not come about. */
+export const moveTo = async (proxy: TestProxy, from: EngineRecord, to: EngineRecord): Promise<MoveResult> => {
+  const [primary, standby] = await Promise.all([EngineLink.open(from), EngineLink.open(to)]);
+  try {
+    await proxy.control.call('warm', { target: routeTo(to), withinMs: 500 });
+    const params = {
+      budgetMs: 3_000,
+      unmovable: 'rollback',
+      cancelTransactions: false,
+      operation: 'test',
+    } as const;
+    const hold = await proxy.control.call('hold', params);
+    if (!hold.held) throw new Error(`not held: ${JSON.stringify(hold)}`);
+    const lsn = await emitFence(primary);
+    if (!(await waitUntilReplayed(standby, lsn, 2_000))) throw new Error('not caught up');
+    const { committed } = await proxy.control.call('commit', {});
+    if (!committed) throw new Error('not committed');
+    await promote(standby);
+    return await proxy.control.call('move', {});
+  } finally {
+    await Promise.all([primary.close(), standby.close()]);
+  }
+};
