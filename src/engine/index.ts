@@ -1,0 +1,20 @@
+/**
+ * Engines: real PostgreSQL servers, made, found and ended. The rest of dbproxy uses what is exported here, and nothing
+ * below it; this module knows nothing of proxies, sessions or operations.
+ */
+export * from './types.js';
+export { capSize, sizeSettings, SIZES, thisMachine, type CappedSize, type Machine } from './sizes.js';
+export { isSameProcess, processIdentity, signalProcess } from './process-identity.js';
+export {
+  ADMIN_APPLICATION_NAME,
+  adminQuery,
+  connectAdmin,
+  withAdmin,
+  type AdminOptions,
+  type AdminQuery,
+  type AdminTarget,
+} from './admin.js';
+export { createReplicationSlot, dropReplicationSlot, slotName } from './replication.js';
+export { chooseProvider, type ProviderChoice } from './choose.js';
+export { afterPromotion } from './providers/embedded/after-promotion.js';
+export { embeddedProvider, type EmbeddedOptions } from './providers/embedded/index.js';

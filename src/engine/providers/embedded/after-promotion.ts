@@ -1,0 +1,20 @@
+/** After its promotion an engine needs nothing of its old primary any more; its configuration should not say so. */
+import { rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { adminQuery } from '../../admin.js';
+import type { EngineRecord } from '../../types.js';
+import { configuration } from './configuration.js';
+import { writeOwned } from './initdb.js';
+import { dataDirectoryOf } from './paths.js';
+import { serverUser } from './server-user.js';
+
+/**
+ * Takes primary_conninfo and the slot out of the configuration. The server ignores both now, and a start as primary is
+ * right even if this never ran; so it belongs after the sessions have moved, not on their way. Idempotent.
+ */
+export async function afterPromotion(engine: EngineRecord): Promise<void> {
+  const file = join(dataDirectoryOf(engine), 'dbproxy.conf');
+  await writeOwned(`${file}.new`, configuration(engine.id, engine.size), await serverUser());
+  await rename(`${file}.new`, file);
+  await adminQuery(engine, 'select pg_reload_conf()');
+}

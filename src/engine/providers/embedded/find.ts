@@ -1,0 +1,56 @@
+/**
+ * Which processes belong to an engine, judged by what runs: every process of PostgreSQL works in its data directory.
+ * A record may be stale (we died between the start and the writing), and so may postmaster.pid.
+ */
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
+import { join } from 'node:path';
+import { isSameProcess, processIdentity } from '../../process-identity.js';
+import type { EngineRecord, ProcessIdentity } from '../../types.js';
+import { dataDirectoryOf } from './paths.js';
+
+/** The engine's postmaster; null when it does not run. */
+export function findPostmaster(engine: Pick<EngineRecord, 'directory' | 'process'>): ProcessIdentity | null {
+  if (engine.process !== null && isSameProcess(engine.process)) return engine.process;
+  const data = dataDirectoryOf(engine);
+  const pid = postmasterPid(data);
+  if (pid === null || !worksIn(pid, data)) return null;
+  return processIdentity(pid);
+}
+
+/** The first line of postmaster.pid; null when there is none. */
+export function postmasterPid(dataDirectory: string): number | null {
+  try {
+    const pid = Number.parseInt(readFileSync(join(dataDirectory, 'postmaster.pid'), 'utf8'), 10);
+    return Number.isSafeInteger(pid) && pid > 0 ? pid : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Every process that works in the data directory: the postmaster, its children, orphans it left. Linux only. */
+export function processesIn(dataDirectory: string): ProcessIdentity[] {
+  if (process.platform !== 'linux') return [];
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && worksIn(Number(name), dataDirectory))
+    .map((name) => processIdentity(Number(name)))
+    .filter((identity) => identity !== null);
+}
+
+function worksIn(pid: number, dataDirectory: string): boolean {
+  if (process.platform !== 'linux') return commandOf(pid).includes(` -D ${dataDirectory} `);
+  try {
+    return (
+      readlinkSync(`/proc/${pid}/cwd`) === realpathSync(dataDirectory) &&
+      readlinkSync(`/proc/${pid}/exe`).endsWith('/postgres')
+    );
+  } catch {
+    // It ended, or belongs to somebody else: then it is none of ours.
+    return false;
+  }
+}
+
+function commandOf(pid: number): string {
+  return spawnSync('ps', ['-ww', '-o', 'command=', '-p', String(pid)], { encoding: 'utf8', timeout: 5_000 })
+    .stdout;
+}

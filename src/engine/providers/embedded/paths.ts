@@ -1,0 +1,64 @@
+/** The directories of one engine, made so that exactly the user it runs as can use them. */
+import { chmod, chown, mkdir, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { DbproxyError } from '../../../errors/index.js';
+import type { ProvisionOptions } from '../../types.js';
+import { MAX_SOCKET_PATH_BYTES, socketPath } from './configuration.js';
+import { blockedAt, type ServerUser } from './server-user.js';
+
+export const dataDirectoryOf = (engine: { readonly directory: string }): string =>
+  join(engine.directory, 'data');
+export const logFileOf = (engine: { readonly directory: string }): string =>
+  join(engine.directory, 'engine.log');
+
+type Directories = Pick<ProvisionOptions, 'directory' | 'socketDirectory'>;
+
+/**
+ * Makes the engine's directories, 0700. Neither may exist with anything of somebody else's in it: the engine's own must be new.
+ * Throws DBP_ENV_DIRECTORY.
+ */
+export async function makeDirectories(options: Directories, user: ServerUser | null): Promise<void> {
+  checkSocketPath(options.socketDirectory);
+  await makeDirectory(options.directory, user, 'new');
+  try {
+    await makeDirectory(options.socketDirectory, user, 'may exist');
+  } catch (error) {
+    await removeDirectories(options);
+    throw error;
+  }
+}
+
+export async function removeDirectories({ directory, socketDirectory }: Directories): Promise<void> {
+  await rm(directory, { recursive: true, force: true });
+  await rm(socketDirectory, { recursive: true, force: true });
+}
+
+/** The kernel refuses longer paths, and PostgreSQL's own message for it comes late and in the log only. */
+function checkSocketPath(directory: string): void {
+  const bytes = Buffer.byteLength(socketPath(directory));
+  if (bytes <= MAX_SOCKET_PATH_BYTES) return;
+  const reason = `the path of a socket in it is ${bytes} bytes long, at most ${MAX_SOCKET_PATH_BYTES} are possible`;
+  throw new DbproxyError('DBP_ENV_DIRECTORY', { directory, reason });
+}
+
+async function makeDirectory(
+  directory: string,
+  user: ServerUser | null,
+  existing: 'new' | 'may exist',
+): Promise<void> {
+  try {
+    await mkdir(dirname(directory), { recursive: true });
+    await mkdir(directory, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST' || existing === 'new') throw error;
+    });
+    await chmod(directory, 0o700);
+    if (user !== null) await chown(directory, user.uid, user.gid);
+  } catch (cause) {
+    throw new DbproxyError('DBP_ENV_DIRECTORY', { directory, reason: (cause as Error).message }, { cause });
+  }
+  const blocked = await blockedAt(directory, user);
+  if (blocked === null) return;
+  await rm(directory, { recursive: true, force: true });
+  const reason = `the user ${user?.name ?? ''} that engines run as may not pass ${blocked}`;
+  throw new DbproxyError('DBP_ENV_DIRECTORY', { directory, reason });
+}

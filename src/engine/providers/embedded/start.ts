@@ -1,0 +1,122 @@
+/**
+ * Starts `postgres` on a data directory and waits until it answers a query.
+ *
+ * It is started directly (no pg_ctl), in a session of its own, its output straight to the log file: nothing ties it to us,
+ * so it lives on when we die. A start that fails leaves nothing running.
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { DbproxyError } from '../../../errors/index.js';
+import { adminQuery } from '../../admin.js';
+import { processIdentity } from '../../process-identity.js';
+import type { EngineRecord, ProcessIdentity } from '../../types.js';
+import { waitFor } from '../../wait.js';
+import type { Binaries } from './binaries.js';
+import { serverArguments } from './configuration.js';
+import { CLEAN_ENVIRONMENT } from './initdb.js';
+import { logTail, openLog } from './log.js';
+import { dataDirectoryOf, logFileOf } from './paths.js';
+import { spawnIdentity, type ServerUser } from './server-user.js';
+import { clearRemains, stopServer } from './stop.js';
+
+/** After a crash a start replays up to max_wal_size of WAL first. */
+export const READY_BOUND_MS = 60_000;
+
+export type Startable = Pick<EngineRecord, 'id' | 'directory' | 'access' | 'superuser' | 'process'>;
+
+/** What a server says of itself. */
+export interface ServerFacts {
+  readonly systemIdentifier: string;
+  readonly postgres: string;
+}
+
+export interface StartedServer extends ServerFacts {
+  readonly process: ProcessIdentity;
+}
+
+/** Throws DBP_ENGINE_START, with the end of the log. */
+export async function startServer(
+  engine: Startable,
+  binaries: Binaries,
+  user: ServerUser | null,
+  signal?: AbortSignal,
+): Promise<StartedServer> {
+  const startedAt = performance.now();
+  await clearRemains({ ...engine, process: null });
+  const { handle, from } = await openLog(logFileOf(engine));
+  const child = spawnServer(engine, binaries, user, handle.fd);
+  await handle.close();
+  const exit = watchExit(child);
+  const postmaster = child.pid === undefined ? null : processIdentity(child.pid);
+  try {
+    const facts = await waitForAnswer(engine, exit, signal);
+    if (postmaster === null) throw new Error('it was gone at once');
+    return { process: postmaster, ...facts };
+  } catch (cause) {
+    await stopServer({ ...engine, process: postmaster }, 'immediate');
+    if (cause instanceof DbproxyError && cause.code === 'DBP_INTERRUPTED') throw cause;
+    const waitedMs = Math.round(performance.now() - startedAt);
+    const log = await logTail(logFileOf(engine), from);
+    const reason = (cause as Error).message;
+    throw new DbproxyError('DBP_ENGINE_START', { engine: engine.id, waitedMs, reason, log }, { cause });
+  }
+}
+
+function spawnServer(
+  engine: Startable,
+  binaries: Binaries,
+  user: ServerUser | null,
+  log: number,
+): ChildProcess {
+  if (engine.access.kind !== 'socket') throw new Error('an embedded engine has no TCP port');
+  const identity = { id: engine.id, socketDirectory: engine.access.directory };
+  const child = spawn(binaries.postgres, serverArguments(dataDirectoryOf(engine), identity), {
+    ...spawnIdentity(user),
+    cwd: '/',
+    env: CLEAN_ENVIRONMENT,
+    detached: true,
+    stdio: ['ignore', log, log],
+  });
+  child.unref();
+  return child;
+}
+
+interface Exit {
+  /** How it ended; null while it runs. */
+  how: string | null;
+}
+
+function watchExit(child: ChildProcess): Exit {
+  const exit: Exit = { how: null };
+  child.on('error', (error) => (exit.how = error.message));
+  child.on('exit', (code, signal) => (exit.how = signal === null ? `exit code ${code}` : `signal ${signal}`));
+  return exit;
+}
+
+async function waitForAnswer(engine: Startable, exit: Exit, signal?: AbortSignal): Promise<ServerFacts> {
+  let last = 'nothing listened on its socket';
+  const facts = await waitFor(
+    async () => {
+      if (exit.how !== null) throw new Error(`it ended with ${exit.how}`);
+      try {
+        return await askFacts(engine);
+      } catch (error) {
+        last = (error as Error).message;
+        return undefined;
+      }
+    },
+    { boundMs: READY_BOUND_MS, everyMs: 10, signal },
+  );
+  if (facts === undefined) throw new Error(last);
+  return facts;
+}
+
+/** Asks a running server what it is. Throws DBP_ENGINE_QUERY. */
+export async function askFacts(engine: Startable): Promise<ServerFacts> {
+  const [row] = await adminQuery<{ system_identifier: string; version: string }>(
+    engine,
+    `select system_identifier::text, split_part(current_setting('server_version'), ' ', 1) as version
+     from pg_control_system()`,
+  );
+  if (row === undefined) throw new DbproxyError('DBP_ENGINE_QUERY', { engine: engine.id, reason: 'no row' });
+  return { systemIdentifier: row.system_identifier, postgres: row.version };
+}

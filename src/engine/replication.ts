@@ -1,0 +1,47 @@
+/** The replication slot that a standby has on its primary, and what a promotion leaves to tidy up. */
+import { DbproxyError } from '../errors/index.js';
+import { adminQuery, withAdmin, type AdminTarget } from './admin.js';
+import { waitFor } from './wait.js';
+
+const DROP_BOUND_MS = 5_000;
+
+/** Slot names are of a-z, 0-9 and "_". */
+export const slotName = (standbyId: string): string =>
+  `dbproxy_${standbyId.toLowerCase().replace(/\W/g, '_')}`;
+
+/** Reserves WAL from now on for a standby that is still to be made. */
+export async function createReplicationSlot(primary: AdminTarget, standbyId: string): Promise<void> {
+  await adminQuery(primary, 'select pg_create_physical_replication_slot($1, true)', [slotName(standbyId)]);
+}
+
+/**
+ * Drops the slot of a standby; a connection that still uses it is ended. Idempotent. To be called for every standby that is
+ * given up: a slot that nobody reads makes its primary keep WAL. Throws DBP_ENGINE_QUERY.
+ */
+export async function dropReplicationSlot(primary: AdminTarget, standbyId: string): Promise<void> {
+  const slot = slotName(standbyId);
+  const dropped = await withAdmin(primary, (query) =>
+    waitFor(
+      async () => {
+        await query(
+          `select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = $1 and active`,
+          [slot],
+        );
+        // Not active when looked at, but it may be again when dropped: then the next round ends that connection.
+        const drop = `select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = $1 and not active`;
+        await query(drop, [slot]).catch((error: unknown) => {
+          if ((error as DbproxyError).details['sqlstate'] !== OBJECT_IN_USE) throw error;
+        });
+        const left = await query(`select 1 from pg_replication_slots where slot_name = $1`, [slot]);
+        return left.length === 0 ? true : undefined;
+      },
+      { boundMs: DROP_BOUND_MS, everyMs: 10 },
+    ),
+  );
+  if (dropped === undefined) {
+    const reason = `the replication slot ${slot} was still in use after ${DROP_BOUND_MS} ms`;
+    throw new DbproxyError('DBP_ENGINE_QUERY', { engine: primary.id, reason });
+  }
+}
+
+const OBJECT_IN_USE = '55006';
