@@ -71,7 +71,7 @@ async function askSupervisor(
 }
 
 async function endSupervisor(identity: Parameters<typeof endProcess>[0]): Promise<string[]> {
-  if (!identity || !(await isAlive(identity))) return [];
+  if (!identity || !isAlive(identity)) return [];
   if (!(await waitForExit(identity, EXIT_BOUND_MS))) await endProcess(identity, EXIT_BOUND_MS);
   return [`supervisor ${identity.pid}`];
 }

@@ -2,7 +2,7 @@
  * `up`, as the command line does it: settle what is wanted, under the instance's lock; have a supervisor; wait until it
  * says ready. Two at once: the second one finds what the first one started and waits for the same readiness.
  */
-import { chooseProvider } from '../engine/index.js';
+import { readdir } from 'node:fs/promises';
 import { DbproxyError } from '../errors/index.js';
 import type { InstanceSpec, UpResult } from './api.js';
 import { UP_DEFAULTS, type StepProgress, type Supervisor, type UpRequest } from './client.js';
@@ -10,6 +10,7 @@ import { InstanceDirectory, newInstanceRecord } from './instance-directory.js';
 import { launchSupervisor } from './launch.js';
 import { withInstanceLock } from './lock.js';
 import { isAlive } from './processes.js';
+import { pickProvider } from './provider.js';
 import type { InstanceRecord } from './records.js';
 
 type Connect = (directory: InstanceDirectory) => Promise<Supervisor | null>;
@@ -50,7 +51,7 @@ export async function bringUp(
 async function connectToRunning(directory: InstanceDirectory, connect: Connect): Promise<Supervisor | null> {
   const record = await directory.readInstance();
   if (record?.wanted !== 'running') return null;
-  return (await isAlive((await directory.readSupervisor())?.process)) ? connect(directory) : null;
+  return isAlive((await directory.readSupervisor())?.process) ? connect(directory) : null;
 }
 
 /** Writes what is wanted: a new instance, or the stopped one with the settings that were asked for. */
@@ -59,18 +60,26 @@ async function settle(request: UpRequest, directory: InstanceDirectory): Promise
   await directory.password();
   const stored = await directory.readInstance();
   if (stored) assertSameData(request, stored);
+  else await assertNoData(directory);
   const spec = await specOf(request, stored);
   await directory.writeInstance(stored ? { ...stored, spec, wanted: 'running' } : newInstanceRecord(spec));
 }
 
+/** Data whose record is lost is not built over. */
+async function assertNoData({ paths }: InstanceDirectory): Promise<void> {
+  const found = await readdir(paths.enginesDirectory);
+  if (found.length === 0) return;
+  const reason = `it is missing, but there are engines: ${found.join(', ')}`;
+  throw new DbproxyError('DBP_INSTANCE_DAMAGED', { file: paths.instanceFile, reason });
+}
+
 async function specOf(request: UpRequest, stored: InstanceRecord | null): Promise<InstanceSpec> {
   const before = stored?.spec;
-  const provider = before ?? (await resolveProvider(request.provider ?? 'auto'));
+  const postgres = before?.postgres ?? request.postgres ?? UP_DEFAULTS.postgres;
   return {
     name: request.name,
-    provider: provider.provider,
-    providerReason: provider.providerReason,
-    postgres: before?.postgres ?? request.postgres ?? UP_DEFAULTS.postgres,
+    ...(before ?? (await resolveProvider(request.provider ?? 'auto', postgres))),
+    postgres,
     size: request.size ?? before?.size ?? UP_DEFAULTS.size,
     host: request.host ?? before?.host ?? UP_DEFAULTS.host,
     port: request.port ?? before?.port ?? UP_DEFAULTS.port,
@@ -80,8 +89,9 @@ async function specOf(request: UpRequest, stored: InstanceRecord | null): Promis
 
 async function resolveProvider(
   asked: 'auto' | InstanceSpec['provider'],
+  postgres: string,
 ): Promise<Pick<InstanceSpec, 'provider' | 'providerReason'>> {
-  const { provider, reason } = await chooseProvider(asked);
+  const { provider, reason } = await pickProvider(asked, postgres);
   return { provider: provider.kind, providerReason: reason };
 }
 

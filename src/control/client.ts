@@ -70,7 +70,7 @@ export async function connectSupervisor(
     throw new DbproxyError('DBP_INSTANCE_NOT_RUNNING', { name });
   }
   await withInstanceLock(directory.paths, async () => {
-    if (!(await isAlive((await directory.readSupervisor())?.process))) await launchSupervisor(directory);
+    if (!isAlive((await directory.readSupervisor())?.process)) await launchSupervisor(directory);
   });
   const supervisor = await tryConnect(directory);
   if (!supervisor) throw new DbproxyError('DBP_INSTANCE_NOT_RUNNING', { name });
@@ -118,7 +118,7 @@ async function describeInstance(name: string): Promise<InstanceListing> {
   const base = { name, directory: directory.paths.directory };
   try {
     const record = await directory.readInstance();
-    const alive = await isAlive((await directory.readSupervisor())?.process);
+    const alive = isAlive((await directory.readSupervisor())?.process);
     const state = record?.wanted === 'running' ? (alive ? 'running' : 'supervisor-dead') : 'stopped';
     return { ...base, state, port: record?.spec.port ?? null, engines: record?.engines ?? [] };
   } catch {
@@ -155,7 +155,7 @@ function wrap(instance: string, rpc: RpcClient<SupervisorApi>): Supervisor {
     close: () => rpc.close(),
     call: async (method, params, options) => {
       try {
-        return await rpc.call(method, params, options as never);
+        return await rpc.call(method, params, options);
       } catch (error) {
         if (error instanceof DbproxyError && error.code === 'DBP_RPC_UNREACHABLE') {
           const reason = String(error.details.reason ?? error.message);

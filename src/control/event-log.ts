@@ -53,7 +53,7 @@ export class EventLog {
     this.#writing = this.#writing
       .then(() => appendFile(this.#file, `${JSON.stringify(event)}\n`))
       .catch((error: unknown) => {
-        console.error(`event ${event.seq} (${type}: ${message}) could not be written: ${String(error)}`);
+        process.stderr.write(`event ${event.seq} (${type}: ${message}) was not written: ${String(error)}\n`);
       });
     this.#live.emit('event', event);
     return event;

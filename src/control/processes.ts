@@ -6,14 +6,14 @@ import type { ProcessIdentity } from '../engine/types.js';
 const POLL_MS = 20;
 
 /** Is that very process still there? No identity: no. */
-export async function isAlive(identity: ProcessIdentity | null | undefined): Promise<boolean> {
-  return identity ? await isSameProcess(identity) : false;
+export function isAlive(identity: ProcessIdentity | null | undefined): boolean {
+  return identity ? isSameProcess(identity) : false;
 }
 
 /** Waits until the process is gone; false when the bound passes first. */
 export async function waitForExit(identity: ProcessIdentity, boundMs: number): Promise<boolean> {
   const end = performance.now() + boundMs;
-  while (await isAlive(identity)) {
+  while (isAlive(identity)) {
     if (performance.now() > end) return false;
     await delay(POLL_MS);
   }
@@ -25,10 +25,10 @@ export async function endProcess(
   identity: ProcessIdentity | null | undefined,
   graceMs: number,
 ): Promise<boolean> {
-  if (!identity || !(await isAlive(identity))) return false;
+  if (!identity || !isAlive(identity)) return false;
   signal(identity, 'SIGTERM');
   if (await waitForExit(identity, graceMs)) return true;
-  if (await isAlive(identity)) signal(identity, 'SIGKILL');
+  if (isAlive(identity)) signal(identity, 'SIGKILL');
   await waitForExit(identity, graceMs);
   return true;
 }

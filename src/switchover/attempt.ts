@@ -58,7 +58,7 @@ export async function attemptHold(
   if (!hold.held) return { kind: 'blocked', blockers: hold.blockers, unmovable: hold.unmovable };
 
   watch.enter('fence');
-  void journal.mark('fence', 'ending stray connections on the old primary');
+  await journal.mark('fence', 'ending stray connections on the old primary');
   const remainingMs = (): number => endsAt - performance.now();
   // Seen before and after: one that is only seen now may be a client's login that the proxy has not reported yet.
   const strays = strayBefore.length === 0 ? [] : await findStrays(links.primary, await sessionsOf(proxy));
@@ -69,7 +69,7 @@ export async function attemptHold(
   const fenceLsn = await emitFence(links.primary);
 
   watch.enter('catchup');
-  void journal.mark('catchup', `waiting for ${fenceLsn} on ${plan.target.id}`);
+  await journal.mark('catchup', `waiting for ${fenceLsn} on ${plan.target.id}`);
   if (!(await waitUntilReplayed(links.standby, fenceLsn, remainingMs()))) {
     return release(ports, `the standby did not catch up within the hold budget of ${holdBudgetMs} ms`);
   }

@@ -86,14 +86,14 @@ async function fromCommit(
   if (!target || !links) throw new DbproxyError('DBP_INTERNAL', { reason: 'committed without a target' });
 
   watch.enter('promote');
-  const marked = journal.mark('promote', `promoting ${target.id}`);
+  await journal.mark('promote', `promoting ${target.id}`);
   // An old primary that is dead cannot write either.
   const fenced = setReadOnly(links.primary).catch(() => undefined);
   const primary = await promoteForSure(provider, target, links.standby);
-  await Promise.all([marked, fenced]);
+  await Promise.all([fenced, journal.settled()]);
 
   watch.enter('move');
-  void journal.mark('move', `moving ${sessionIds.length} sessions to ${target.id}`);
+  await journal.mark('move', `moving ${sessionIds.length} sessions to ${target.id}`);
   const move = await moveSessions(proxy, sessionIds);
   await journal.moved(primary);
 

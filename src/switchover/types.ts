@@ -38,8 +38,10 @@ export interface SwitchoverPlan {
 export interface Journal {
   /** Resolves when the step is on disk; the step is done after that. */
   step(step: SwitchoverStep, detail: string): Promise<void>;
-  /** The same for steps done while clients are held: nobody waits for the disk, recovery looks at what runs anyway. Never rejects. */
+  /** The same for steps done while clients are held: resolves at once, the disk follows; recovery looks at what runs. */
   mark(step: SwitchoverStep, detail: string): Promise<void>;
+  /** Resolves when every mark so far has been written. */
+  settled(): Promise<void>;
   /** A hold attempt failed. */
   attemptFailed(attempt: number, reason: string): void;
   /** The target exists. */

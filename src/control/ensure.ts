@@ -1,0 +1,189 @@
+/**
+ * Makes reality what the record wants: one proxy, one primary, the proxy's route to it. The same recipe for `up`, for a
+ * new supervisor, and after something died: look first, then do only what is missing.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import type { EngineRecord } from '../engine/types.js';
+import { DbproxyError } from '../errors/index.js';
+import { routeTo } from '../switchover/index.js';
+import { unrecordedEngines, type Instance } from './instance.js';
+import { isAlive } from './processes.js';
+import { findProxy, proxyStatus, startProxy, stopProxy, type Proxy } from './proxy-process.js';
+import { settleOperation, type ProxyFacts } from './settle-operation.js';
+import { queryThroughProxy } from './verify.js';
+
+const ROUTE_BOUND_MS = 10_000;
+
+export interface Ensured {
+  readonly proxy: Proxy;
+  /** What was done that a healthy instance would not have needed, for people. */
+  readonly repaired: readonly string[];
+}
+
+export type OnStep = (step: string, detail: string) => void;
+
+/** Ready when it resolves: a query through the proxy was answered. */
+export async function ensureRunning(
+  instance: Instance,
+  onStep: OnStep,
+  signal: AbortSignal,
+): Promise<Ensured> {
+  const found = await observeProxy(instance);
+  const settled = await settleOperation(instance, found);
+  const fresh = !found && (await isStopped(instance));
+  const repairs: string[] = settled ? [settled] : [];
+  const report = (repair: string): void => {
+    if (!fresh) repairs.push(repair);
+  };
+  const [proxy, primary] = await together(
+    signal,
+    () => ensureProxy(instance, found, onStep, report),
+    (ended) => ensurePrimary(instance, ended, onStep, report),
+  );
+  await ensureRoute(proxy, primary);
+  onStep('ready', 'a query through the proxy');
+  await queryThroughProxy(instance.record.spec, instance.password);
+  await removeLeftovers(instance, report);
+  return { proxy, repaired: repairs };
+}
+
+async function observeProxy({ directory }: Instance): Promise<ProxyFacts | null> {
+  const proxy = await findProxy(directory);
+  return proxy && { proxy, status: await proxyStatus(proxy) };
+}
+
+async function isStopped({ primary, provider }: Instance): Promise<boolean> {
+  return !primary || (await provider.inspect(primary)).state === 'stopped';
+}
+
+/** Both at once; when the proxy cannot start (its port is taken), the engine's start is given up. */
+async function together<A, B>(
+  signal: AbortSignal,
+  first: () => Promise<A>,
+  second: (signal: AbortSignal) => Promise<B>,
+): Promise<[A, B]> {
+  const failed = new AbortController();
+  const [a, b] = await Promise.allSettled([
+    first().catch((error: unknown) => {
+      failed.abort(error);
+      throw error;
+    }),
+    second(AbortSignal.any([signal, failed.signal])),
+  ]);
+  if (a.status === 'rejected') throw a.reason;
+  if (b.status === 'rejected') throw b.reason;
+  return [a.value, b.value];
+}
+
+async function ensureProxy(
+  { directory, record, events }: Instance,
+  found: ProxyFacts | null,
+  onStep: OnStep,
+  report: (repair: string) => void,
+): Promise<Proxy> {
+  if (found) return found.proxy;
+  const recorded = (await directory.readProxy())?.process;
+  if (isAlive(recorded)) {
+    // Busy is not dead: it is asked once more before its clients are sacrificed.
+    const slow = await findProxy(directory);
+    if (slow) return slow;
+    await stopProxy(directory, null);
+  }
+  onStep('proxy', `binding ${record.spec.host}:${record.spec.port}`);
+  const proxy = await startProxy(directory, record.spec);
+  events.append(
+    'proxy.started',
+    `proxy ${proxy.process.pid} listens on ${record.spec.host}:${record.spec.port}`,
+    {
+      pid: proxy.process.pid,
+      port: record.spec.port,
+    },
+  );
+  report(`started a new proxy (${proxy.process.pid})`);
+  return proxy;
+}
+
+async function ensurePrimary(
+  instance: Instance,
+  signal: AbortSignal,
+  onStep: OnStep,
+  report: (repair: string) => void,
+): Promise<EngineRecord> {
+  const { primary, provider } = instance;
+  if (!primary) return createPrimary(instance, signal, onStep);
+  const health = await provider.inspect(primary);
+  if (health.state === 'unresponsive') {
+    throw new DbproxyError('DBP_ENGINE_LOST', { engine: primary.id, reason: health.reason });
+  }
+  if (health.state === 'running') {
+    const seen = { ...primary, process: health.process };
+    if (!isDeepStrictEqual(seen, primary)) await instance.putEngine(seen);
+    return seen;
+  }
+  const started = await startPrimary(instance, primary, signal, onStep);
+  report(`started engine ${primary.id} on its data`);
+  return started;
+}
+
+async function createPrimary(instance: Instance, signal: AbortSignal, onStep: OnStep): Promise<EngineRecord> {
+  const { provider, record, events } = instance;
+  const id = await instance.nextEngineId();
+  onStep('engine', `making ${id} (${record.spec.size})`);
+  const engine = await provider.create({
+    ...instance.provisionOptions(id, record.spec.size, signal),
+    onProgress: ({ step, detail }) => onStep(`engine:${step}`, detail ?? id),
+  });
+  await instance.putEngine({ ...engine, role: 'primary' }, { primary: id });
+  events.append(
+    'engine.started',
+    `engine ${id} (${engine.size}, PostgreSQL ${engine.postgres}) is the primary`,
+    {
+      engine: id,
+    },
+  );
+  return engine;
+}
+
+async function startPrimary(
+  instance: Instance,
+  primary: EngineRecord,
+  signal: AbortSignal,
+  onStep: OnStep,
+): Promise<EngineRecord> {
+  onStep('engine', `starting ${primary.id} on its data`);
+  const started = await instance.provider.start(
+    { ...primary, role: 'primary', size: instance.record.spec.size },
+    { signal, onProgress: ({ step, detail }) => onStep(`engine:${step}`, detail ?? primary.id) },
+  );
+  await instance.putEngine(started);
+  instance.events.append('engine.started', `engine ${primary.id} runs again on its data`, {
+    engine: primary.id,
+  });
+  return started;
+}
+
+async function ensureRoute(proxy: Proxy, primary: EngineRecord): Promise<void> {
+  const engine = routeTo(primary);
+  const status = await proxyStatus(proxy);
+  if (isDeepStrictEqual(status.primary, engine)) return;
+  await proxy.rpc.call('route', { engine }, { timeoutMs: ROUTE_BOUND_MS });
+}
+
+/** Engines that nobody needs any more, and directories of engines that were never finished. */
+async function removeLeftovers(instance: Instance, report: (repair: string) => void): Promise<void> {
+  const { record, provider, paths } = instance;
+  const recorded = record.engines.filter(({ id }) => id !== record.primary);
+  // A directory beyond the last number given out is not of our making.
+  const unfinished = (await unrecordedEngines(paths, record)).filter(
+    ({ id }) => Number(id.slice(1)) < record.nextEngine,
+  );
+  for (const engine of [...recorded, ...unfinished]) {
+    try {
+      await provider.remove(engine);
+      await instance.forgetEngine(engine.id);
+      report(`removed engine ${engine.id}`);
+    } catch (error) {
+      instance.events.append('engine.stopped', `engine ${engine.id} could not be removed: ${String(error)}`);
+    }
+  }
+}

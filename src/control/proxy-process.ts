@@ -1,0 +1,129 @@
+/** The proxy process: start it, find the one that runs, keep a connection to it. It outlives the supervisor. */
+import { spawn } from 'node:child_process';
+import { open, readFile } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { processIdentity } from '../engine/index.js';
+import type { ProcessIdentity } from '../engine/types.js';
+import { DbproxyError } from '../errors/index.js';
+import type { ProxyApi, ProxyConfig, ProxyStatus } from '../proxy/control-api.js';
+import { RpcClient } from '../rpc/index.js';
+import type { InstanceSpec } from './api.js';
+import type { InstanceDirectory } from './instance-directory.js';
+import { describePortHolder, findFreePort } from './port-holder.js';
+import { endProcess } from './processes.js';
+
+const PROXY_MAIN = fileURLToPath(new URL('../../dist/proxy/main.js', import.meta.url));
+/** How the proxy says that its port is taken. */
+const EXIT_PORT_TAKEN = 98;
+const READY_BOUND_MS = 10_000;
+const STATUS_BOUND_MS = 3_000;
+const STOP_BOUND_MS = 3_000;
+const POLL_MS = 10;
+const LOG_TAIL_LINES = 15;
+
+/** A proxy that runs, and our connection to it. */
+export interface Proxy {
+  readonly process: ProcessIdentity;
+  readonly rpc: RpcClient<ProxyApi>;
+}
+
+export const proxyStatus = ({ rpc }: Pick<Proxy, 'rpc'>): Promise<ProxyStatus> =>
+  rpc.call('status', {}, { timeoutMs: STATUS_BOUND_MS });
+
+/** The proxy of this instance, if one runs and answers. */
+export async function findProxy({ paths }: InstanceDirectory): Promise<Proxy | null> {
+  let rpc: RpcClient<ProxyApi> | null = null;
+  try {
+    rpc = await RpcClient.connect<ProxyApi>(paths.proxySocket);
+    const { pid } = await proxyStatus({ rpc });
+    const identity = processIdentity(pid);
+    if (identity) return { process: identity, rpc };
+  } catch (error) {
+    if (!(error instanceof DbproxyError)) throw error;
+  }
+  rpc?.close();
+  return null;
+}
+
+/** Starts a proxy and waits until it answers. Throws DBP_ENV_PORT_TAKEN, DBP_INSTANCE_START_FAILED; then none runs. */
+export async function startProxy(directory: InstanceDirectory, spec: InstanceSpec): Promise<Proxy> {
+  const generation = ((await directory.readProxy())?.generation ?? 0) + 1;
+  const child = await spawnProxy(directory, configOf(directory, spec, generation));
+  const end = performance.now() + READY_BOUND_MS;
+  while (child.exitCode === null && child.signalCode === null && performance.now() < end) {
+    const proxy = await findProxy(directory);
+    if (proxy) {
+      const { version } = await proxyStatus(proxy);
+      await directory.writeProxy({ process: proxy.process, version, generation });
+      return proxy;
+    }
+    await delay(POLL_MS);
+  }
+  if (child.exitCode === EXIT_PORT_TAKEN) throw await portTaken(spec);
+  await endProcess(child.pid ? processIdentity(child.pid) : null, STOP_BOUND_MS);
+  throw await startFailed(directory, spec.name, child.signalCode ?? child.exitCode);
+}
+
+/** Ends the proxy, answering or not, and forgets it. Returns its pid if there was one. */
+export async function stopProxy(directory: InstanceDirectory, running: Proxy | null): Promise<number | null> {
+  const recorded = await directory.readProxy().catch(() => null);
+  const identity = running?.process ?? recorded?.process ?? null;
+  if (running) {
+    await running.rpc.call('shutdown', {}, { timeoutMs: STOP_BOUND_MS }).catch(() => undefined);
+    running.rpc.close();
+    await endProcess(running.process, STOP_BOUND_MS);
+    return running.process.pid;
+  }
+  return identity && (await endProcess(identity, STOP_BOUND_MS)) ? identity.pid : null;
+}
+
+async function spawnProxy(
+  { paths }: InstanceDirectory,
+  config: ProxyConfig,
+): Promise<ReturnType<typeof spawn>> {
+  const log = await open(paths.proxyLog, 'a', 0o600);
+  try {
+    const child = spawn(process.execPath, [PROXY_MAIN], {
+      detached: true,
+      cwd: '/',
+      stdio: ['ignore', log.fd, log.fd],
+      env: { ...process.env, DBPROXY_PROXY_CONFIG: JSON.stringify(config) },
+    });
+    // Its end is seen by exitCode; without a listener a failed spawn would end us.
+    child.on('error', () => undefined);
+    child.unref();
+    return child;
+  } finally {
+    await log.close();
+  }
+}
+
+function configOf({ paths }: InstanceDirectory, spec: InstanceSpec, generation: number): ProxyConfig {
+  return {
+    instance: spec.name,
+    host: spec.host,
+    port: spec.port,
+    socketDirectory: paths.clientSocketDirectory,
+    controlSocket: paths.proxySocket,
+    generation,
+    maxSessions: spec.maxSessions,
+  };
+}
+
+async function portTaken({ host, port }: InstanceSpec): Promise<DbproxyError> {
+  const [holder, free] = await Promise.all([describePortHolder(port), findFreePort(host, port)]);
+  return new DbproxyError('DBP_ENV_PORT_TAKEN', { port, host, holder, free });
+}
+
+async function startFailed(
+  { paths }: InstanceDirectory,
+  name: string,
+  end: string | number | null,
+): Promise<DbproxyError> {
+  const log = await readFile(paths.proxyLog, 'utf8').catch(() => '');
+  const tail = log.trimEnd().split('\n').slice(-LOG_TAIL_LINES).join('\n');
+  const what =
+    end === null ? `the proxy did not answer within ${READY_BOUND_MS} ms` : `the proxy ended (${end})`;
+  return new DbproxyError('DBP_INSTANCE_START_FAILED', { name, reason: `${what}\n${tail}` });
+}

@@ -1,0 +1,351 @@
+/**
+ * The supervisor of one instance: owns its record and its engines, runs its operations, repairs what dies.
+ *
+ *   starting ──ensure──▶ running ◀──▶ operating (scale)           one thing at a time: `#exclusively`
+ *                          │  ▲  something died: ensure again
+ *                          ▼  │
+ *                        degraded (ensure failed; tried again)           any state ──down──▶ stopping ──▶ exit
+ *
+ * Crash-only: it keeps nothing that it could not lose. Proxy and engines live on when it dies; its successor looks at what
+ * runs and goes on from there.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { DbproxyError } from '../errors/index.js';
+import type { RpcContext, RpcHandlers } from '../rpc/index.js';
+import type {
+  DownResult,
+  InstanceState,
+  LogEvent,
+  MoveRecord,
+  OperationProgress,
+  ScaleParams,
+  SupervisorApi,
+  UpResult,
+} from './api.js';
+import { ensureRunning } from './ensure.js';
+import type { Instance } from './instance.js';
+import { scale } from './operations/scale.js';
+import { isAlive } from './processes.js';
+import { proxyStatus, type Proxy } from './proxy-process.js';
+import { isUsers, StatusBoard, summaryOf } from './status.js';
+import { stopEverything } from './teardown.js';
+import { urlOf } from './verify.js';
+import { Watch, type Loss } from './watch.js';
+
+/** Pauses between attempts to repair what does not come back. */
+const REPAIR_PAUSES_MS = [0, 500, 1_000, 2_000, 5_000];
+/** How long `down` waits for an operation to give up. */
+const GIVE_UP_BOUND_MS = 30_000;
+
+export class Supervisor {
+  readonly #instance: Instance;
+  readonly #board: StatusBoard;
+  readonly #watch: Watch;
+  readonly #end = new AbortController();
+  #state: InstanceState = 'starting';
+  #proxy: Proxy | null = null;
+  #operation: OperationProgress | null = null;
+  #repaired: readonly string[] = [];
+  #ready: Promise<void> = Promise.resolve();
+  #queue: Promise<unknown> = Promise.resolve();
+  #failedRepairs = 0;
+  readonly #progressListeners = new Set<(step: string, detail: string) => void>();
+  /** Resolves when this process has nothing left to do: the instance is down. */
+  readonly ended: Promise<void>;
+  #markEnded: () => void = () => undefined;
+
+  constructor(instance: Instance) {
+    this.#instance = instance;
+    this.#board = new StatusBoard(instance);
+    this.#watch = new Watch(
+      () =>
+        this.#state === 'running' || this.#state === 'degraded'
+          ? { proxy: this.#proxy, primary: instance.primary }
+          : null,
+      (losses) => this.#onLoss(losses),
+    );
+    this.ended = new Promise((resolve) => (this.#markEnded = resolve));
+  }
+
+  /** Brings the instance to where it should be; `ready` tells how that ended. */
+  start(): void {
+    this.#ready = this.#exclusively(() => this.#firstEnsure());
+    this.#ready.catch(() => undefined);
+  }
+
+  get handlers(): RpcHandlers<SupervisorApi> {
+    return {
+      ready: (_params, context) => this.#awaitReady(context),
+      status: async () => {
+        await this.#settled();
+        return this.#board.status(this.#proxy, {
+          state: this.#state,
+          operation: this.#operation,
+          repaired: this.#repaired,
+        });
+      },
+      sessions: async () => {
+        await this.#settled();
+        const sessions = await this.#board.sessions(this.#proxy);
+        return { schema: 'dbproxy.sessions/1', instance: this.#instance.paths.name, sessions };
+      },
+      check: ({ withinMs }) => this.#check(withinMs),
+      scale: (params, context) => this.#scale(params, (progress) => context.progress(progress)),
+      events: (params, context) => this.#events(params, context),
+      down: ({ purge }) => this.#down(purge),
+    };
+  }
+
+  // --- start and repair -------------------------------------------------------------------------------------------------
+
+  async #firstEnsure(): Promise<void> {
+    const { events, paths } = this.#instance;
+    events.append('supervisor.started', `supervisor ${process.pid} of ${paths.name} started`, {
+      pid: process.pid,
+    });
+    const hadNothing = (await stateBefore(this.#instance)) === 'nothing runs';
+    try {
+      await this.#ensure();
+    } catch (error) {
+      if (hadNothing) {
+        await this.#giveUpStart(error);
+        throw error;
+      }
+      this.#state = 'degraded';
+      this.#report('supervisor.repaired', `not repaired yet: ${messageOf(error)}`);
+      this.#watch.start();
+      throw error;
+    }
+    events.append(
+      'instance.up',
+      `instance ${paths.name} is ready on port ${this.#instance.record.spec.port}`,
+    );
+    this.#watch.start();
+  }
+
+  async #ensure(): Promise<void> {
+    const { proxy, repaired } = await ensureRunning(
+      this.#instance,
+      (step, detail) => this.#progressListeners.forEach((tell) => tell(step, detail)),
+      this.#end.signal,
+    );
+    if (proxy !== this.#proxy) this.#adopt(proxy);
+    this.#repaired = repaired;
+    this.#failedRepairs = 0;
+    if (this.#state !== 'stopping') this.#state = 'running';
+    if (repaired.length > 0) this.#report('supervisor.repaired', repaired.join('; '));
+  }
+
+  #adopt(proxy: Proxy): void {
+    this.#proxy?.rpc.close();
+    this.#proxy = proxy;
+    // The end of the connection says it earlier than the next look.
+    void proxy.rpc.closed.then(() => {
+      if (this.#proxy === proxy) void this.#watch.look();
+    });
+  }
+
+  /** A first start that failed leaves nothing running, and nobody starts it again by itself. */
+  async #giveUpStart(error: unknown): Promise<void> {
+    this.#state = 'stopping';
+    const { directory, record, events } = this.#instance;
+    this.#report('instance.down', `the start failed: ${messageOf(error)}`);
+    await stopEverything(directory).catch((failure: unknown) => {
+      this.#report('instance.down', `not everything could be stopped: ${messageOf(failure)}`);
+    });
+    await this.#instance.update({ wanted: 'stopped' });
+    await events.flush();
+    // Nothing was made: nothing is to be kept, and the next `up` starts with its own settings.
+    if (record.engines.length === 0) await directory.purge();
+    setImmediate(() => this.#markEnded());
+  }
+
+  async #onLoss(losses: readonly Loss[]): Promise<void> {
+    if (this.#state !== 'running' && this.#state !== 'degraded') return;
+    this.#state = 'degraded';
+    if (this.#failedRepairs === 0) losses.forEach((loss) => this.#reportLoss(loss));
+    const pauseMs = REPAIR_PAUSES_MS[Math.min(this.#failedRepairs, REPAIR_PAUSES_MS.length - 1)] ?? 0;
+    await pause(pauseMs, this.#end.signal);
+    await this.#exclusively(async () => {
+      if (this.#state !== 'degraded') return;
+      try {
+        await this.#ensure();
+      } catch (error) {
+        this.#failedRepairs++;
+        this.#report('supervisor.repaired', `not repaired yet: ${messageOf(error)}`);
+      }
+    });
+  }
+
+  #reportLoss(loss: Loss): void {
+    if (loss.what === 'proxy') this.#report('proxy.lost', `proxy ${this.#proxy?.process.pid ?? ''} is gone`);
+    else this.#report('engine.lost', `engine ${loss.engine.id} (${loss.engine.process?.pid ?? '?'}) is gone`);
+  }
+
+  // --- questions --------------------------------------------------------------------------------------------------------
+
+  async #awaitReady(context: RpcContext<{ step: string; detail: string }>): Promise<UpResult> {
+    const tell = (step: string, detail: string): void => context.progress({ step, detail });
+    this.#progressListeners.add(tell);
+    context.signal.addEventListener('abort', () => this.#progressListeners.delete(tell));
+    try {
+      await this.#ready;
+      return await this.#upResult();
+    } finally {
+      this.#progressListeners.delete(tell);
+    }
+  }
+
+  async #upResult(): Promise<UpResult> {
+    const { record, password, paths } = this.#instance;
+    const { spec } = record;
+    const { pid, version } = await proxyStatus(this.#runningProxy());
+    const url = urlOf(spec, password);
+    return {
+      schema: 'dbproxy.up/1',
+      instance: spec.name,
+      url,
+      host: spec.host,
+      port: spec.port,
+      provider: spec.provider,
+      providerReason: spec.providerReason,
+      dataDir: paths.directory,
+      socketDir: paths.clientSocketDirectory,
+      alreadyRunning: true,
+      engines: record.engines.map(summaryOf),
+      writers: record.primary === null ? [] : [{ id: record.primary, url, port: spec.port }],
+      proxy: { pid, version },
+      readyMs: 0,
+    };
+  }
+
+  async #check(withinMs: number): Promise<SupervisorApi['check']['result']> {
+    await this.#settled();
+    const reports = await this.#runningProxy().rpc.call('check', { withinMs });
+    const sessions = reports.filter(isUsers);
+    return {
+      schema: 'dbproxy.check/1',
+      instance: this.#instance.paths.name,
+      movable: sessions.every(({ movable }) => movable),
+      sessions,
+    };
+  }
+
+  async #events(
+    { after, follow }: { after: number; follow: boolean },
+    context: RpcContext<LogEvent>,
+  ): Promise<LogEvent[]> {
+    if (!follow) return this.#instance.events.since(after);
+    await this.#instance.events.follow(after, context.signal, (event) => context.progress(event));
+    return [];
+  }
+
+  // --- operations -------------------------------------------------------------------------------------------------------
+
+  /** Refused while another operation runs; waits for a repair. Throws DBP_INSTANCE_BUSY. */
+  async #scale(params: ScaleParams, onProgress: (progress: OperationProgress) => void): Promise<MoveRecord> {
+    this.#assertNotBusy();
+    const placeholder = { id: '', operation: 'scale', step: 'provision', detail: 'starting', attempt: 0 };
+    this.#operation = { ...placeholder, startedAt: new Date().toISOString() };
+    try {
+      await this.#settled();
+      return await this.#exclusively(() => this.#runScale(params, onProgress));
+    } finally {
+      this.#operation = null;
+    }
+  }
+
+  async #runScale(
+    params: ScaleParams,
+    onProgress: (progress: OperationProgress) => void,
+  ): Promise<MoveRecord> {
+    const proxy = this.#runningProxy();
+    this.#state = 'operating';
+    const tell = (progress: OperationProgress): void => {
+      this.#operation = progress;
+      onProgress(progress);
+    };
+    try {
+      const move = await scale(this.#instance, proxy, params, tell, this.#end.signal);
+      if (move.outcome === 'rolled-back') await this.#afterFailure();
+      return move;
+    } catch (error) {
+      await this.#afterFailure();
+      throw error;
+    } finally {
+      if (this.#state === 'operating') this.#state = 'running';
+    }
+  }
+
+  /** Whatever made the operation fail may have died, and whatever it left half-done is settled. */
+  async #afterFailure(): Promise<void> {
+    if (this.#end.signal.aborted) return;
+    try {
+      await this.#ensure();
+    } catch (error) {
+      this.#state = 'degraded';
+      this.#report('supervisor.repaired', `not repaired yet: ${messageOf(error)}`);
+    }
+  }
+
+  #assertNotBusy(): void {
+    if (!this.#operation) return;
+    const { operation, id, step, detail } = this.#operation;
+    const progress = detail === '' ? step : `${step} (${detail})`;
+    throw new DbproxyError('DBP_INSTANCE_BUSY', { operation, id, progress });
+  }
+
+  // --- down -------------------------------------------------------------------------------------------------------------
+
+  async #down(purge: boolean): Promise<DownResult> {
+    const { directory, events, paths } = this.#instance;
+    this.#state = 'stopping';
+    this.#watch.stop();
+    const reason = new DbproxyError('DBP_INSTANCE_NOT_RUNNING', { name: paths.name });
+    this.#end.abort(reason);
+    await Promise.race([this.#queue.catch(() => undefined), pause(GIVE_UP_BOUND_MS)]);
+    await this.#instance.update({ wanted: 'stopped' });
+    const stopped = await stopEverything(directory);
+    this.#report('instance.down', `instance ${paths.name} is down`, { stopped });
+    await events.flush();
+    setImmediate(() => this.#markEnded());
+    return { schema: 'dbproxy.down/1', instance: paths.name, wasRunning: true, purged: purge, stopped };
+  }
+
+  // --- common -----------------------------------------------------------------------------------------------------------
+
+  /** One repair or operation at a time; what comes later waits. */
+  #exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const run = this.#queue.then(work, work);
+    this.#queue = run.catch(() => undefined);
+    return run;
+  }
+
+  /** Every answer comes after the first look at reality. A start that failed is told by what is asked for next. */
+  async #settled(): Promise<void> {
+    await this.#ready.catch(() => undefined);
+  }
+
+  #runningProxy(): Proxy {
+    if (this.#proxy) return this.#proxy;
+    throw new DbproxyError('DBP_INSTANCE_NOT_RUNNING', { name: this.#instance.paths.name });
+  }
+
+  #report(type: string, message: string, data?: Readonly<Record<string, unknown>>): void {
+    this.#instance.events.append(type, message, data);
+  }
+}
+
+/** Is this a start, or does a new supervisor come to an instance that lives? */
+async function stateBefore(instance: Instance): Promise<'nothing runs' | 'something runs'> {
+  const { provider, directory, primary } = instance;
+  if (primary && (await provider.inspect(primary)).state !== 'stopped') return 'something runs';
+  const proxy = await directory.readProxy();
+  return proxy && isAlive(proxy.process) ? 'something runs' : 'nothing runs';
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+async function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  await delay(ms, undefined, { ref: false, ...(signal ? { signal } : {}) }).catch(() => undefined);
+}

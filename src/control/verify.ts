@@ -1,0 +1,39 @@
+/** The proof of readiness: a real query, by TCP, with the password, through the proxy. */
+import pg from 'pg';
+import { DbproxyError } from '../errors/index.js';
+import type { InstanceSpec } from './api.js';
+
+const BOUND_MS = 10_000;
+
+/** Where our own clients connect to: a wildcard address is reached on loopback. */
+export const connectHost = (host: string): string =>
+  host === '0.0.0.0' || host === '*' ? '127.0.0.1' : host === '::' ? '::1' : host;
+
+export function urlOf({ host, port }: Pick<InstanceSpec, 'host' | 'port'>, password: string): string {
+  const name = connectHost(host);
+  return `postgres://postgres:${password}@${name.includes(':') ? `[${name}]` : name}:${port}/postgres`;
+}
+
+/** Throws DBP_INSTANCE_START_FAILED. */
+export async function queryThroughProxy(spec: InstanceSpec, password: string): Promise<void> {
+  const client = new pg.Client({
+    host: connectHost(spec.host),
+    port: spec.port,
+    user: 'postgres',
+    database: 'postgres',
+    password,
+    application_name: 'dbproxy',
+    connectionTimeoutMillis: BOUND_MS,
+    query_timeout: BOUND_MS,
+  });
+  client.on('error', () => undefined);
+  try {
+    await client.connect();
+    await client.query('select 1');
+  } catch (cause) {
+    const reason = `no query passes through the proxy: ${cause instanceof Error ? cause.message : String(cause)}`;
+    throw new DbproxyError('DBP_INSTANCE_START_FAILED', { name: spec.name, reason }, { cause });
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}

@@ -1,0 +1,52 @@
+/** Notices when the proxy or the primary dies: the proxy by its connection, both by a look at their processes. */
+import type { EngineRecord } from '../engine/types.js';
+import { isAlive } from './processes.js';
+import type { Proxy } from './proxy-process.js';
+
+const LOOK_EVERY_MS = 500;
+
+export type Loss = { readonly what: 'proxy' } | { readonly what: 'engine'; readonly engine: EngineRecord };
+
+export interface Watched {
+  readonly proxy: Proxy | null;
+  readonly primary: EngineRecord | null;
+}
+
+export class Watch {
+  readonly #watched: () => Watched | null;
+  readonly #onLoss: (losses: readonly Loss[]) => Promise<void>;
+  #timer: NodeJS.Timeout | null = null;
+  #looking = false;
+
+  /** `watched` gives null while there is nothing to watch (an operation runs, a repair runs). */
+  constructor(watched: () => Watched | null, onLoss: (losses: readonly Loss[]) => Promise<void>) {
+    this.#watched = watched;
+    this.#onLoss = onLoss;
+  }
+
+  start(): void {
+    this.#timer ??= setInterval(() => void this.look(), LOOK_EVERY_MS);
+  }
+
+  stop(): void {
+    if (this.#timer) clearInterval(this.#timer);
+    this.#timer = null;
+  }
+
+  /** One look, now. */
+  async look(): Promise<void> {
+    const watched = this.#watched();
+    if (this.#looking || !watched) return;
+    this.#looking = true;
+    try {
+      const losses: Loss[] = [];
+      if (!watched.proxy || !isAlive(watched.proxy.process)) losses.push({ what: 'proxy' });
+      if (watched.primary && !isAlive(watched.primary.process)) {
+        losses.push({ what: 'engine', engine: watched.primary });
+      }
+      if (losses.length > 0) await this.#onLoss(losses);
+    } finally {
+      this.#looking = false;
+    }
+  }
+}
