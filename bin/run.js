@@ -7,6 +7,15 @@ if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-v')) {
   const { version } = createRequire(import.meta.url)('../package.json');
   console.log(`dbproxy ${version} (Node ${process.versions.node}, ${process.platform}-${process.arch})`);
 } else {
+  showSign(argv);
   const { main } = await import('../dist/cli/main.js');
   await main(argv, import.meta.url);
+}
+
+/** Something on the screen before the program is loaded. The writer (src/cli/output.ts) takes the line away again. */
+function showSign([verb, ...flags]) {
+  const slow = ['up', 'down', 'scale', 'check', 'demo', 'workload'].includes(verb);
+  const animated = process.stderr.isTTY && process.env.TERM !== 'dumb' && !process.env.CI;
+  if (slow && animated && !flags.includes('--help') && !flags.includes('-h'))
+    process.stderr.write(`⠋ ${verb}`);
 }

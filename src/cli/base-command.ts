@@ -3,7 +3,7 @@
  * type, so that no command can end without its JSON form. Errors are not handled here: main.ts turns them into the exit code.
  */
 import { Command } from '@oclif/core/command';
-import { boolean, string } from '@oclif/core/flags';
+import { boolean } from '@oclif/core/flags';
 import type { Interfaces } from './oclif-types.js';
 import type { ExitCode } from '../errors/index.js';
 import { Interruption } from './interruption.js';
@@ -14,18 +14,7 @@ export const outputFlags = {
   'no-color': boolean({ description: 'no colours (also: NO_COLOR=1)', helpGroup: 'GLOBAL' }),
 };
 
-export const instanceFlag = {
-  name: string({
-    char: 'n',
-    default: 'default',
-    description: 'the instance: several can run side by side',
-    helpGroup: 'GLOBAL',
-  }),
-};
-
-type FlagsOf<T extends typeof Command> = Interfaces.InferredFlags<
-  typeof outputFlags & T['baseFlags'] & T['flags']
->;
+type FlagsOf<T extends typeof Command> = Interfaces.InferredFlags<T['flags']>;
 type ArgsOf<T extends typeof Command> = Interfaces.InferredArgs<T['args']>;
 
 export abstract class BaseCommand<T extends typeof Command, Result extends JsonResult> extends Command {
@@ -58,8 +47,18 @@ export abstract class BaseCommand<T extends typeof Command, Result extends JsonR
     return false;
   }
 
+  /** True: Ctrl-C is for a program that the command runs in the foreground. */
+  protected leavesSignals(): boolean {
+    return false;
+  }
+
   protected get signal(): AbortSignal {
     return this.#interruption.signal;
+  }
+
+  /** `promise`, ended early when the process is asked to end. */
+  protected untilInterrupted<V>(promise: Promise<V>): Promise<V> {
+    return Promise.race([promise, this.#interruption.raised]);
   }
 
   async run(): Promise<void> {
@@ -68,6 +67,7 @@ export abstract class BaseCommand<T extends typeof Command, Result extends JsonR
       this.out.endProgress();
       this.out.note(`${signal}: ${this.afterInterruption()} (once more to force)`);
     });
+    if (!this.leavesSignals()) this.#interruption.listen();
     try {
       const result = await this.#executeUntilInterrupted();
       this.#write(result);
@@ -97,9 +97,10 @@ export abstract class BaseCommand<T extends typeof Command, Result extends JsonR
   }
 
   async #executeUntilInterrupted(): Promise<Result> {
-    const work = this.execute();
-    if (!this.endsItself()) return Promise.race([work, this.#interruption.raised]);
-    const result = await work;
+    if (!this.endsItself()) return this.untilInterrupted(this.execute());
+    const result = await this.execute().catch((error: unknown) => {
+      throw this.signal.aborted ? this.signal.reason : error;
+    });
     if (!this.signal.aborted) return result;
     this.#write(result);
     throw this.signal.reason as Error;
@@ -108,17 +109,5 @@ export abstract class BaseCommand<T extends typeof Command, Result extends JsonR
   #write(result: Result): void {
     if (this.out.json) this.out.result(result);
     else this.show(result);
-  }
-}
-
-/** A command about one instance. */
-export abstract class InstanceCommand<
-  T extends typeof Command,
-  Result extends JsonResult,
-> extends BaseCommand<T, Result> {
-  static override baseFlags: Interfaces.FlagInput = { ...instanceFlag, ...outputFlags };
-
-  protected get instance(): string {
-    return (this.flags as { name: string }).name;
   }
 }

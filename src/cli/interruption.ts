@@ -4,11 +4,14 @@ import { DbproxyError, ExitCode } from '../errors/index.js';
 export class Interruption {
   readonly #controller = new AbortController();
   /** Aborted at the first signal, with the error that the command ends with as its reason. */
-  readonly signal = this.#controller.signal;
+  readonly signal: AbortSignal = this.#controller.signal;
   readonly #onFirst: (signal: NodeJS.Signals) => void;
 
   constructor(onFirst: (signal: NodeJS.Signals) => void) {
     this.#onFirst = onFirst;
+  }
+
+  listen(): void {
     process.on('SIGINT', this.#receive);
     process.on('SIGTERM', this.#receive);
   }

@@ -3,6 +3,7 @@
  * exit code of an error is the same with and without --json.
  */
 import { fileURLToPath } from 'node:url';
+import { inspect } from 'node:util';
 import { Config } from '@oclif/core/config';
 import { run } from '@oclif/core/run';
 import { ExitCode } from '../errors/index.js';
@@ -24,7 +25,7 @@ export async function main(argv: readonly string[], entry: string): Promise<neve
     const error = toDbproxyError(thrown);
     new Output(beforeDashes(argv).includes('--json')).failure(error);
     process.exitCode = error.exitCode;
-    if (error.code === 'DBP_INTERNAL' && process.env.DBPROXY_DEBUG) console.error(thrown);
+    if (process.env.DBPROXY_DEBUG) process.stderr.write(`${inspect(thrown)}\n`);
   }
   await Promise.all([drained(process.stdout), drained(process.stderr)]);
   process.exit();

@@ -3,7 +3,7 @@
  * line from a command that follows something) and nothing is said unless stderr is a terminal.
  */
 import type { DbproxyError } from '../errors/index.js';
-import { Progress } from './progress.js';
+import { CLEAR_LINE, Progress } from './progress.js';
 import type { Style } from './style.js';
 import { makeStyle } from './style.js';
 import { canAnimate, colorLevel, widthOf } from './terminal.js';
@@ -26,6 +26,8 @@ export class Output {
     this.style = makeStyle(colorLevel(process.stdout));
     this.#messageStyle = makeStyle(colorLevel(process.stderr));
     this.width = widthOf(process.stdout);
+    // bin/run.js has shown a line before anything was loaded.
+    if (canAnimate(process.stderr)) process.stderr.write(CLEAR_LINE);
   }
 
   /** A result for programs. */

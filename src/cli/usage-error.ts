@@ -1,4 +1,5 @@
 /** Turns what the command framework throws into an error of the catalogue: short, and without its parser's insides. */
+import type { Command } from '@oclif/core/command';
 import type { Config } from '@oclif/core/interfaces';
 import { DbproxyError } from '../errors/index.js';
 import { nearest } from './suggest.js';
@@ -20,7 +21,8 @@ export function toDbproxyError(thrown: unknown): DbproxyError {
       { cause: thrown },
     );
   }
-  return DbproxyError.from(thrown);
+  // The framework writes around in the message of what a flag's parser threw.
+  return thrown instanceof DbproxyError ? DbproxyError.fromJSON(thrown.toJSON()) : DbproxyError.from(thrown);
 }
 
 /**
@@ -37,9 +39,21 @@ export function assertCommandExists(argv: readonly string[], config: Config): vo
       throw new DbproxyError('DBP_USAGE', { reason: `${ours[0]} must come after a command` });
     return;
   }
-  if (words.some((_, index) => config.findCommand(words.slice(0, index + 1).join(':')))) return;
+  for (let length = words.length; length > 0; length--) {
+    const command = config.findCommand(words.slice(0, length).join(':'));
+    if (!command) continue;
+    assertTakes(words.slice(length), command);
+    return;
+  }
   if (config.findTopic(first) && second === undefined) return;
   throw unknownCommand(words.slice(0, config.findTopic(first) ? 2 : 1).join(' '), config);
+}
+
+/** The framework would take a superfluous argument for the name of a command below this one. */
+function assertTakes(extra: readonly string[], command: Command.Loadable): void {
+  const takesAny = command.strict === false || Object.keys(command.args).length > 0;
+  if (extra.length === 0 || takesAny) return;
+  throw new DbproxyError('DBP_USAGE', { reason: `unexpected argument ${extra.join(' ')}` });
 }
 
 function unknownCommand(name: string, config: Config): DbproxyError {
@@ -57,9 +71,13 @@ function explain(failure: ParseFailure): string {
     const named = failure.flags.map((flag) => describeFlag(flag, known));
     return `unknown flag ${named.join(', ')}`;
   }
-  // The framework adds a pointer to --help, which our suggestions give anyway.
-  const text = failure.message.replace(/\n+See more help with --help\s*$/, '').replace(/\s*\n\s*/g, ' ');
-  return text.charAt(0).toLowerCase() + text.slice(1);
+  return failure.message
+    .replace(/\n+See more help with --help\s*$/, '')
+    .replace(/\s*\n\s*/g, ' ')
+    .replace(/^The following errors? occurred: /, '')
+    .replace(/^Missing required flag (\S+)/, 'missing required flag --$1')
+    .replace(/^Parsing (--\S+) (.)/, (_, flag: string, first: string) => `${flag}: ${first.toLowerCase()}`)
+    .replace(/^[A-Z]/, (first) => first.toLowerCase());
 }
 
 function describeFlag(flag: string, known: readonly string[]): string {

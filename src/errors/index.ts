@@ -47,6 +47,10 @@ export interface ErrorJson {
 const fill = (template: string, details: ErrorDetails): string =>
   template.replace(/\{(\w+)\}/g, (_, name: string) => String(details[name] ?? `?${name}`));
 
+/** The code as one of the catalogue; a code of another version becomes DBP_INTERNAL. */
+export const knownCode = (code: string): ErrorCode =>
+  (Object.hasOwn(catalogue, code) ? code : 'DBP_INTERNAL') as ErrorCode;
+
 /** An error of the catalogue. `details` fill the message and travel with the JSON form. */
 export class DbproxyError extends Error {
   override readonly name = 'DbproxyError';
@@ -78,7 +82,7 @@ export class DbproxyError extends Error {
 
   /** The error that another process of ours sent; an unknown code becomes DBP_INTERNAL with the same message. */
   static fromJSON(json: ErrorJson): DbproxyError {
-    const code = (Object.hasOwn(catalogue, json.code) ? json.code : 'DBP_INTERNAL') as ErrorCode;
+    const code = knownCode(json.code);
     return new DbproxyError(code, json.details ?? { reason: json.message });
   }
 

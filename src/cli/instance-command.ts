@@ -1,0 +1,45 @@
+/** A command about one instance: it has --name, and asks the supervisor of that instance. */
+import type { Command } from '@oclif/core/command';
+import { string } from '@oclif/core/flags';
+import type { SupervisorApi } from '../control/api.js';
+import type { CallOptions } from '../rpc/index.js';
+import { BaseCommand, outputFlags } from './base-command.js';
+import type { Interfaces } from './oclif-types.js';
+import type { JsonResult } from './output.js';
+
+type ProgressOf<Method> = Method extends { progress: infer P } ? P : never;
+
+export const instanceFlag = {
+  name: string({
+    char: 'n',
+    default: 'default',
+    description: 'the instance: several can run side by side',
+    helpGroup: 'GLOBAL',
+  }),
+};
+
+export abstract class InstanceCommand<
+  T extends typeof Command,
+  Result extends JsonResult,
+> extends BaseCommand<T, Result> {
+  static override baseFlags: Interfaces.FlagInput = { ...instanceFlag, ...outputFlags };
+
+  protected get instance(): string {
+    return (this.flags as { name: string }).name;
+  }
+
+  /** One call to the supervisor; the instance is repaired first if its supervisor had died. */
+  protected async ask<M extends keyof SupervisorApi>(
+    method: M,
+    params: SupervisorApi[M]['params'],
+    options?: CallOptions<ProgressOf<SupervisorApi[M]>>,
+  ): Promise<SupervisorApi[M]['result']> {
+    const { connectSupervisor } = await import('../control/client.js');
+    const supervisor = await connectSupervisor(this.instance);
+    try {
+      return await supervisor.call(method, params, options);
+    } finally {
+      supervisor.close();
+    }
+  }
+}

@@ -1,0 +1,72 @@
+/** The record of a switchover (`scale`) for people. */
+import type { MoveRecord, PhasesMs } from '../../control/api.js';
+import { count, duration, plural, size } from '../format.js';
+import type { Style } from '../style.js';
+import { facts } from '../table.js';
+
+const PHASES = [
+  'provision',
+  'warm',
+  'drain',
+  'fence',
+  'catchup',
+  'promote',
+  'move',
+  'retire',
+] as const satisfies readonly (keyof PhasesMs)[];
+
+export function moveView(record: MoveRecord, style: Style): string {
+  const { outcome, from, to, sessions, holdMs } = record;
+  const done = outcome === 'completed';
+  const direction = `${from.size} → ${to.size}`;
+  const headline = done
+    ? `${style.ok} ${style.strong(direction)}  ${plural(sessions.moved, 'session')} moved`
+    : `${style.caution} ${style.strong(direction)}  rolled back, every session stays on ${from.engine}`;
+  return [
+    `${headline}  ${style.dim(duration(record.totalMs))}`,
+    '',
+    facts(
+      [
+        ['why', record.error ? style.warn(record.error.message) : undefined],
+        ['from', `${from.engine}  ${from.size}, PostgreSQL ${from.postgres}`],
+        ['to', `${to.engine}  ${to.size}, PostgreSQL ${to.postgres}`],
+        ['sessions', sessionsLine(record)],
+        ...sessions.failed.map(({ id, reason }) => ['', style.bad(`session ${id}: ${reason}`)] as const),
+        ['held for', holdMs.count > 0 ? holdLine(record) : undefined],
+        ['state', stateLine(record)],
+        ['attempts', record.attempts > 1 ? count(record.attempts) : undefined],
+        ['phases', phasesLine(record.phasesMs, style)],
+      ],
+      style,
+    ),
+  ].join('\n');
+}
+
+function sessionsLine({ sessions }: MoveRecord): string {
+  const parts = [`${count(sessions.moved)} of ${count(sessions.total)} moved`];
+  if (sessions.kept > 0) parts.push(`${count(sessions.kept)} kept`);
+  if (sessions.dropped > 0) parts.push(`${count(sessions.dropped)} dropped`);
+  if (sessions.failed.length > 0) parts.push(`${count(sessions.failed.length)} failed`);
+  return parts.join(', ');
+}
+
+const holdLine = ({ holdMs }: MoveRecord): string =>
+  `p50 ${duration(holdMs.p50)}   p99 ${duration(holdMs.p99)}   max ${duration(holdMs.max)}`;
+
+function stateLine({ stateMoved: moved }: MoveRecord): string | undefined {
+  const parts = [
+    [moved.settings, 'setting'],
+    [moved.preparedStatements, 'prepared statement'],
+    [moved.tempTables, 'temporary table'],
+    [moved.cursors, 'cursor'],
+    [moved.listens, 'LISTEN'],
+    [moved.advisoryLocks, 'advisory lock'],
+    [moved.sequences, 'sequence value'],
+  ] as const;
+  const shown = parts.filter(([amount]) => amount > 0).map(([amount, noun]) => plural(amount, noun));
+  if (moved.tempBytes > 0) shown.push(`${size(moved.tempBytes)} of temporary data`);
+  return shown.length > 0 ? shown.join(', ') : undefined;
+}
+
+const phasesLine = (phases: PhasesMs, style: Style): string =>
+  PHASES.map((name) => `${name} ${style.dim(duration(phases[name]))}`).join('  ');

@@ -1,0 +1,100 @@
+/** `status` and `sessions` for people. */
+import type { SessionStatus, StatusResult } from '../../control/api.js';
+import { clip, count, duration, percent, plural, size, withoutPassword } from '../format.js';
+import type { Style } from '../style.js';
+import { facts, table } from '../table.js';
+
+const QUERY_WIDTH = 48;
+
+export function statusView(status: StatusResult, style: Style): string {
+  const { instance, state, proxy, operation, sessions } = status;
+  const mark = state === 'running' || state === 'operating' ? style.good('●') : style.warn('●');
+  const blocks = [
+    `${mark} ${style.strong(instance)} ${state}`,
+    facts(
+      [
+        ['connect', withoutPassword(status.url)],
+        [
+          'proxy',
+          proxy
+            ? `${plural(proxy.sessions, 'session')}, ${proxy.held} held${style.dim(`  pid ${proxy.pid}, version ${proxy.version}`)}`
+            : style.bad('not running'),
+        ],
+        ['now', operation ? operationLine(operation, style) : undefined],
+        ...status.repaired.map((text, index) => [index === 0 ? 'repaired' : '', text] as const),
+      ],
+      style,
+    ),
+    enginesTable(status, style),
+  ];
+  if (sessions.length > 0) blocks.push(sessionsView(sessions, style));
+  return blocks.join('\n\n');
+}
+
+export function sessionsView(sessions: readonly SessionStatus[], style: Style): string {
+  if (sessions.length === 0) return style.dim('no sessions');
+  return table(
+    [
+      { head: 'id', align: 'right' },
+      { head: 'user@database' },
+      { head: 'application' },
+      { head: 'engine' },
+      { head: 'state' },
+      { head: 'since', align: 'right' },
+      { head: 'moves', align: 'right' },
+      { head: 'last hold', align: 'right' },
+      { head: 'holds' },
+      { head: 'query' },
+    ],
+    sessions.map((session) => [
+      String(session.id),
+      `${session.user}@${session.database}`,
+      clip(session.application, 20),
+      session.engine,
+      sessionState(session, style),
+      duration(session.sinceMs),
+      count(session.moves),
+      duration(session.lastMoveMs),
+      session.stateKinds.join(', '),
+      style.dim(clip(session.query ?? '', QUERY_WIDTH)),
+    ]),
+    style,
+  );
+}
+
+function enginesTable({ engines }: StatusResult, style: Style): string {
+  return table(
+    [
+      { head: 'engine' },
+      { head: 'role' },
+      { head: 'size' },
+      { head: 'postgres' },
+      { head: 'state' },
+      { head: 'cpu', align: 'right' },
+      { head: 'memory', align: 'right' },
+      { head: 'connections', align: 'right' },
+      { head: 'tps', align: 'right' },
+    ],
+    engines.map((engine) => [
+      engine.id,
+      engine.role,
+      engine.size,
+      engine.postgres,
+      engine.state === 'running' ? style.good('running') : style.bad(engine.state),
+      percent(engine.cpuPercent),
+      size(engine.memoryBytes),
+      count(engine.connections),
+      count(engine.tps),
+    ]),
+    style,
+  );
+}
+
+const operationLine = (operation: NonNullable<StatusResult['operation']>, style: Style): string =>
+  `${style.accent(operation.id)}  ${operation.step}  ${style.dim(operation.detail)}`;
+
+function sessionState({ state, txStatus }: SessionStatus, style: Style): string {
+  if (state === 'held' || state === 'moving') return style.accent(state);
+  if (txStatus === 'E') return style.bad(`${state} (failed)`);
+  return state === 'in tx' ? style.warn(state) : state;
+}

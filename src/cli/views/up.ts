@@ -1,0 +1,37 @@
+/** `up` and `down` for people. */
+import type { DownResult, UpResult } from '../../control/api.js';
+import { duration } from '../format.js';
+import type { Style } from '../style.js';
+import { facts } from '../table.js';
+
+export function upView(result: UpResult, style: Style): string {
+  const primary = result.engines.find(({ role }) => role === 'primary') ?? result.engines[0];
+  const state = result.alreadyRunning ? 'was already running' : 'is ready';
+  const took = result.alreadyRunning ? '' : `  ${style.dim(duration(result.readyMs))}`;
+  const engines = result.engines.map(
+    ({ id, role, size, postgres, pid }) =>
+      `${id}  ${role}, ${size}, PostgreSQL ${postgres}${pid === null ? '' : style.dim(`  pid ${pid}`)}`,
+  );
+  return [
+    `${style.ok} ${style.strong(result.instance)} ${state}${took}`,
+    '',
+    facts(
+      [
+        ['connect', style.accent(result.url)],
+        ...engines.map((line, index) => [index === 0 ? 'engine' : '', line] as const),
+        ['proxy', `${result.host}:${result.port}${style.dim(`  pid ${result.proxy.pid}`)}`],
+        ['provider', `${result.provider}  ${style.dim(result.providerReason)}`],
+        ['data', primary ? result.dataDir : undefined],
+      ],
+      style,
+    ),
+  ].join('\n');
+}
+
+export function downView(result: DownResult, style: Style): string {
+  const { instance, wasRunning, purged, stopped } = result;
+  if (!wasRunning && !purged) return `${style.ok} ${style.strong(instance)} was not running`;
+  const what = purged ? 'stopped, its data removed' : 'stopped, its data kept';
+  const detail = stopped.length === 0 ? '' : `  ${style.dim(stopped.join(', '))}`;
+  return `${style.ok} ${style.strong(instance)} ${what}${detail}`;
+}

@@ -1,0 +1,53 @@
+/** `dbproxy up`: start an instance, or find that it runs. */
+import { integer, string } from '@oclif/core/flags';
+import type { UpResult } from '../control/api.js';
+import { sizeFlag } from '../cli/flags.js';
+import { InstanceCommand } from '../cli/instance-command.js';
+import { upView } from '../cli/views/up.js';
+
+export default class Up extends InstanceCommand<typeof Up, UpResult> {
+  static override summary = 'start PostgreSQL behind the proxy';
+  static override description =
+    'Ready means that a query through the proxy was answered. Does nothing when the instance runs already.';
+  static override examples = [
+    '<%= config.bin %> up',
+    '<%= config.bin %> up --name shop --port 6500 --size medium',
+    '<%= config.bin %> up --json',
+  ];
+  static override flags = {
+    port: integer({ min: 1, max: 65_535, description: 'where clients connect (6432 for a new instance)' }),
+    host: string({ description: 'address to listen on (127.0.0.1 for a new instance)' }),
+    size: sizeFlag({ description: 'size of the engine (small for a new instance)' }),
+    postgres: string({ description: 'PostgreSQL version (17 for a new instance)', helpValue: 'VERSION' }),
+    provider: string({
+      options: ['auto', 'embedded', 'docker'],
+      description: 'how engines run; auto takes what works here and says why',
+    }),
+    'max-sessions': integer({ min: 1, max: 100_000, description: 'clients at the same time' }),
+  };
+
+  protected override async execute(): Promise<UpResult> {
+    this.out.step('up', this.instance);
+    const { startInstance } = await import('../control/client.js');
+    const { port, host, size, postgres, provider } = this.flags;
+    return startInstance(
+      {
+        name: this.instance,
+        provider: provider as 'auto' | 'embedded' | 'docker' | undefined,
+        maxSessions: this.flags['max-sessions'],
+        ...{ port, host, size, postgres },
+      },
+      ({ step, detail }) => this.out.step(step, detail),
+    );
+  }
+
+  protected override show(result: UpResult): void {
+    this.out.data(upView(result, this.out.style));
+    const name = result.instance === 'default' ? '' : ` --name ${result.instance}`;
+    this.out.hint('next', [`dbproxy psql${name}`, `dbproxy scale${name} --to large`, `dbproxy down${name}`]);
+  }
+
+  protected override afterInterruption(): string {
+    return `the instance goes on starting; dbproxy down --name ${this.instance} stops it`;
+  }
+}
