@@ -104,13 +104,18 @@ export interface Blocker extends SessionRef {
 }
 
 export interface HoldResult {
-  /** True: every session is held and its state exported. False: all were released, see `blockers`. */
+  /** True: every session is held; its state is being exported, `commit` waits for that. False: all were released. */
   readonly held: boolean;
   readonly sessions: number;
   readonly waitedMs: number;
   /** Sessions in a transaction when the budget ran out. */
   readonly blockers: readonly Blocker[];
-  /** Sessions with state that cannot move. With `unmovable: 'rollback'` any of them makes `held` false. */
+}
+
+export interface CommitResult {
+  /** False: the hold had run out, or `unmovable` is not empty; all sessions were released. */
+  readonly committed: boolean;
+  /** Sessions with state that cannot move. With `unmovable: 'rollback'` any of them makes `committed` false. */
   readonly unmovable: readonly Blocker[];
 }
 
@@ -161,10 +166,15 @@ export interface ProxyApi {
     result: { sessions: number; warmed: number; unmovable: Blocker[] };
     progress: { warmed: number; sessions: number };
   };
+  /**
+   * Right before a hold: brings over once more what sessions changed since they were warmed, each held alone for the time of
+   * one read; so that little is left to do while all are held. Does nothing for sessions not at a safe point in time.
+   */
+  refresh: { params: { withinMs: number }; result: null };
   /** Gives up warming and closes the warm connections. Idempotent. */
   unwarm: { params: Record<string, never>; result: null };
   /**
-   * Holds every session at its safe point and exports its state; resolves when all are held or the budget is spent.
+   * Holds every session at its safe point; resolves when all are held or the budget is spent. Exports begin meanwhile.
    * `budgetMs` bounds the whole time from this call to `commit`: when it runs out the proxy releases by itself.
    * `cancelTransactions`: abort what is still in a transaction after half of the budget (the client gets 40001).
    */
@@ -179,8 +189,8 @@ export interface ProxyApi {
   };
   /** Lets everybody go on where they were. Idempotent; refused after `commit`. */
   release: { params: Record<string, never>; result: null };
-  /** Point of no return, to be asked before promotion. `committed: false` when the hold had already run out. */
-  commit: { params: Record<string, never>; result: { committed: boolean } };
+  /** Point of no return, to be asked before promotion. Waits until every session's state is exported and replayed. */
+  commit: { params: Record<string, never>; result: CommitResult };
   /** After promotion: makes the target the primary, moves every session, opens the gate. */
   move: { params: Record<string, never>; result: MoveResult; progress: { moved: number; total: number } };
   /** Ends every session with 57P01, closes the listener and exits. */

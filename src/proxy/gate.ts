@@ -11,7 +11,15 @@
 import { DbproxyError } from '../errors/index.js';
 import { countMoved, type KindReport } from '../session-state/index.js';
 import { cancelOnEngine } from './cancel.js';
-import type { Blocker, EngineRoute, GateState, HoldResult, MoveResult, StateMoved } from './control-api.js';
+import type {
+  Blocker,
+  CommitResult,
+  EngineRoute,
+  GateState,
+  HoldResult,
+  MoveResult,
+  StateMoved,
+} from './control-api.js';
 import { EngineAdmin } from './engine-admin.js';
 import type { Session } from './session.js';
 import { SessionMove, whileHeld, type MoveServices } from './session-move.js';
@@ -33,10 +41,14 @@ export interface GateServices extends MoveServices {
 }
 
 interface Hold {
-  readonly sessions: Session[];
+  /** Every session asked to hold, and what becomes of bringing its state over: null, or why it cannot move. */
+  readonly sessions: Map<Session, Promise<Blocker | null>>;
   readonly unmovable: 'rollback' | 'drop';
   readonly operation: string;
-  readonly timer: NodeJS.Timeout;
+  readonly timer: NodeJS.Timeout | undefined;
+  /** Resolves when the budget is spent. */
+  readonly spent: Promise<void>;
+  locks: Promise<Blocker[]>;
 }
 
 export class Gate {
@@ -45,6 +57,8 @@ export class Gate {
   #target: { route: EngineRoute; admin: EngineAdmin } | null = null;
   readonly #moves = new Map<Session, SessionMove>();
   #hold: Hold | null = null;
+  /** Sessions that will be ended instead of moved, by id, and why. */
+  #dropped: ReadonlyMap<number, string> = new Map();
   #openWaiters: (() => void)[] = [];
   #moving: Promise<MoveResult> | null = null;
   #lastMove: { engine: string; result: MoveResult } | null = null;
@@ -83,8 +97,17 @@ export class Gate {
     if (this.#target && this.#target.route.id !== route.id) this.unwarm();
     this.#target ??= { route, admin: new EngineAdmin(this.#services.links, route) };
     await this.#target.admin.warm();
-    const queue = [...this.#services.sessions];
-    const sessions = queue.length;
+    const sessions = [...this.#services.sessions];
+    const warmed = await this.#warmAll(sessions, withinMs, progress);
+    return { sessions: sessions.length, warmed, unmovable: this.#obstacles([...this.#moves.values()]) };
+  }
+
+  async #warmAll(
+    sessions: readonly Session[],
+    withinMs: number,
+    progress: (warmed: number) => void,
+  ): Promise<number> {
+    const queue = [...sessions];
     let warmed = 0;
     const worker = async (): Promise<void> => {
       for (let session = queue.shift(); session; session = queue.shift()) {
@@ -93,7 +116,13 @@ export class Gate {
       }
     };
     await Promise.all(Array.from({ length: WARM_CONCURRENCY }, worker));
-    return { sessions, warmed, unmovable: this.#obstacles([...this.#moves.values()]) };
+    return warmed;
+  }
+
+  /** Warms again what has changed, right before a hold. */
+  async refresh(withinMs: number): Promise<void> {
+    const sessions = [...this.#services.sessions].filter(({ dirty }) => dirty);
+    await this.#warmAll(sessions, withinMs, () => undefined);
   }
 
   unwarm(): void {
@@ -138,95 +167,111 @@ export class Gate {
     cancelTransactions: boolean,
     operation: string,
   ): Promise<HoldResult> {
-    if (this.#state !== 'open')
-      throw new DbproxyError('DBP_INTERNAL', { reason: `the gate is ${this.#state}` });
-    if (!this.#target) throw new DbproxyError('DBP_INTERNAL', { reason: 'hold without warm' });
+    this.#assertOpen();
     const startMs = performance.now();
     this.#state = 'holding';
-    // Sessions in the middle of their login come first to a session, then to a safe point.
-    let spent = false;
-    const budget = new Promise<void>((resolve) => {
-      const timer = setTimeout(() => {
-        spent = true;
-        resolve();
-        if (this.#state === 'held') void this.release();
-      }, budgetMs);
-      this.#hold = { sessions: [], unmovable, operation, timer };
-    });
-    const early = cancelTransactions ? setTimeout(() => this.#cancelTransactions(), budgetMs / 2) : undefined;
-    const everyone = this.#holdAll();
-    await Promise.race([everyone, budget]);
+    const hold = this.#begin(budgetMs, unmovable, operation);
+    const early = cancelTransactions
+      ? setTimeout(() => this.#cancelTransactions(hold), budgetMs / 2)
+      : undefined;
+    const all = await Promise.race([this.#holdAll(hold).then(() => true), hold.spent.then(() => false)]);
     clearTimeout(early);
-    const hold = this.#hold;
-    const waitedMs = performance.now() - startMs;
-    const sessions = hold?.sessions.length ?? 0;
-    if (spent || !hold) {
-      const blockers = this.#blockers(hold?.sessions ?? []);
-      await this.release();
-      return { held: false, sessions, waitedMs, blockers, unmovable: [] };
+    const result = {
+      held: all && this.#hold === hold,
+      sessions: hold.sessions.size,
+      waitedMs: performance.now() - startMs,
+    };
+    if (result.held) {
+      this.#state = 'held';
+      hold.locks = this.#lockHolders(hold);
+      return { ...result, blockers: [] };
     }
-    const failed = await everyone;
-    const obstacles = [...this.#obstacles(this.#movesOf(hold.sessions)), ...failed];
-    if (obstacles.length > 0 && unmovable === 'rollback') {
-      await this.release();
-      return { held: false, sessions, waitedMs, blockers: [], unmovable: obstacles };
-    }
-    this.#state = 'held';
-    return { held: true, sessions, waitedMs, blockers: [], unmovable: obstacles };
+    const blockers = this.#blockers(hold);
+    if (this.#hold === hold) await this.release();
+    return { ...result, blockers };
   }
 
   /** Lets everybody go on where they are. */
   async release(): Promise<void> {
     if (this.#state !== 'holding' && this.#state !== 'held') return;
-    const hold = this.#endHold();
+    const sessions = this.#endHold();
     this.#state = 'open';
     this.wake();
-    await Promise.all(hold.map((session) => session.release()));
+    await Promise.all(sessions.map((session) => session.release()));
   }
 
-  /** Holds every session and brings its state over; resolves with those whose state could not be re-created. */
-  async #holdAll(): Promise<Blocker[]> {
-    const failed: Blocker[] = [];
-    const one = async (session: Session): Promise<void> => {
-      this.#hold?.sessions.push(session);
-      if (!(await session.hold())) return;
-      try {
-        await this.#moveOf(session).prepare(false);
-      } catch (error) {
-        if (!session.isClosed)
-          failed.push({ ...session.ref, kinds: [], reason: `cannot be moved: ${(error as Error).message}` });
-      }
+  #assertOpen(): void {
+    const reason = this.#target ? `the gate is ${this.#state}` : 'hold without warm';
+    if (this.#state !== 'open' || !this.#target) throw new DbproxyError('DBP_INTERNAL', { reason });
+  }
+
+  #begin(budgetMs: number, unmovable: 'rollback' | 'drop', operation: string): Hold {
+    let timer: NodeJS.Timeout | undefined;
+    const spent = new Promise<void>((resolve) => {
+      timer = setTimeout(() => {
+        resolve();
+        if (this.#hold === hold && this.#state === 'held') void this.release();
+      }, budgetMs);
+    });
+    const hold: Hold = {
+      sessions: new Map(),
+      unmovable,
+      operation,
+      timer,
+      spent,
+      locks: Promise.resolve([]),
     };
-    const begun = new Set<Session>();
+    this.#hold = hold;
+    return hold;
+  }
+
+  /** Resolves when everybody is held, those included that were in the middle of their login. */
+  async #holdAll(hold: Hold): Promise<void> {
     for (;;) {
-      const fresh = [...this.#services.sessions].filter((session) => !begun.has(session));
-      if (fresh.length === 0 && this.#services.loginsUnderway.size === 0) return failed;
-      for (const session of fresh) begun.add(session);
-      await Promise.all([...fresh.map(one), ...this.#services.loginsUnderway]);
-      if (this.#state !== 'holding') return failed;
+      const fresh = [...this.#services.sessions].filter((session) => !hold.sessions.has(session));
+      if (fresh.length === 0 && this.#services.loginsUnderway.size === 0) return;
+      await Promise.all([
+        ...fresh.map((session) => this.#holdOne(hold, session)),
+        ...this.#services.loginsUnderway,
+      ]);
+      if (this.#hold !== hold) return;
     }
+  }
+
+  /** Resolves when the session is held; its state is brought over from then on. */
+  async #holdOne(hold: Hold, session: Session): Promise<void> {
+    hold.sessions.set(session, Promise.resolve(null));
+    if (!(await session.hold()) || this.#hold !== hold) return;
+    const prepared = this.#moveOf(session)
+      .prepare(false)
+      .then(() => null)
+      .catch((error: Error) => ({ ...session.ref, kinds: [], reason: `cannot be moved: ${error.message}` }));
+    hold.sessions.set(session, prepared);
+  }
+
+  /** Advisory locks of all sessions in one query, when nobody can take one any more. */
+  async #lockHolders(hold: Hold): Promise<Blocker[]> {
+    const holders = await this.#services.primary()?.advisoryLockHolders();
+    return [...hold.sessions.keys()]
+      .filter((session) => holders?.has(session.server.backendPid))
+      .map((session) => ({ ...session.ref, kinds: ['advisoryLocks'], reason: 'holds advisory locks' }));
   }
 
   #endHold(): Session[] {
     const hold = this.#hold;
     this.#hold = null;
     clearTimeout(hold?.timer);
-    return hold?.sessions ?? [];
+    return [...(hold?.sessions.keys() ?? [])];
   }
 
-  #cancelTransactions(): void {
-    for (const session of this.#hold?.sessions ?? []) {
-      if (!session.held && !session.isClosed)
-        session.cancelTransaction(this.#hold?.operation ?? '', cancelOnEngine);
+  #cancelTransactions(hold: Hold): void {
+    for (const session of hold.sessions.keys()) {
+      if (!session.held && !session.isClosed) session.cancelTransaction(hold.operation, cancelOnEngine);
     }
   }
 
-  #movesOf(sessions: readonly Session[]): SessionMove[] {
-    return sessions.flatMap((session) => this.#moves.get(session) ?? []);
-  }
-
-  #blockers(sessions: readonly Session[]): Blocker[] {
-    return sessions
+  #blockers({ sessions }: Hold): Blocker[] {
+    return [...sessions.keys()]
       .filter((session) => !session.held && !session.isClosed)
       .map((session) => ({ ...session.ref, kinds: [], reason: session.whyNotSafe() }));
   }
@@ -244,12 +289,26 @@ export class Gate {
   // --- commit, move -----------------------------------------------------------------------------------------------------
 
   /** The point of no return. `gone` is aborted when the caller goes away: then we finish alone. */
-  commit(gone: AbortSignal): boolean {
-    if (this.#state !== 'held') return false;
-    clearTimeout(this.#hold?.timer);
+  async commit(gone: AbortSignal): Promise<CommitResult> {
+    const hold = this.#hold;
+    if (this.#state !== 'held' || !hold) return { committed: false, unmovable: [] };
+    const prepared = Promise.all([...hold.sessions.values()]);
+    const [failed, locks] = await Promise.race([
+      Promise.all([prepared, hold.locks]),
+      hold.spent.then(() => [[], []] as const),
+    ]);
+    if (this.#hold !== hold) return { committed: false, unmovable: [] };
+    const moves = [...hold.sessions.keys()].flatMap((session) => this.#moves.get(session) ?? []);
+    const unmovable = [...this.#obstacles(moves), ...failed.filter((blocker) => blocker !== null), ...locks];
+    if (unmovable.length > 0 && hold.unmovable === 'rollback') {
+      await this.release();
+      return { committed: false, unmovable };
+    }
+    clearTimeout(hold.timer);
+    this.#dropped = new Map(unmovable.map(({ id, reason }) => [id, reason]));
     this.#state = 'committed';
     gone.addEventListener('abort', () => void this.#finishAlone());
-    return true;
+    return { committed: true, unmovable };
   }
 
   /** Moves everybody to the promoted target and opens the gate. Called again it gives the same result. */
@@ -295,9 +354,10 @@ export class Gate {
 
   async #moveOne(session: Session, tally: Tally): Promise<void> {
     const move = this.#moveOf(session);
-    if (move.obstacles.length > 0) {
+    const dropped = this.#dropped.get(session.identity.id);
+    if (dropped !== undefined) {
       move.abandon();
-      session.fail('DBP_WIRE_SESSION_DROPPED', { reason: describe(move.obstacles) });
+      session.fail('DBP_WIRE_SESSION_DROPPED', { reason: dropped });
       tally.dropped++;
       return;
     }

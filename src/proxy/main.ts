@@ -30,6 +30,10 @@ const run = async (): Promise<void> => {
     },
     warm: ({ target, withinMs }, { progress }) =>
       proxy.gate.warm(target, withinMs, (warmed) => progress({ warmed, sessions: proxy.status().sessions })),
+    refresh: async ({ withinMs }) => {
+      await proxy.gate.refresh(withinMs);
+      return null;
+    },
     unwarm: () => {
       proxy.gate.unwarm();
       return null;
@@ -40,7 +44,7 @@ const run = async (): Promise<void> => {
       await proxy.gate.release();
       return null;
     },
-    commit: (_params, { signal }) => ({ committed: proxy.gate.commit(signal) }),
+    commit: (_params, { signal }) => proxy.gate.commit(signal),
     move: (_params, { progress }) => proxy.gate.move((moved, total) => progress({ moved, total })),
     shutdown: () => {
       setImmediate(stop);

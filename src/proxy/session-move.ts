@@ -55,7 +55,9 @@ export class SessionMove {
   /** Opens the connection and, if the session comes to a safe point within `withinMs`, brings its state over. */
   async warm(withinMs: number): Promise<void> {
     await this.#open();
-    await whileHeld(this.session, withinMs, () => this.prepare(false, true));
+    // Once is enough for what is costly to look for and seldom there.
+    const thorough = this.session.state === null;
+    await whileHeld(this.session, withinMs, () => this.prepare(false, thorough));
   }
 
   /** Only while the session is held. Throws when its state cannot be re-created there. */

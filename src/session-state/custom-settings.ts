@@ -12,9 +12,11 @@ export const customSettings: StateKindModule<ReadonlyMap<string, string>> = {
 
   *read({ customNames }) {
     if (customNames.length === 0) return new Map();
-    const rows: Rows = yield `select n, pg_catalog.current_setting(n, true)
+    const rows: Rows = yield {
+      sql: `select n, pg_catalog.current_setting(n, true)
       from pg_catalog.unnest(${literal(arrayLiteral(customNames))}::pg_catalog.text[]) n
-      where pg_catalog.current_setting(n, true) is not null`;
+      where pg_catalog.current_setting(n, true) is not null`,
+    };
     return new Map(rows.map(([name, value]) => [name ?? '', value ?? '']));
   },
 

@@ -11,11 +11,13 @@ export const extensionMemory: StateKindModule<readonly string[]> = {
   none: [],
   *read({ thorough }, previous) {
     if (!thorough) return previous ?? [];
-    const rows: Rows = yield `select pg_catalog.quote_ident(n.nspname) from pg_catalog.pg_extension e
-      join pg_catalog.pg_namespace n on n.oid = e.extnamespace where e.extname = 'dblink'`;
+    const rows: Rows = yield {
+      sql: `select pg_catalog.quote_ident(n.nspname) from pg_catalog.pg_extension e
+      join pg_catalog.pg_namespace n on n.oid = e.extnamespace where e.extname = 'dblink'`,
+    };
     const schema = rows[0]?.[0];
     if (schema === undefined) return [];
-    const connections: Rows = yield `select pg_catalog.unnest(${schema}.dblink_get_connections())`;
+    const connections: Rows = yield { sql: `select pg_catalog.unnest(${schema}.dblink_get_connections())` };
     return connections.map(([name]) => name ?? '');
   },
   summarize: (names) =>

@@ -1,12 +1,19 @@
 /**
- * What every kind of session state has in common. One file per kind; `index.ts` is the ordered list.
+ * What every kind of session state has in common. One file per kind; `kinds.ts` is the ordered list.
  *
- * `read` is a generator of SQL: it yields a text with exactly one statement that returns rows, is resumed with those rows,
- * and returns the state. The driver (look.ts) runs the generators of all kinds in lockstep, so that one round trip serves
- * them all. `replay` gives the steps that bring a backend from the state `there` to the state `wanted`.
+ * `read` is a generator of questions: it yields one, is resumed with the rows of the answer, and returns the state. The
+ * driver (look.ts) runs the generators of all kinds in lockstep, so that one round trip serves them all. `replay` gives the steps that bring a backend from the state `there` to the state `wanted`.
  */
+import { arrayElements } from '../protocol/index.js';
 import type { Rows } from './channel.js';
 import type { SessionTracker } from './tracker.js';
+
+/** A question to the engine. */
+export type Ask =
+  /** Scalar expressions; answered by one row of them. Those of all kinds become one SELECT. */
+  | { readonly select: readonly string[] }
+  /** SQL with exactly one statement that returns rows. */
+  | { readonly sql: string };
 
 export interface ReadContext {
   readonly tracker: SessionTracker;
@@ -41,7 +48,7 @@ export interface StateKindModule<T> {
   /** The state of a session that never did anything of this kind. */
   readonly none: T;
   /** `previous` is what the last look found, or null. */
-  read(context: ReadContext, previous: T | null): Generator<string, T, Rows>;
+  read(context: ReadContext, previous: T | null): Generator<Ask, T, Rows>;
   /** Null: nothing of this kind is there. */
   summarize(state: T): Summary | null;
   /** Null: this kind cannot be moved. */
@@ -51,6 +58,10 @@ export interface StateKindModule<T> {
 /** An array literal of names (manual 8.15.2). */
 export const arrayLiteral = (names: readonly string[]): string =>
   `{${names.map((name) => `"${name.replace(/(["\\])/g, '\\$1')}"`).join(',')}}`;
+
+/** The elements of an array in text form, without NULLs. */
+export const names = (array: string | null | undefined): string[] =>
+  arrayElements(array ?? '{}').filter((element) => element !== null);
 
 /** A string constant that reads the same whatever standard_conforming_strings says (manual 4.1.2.2). */
 export const literal = (text: string): string => ` E'${text.replace(/(['\\])/g, '\\$1')}'`;

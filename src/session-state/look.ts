@@ -6,7 +6,7 @@
 import { encode } from '../protocol/index.js';
 import type { Rows, StateChannel } from './channel.js';
 import { kindNames, kinds, type KindName, type SessionState } from './kinds.js';
-import type { ReadContext, StateKindModule } from './kind.js';
+import type { Ask, ReadContext, StateKindModule } from './kind.js';
 
 // Not the session's default: DEFERRABLE would wait, and serializable is refused on a standby.
 const BEGIN = 'begin isolation level read committed not deferrable';
@@ -21,8 +21,8 @@ export class LookError extends Error {
 
 interface Reading {
   readonly name: KindName;
-  readonly steps: Generator<string, unknown, Rows>;
-  sql: string | null;
+  readonly steps: Generator<Ask, unknown, Rows>;
+  ask: Ask | null;
   state: unknown;
 }
 
@@ -35,15 +35,8 @@ export const look = async (
   const readings = kindNames
     .toSorted((a, b) => Number(lastOnes.includes(a)) - Number(lastOnes.includes(b)))
     .map((name) => start(name, context, previous));
-  for (let round = 0; readings.some(({ sql }) => sql !== null); round++) {
-    const open = readings.filter(({ sql }) => sql !== null);
-    const sets = await ask(
-      channel,
-      open.map(({ sql }) => sql ?? ''),
-      round > 0,
-    );
-    open.forEach((reading, i) => advance(reading, sets[i] ?? []));
-  }
+  for (let round = 0; readings.some(({ ask }) => ask !== null); round++)
+    await answer(channel, readings, round > 0);
   return Object.fromEntries(readings.map(({ name, state }) => [name, state])) as unknown as SessionState;
 };
 
@@ -52,7 +45,7 @@ const start = (name: KindName, context: ReadContext, previous: SessionState | nu
   const reading: Reading = {
     name,
     steps: module.read(context, previous?.[name] ?? null),
-    sql: null,
+    ask: null,
     state: null,
   };
   advance(reading, []);
@@ -61,17 +54,38 @@ const start = (name: KindName, context: ReadContext, previous: SessionState | nu
 
 const advance = (reading: Reading, rows: Rows): void => {
   const next = reading.steps.next(rows);
-  reading.sql = next.done ? null : next.value;
+  reading.ask = next.done ? null : next.value;
   if (next.done) reading.state = next.value;
 };
 
-const ask = async (
+/** One round: all scalars in one SELECT, then the other questions. */
+const answer = async (
   channel: StateChannel,
-  sqls: readonly string[],
+  readings: readonly Reading[],
   asUser: boolean,
-): Promise<readonly Rows[]> => {
-  const text = [BEGIN, ...(asUser ? [AS_SESSION_USER] : []), ...sqls, 'rollback'].join(';');
-  const [reply] = await channel.exchange(encode.query(text), 1);
+): Promise<void> => {
+  const scalars = readings.flatMap((reading) =>
+    reading.ask && 'select' in reading.ask ? [{ reading, expressions: reading.ask.select }] : [],
+  );
+  const others = readings.flatMap((reading) =>
+    reading.ask && 'sql' in reading.ask ? [{ reading, sql: reading.ask.sql }] : [],
+  );
+  const list = scalars.flatMap(({ expressions }) => expressions).join(', ');
+  const sets = await run(channel, [
+    BEGIN,
+    ...(asUser ? [AS_SESSION_USER] : []),
+    ...(list === '' ? [] : [`select ${list}`]),
+    ...others.map(({ sql }) => sql),
+    'rollback',
+  ]);
+  const queue = [...sets];
+  const row = list === '' ? [] : [...(queue.shift()?.[0] ?? [])];
+  for (const { reading, expressions } of scalars) advance(reading, [row.splice(0, expressions.length)]);
+  for (const { reading } of others) advance(reading, queue.shift() ?? []);
+};
+
+const run = async (channel: StateChannel, statements: readonly string[]): Promise<readonly Rows[]> => {
+  const [reply] = await channel.exchange(encode.query(statements.join(';')), 1);
   if (!reply?.error) return reply?.sets ?? [];
   if (reply.status !== 'I') await channel.exchange(encode.query('rollback'), 1);
   throw new LookError(`${reply.error.message} (${reply.error.sqlstate})`);

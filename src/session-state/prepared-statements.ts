@@ -17,36 +17,48 @@ export interface PreparedStatement {
   readonly fromSql: boolean;
 }
 
-export type PreparedStatements = ReadonlyMap<string, PreparedStatement>;
+export interface PreparedStatements {
+  readonly byName: ReadonlyMap<string, PreparedStatement>;
+  /** How many there are and when the last one was made: while that is the same, they are. */
+  readonly fingerprint: string;
+}
 
 export const preparedStatements: StateKindModule<PreparedStatements> = {
-  none: new Map(),
+  none: { byName: new Map(), fingerprint: '' },
 
-  *read() {
-    const rows: Rows =
-      yield `select name, statement, parameter_types::pg_catalog.oid[]::pg_catalog.text, from_sql
-      from pg_catalog.pg_prepared_statements`;
-    return new Map(
-      rows.map(([name, sql, types, fromSql]) => [
-        name ?? '',
-        { sql: sql ?? '', types: types ?? '{}', fromSql: fromSql === 't' },
-      ]),
-    );
+  *read(_context, previous) {
+    const mark: Rows = yield {
+      select: [
+        `(select pg_catalog.concat(pg_catalog.count(*), ' ', pg_catalog.max(prepare_time))
+           from pg_catalog.pg_prepared_statement())`,
+      ],
+    };
+    const fingerprint = mark[0]?.[0] ?? '';
+    if (previous?.fingerprint === fingerprint) return previous;
+    if (fingerprint === '0 ') return { byName: new Map(), fingerprint };
+    const rows: Rows = yield {
+      sql: `select name, statement, parameter_types::pg_catalog.oid[]::pg_catalog.text, from_sql
+        from pg_catalog.pg_prepared_statement()`,
+    };
+    const byName = new Map<string, PreparedStatement>();
+    for (const [name, sql, types, fromSql] of rows) {
+      byName.set(name ?? '', { sql: sql ?? '', types: types ?? '{}', fromSql: fromSql === 't' });
+    }
+    return { byName, fingerprint };
   },
 
-  summarize: (statements) =>
-    statements.size === 0
+  summarize: ({ byName }) =>
+    byName.size === 0
       ? null
-      : {
-          count: statements.size,
-          detail: listed(statements.size, 'prepared statement', [...statements.keys()]),
-        },
+      : { count: byName.size, detail: listed(byName.size, 'prepared statement', [...byName.keys()]) },
 
   replay(wanted, there) {
     const steps: ReplayStep[] = [];
-    for (const [name, statement] of there) if (!same(statement, wanted.get(name))) steps.push(close(name));
-    for (const [name, statement] of wanted) {
-      if (!same(statement, there.get(name))) steps.push(prepare(name, statement));
+    for (const [name, statement] of there.byName) {
+      if (!same(statement, wanted.byName.get(name))) steps.push(close(name));
+    }
+    for (const [name, statement] of wanted.byName) {
+      if (!same(statement, there.byName.get(name))) steps.push(prepare(name, statement));
     }
     return steps;
   },

@@ -29,5 +29,5 @@ export const unmovable = (state: SessionState): KindReport[] =>
 /** Counts for the record of a switch (`stateMoved`). */
 export const countMoved = (state: SessionState): { settings: number; preparedStatements: number } => ({
   settings: [...state.settings.values.values()].filter(({ own }) => own).length + state.customSettings.size,
-  preparedStatements: state.preparedStatements.size,
+  preparedStatements: state.preparedStatements.byName.size,
 });

@@ -16,7 +16,7 @@ export const role: StateKindModule<Role> = {
   none: { sessionUser: '', role: 'none' },
 
   *read() {
-    const rows: Rows = yield `select session_user, pg_catalog.current_setting('role')`;
+    const rows: Rows = yield { select: ['session_user', `pg_catalog.current_setting('role')`] };
     const [sessionUser, current] = rows[0] ?? [];
     return { sessionUser: sessionUser ?? '', role: current ?? 'none' };
   },

@@ -10,12 +10,14 @@ const NOTHING = 'pg_catalog';
 export const sequences: StateKindModule<string | null> = {
   none: null,
   *read() {
-    const rows: Rows = yield `set local search_path to ${NOTHING};
+    const rows: Rows = yield {
+      sql: `set local search_path to ${NOTHING};
       do $$begin
         perform pg_catalog.set_config('search_path', pg_catalog.quote_ident(pg_catalog.lastval()::pg_catalog.text), true);
       exception when object_not_in_prerequisite_state then null;
       end$$;
-      select pg_catalog.current_setting('search_path')`;
+      select pg_catalog.current_setting('search_path')`,
+    };
     const answer = rows[0]?.[0] ?? NOTHING;
     return answer === NOTHING ? null : answer.replaceAll('"', '');
   },

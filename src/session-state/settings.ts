@@ -25,14 +25,19 @@ export const settings: StateKindModule<Settings> = {
   none: { values: new Map(), fingerprint: '' },
 
   *read({ tracker, settableNames }, previous) {
-    const hash: Rows =
-      yield `select pg_catalog.md5(pg_catalog.string_agg(pg_catalog.current_setting(n, true), ','))
-      from pg_catalog.unnest(${literal(settableNames)}::pg_catalog.text[]) n`;
+    const hash: Rows = yield {
+      select: [
+        `(select pg_catalog.md5(pg_catalog.string_agg(pg_catalog.current_setting(n, true), ','))
+           from pg_catalog.unnest(${literal(settableNames)}::pg_catalog.text[]) n)`,
+      ],
+    };
     const fingerprint = hash[0]?.[0] ?? '';
     if (previous && previous.fingerprint === fingerprint && !tracker.settingsTouched) return previous;
     tracker.settingsTouched = false;
-    const rows: Rows = yield `select name, setting, source = 'session' from pg_catalog.pg_settings
-      where source in ('session', 'database', 'user', 'database user') and name not like 'transaction\\_%'`;
+    const rows: Rows = yield {
+      sql: `select name, setting, source = 'session' from pg_catalog.pg_settings
+        where source in ('session', 'database', 'user', 'database user') and name not like 'transaction\\_%'`,
+    };
     const values = new Map<string, Setting>();
     for (const [name, value, own] of rows) values.set(name ?? '', { value: value ?? '', own: own === 't' });
     return { values, fingerprint };

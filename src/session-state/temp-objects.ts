@@ -9,13 +9,15 @@ import { listed } from './kind.js';
 export const tempObjects: StateKindModule<readonly string[]> = {
   none: [],
   *read() {
-    const schema: Rows = yield 'select pg_catalog.pg_my_temp_schema()';
+    const schema: Rows = yield { select: ['pg_catalog.pg_my_temp_schema()'] };
     if ((schema[0]?.[0] ?? '0') === '0') return [];
-    const rows: Rows = yield `select relname from pg_catalog.pg_class
+    const rows: Rows = yield {
+      sql: `select relname from pg_catalog.pg_class
         where relnamespace = pg_catalog.pg_my_temp_schema() and relkind in ('r', 'p', 'v', 'S', 'm', 'f', 'c')
       union all select proname from pg_catalog.pg_proc where pronamespace = pg_catalog.pg_my_temp_schema()
       union all select typname from pg_catalog.pg_type
-        where typnamespace = pg_catalog.pg_my_temp_schema() and typrelid = 0 and typelem = 0`;
+        where typnamespace = pg_catalog.pg_my_temp_schema() and typrelid = 0 and typelem = 0`,
+    };
     return rows.map(([name]) => name ?? '');
   },
   summarize: (names) =>

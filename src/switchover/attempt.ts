@@ -8,7 +8,7 @@
  * the switchover.
  */
 import { DbproxyError } from '../errors/index.js';
-import type { Blocker, ProxyApi, SessionSnapshot } from '../proxy/control-api.js';
+import type { Blocker, CommitResult, ProxyApi, SessionSnapshot } from '../proxy/control-api.js';
 import type { RpcClient } from '../rpc/index.js';
 import { emitFence, waitUntilReplayed } from './catch-up.js';
 import type { EngineLink } from './engine-link.js';
@@ -21,6 +21,8 @@ const COMMIT_MARGIN_MS = 10;
 /** The proxy answers a hold at its budget's end at the latest; this is for one that does not. */
 const HOLD_ANSWER_MS = 5_000;
 const COMMAND_BOUND_MS = 5_000;
+/** How long a refresh waits for one session's safe point. */
+const REFRESH_MS = 20;
 
 export interface Links {
   readonly primary: EngineLink;
@@ -46,6 +48,8 @@ export async function attemptHold(
 ): Promise<AttemptResult> {
   const { proxy, journal } = ports;
   const { holdBudgetMs, unmovable } = plan.limits;
+  // Most sessions are quiet from here to the hold: what is read now need not be read while they wait.
+  await proxy.call('refresh', { withinMs: REFRESH_MS }, { timeoutMs: COMMAND_BOUND_MS });
   const sessions = await sessionsOf(proxy);
   const strayBefore = await findStrays(links.primary, sessions);
 
@@ -55,7 +59,7 @@ export async function attemptHold(
     { budgetMs: holdBudgetMs, unmovable, cancelTransactions, operation: plan.operation },
     { timeoutMs: holdBudgetMs + HOLD_ANSWER_MS },
   );
-  if (!hold.held) return { kind: 'blocked', blockers: hold.blockers, unmovable: hold.unmovable };
+  if (!hold.held) return { kind: 'blocked', blockers: hold.blockers, unmovable: [] };
 
   watch.enter('fence');
   await journal.mark('fence', 'ending stray connections on the old primary');
@@ -74,31 +78,24 @@ export async function attemptHold(
     return release(ports, `the standby did not catch up within the hold budget of ${holdBudgetMs} ms`);
   }
   if (ports.signal.aborted) return release(ports, 'the operation was given up');
-  try {
-    await commit(plan, ports);
-  } catch (error) {
-    if (error instanceof DbproxyError && error.code === 'DBP_SWITCH_HOLD_LOST') {
-      return { kind: 'late', reason: error.message };
-    }
-    throw error;
-  }
-  return { kind: 'committed', sessionIds: sessions.map(({ id }) => id) };
+  const { committed, unmovable: found } = await commit(proxy);
+  if (committed) return { kind: 'committed', sessionIds: sessions.map(({ id }) => id) };
+  if (found.length > 0) return { kind: 'blocked', blockers: [], unmovable: found };
+  const reason = `the hold budget of ${holdBudgetMs} ms ran out before the commit`;
+  return {
+    kind: 'late',
+    reason: new DbproxyError('DBP_SWITCH_HOLD_LOST', { reason, size: plan.target.size }).message,
+  };
 }
 
-/** The point of no return. Throws DBP_SWITCH_HOLD_LOST when the proxy had let the sessions go on. */
-async function commit(plan: SwitchoverPlan, { proxy }: SwitchoverPorts): Promise<void> {
-  if (await askToCommit(proxy)) return;
-  const reason = `the hold budget of ${plan.limits.holdBudgetMs} ms ran out before the commit`;
-  throw new DbproxyError('DBP_SWITCH_HOLD_LOST', { reason, size: plan.target.size });
-}
-
-async function askToCommit(proxy: RpcClient<ProxyApi>): Promise<boolean> {
+/** The point of no return. */
+async function commit(proxy: RpcClient<ProxyApi>): Promise<CommitResult> {
   try {
-    return (await proxy.call('commit', {}, { timeoutMs: COMMAND_BOUND_MS })).committed;
+    return await proxy.call('commit', {}, { timeoutMs: COMMAND_BOUND_MS });
   } catch (error) {
     // An answer that was lost may have been yes: the proxy's own state decides. A dead proxy has nobody committed.
     const { gate } = await proxy.call('status', {}, { timeoutMs: COMMAND_BOUND_MS });
-    if (gate === 'committed' || gate === 'moving') return true;
+    if (gate === 'committed' || gate === 'moving') return { committed: true, unmovable: [] };
     throw error;
   }
 }

@@ -122,8 +122,8 @@ export const moveTo = async (proxy: TestProxy, from: EngineRecord, to: EngineRec
     if (!hold.held) throw new Error(`not held: ${JSON.stringify(hold)}`);
     const lsn = await emitFence(primary);
     if (!(await waitUntilReplayed(standby, lsn, 2_000))) throw new Error('not caught up');
-    const { committed } = await proxy.control.call('commit', {});
-    if (!committed) throw new Error('not committed');
+    const { committed, unmovable } = await proxy.control.call('commit', {});
+    if (!committed) throw new Error(`not committed: ${JSON.stringify(unmovable)}`);
     await promote(standby);
     return await proxy.control.call('move', {});
   } finally {
