@@ -1,0 +1,229 @@
+/**
+ * `doctor`: what works here, what does not, what to do about it. Every check looks at reality: an engine is really started,
+ * leftovers are processes that really run. Changes nothing unless it is asked to fix.
+ */
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import { access, chmod, mkdtemp, rm, stat } from 'node:fs/promises';
+import { tmpdir, userInfo } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import {
+  connectSupervisor,
+  listInstances,
+  stopInstance,
+  UP_DEFAULTS,
+  type InstanceListing,
+} from './client.js';
+import { InstanceDirectory } from './instance-directory.js';
+import { dbproxyHome } from './paths.js';
+import { describePortHolder, findFreePort } from './port-holder.js';
+import { isAlive } from './processes.js';
+import { pickProvider } from './provider.js';
+
+export interface DoctorCheck {
+  readonly name: string;
+  readonly state: 'ok' | 'warning' | 'problem' | 'fixed';
+  readonly detail: string;
+  /** A command to type, or a sentence; null when nothing is to be done. */
+  readonly advice: string | null;
+}
+
+/** `dbproxy.doctor/1` */
+export interface DoctorResult {
+  readonly schema: 'dbproxy.doctor/1';
+  /** No check found a problem that is still there. */
+  readonly healthy: boolean;
+  readonly checks: readonly DoctorCheck[];
+}
+
+/** The oldest Node that is tested. */
+const NODE_FLOOR = [20, 19] as const;
+
+const ok = (name: string, detail: string): DoctorCheck => ({ name, state: 'ok', detail, advice: null });
+const warning = (name: string, detail: string, advice: string): DoctorCheck => ({
+  ...{ name, state: 'warning', detail, advice },
+});
+const problem = (name: string, detail: string, advice: string): DoctorCheck => ({
+  ...{ name, state: 'problem', detail, advice },
+});
+
+export async function examine({
+  fix,
+  onCheck = () => undefined,
+}: {
+  fix: boolean;
+  onCheck?: (name: string) => void;
+}): Promise<DoctorResult> {
+  const steps: readonly [string, () => Promise<DoctorCheck | DoctorCheck[]>][] = [
+    ['node', checkNode],
+    ['home', checkHome],
+    ['engine', checkEngine],
+    ['port', checkPort],
+    ['psql', checkPsql],
+    ['instances', () => checkInstances(fix)],
+  ];
+  const checks: DoctorCheck[] = [];
+  for (const [name, check] of steps) {
+    onCheck(name);
+    checks.push(...[await check()].flat());
+  }
+  return { schema: 'dbproxy.doctor/1', healthy: checks.every(({ state }) => state !== 'problem'), checks };
+}
+
+async function checkNode(): Promise<DoctorCheck> {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  const [floorMajor, floorMinor] = NODE_FLOOR;
+  const enough = major > floorMajor || (major === floorMajor && minor >= floorMinor);
+  const detail = `Node ${process.versions.node} on ${process.platform}-${process.arch}`;
+  return enough
+    ? ok('node', detail)
+    : problem('node', detail, `install Node ${NODE_FLOOR.join('.')} or newer`);
+}
+
+/** Can instances be made where they would live? As root, the user that engines run under has to pass, too. */
+async function checkHome(): Promise<DoctorCheck> {
+  const home = dbproxyHome();
+  const advice = 'set DBPROXY_HOME to a directory that can be used';
+  const existing = await nearestExisting(home);
+  try {
+    await access(existing, constants.W_OK | constants.X_OK);
+  } catch {
+    return problem('home', `${existing} cannot be written`, advice);
+  }
+  const closed = userInfo().uid === 0 ? await closedToOthers(existing) : null;
+  if (closed) return problem('home', `the user that engines run under cannot pass through ${closed}`, advice);
+  return ok('home', home);
+}
+
+async function nearestExisting(path: string): Promise<string> {
+  for (let at = path; ; at = dirname(at)) {
+    const exists = await stat(at).then(
+      () => true,
+      () => false,
+    );
+    if (exists || dirname(at) === at) return at;
+  }
+}
+
+async function closedToOthers(path: string): Promise<string | null> {
+  for (let at = path; ; at = dirname(at)) {
+    if (((await stat(at)).mode & 0o001) === 0) return at;
+    if (dirname(at) === at) return null;
+  }
+}
+
+/** Makes a cluster, starts it, has a query answered, removes it. */
+async function checkEngine(): Promise<DoctorCheck> {
+  const directory = await mkdtemp(join(tmpdir(), 'dbproxy-doctor-'));
+  const startedAt = performance.now();
+  try {
+    await chmod(directory, 0o711);
+    const { provider, reason } = await pickProvider('auto', UP_DEFAULTS.postgres);
+    const engine = await provider.create({
+      id: 'doctor',
+      directory: join(directory, 'engine'),
+      socketDirectory: join(directory, 's'),
+      size: 'small',
+      postgres: UP_DEFAULTS.postgres,
+      superuserPassword: randomBytes(12).toString('base64url'),
+    });
+    await provider.remove(engine);
+    return ok(
+      'engine',
+      `${reason}; one was made and started in ${Math.round(performance.now() - startedAt)} ms`,
+    );
+  } catch (error) {
+    return problem(
+      'engine',
+      (error as Error).message,
+      'npm ci, on Linux x64 or with a package for this platform',
+    );
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+async function checkPort(): Promise<DoctorCheck> {
+  const { host, port } = UP_DEFAULTS;
+  const free = await findFreePort(host, port - 1);
+  if (free === port) return ok('port', `${port} is free`);
+  const ours = (await listInstances()).find(
+    (instance) => instance.port === port && instance.state === 'running',
+  );
+  if (ours) return ok('port', `${port} is that of instance "${ours.name}"`);
+  const holder = await describePortHolder(port);
+  return warning('port', `${port} is taken by ${holder}`, `dbproxy up --port ${free}`);
+}
+
+async function checkPsql(): Promise<DoctorCheck> {
+  for (const directory of (process.env.PATH ?? '').split(delimiter)) {
+    const path = join(directory, 'psql');
+    const runs = await access(path, constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+    if (runs) return ok('psql', path);
+  }
+  return warning(
+    'psql',
+    'not installed: `dbproxy psql` cannot work, all else does',
+    'install postgresql-client',
+  );
+}
+
+/** Instances whose supervisor died, and processes or sockets of instances that should be down. */
+async function checkInstances(fix: boolean): Promise<DoctorCheck[]> {
+  const instances = await listInstances();
+  const findings = (await Promise.all(instances.map((instance) => checkInstance(instance, fix)))).flat();
+  if (findings.length > 0) return findings;
+  const running = instances.filter(({ state }) => state === 'running').length;
+  return [ok('instances', `${instances.length} known, ${running} running, nothing left over`)];
+}
+
+async function checkInstance(instance: InstanceListing, fix: boolean): Promise<DoctorCheck[]> {
+  const { name, state } = instance;
+  const label = `instance ${name}`;
+  if (state === 'damaged') {
+    return [problem(label, 'its files cannot be read', `dbproxy down --name ${name} --purge`)];
+  }
+  if (state === 'supervisor-dead') {
+    const detail = 'its supervisor is gone';
+    if (!fix)
+      return [problem(label, detail, `dbproxy status --name ${name} repairs it, or dbproxy doctor --fix`)];
+    return [await tryFix(label, detail, async () => (await connectSupervisor(name)).close())];
+  }
+  const left = state === 'stopped' ? await leftOver(instance) : [];
+  if (left.length === 0) return [];
+  const detail = `should be down, but there is ${left.join(', ')}`;
+  if (!fix) return [problem(label, detail, `dbproxy down --name ${name}, or dbproxy doctor --fix`)];
+  return [await tryFix(label, detail, () => stopInstance(name))];
+}
+
+async function leftOver({ name, engines }: InstanceListing): Promise<string[]> {
+  const directory = InstanceDirectory.of(name);
+  const left: string[] = [];
+  for (const { id, process } of engines) if (isAlive(process)) left.push(`engine ${id} (${process?.pid})`);
+  const proxy = (await directory.readProxy())?.process;
+  if (isAlive(proxy)) left.push(`proxy ${proxy?.pid}`);
+  const supervisor = (await directory.readSupervisor())?.process;
+  if (isAlive(supervisor)) left.push(`supervisor ${supervisor?.pid}`);
+  const sockets = await stat(directory.paths.runDirectory).then(
+    () => true,
+    () => false,
+  );
+  if (sockets) left.push(`the socket directory ${directory.paths.runDirectory}`);
+  return left;
+}
+
+async function tryFix(name: string, detail: string, repair: () => Promise<unknown>): Promise<DoctorCheck> {
+  try {
+    await repair();
+    return { name, state: 'fixed', detail, advice: null };
+  } catch (error) {
+    return problem(
+      name,
+      `${detail}; not fixed: ${(error as Error).message}`,
+      `dbproxy logs supervisor --name ${name}`,
+    );
+  }
+}
