@@ -29,8 +29,12 @@ export interface Binaries {
 const PLATFORMS = ['linux-x64', 'linux-arm64', 'darwin-x64', 'darwin-arm64'];
 
 /** Finds the installed package, repairs or copies it if needed, and tries it. Throws DBP_ENV_NO_PROVIDER. */
-export async function prepareBinaries(cacheDirectory: string, user: ServerUser | null): Promise<Binaries> {
-  const installed = await installedPackage();
+export async function prepareBinaries(
+  cacheDirectory: string,
+  user: ServerUser | null,
+  source?: Package,
+): Promise<Binaries> {
+  const installed = source ?? (await installedPackage());
   const root = (await usableInPlace(installed.root, user))
     ? installed.root
     : await cachedCopy(installed, cacheDirectory, user);
@@ -38,14 +42,14 @@ export async function prepareBinaries(cacheDirectory: string, user: ServerUser |
   return { version: await tryOut(postgres, user), postgres, initdb: join(root, 'native/bin/initdb') };
 }
 
-interface Package {
+export interface Package {
   readonly root: string;
   /** `17.10.0-beta.17`. */
   readonly version: string;
   readonly platform: string;
 }
 
-async function installedPackage(): Promise<Package> {
+export async function installedPackage(): Promise<Package> {
   const platform = `${process.platform}-${process.arch}`;
   const unusable = (reason: string, cause?: unknown): DbproxyError =>
     new DbproxyError('DBP_ENV_NO_PROVIDER', { reason }, { cause });

@@ -10,7 +10,9 @@ import { SOCKET_PORT } from './configuration.js';
 import { findPostmaster } from './find.js';
 import { initialise, SUPERUSER } from './initdb.js';
 import { inspectServer } from './inspect.js';
-import { logFileOf, makeDirectories, removeDirectories } from './paths.js';
+import { dataDirectoryOf, logFileOf, makeDirectories, removeDirectories } from './paths.js';
+import { releaseSharedMemory } from './release-memory.js';
+import { prepareStart } from './prepare-start.js';
 import { serverUser, type ServerUser } from './server-user.js';
 import { makeStandby } from './standby.js';
 import { askFacts, startServer } from './start.js';
@@ -28,13 +30,14 @@ interface Tools {
 
 export function embeddedProvider({ cacheDirectory }: EmbeddedOptions): EngineProvider {
   const meter = new UsageMeter();
-  let found: Promise<Tools> | undefined;
+  let ready: Promise<Tools> | undefined;
   const tools = (): Promise<Tools> => {
     // A failure is not kept: what was missing may be there at the next try.
-    found ??= findTools(cacheDirectory).catch(
-      (error: unknown) => ((found = undefined), Promise.reject(error)),
-    );
-    return found;
+    ready ??= findTools(cacheDirectory).catch((error: unknown) => {
+      ready = undefined;
+      throw error;
+    });
+    return ready;
   };
 
   const provider: EngineProvider = {
@@ -84,6 +87,7 @@ export function embeddedProvider({ cacheDirectory }: EmbeddedOptions): EnginePro
       const running = findPostmaster(engine);
       if (running !== null) return { ...engine, ...(await askFacts(engine)), process: running };
       options.onProgress?.({ step: 'start' });
+      await prepareStart(engine, user);
       return { ...engine, ...(await startServer(engine, binaries, user, options.signal)) };
     },
 
@@ -92,6 +96,9 @@ export function embeddedProvider({ cacheDirectory }: EmbeddedOptions): EnginePro
 
     async remove(engine) {
       await stopServer(engine, 'immediate');
+      // Without binaries there is nothing to release it with, and the rest is still to be removed.
+      const found = await tools().catch(() => null);
+      if (found !== null) await releaseSharedMemory(dataDirectoryOf(engine), found.binaries, found.user);
       await removeDirectories(directoriesOf(engine));
     },
 

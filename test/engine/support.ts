@@ -1,0 +1,77 @@
+/** A home directory of its own for one test file, and engines in it that are surely gone afterwards. */
+import { execFileSync } from 'node:child_process';
+import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  embeddedProvider,
+  type EngineProvider,
+  type EngineRecord,
+  type ProvisionOptions,
+} from '../../src/engine/index.js';
+import { processesIn } from '../../src/engine/providers/embedded/find.js';
+
+export class Bench {
+  readonly home: string;
+  readonly provider: EngineProvider;
+  readonly #made: EngineRecord[] = [];
+  #next = 1;
+
+  private constructor(home: string) {
+    this.home = home;
+    this.provider = embeddedProvider({ cacheDirectory: join(home, 'cache') });
+  }
+
+  static async open(): Promise<Bench> {
+    const home = await mkdtemp(join(tmpdir(), 'dbx-'));
+    await chmod(home, 0o711);
+    return new Bench(home);
+  }
+
+  options(more: Partial<ProvisionOptions> = {}): ProvisionOptions {
+    const id = more.id ?? `e${this.#next++}`;
+    return {
+      id,
+      directory: join(this.home, 'engines', id),
+      socketDirectory: join(this.home, 's', id),
+      size: 'small',
+      postgres: '17',
+      superuserPassword: 'correct horse',
+      ...more,
+    };
+  }
+
+  async primary(more: Partial<ProvisionOptions> = {}): Promise<EngineRecord> {
+    return this.keep(await this.provider.create(this.options(more)));
+  }
+
+  async standbyOf(primary: EngineRecord, more: Partial<ProvisionOptions> = {}): Promise<EngineRecord> {
+    return this.keep(await this.provider.createStandby(primary, this.options(more)));
+  }
+
+  keep(engine: EngineRecord): EngineRecord {
+    this.#made.push(engine);
+    return engine;
+  }
+
+  /** The directories of engines that exist now. */
+  async left(): Promise<string[]> {
+    const list = (name: string): Promise<string[]> => readdir(join(this.home, name)).catch(() => []);
+    return [...(await list('engines')), ...(await list('s'))].sort();
+  }
+
+  async close(): Promise<void> {
+    for (const engine of this.#made) await this.provider.remove(engine);
+    await rm(this.home, { recursive: true, force: true });
+  }
+}
+
+/** How many processes work in an engine's data directory. */
+export const processCount = (engine: Pick<ProvisionOptions, 'directory'>): number =>
+  processesIn(join(engine.directory, 'data')).length;
+
+/** Names of PostgreSQL's shared memory that the machine holds now. */
+export function sharedMemory(): string[] {
+  const posix = execFileSync('sh', ['-c', 'ls /dev/shm | grep ^PostgreSQL || true'], { encoding: 'utf8' });
+  return posix.split('\n').filter((name) => name !== '');
+}
