@@ -13,8 +13,8 @@ import type { ServerUser } from './server-user.js';
 export async function prepareStart(engine: EngineRecord, user: ServerUser | null): Promise<void> {
   if (engine.access.kind === 'socket') await makeSocketDirectory(engine.access.directory, user);
   const data = dataDirectoryOf(engine);
-  // A standby's also says where its primary is; it keeps the one it was made with.
-  if (await exists(join(data, 'standby.signal'))) return;
+  // A standby's also says where its primary is; it keeps the one it was made with. Lost data is for the start to tell.
+  if ((await exists(join(data, 'standby.signal'))) || !(await exists(join(data, 'dbproxy.conf')))) return;
   await writeOwned(join(data, 'dbproxy.conf'), configuration(engine.id, engine.size), user);
 }
 
