@@ -67,9 +67,11 @@ export async function scale(
 
 type Outcome = Omit<MoveRecord, 'operation' | 'startedAt' | 'totalMs'>;
 
-/** One event for the end, with the whole record. */
-function record(instance: Instance, move: MoveRecord): MoveRecord {
-  const { operation, outcome, from, to, sessions, holdMs, error } = move;
+/** One event for the end, with the whole record, in the order of the contract. */
+function record(instance: Instance, found: MoveRecord): MoveRecord {
+  const { schema, operation, outcome, from, to, sessions, ...rest } = found;
+  const move = { schema, operation, outcome, from, to, sessions, ...rest };
+  const { holdMs, error } = move;
   const message =
     outcome === 'completed'
       ? `${operation}: ${to.engine} (${to.size}) serves ${sessions.moved} moved sessions, held ${holdMs.max} ms at most`
