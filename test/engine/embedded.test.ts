@@ -2,9 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { DbproxyError } from '../../src/errors/index.js';
 import { adminQuery, type EngineRecord } from '../../src/engine/index.js';
-import { Bench, processCount, sharedMemory } from './support.js';
+import { Bench, failure, processCount, sharedMemory } from './support.js';
 
 let bench: Bench;
 let engine: EngineRecord;
@@ -13,15 +12,6 @@ beforeAll(async () => {
   engine = await bench.primary();
 });
 afterAll(() => bench.close());
-
-async function failure(work: Promise<unknown>): Promise<DbproxyError> {
-  const error = await work.then(
-    () => new Error('it did not fail'),
-    (thrown: unknown) => thrown,
-  );
-  expect(error).toBeInstanceOf(DbproxyError);
-  return error as DbproxyError;
-}
 
 describe('a new engine', () => {
   it('answers, and is what its record says', async () => {

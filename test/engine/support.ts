@@ -3,12 +3,14 @@ import { execFileSync } from 'node:child_process';
 import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { expect } from 'vitest';
 import {
   embeddedProvider,
   type EngineProvider,
   type EngineRecord,
   type ProvisionOptions,
 } from '../../src/engine/index.js';
+import { DbproxyError } from '../../src/errors/index.js';
 import { processesIn } from '../../src/engine/providers/embedded/find.js';
 
 export class Bench {
@@ -74,4 +76,14 @@ export const processCount = (engine: Pick<ProvisionOptions, 'directory'>): numbe
 export function sharedMemory(): string[] {
   const posix = execFileSync('sh', ['-c', 'ls /dev/shm | grep ^PostgreSQL || true'], { encoding: 'utf8' });
   return posix.split('\n').filter((name) => name !== '');
+}
+
+/** The error of the catalogue that `work` fails with. */
+export async function failure(work: Promise<unknown>): Promise<DbproxyError> {
+  const error = await work.then(
+    () => new Error('it did not fail'),
+    (thrown: unknown) => thrown,
+  );
+  expect(error).toBeInstanceOf(DbproxyError);
+  return error as DbproxyError;
 }

@@ -49,7 +49,6 @@ export function serverArguments(dataDirectory: string, { id, socketDirectory }: 
     unix_socket_directories: quoteListItem(socketDirectory),
     unix_socket_permissions: '0700',
     hba_file: join(dataDirectory, 'pg_hba.conf'),
-    external_pid_file: '',
     cluster_name: `dbproxy-${id}`,
     logging_collector: 'off',
     log_destination: 'stderr',

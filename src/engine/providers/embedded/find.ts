@@ -18,13 +18,22 @@ export function findPostmaster(engine: Pick<EngineRecord, 'directory' | 'process
   return processIdentity(pid);
 }
 
-/** The first line of postmaster.pid; null when there is none. */
+/** The pid in postmaster.pid; null when there is none. */
 export function postmasterPid(dataDirectory: string): number | null {
+  const pid = Number.parseInt(lockFileLines(dataDirectory)[0] ?? '', 10);
+  return Number.isSafeInteger(pid) && pid > 0 ? pid : null;
+}
+
+/** Does the postmaster say that it takes connections? (miscadmin.h, PM_STATUS_READY and PM_STATUS_STANDBY.) */
+export function saysReady(dataDirectory: string): boolean {
+  return ['ready', 'standby'].includes(lockFileLines(dataDirectory)[7]?.trim() ?? '');
+}
+
+function lockFileLines(dataDirectory: string): string[] {
   try {
-    const pid = Number.parseInt(readFileSync(join(dataDirectory, 'postmaster.pid'), 'utf8'), 10);
-    return Number.isSafeInteger(pid) && pid > 0 ? pid : null;
+    return readFileSync(join(dataDirectory, 'postmaster.pid'), 'utf8').split('\n');
   } catch {
-    return null;
+    return [];
   }
 }
 

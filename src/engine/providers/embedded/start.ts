@@ -12,6 +12,7 @@ import type { EngineRecord, ProcessIdentity } from '../../types.js';
 import { waitFor } from '../../wait.js';
 import type { Binaries } from './binaries.js';
 import { serverArguments } from './configuration.js';
+import { saysReady } from './find.js';
 import { CLEAN_ENVIRONMENT } from './initdb.js';
 import { logTail, openLog } from './log.js';
 import { dataDirectoryOf, logFileOf } from './paths.js';
@@ -93,10 +94,13 @@ function watchExit(child: ChildProcess): Exit {
 }
 
 async function waitForAnswer(engine: Startable, exit: Exit, signal?: AbortSignal): Promise<ServerFacts> {
-  let last = 'nothing listened on its socket';
+  const data = dataDirectoryOf(engine);
+  let last = 'it was not yet taking connections';
   const facts = await waitFor(
     async () => {
       if (exit.how !== null) throw new Error(`it ended with ${exit.how}`);
+      // Asking earlier would only fill the log with refusals.
+      if (!saysReady(data)) return undefined;
       try {
         return await askFacts(engine);
       } catch (error) {
@@ -104,7 +108,7 @@ async function waitForAnswer(engine: Startable, exit: Exit, signal?: AbortSignal
         return undefined;
       }
     },
-    { boundMs: READY_BOUND_MS, everyMs: 10, signal },
+    { boundMs: READY_BOUND_MS, everyMs: 5, signal },
   );
   if (facts === undefined) throw new Error(last);
   return facts;
