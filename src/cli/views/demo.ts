@@ -57,7 +57,7 @@ function switchTable(switches: readonly SwitchReport[], style: Style): string {
     right('p99'),
     right('max'),
     right('whole'),
-    { head: 'while held' },
+    { head: 'phases, ms' },
   ];
   return table(
     columns,
@@ -80,6 +80,7 @@ function pictureLine({ record, stallMs, timeline }: SwitchReport, style: Style):
   const bars = timeline.map(({ t, tps, errors }) => {
     const bar = BARS[Math.min(Math.floor((tps / highest) * BARS.length), BARS.length - 1)] ?? ' ';
     if (errors > 0) return style.bad(bar);
+    if (tps === 0) return style.warn('·');
     const held = t + 100 > 0 && t <= heldMs;
     return held ? style.warn(bar) : style.good(bar);
   });

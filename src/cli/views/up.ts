@@ -20,7 +20,7 @@ export function upView(result: UpResult, style: Style): string {
         ['connect', style.accent(result.url)],
         ...engines.map((line, index) => [index === 0 ? 'engine' : '', line] as const),
         ['proxy', `${result.host}:${result.port}${style.dim(`  pid ${result.proxy.pid}`)}`],
-        ['provider', `${result.provider}  ${style.dim(result.providerReason)}`],
+        ['provider', style.dim(result.providerReason)],
         ['data', primary ? result.dataDir : undefined],
       ],
       style,

@@ -1,0 +1,179 @@
+/** The built command from outside: exit codes, what goes to which output, the JSON contract. No instance runs here. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { BIN, Cli } from '../support/cli.js';
+
+const ESCAPE = '\u001b[';
+let cli: Cli;
+beforeAll(async () => void (cli = await Cli.open()));
+afterAll(() => cli.close());
+
+const version = async (): Promise<string> =>
+  (JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string })
+    .version;
+
+describe('what it says it is', () => {
+  it.each([['--version'], ['-v'], ['version']])('%s', async (word) => {
+    const { code, stdout, stderr } = await cli.run([word]);
+    expect(stdout).toMatch(
+      new RegExp(`^dbproxy ${await version()} \\(Node ${process.versions.node}, .+\\)\n$`),
+    );
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  });
+
+  it('answers --version without the command framework', () => {
+    const loaded = execFileSync(process.execPath, [BIN, '--version'], {
+      encoding: 'utf8',
+      env: { ...process.env, NODE_DEBUG: 'module' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    expect(loaded).not.toContain('oclif');
+  });
+
+  it('version --json', async () => {
+    expect(await cli.json(['version'])).toMatchObject({
+      schema: 'dbproxy.version/1',
+      version: await version(),
+    });
+  });
+});
+
+describe('help', () => {
+  it.each([[[]], [['--help']], [['-h']], [['help']]])('%j begins with first steps', async (args) => {
+    const { code, stdout, stderr } = await cli.run(args);
+    expect(stdout).toMatch(/^FIRST STEPS\n {2}\$ dbproxy up /);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  });
+
+  it('of a command begins with examples, whichever way it is asked for', async () => {
+    const { stdout } = await cli.run(['scale', '--help']);
+    expect(stdout.indexOf('EXAMPLES')).toBeGreaterThan(0);
+    expect(stdout.indexOf('EXAMPLES')).toBeLessThan(stdout.indexOf('USAGE'));
+    expect((await cli.run(['help', 'scale'])).stdout).toBe(stdout);
+  });
+
+  it('gives every command an example that begins with a command', async () => {
+    const manifest = JSON.parse(
+      await readFile(new URL('../../oclif.manifest.json', import.meta.url), 'utf8'),
+    ) as { commands: Record<string, { pluginName: string; examples?: string[] }> };
+    for (const [id, { pluginName, examples }] of Object.entries(manifest.commands)) {
+      if (pluginName !== 'dbproxy') continue;
+      expect(examples?.join('\n'), id).toContain(`<%= config.bin %> ${id.replaceAll(':', ' ')}`);
+    }
+  });
+});
+
+/** Same exit code with and without --json, error on the right output, nothing on the other. */
+const failures: readonly [args: string[], code: number, error: string, message: RegExp][] = [
+  [['nosuch'], 127, 'DBP_USAGE_UNKNOWN_COMMAND', /unknown command "nosuch"/],
+  [['nosuch', '--help'], 127, 'DBP_USAGE_UNKNOWN_COMMAND', /unknown command/],
+  [['demo', 'nosuch'], 127, 'DBP_USAGE_UNKNOWN_COMMAND', /unknown command "demo nosuch"/],
+  [
+    ['scale', '--to', 'huge'],
+    2,
+    'DBP_USAGE_UNKNOWN_SIZE',
+    /^unknown size "huge"; the sizes are small, medium, large, xlarge$/,
+  ],
+  [['scale'], 2, 'DBP_USAGE', /missing required flag --to/],
+  [['scale', 'large'], 2, 'DBP_USAGE', /unexpected argument large/],
+  [
+    ['scale', '--to', 'small', '--deadline', 'soon'],
+    2,
+    'DBP_USAGE',
+    /--deadline is a duration such as 250ms/,
+  ],
+  [['status', '--jsn'], 2, 'DBP_USAGE', /unknown flag --jsn \(did you mean --json\?\)/],
+  [['up', '--port', 'x'], 2, 'DBP_USAGE', /--port: expected an integer/],
+  [['up', '--name', 'Not a name'], 2, 'DBP_USAGE_INSTANCE_NAME', /instance name "Not a name" is not allowed/],
+  [['up', '--provider', 'docker'], 4, 'DBP_ENV_NO_PROVIDER', /docker/],
+  [['up', '--postgres', '9.6'], 2, 'DBP_USAGE_UNKNOWN_VERSION', /PostgreSQL 9\.6 is not available/],
+  [['workload', 'run', 'nosuch'], 2, 'DBP_USAGE', /tpcb-like, select-only, simple-update/],
+  [['demo', 'run', 'nosuch'], 2, 'DBP_USAGE', /there is no scenario "nosuch"/],
+  [['status'], 4, 'DBP_INSTANCE_NOT_RUNNING', /instance "default" is not running/],
+  [['psql'], 4, 'DBP_INSTANCE_NOT_RUNNING', /is not running/],
+  [['logs', '--name', 'absent'], 4, 'DBP_INSTANCE_NOT_RUNNING', /instance "absent" is not running/],
+];
+
+describe('failures', () => {
+  it.each(failures)('%j ends with %i', async (args, code, error, message) => {
+    const [human, json] = await Promise.all([cli.run(args), cli.run([...args, '--json'])]);
+    expect({ code: human.code, stdout: human.stdout }).toEqual({ code, stdout: '' });
+    expect(human.stderr).toContain(error);
+    expect(human.stderr).not.toMatch(/\bat .+\.js:\d+/);
+    const printed = JSON.parse(json.stdout) as Record<string, unknown>;
+    expect(Object.keys(printed)[0]).toBe('schema');
+    expect(printed).toMatchObject({ schema: 'dbproxy.error/1', code: error });
+    expect(printed.message).toMatch(message);
+    expect({ code: json.code, stderr: json.stderr, lines: json.stdout.split('\n').length }).toEqual({
+      ...{ code, stderr: '', lines: 2 },
+    });
+  });
+
+  it('points to the command that was meant', async () => {
+    expect((await cli.json<{ suggestions: string[] }>(['statsu'], 127)).suggestions).toEqual([
+      'dbproxy status',
+    ]);
+  });
+
+  it('says that flags come after the command', async () => {
+    const { code, stdout } = await cli.run(['--json', 'status']);
+    expect(code).toBe(2);
+    expect(stdout).toContain('must come after a command');
+  });
+
+  it('leaves nothing behind', async () => {
+    expect(await cli.processes()).toEqual([]);
+  });
+});
+
+describe('down', () => {
+  it('of what does not run is done', async () => {
+    const { code, stdout } = await cli.run(['down']);
+    expect({ code, stdout }).toEqual({ code: 0, stdout: '✔ default was not running\n' });
+    expect(await cli.json(['down'])).toMatchObject({
+      schema: 'dbproxy.down/1',
+      wasRunning: false,
+      stopped: [],
+    });
+  });
+});
+
+describe('colour', () => {
+  const error = ['status'];
+  it('is not written into a pipe', async () => {
+    const { stdout, stderr } = await cli.run(error);
+    expect(stdout + stderr).not.toContain(ESCAPE);
+  });
+  it('is written into a pipe with FORCE_COLOR', async () => {
+    expect((await cli.run(error, { FORCE_COLOR: '1' })).stderr).toContain(ESCAPE);
+  });
+  it.each([
+    ['--no-color', [...error, '--no-color'], {}],
+    ['NO_COLOR', error, { NO_COLOR: '1' }],
+    ['FORCE_COLOR=0', error, { FORCE_COLOR: '0' }],
+  ])('is off with %s', async (name, args, env) => {
+    const forced = name === 'FORCE_COLOR=0' ? {} : { FORCE_COLOR: '1' };
+    expect((await cli.run(args, { ...forced, ...env })).stderr).not.toContain(ESCAPE);
+  });
+  it('is not in the help that goes into a pipe', async () => {
+    expect((await cli.run(['scale', '--help'])).stdout).not.toContain(ESCAPE);
+  });
+
+  const hasScript = spawnSync('script', ['--version']).status === 0;
+  const onTerminal = (env: NodeJS.ProcessEnv, args: string): string =>
+    execFileSync('script', ['-qec', `${process.execPath} ${BIN} ${args}`, '/dev/null'], {
+      encoding: 'utf8',
+      env: { PATH: process.env.PATH, DBPROXY_HOME: `${cli.home}/h`, TERM: 'xterm', ...env },
+    });
+  it.skipIf(!hasScript)('is written to a terminal, where a slow command shows a sign at once', () => {
+    const shown = onTerminal({}, 'down');
+    expect(shown).toMatch(/^⠋ down/);
+    expect(shown).toContain(`${ESCAPE}32m✔`);
+  });
+  it.skipIf(!hasScript)('TERM=dumb gets neither colour nor animation', () => {
+    const shown = onTerminal({ TERM: 'dumb' }, 'down');
+    expect(shown).not.toContain(ESCAPE);
+    expect(shown).not.toContain('⠋');
+  });
+});
