@@ -10,7 +10,6 @@
  */
 import { DbproxyError } from '../errors/index.js';
 import { countMoved, type KindReport } from '../session-state/index.js';
-import { cancelOnEngine } from './cancel.js';
 import type {
   Blocker,
   CommitResult,
@@ -266,7 +265,7 @@ export class Gate {
 
   #cancelTransactions(hold: Hold): void {
     for (const session of hold.sessions.keys()) {
-      if (!session.held && !session.isClosed) session.cancelTransaction(hold.operation, cancelOnEngine);
+      if (!session.held && !session.isClosed) session.cancelTransaction(hold.operation);
     }
   }
 

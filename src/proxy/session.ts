@@ -33,7 +33,13 @@ import {
   type SessionState,
   type SettingNames,
 } from '../session-state/index.js';
-import type { CancelKey } from './cancel.js';
+import { cancelOnEngine, type CancelKey } from './cancel.js';
+import {
+  CanceledTransaction,
+  enterFailedTransaction,
+  renameCancellation,
+  type Verdict,
+} from './canceled-transaction.js';
 import type { SessionRef, SessionSnapshot } from './control-api.js';
 import type { EngineConnection } from './engine-connection.js';
 import type { Link, LinkOwner } from './link.js';
@@ -49,7 +55,8 @@ export interface SessionIdentity {
   readonly cancelKey: CancelKey;
 }
 
-type Phase = 'relaying' | 'draining' | 'held' | 'releasing' | 'closed';
+/** busy: queries of ours run on the server link, between held and relaying. */
+type Phase = 'relaying' | 'draining' | 'held' | 'busy' | 'closed';
 
 /** ParameterStatus values that tell a fenced or waiting engine from a primary; a client sees neither. */
 const NOT_FOR_CLIENTS: ReadonlySet<string> = new Set(['in_hot_standby', 'default_transaction_read_only']);
@@ -79,6 +86,12 @@ export class Session implements LinkOwner {
   #clientEnded = false;
   /** Our queries destroyed the unnamed statement on the current engine. */
   #unnamedLost = false;
+  /** Operation that cancels what runs; null: none does. */
+  #canceling: string | null = null;
+  /** The client's transaction was aborted and it has not been told. */
+  #canceled: CanceledTransaction | null = null;
+  /** The client believes itself in a transaction: the engine has to be in an aborted one before the session goes on. */
+  #failTransaction = false;
   /** The look under way: the server link is not lent before it has ended. */
   #reading: Promise<unknown> = Promise.resolve();
   #sinceMs = performance.now();
@@ -173,19 +186,28 @@ export class Session implements LinkOwner {
   async release(): Promise<void> {
     if (this.#phase === 'closed' || this.#holds === 0 || --this.#holds > 0) return;
     this.#settleWaiters(false);
-    if (this.#phase === 'held') {
-      this.#phase = 'releasing';
-      await this.#reading.catch(() => undefined);
-      await this.#restoreUnnamed();
-      // Someone may have asked for a hold meanwhile, or the session may have ended.
-      if ((this.#phase as Phase) !== 'releasing') return;
-      if (this.#holds > 0) {
-        this.#phase = 'held';
-        this.#settleWaiters(true);
-        return;
-      }
-    }
-    this.#goOn();
+    if (this.#phase === 'held') await this.#leaveHold();
+    else if (this.#phase === 'draining') this.#goOn();
+    // busy: what is under way sees that nobody holds the session any more.
+  }
+
+  /** Gives the engine back what our own queries took, then relays again, unless someone asked for a hold meanwhile. */
+  async #leaveHold(): Promise<void> {
+    this.#phase = 'busy';
+    await this.#reading.catch(() => undefined);
+    await this.#restoreUnnamed();
+    if (this.#failTransaction && this.#holds === 0 && this.#isBusy) await this.#enterFailedTransaction();
+    this.#afterBusy();
+  }
+
+  #afterBusy(): void {
+    if (!this.#isBusy) return;
+    if (this.#holds === 0 || this.inTransaction) this.#goOn();
+    else this.#becomeHeld();
+  }
+
+  get #isBusy(): boolean {
+    return this.#phase === 'busy';
   }
 
   /** Reads the state from the engine. Only while held. */
@@ -210,9 +232,15 @@ export class Session implements LinkOwner {
     return old;
   }
 
-  /** `--on-timeout cancel`: aborts what keeps the session from its safe point. */
-  cancelTransaction(_operation: string, cancel: (connection: EngineConnection) => Promise<void>): void {
-    void cancel(this.#server);
+  /**
+   * `--on-timeout cancel`: aborts what keeps the session from its safe point. Between two requests the transaction is rolled
+   * back under the client, who is told at its next request; a running statement is cancelled and fails with 40001.
+   */
+  cancelTransaction(operation: string): void {
+    if (this.#phase !== 'draining') return;
+    this.#canceling = operation;
+    if (this.#exchange.settled) this.#advance();
+    else void cancelOnEngine(this.#server);
   }
 
   /** The hold time so far, ms. */
@@ -229,7 +257,7 @@ export class Session implements LinkOwner {
 
   drained(link: Link): void {
     if (link === this.#client) {
-      if (this.#phase !== 'held' && this.#phase !== 'releasing') this.#server.link.resume();
+      if (this.#phase !== 'held' && this.#phase !== 'busy') this.#server.link.resume();
     } else if (this.#backlog) this.#pump();
     else this.#client.resume();
   }
@@ -237,7 +265,7 @@ export class Session implements LinkOwner {
   ended(link: Link): void {
     if (link === this.#client) {
       this.#clientEnded = true;
-      if (this.#backlog || this.#phase === 'releasing') return;
+      if (this.#backlog || this.#phase === 'busy') return;
       if (this.#phase === 'held') this.#close();
       else this.#server.link.end();
     } else this.#engineGone();
@@ -254,7 +282,7 @@ export class Session implements LinkOwner {
   // --- relaying -------------------------------------------------------------------------------------------------------
 
   #fromClient(buffer: Buffer, bytes: number): void {
-    if (this.#phase === 'relaying' && this.#backlog === null) {
+    if (this.#phase === 'relaying' && this.#backlog === null && this.#canceled === null) {
       if (this.#scan(buffer, 0, bytes, false) < 0) return;
       this.dirty = true;
       const { link } = this.#server;
@@ -271,6 +299,7 @@ export class Session implements LinkOwner {
   /** Forwards the backlog; while draining only one request after the other. */
   #pump(): void {
     while (this.#backlog && (this.#phase === 'relaying' || this.#phase === 'draining')) {
+      if (this.#canceled && !this.#answerCanceled(this.#canceled, this.#backlog)) return;
       if (this.#phase === 'draining') {
         if (this.atSafePoint) break;
         if (this.#exchange.pending > 0 && !this.#exchange.copyIn) return;
@@ -291,13 +320,16 @@ export class Session implements LinkOwner {
 
   #fromEngine(link: Link, buffer: Buffer, bytes: number): void {
     let answered: boolean;
+    const whole = this.#engineStream.atBoundary;
     try {
       answered = this.#engineStream.scan(buffer, 0, bytes);
     } catch (error) {
       this.fail('DBP_WIRE_ENGINE_LOST', {}, error);
       return;
     }
-    this.#client.forward(buffer, 0, bytes, link);
+    if (this.#canceling !== null && whole) {
+      this.#client.send(renameCancellation(buffer.subarray(0, bytes), this.#canceling));
+    } else this.#client.forward(buffer, 0, bytes, link);
     if (this.#client.blocked) link.pause();
     if (!answered) return;
     this.#sinceMs = performance.now();
@@ -307,18 +339,79 @@ export class Session implements LinkOwner {
   /** While draining: at the safe point, or on with the next request. */
   #advance(): void {
     if (this.atSafePoint) this.#becomeHeld();
-    else this.#pump();
+    else if (this.#canceling !== null && this.#exchange.settled && this.#clientStream.atBoundary) {
+      void this.#abortTransaction(this.#canceling);
+    } else this.#pump();
+  }
+
+  // --- a transaction that is canceled ---------------------------------------------------------------------------------
+
+  async #abortTransaction(operation: string): Promise<void> {
+    // In an aborted transaction the client has seen an error already.
+    const unaware = this.#exchange.status === 'T';
+    if (unaware) this.#canceled = new CanceledTransaction(operation);
+    this.#failTransaction = true;
+    await this.#rollBack();
+    if (this.#isBusy && this.#holds === 0) await this.#leaveHold();
+    else this.#afterBusy();
+  }
+
+  async #rollBack(): Promise<void> {
+    this.#phase = 'busy';
+    this.#takeServer();
+    await this.#server.exchange(encode.query('rollback'), 1).catch(() => undefined);
+    this.#exchange.status = 'I';
+  }
+
+  async #enterFailedTransaction(): Promise<void> {
+    await enterFailedTransaction(this.#server).catch(() => undefined);
+    this.#failTransaction = false;
+    this.#exchange.status = 'E';
+  }
+
+  /** True when the bytes are for the engine after all; false when they were answered here, or are not all there. */
+  #answerCanceled(canceled: CanceledTransaction, bytes: Buffer): boolean {
+    let verdict: Verdict;
+    try {
+      verdict = canceled.judge(bytes, this.state?.preparedStatements ?? null);
+    } catch (error) {
+      this.#violated(error as ProtocolViolation);
+      return false;
+    }
+    if (verdict.kind === 'wait') {
+      this.#client.resume();
+      return false;
+    }
+    this.#canceled = null;
+    if (verdict.kind === 'forward') return true;
+    const { response, rest, ends } = verdict;
+    this.#backlog = rest.length > 0 ? rest : null;
+    if (!ends) {
+      this.#client.send(response);
+      this.#pump();
+      return false;
+    }
+    void this.#rollBack().then(() => {
+      this.#client.send(response);
+      this.#afterBusy();
+    });
+    return false;
   }
 
   #becomeHeld(): void {
     this.#phase = 'held';
+    this.#takeServer();
+    if (this.#clientEnded && !this.#backlog) this.#close();
+    else this.#settleWaiters(true);
+  }
+
+  /** The server link answers our own exchanges now; what the engine says unasked still reaches the client. */
+  #takeServer(): void {
     this.#server.takeBack();
     this.#server.events = {
       notification: (message) => this.#client.send(message),
       lost: () => undefined,
     };
-    if (this.#clientEnded && !this.#backlog) this.#close();
-    else this.#settleWaiters(true);
   }
 
   #goOn(): void {
@@ -326,8 +419,9 @@ export class Session implements LinkOwner {
       this.#engineGone();
       return;
     }
-    const wasHeld = this.#phase === 'releasing';
-    this.#phase = 'relaying';
+    const wasHeld = this.#phase === 'busy';
+    this.#phase = this.#holds > 0 ? 'draining' : 'relaying';
+    if (this.#phase === 'relaying') this.#canceling = null;
     this.#sinceMs = performance.now();
     if (wasHeld) {
       this.#sendChangedParameters();
@@ -341,11 +435,14 @@ export class Session implements LinkOwner {
     try {
       return this.#clientStream.scan(buffer, start, end, oneRequest);
     } catch (error) {
-      const { message, sqlstate } = error as ProtocolViolation;
-      this.#sendFatal(sqlstate ?? 'XX000', message);
-      this.#close();
+      this.#violated(error as ProtocolViolation);
       return -1;
     }
+  }
+
+  #violated({ message, sqlstate }: ProtocolViolation): void {
+    this.#sendFatal(sqlstate ?? 'XX000', message);
+    this.#close();
   }
 
   // --- the server link --------------------------------------------------------------------------------------------------
@@ -414,7 +511,7 @@ export class Session implements LinkOwner {
   }
 
   snapshot(): SessionSnapshot {
-    const waiting = this.#phase === 'held' || this.#phase === 'releasing';
+    const waiting = this.#phase === 'held' || this.#phase === 'busy';
     const state = this.isClosed
       ? 'closing'
       : waiting
