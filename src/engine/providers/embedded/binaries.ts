@@ -8,7 +8,7 @@
  */
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { cp, mkdir, readFile, readdir, rename, rm, stat, symlink } from 'node:fs/promises';
+import { chmod, cp, mkdir, readFile, readdir, rename, rm, stat, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { promisify } from 'node:util';
@@ -112,10 +112,11 @@ async function cachedCopy(
 async function copyPackage(from: string, to: string): Promise<void> {
   await mkdir(dirname(to), { recursive: true, mode: 0o755 });
   await removeAbandoned(to);
-  const unfinished = `${to}.${process.pid}`;
+  const unfinished = `${to}.${process.pid}.${randomUUID()}`;
   try {
     await cp(from, unfinished, { recursive: true, verbatimSymlinks: true });
     await restoreLinks(unfinished);
+    await openToAll(unfinished);
     await rename(unfinished, to);
   } catch (cause) {
     await rm(unfinished, { recursive: true, force: true });
@@ -125,12 +126,25 @@ async function copyPackage(from: string, to: string): Promise<void> {
   }
 }
 
+/** As `chmod -R a+rX`: under root's umask 077 the package may be readable to root alone, and the copy has its modes. */
+async function openToAll(root: string): Promise<void> {
+  const entries = await readdir(root, { recursive: true, withFileTypes: true });
+  const paths = entries
+    .filter((entry) => !entry.isSymbolicLink())
+    .map(({ parentPath, name }) => join(parentPath, name));
+  for (const path of [root, ...paths]) {
+    const { mode } = await stat(path);
+    await chmod(path, mode | ((mode & 0o100) === 0 ? 0o444 : 0o555));
+  }
+}
+
 /** Removes what processes that died left of their copies. */
 async function removeAbandoned(to: string): Promise<void> {
   const prefix = `${to}.`;
   for (const name of await readdir(dirname(to))) {
     const path = join(dirname(to), name);
-    if (!path.startsWith(prefix) || processIdentity(Number(path.slice(prefix.length))) !== null) continue;
+    if (!path.startsWith(prefix) || processIdentity(Number.parseInt(path.slice(prefix.length), 10)) !== null)
+      continue;
     await rm(path, { recursive: true, force: true });
   }
 }
