@@ -27,10 +27,10 @@ import { watchSwitch, type WatchedSwitch } from './watch-switch.js';
 const CLIENTS = 16;
 const SCALE = 10;
 /** Well below what two cores can do, so that what is seen is the switch and not a queue. */
-const RATE_PER_SECOND = 250;
-const WARMUP_SECONDS = 3;
+const RATE_PER_SECOND = 200;
+const WARMUP_SECONDS = 2;
 /** Load without a switch: before the first, between the two, after the last. */
-const QUIET_MS = 4_000;
+const QUIET_MS = 3_000;
 /** Upper bound; the load is stopped when the scenario is through. */
 const LOAD_SECONDS = 300;
 /** What the picture of a switch shows on both sides of it. */

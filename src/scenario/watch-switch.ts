@@ -1,7 +1,7 @@
 /**
  * Runs one `scale` and notes when its sessions were held, so that the load can tell which of its calls the switch met.
  */
-import type { MoveRecord, OperationProgress, ScaleParams } from '../control/api.js';
+import type { MoveRecord, ScaleParams, OperationProgress } from '../control/api.js';
 import type { Supervisor } from '../control/client.js';
 import type { SizeName } from '../engine/types.js';
 import type { SwitchWindow } from '../workload/index.js';
@@ -15,8 +15,14 @@ export const SCALE_DEFAULTS: Omit<ScaleParams, 'to'> = {
 
 export interface WatchedSwitch {
   readonly record: MoveRecord;
-  /** One per hold attempt; the last one is the switch itself. */
+  /** One per hold attempt; of a completed switch the last one is the switch itself. */
   readonly windows: readonly SwitchWindow[];
+}
+
+/** A step of the operation, and when we heard of it. */
+export interface SeenStep {
+  readonly step: string;
+  readonly at: number;
 }
 
 /** Throws what `scale` throws; a roll-back is a result. */
@@ -25,43 +31,33 @@ export async function watchSwitch(
   to: SizeName,
   onProgress: (progress: OperationProgress) => void = () => {},
 ): Promise<WatchedSwitch> {
-  const holdsBeganAt: number[] = [];
-  let retireBeganAt: number | null = null;
+  const seen: SeenStep[] = [];
   const record = await supervisor.call(
     'scale',
     { ...SCALE_DEFAULTS, to },
     {
       onProgress: (progress) => {
-        if (progress.step === 'drain') holdsBeganAt.push(Date.now());
-        if (progress.step === 'retire') retireBeganAt = Date.now();
+        seen.push({ step: progress.step, at: Date.now() });
         onProgress(progress);
       },
     },
   );
-  return { record, windows: windowsOf(record, holdsBeganAt, retireBeganAt ?? Date.now()) };
-}
-
-export function windowsOf(
-  record: MoveRecord,
-  holdsBeganAt: readonly number[],
-  retireBeganAt: number,
-): SwitchWindow[] {
-  return holdsBeganAt.map((from, i) => {
-    const isLast = i === holdsBeganAt.length - 1;
-    const failed = !isLast || record.outcome === 'rolled-back';
-    return {
-      from,
-      to: failed ? from + SCALE_DEFAULTS.holdBudgetMs : from + heldForMs(record, retireBeganAt - from),
-    };
-  });
+  return { record, windows: windowsOf(record, seen) };
 }
 
 /**
- * The phases measure what the clock of the progress would only see through a file write and a socket; but a repeated
- * phase adds up, so they can be used for a switch of one attempt only.
+ * An attempt begins with `drain`; with `fence` every session is held. From there on until the end of `move` is the window
+ * of the switch: no call is executing, so that whoever overlaps it was kept waiting. Of an attempt that failed earlier
+ * only its bound is known.
  */
-function heldForMs({ phasesMs, attempts }: MoveRecord, seenMs: number): number {
-  if (attempts > 1) return seenMs;
-  const { drain, fence, catchup, promote, move } = phasesMs;
-  return Math.min(drain + fence + catchup + promote + move, seenMs);
+export function windowsOf(record: MoveRecord, seen: readonly SeenStep[]): SwitchWindow[] {
+  const attempts: { from: number; to: number }[] = [];
+  for (const { step, at } of seen) {
+    const current = attempts.at(-1);
+    if (step === 'drain') attempts.push({ from: at, to: at + SCALE_DEFAULTS.holdBudgetMs });
+    if (!current) continue;
+    if (step === 'fence') Object.assign(current, { from: at, to: at + SCALE_DEFAULTS.holdBudgetMs });
+    if (step === 'promote') current.to = at + record.phasesMs.promote + record.phasesMs.move;
+  }
+  return attempts;
 }
