@@ -1,0 +1,397 @@
+/** The verbs against real engines, from outside: what a user types, in the order in which a user would. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { createServer, type Server } from 'node:net';
+import { access } from 'node:fs/promises';
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type {
+  CheckResult,
+  MoveRecord,
+  SessionsResult,
+  StatusResult,
+  UpResult,
+} from '../../src/control/api.js';
+import { Cli, freePort } from '../support/cli.js';
+
+const LONG_MS = 180_000;
+const hasPsql = spawnSync('psql', ['--version']).status === 0;
+
+let cli: Cli;
+let port: number;
+let up: UpResult;
+const clients: pg.Client[] = [];
+/** What ended a connection, by application name: the first that was said. */
+const endings = new Map<string, Error>();
+
+beforeAll(async () => {
+  cli = await Cli.open();
+  port = await freePort();
+  up = await cli.json<UpResult>(['up', '--port', String(port)]);
+}, LONG_MS);
+
+afterAll(async () => {
+  await Promise.all(clients.map((client) => client.end().catch(() => undefined)));
+  await cli.close(['default', 'second']);
+}, LONG_MS);
+
+async function connect(application: string, url = up.url): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: url, application_name: application });
+  // An end that the server made shows in the next query; without a listener it would end the test run.
+  client.on('error', (error) => {
+    if (!endings.has(application)) endings.set(application, error);
+  });
+  await client.connect();
+  clients.push(client);
+  return client;
+}
+
+const value = async (client: pg.Client, sql: string): Promise<unknown> =>
+  Object.values((await client.query<Record<string, unknown>>(sql)).rows[0] ?? {})[0];
+
+describe('up', () => {
+  it('answers with the contract, ready for a query', async () => {
+    expect(up).toMatchObject({
+      ...{ schema: 'dbproxy.up/1', instance: 'default', host: '127.0.0.1', port, alreadyRunning: false },
+      engines: [{ id: 'e1', role: 'primary', size: 'small' }],
+    });
+    expect(up.engines[0]?.postgres).toMatch(/^17\./);
+    expect(await value(await connect('first'), 'select 1')).toBe(1);
+  });
+
+  it('again finds that it runs, and refuses other settings', async () => {
+    const again = await cli.json<UpResult>(['up']);
+    expect(again).toMatchObject({ alreadyRunning: true, proxy: up.proxy, url: up.url });
+    const refused = await cli.json(['up', '--size', 'large'], 2);
+    expect(refused).toMatchObject({ code: 'DBP_INSTANCE_SETTINGS_DIFFER' });
+  });
+
+  it(
+    'on a taken port ends with 4, names the holder and leaves nothing running',
+    async () => {
+      const before = await cli.processes();
+      const holder = await listen();
+      try {
+        const taken = (holder.address() as { port: number }).port;
+        const result = await cli.run(['up', '--name', 'second', '--port', String(taken)]);
+        expect(result.code).toBe(4);
+        expect(result.stdout).toBe('');
+        expect(result.stderr).toContain(`port ${taken} on 127.0.0.1 is taken by`);
+        expect(result.stderr).toContain(`(pid ${process.pid})`);
+        expect(result.stderr).toMatch(/dbproxy up --port \d+/);
+      } finally {
+        holder.close();
+      }
+      expect(await cli.processes()).toEqual(before);
+      expect(await cli.json(['status', '--name', 'second'], 4)).toMatchObject({
+        code: 'DBP_INSTANCE_NOT_RUNNING',
+      });
+    },
+    LONG_MS,
+  );
+});
+
+describe('looking', () => {
+  it('status and sessions name the client', async () => {
+    const client = await connect('looked-at');
+    await client.query("set statement_timeout = '1h'");
+    const status = await cli.json<StatusResult>(['status']);
+    expect(status).toMatchObject({
+      schema: 'dbproxy.status/1',
+      state: 'running',
+      operation: null,
+      repaired: [],
+    });
+    expect(status.engines).toMatchObject([{ id: 'e1', state: 'running' }]);
+    expect(status.engines[0]?.memoryBytes).toBeGreaterThan(0);
+    const { sessions } = await cli.json<SessionsResult>(['sessions']);
+    const mine = sessions.find(({ application }) => application === 'looked-at');
+    expect(mine).toMatchObject({
+      user: 'postgres',
+      database: 'postgres',
+      engine: 'e1',
+      txStatus: 'I',
+      moves: 0,
+    });
+    expect(mine?.query).toContain('statement_timeout');
+    const human = (await cli.run(['status'])).stdout;
+    expect(human).toContain('looked-at');
+    expect(human).not.toContain(new URL(up.url).password);
+  });
+
+  it('url is one bare line, and env can be evaluated', async () => {
+    expect((await cli.run(['url'])).stdout).toBe(`${up.url}\n`);
+    const { stdout } = await cli.run(['env']);
+    const seen = execFileSync('sh', ['-c', `${stdout}\nprintf '%s %s' "$DATABASE_URL" "$PGPORT"`], {
+      encoding: 'utf8',
+    });
+    expect(seen).toBe(`${up.url} ${port}`);
+  });
+
+  it.skipIf(!hasPsql)('psql goes through the proxy and gives its exit code', async () => {
+    const good = await cli.run(['psql', '--', '-X', '-Atc', "select 'through ' || current_user"]);
+    expect(good).toMatchObject({ code: 0, stdout: 'through postgres\n' });
+    const bad = await cli.run(['psql', '--', '-X', '-v', 'ON_ERROR_STOP=1', '-c', 'select nonsense']);
+    expect(bad.code).toBe(1);
+    const file = await cli.run(['psql', '--', '-X', '-f', '/nonexistent.sql']);
+    expect(file.code).toBe(1);
+  });
+
+  it('psql that is not there is the environment, with a way out', async () => {
+    const result = await cli.run(['psql'], { PATH: '/nonexistent' });
+    expect(result.code).toBe(4);
+    expect(result.stderr).toContain('psql is not installed here');
+    expect(result.stderr).toContain('dbproxy url');
+  });
+
+  it('logs shows the end of each log', async () => {
+    expect((await cli.run(['logs', '--lines', '200'])).stdout).toContain('ready to accept connections');
+    expect((await cli.run(['logs', 'e1', '--lines', '1'])).stdout.trim().split('\n')).toHaveLength(1);
+    expect(await cli.json(['logs', 'supervisor'])).toMatchObject({
+      schema: 'dbproxy.logs/1',
+      log: 'supervisor',
+    });
+    expect((await cli.run(['logs', 'e77'])).stderr).toContain('the logs are engine, supervisor, proxy, e1');
+  });
+
+  it.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const)('events --follow goes on until %s', async (signal, code) => {
+    const following = cli.start(['events', '--follow']);
+    await following.saw('instance.up');
+    following.child.kill(signal);
+    const result = await following.done;
+    expect(result.code).toBe(code);
+    expect(result.stderr).toContain('no longer following');
+  });
+});
+
+describe('scale', () => {
+  it(
+    'moves a live session with what it holds',
+    async () => {
+      const client = await connect('mover');
+      await client.query("set application.tenant = 'acme'; set search_path = pg_catalog");
+      await client.query('create table if not exists public.t (n int)');
+      const prepared = { name: 'mine', text: 'select $1::int + 1 as n' };
+      expect((await client.query<{ n: number }>({ ...prepared, values: [1] })).rows[0]?.n).toBe(2);
+
+      const record = await cli.json<MoveRecord>(['scale', '--to', 'medium']);
+      expect(record).toMatchObject({
+        ...{ schema: 'dbproxy.move/1', outcome: 'completed', error: null },
+        from: { engine: 'e1', size: 'small' },
+        to: { engine: 'e2', size: 'medium' },
+        sessions: { failed: [], kept: 0, dropped: 0 },
+      });
+      expect(record.sessions.moved).toBe(record.sessions.total);
+      expect(record.sessions.moved).toBeGreaterThan(0);
+      expect(record.holdMs.count).toBe(record.sessions.moved);
+
+      expect(await value(client, "select current_setting('application.tenant')")).toBe('acme');
+      expect(await value(client, 'show search_path')).toBe('pg_catalog');
+      expect((await client.query<{ n: number }>({ ...prepared, values: [41] })).rows[0]?.n).toBe(42);
+      const status = await cli.json<StatusResult>(['status']);
+      expect(status.engines).toMatchObject([{ id: 'e2', role: 'primary', size: 'medium' }]);
+      expect(status.sessions.find(({ application }) => application === 'mover')).toMatchObject({
+        moves: 1,
+        engine: 'e2',
+      });
+      expect((await cli.run(['events'])).stdout).toContain('operation.completed');
+    },
+    LONG_MS,
+  );
+
+  it(
+    'at the deadline gives up on an open transaction: 5, and the session is named',
+    async () => {
+      const client = await connect('lingering');
+      await client.query('begin');
+      const { code, stdout, stderr } = await cli.run(['scale', '--to', 'small', '--deadline', '2s']);
+      expect(code).toBe(5);
+      expect(stdout).toContain('rolled back, every session stays on e2');
+      expect(stdout).toMatch(/session \d+ \(postgres@postgres\)/);
+      expect(stderr).toContain('dbproxy sessions');
+      const record = await cli.json<MoveRecord>(['scale', '--to', 'small', '--deadline', '1s'], 5);
+      expect(record).toMatchObject({ outcome: 'rolled-back', error: { code: 'DBP_SWITCH_DEADLINE' } });
+      expect(await value(client, 'select 1')).toBe(1);
+      await client.query('commit');
+    },
+    LONG_MS,
+  );
+
+  it(
+    'is refused while another runs, with its progress',
+    async () => {
+      const client = await connect('waited-for');
+      await client.query('begin');
+      const first = cli.start(['scale', '--to', 'small', '--deadline', '120s']);
+      await first.saw('drain');
+      const second = await cli.json<{ code: string; message: string }>(['scale', '--to', 'large'], 1);
+      expect(second.code).toBe('DBP_INSTANCE_BUSY');
+      expect(second.message).toMatch(/another operation runs on this instance: scale scale-\d+/);
+      expect((await cli.json<StatusResult>(['status'])).operation).toMatchObject({ operation: 'scale' });
+      await client.query('commit');
+      const result = await first.done;
+      expect(result.stdout).toContain('medium → small');
+      expect(result.code).toBe(0);
+    },
+    LONG_MS,
+  );
+
+  it(
+    'goes on when the command that asked is interrupted',
+    async () => {
+      const asking = cli.start(['scale', '--to', 'medium']);
+      await asking.saw('provision');
+      asking.child.kill('SIGINT');
+      const result = await asking.done;
+      expect(result.code).toBe(130);
+      expect(result.stderr).toContain('the operation goes on');
+      await expect
+        .poll(async () => (await cli.json<StatusResult>(['status'])).operation, {
+          timeout: 60_000,
+          interval: 200,
+        })
+        .toBeNull();
+      expect((await cli.json<StatusResult>(['status'])).engines).toMatchObject([{ size: 'medium' }]);
+    },
+    LONG_MS,
+  );
+
+  it('refuses a size that does not exist before it asks anybody', async () => {
+    expect(await cli.json(['scale', '--to', 'huge'], 2)).toMatchObject({ code: 'DBP_USAGE_UNKNOWN_SIZE' });
+  });
+});
+
+describe('a session that cannot move', () => {
+  let holder: pg.Client;
+  beforeAll(async () => {
+    holder = await connect('holder');
+    await holder.query('select pg_advisory_lock(42)');
+  });
+
+  it('makes check end with 3 and says what it holds', async () => {
+    const result = await cli.json<CheckResult>(['check'], 3);
+    expect(result).toMatchObject({ schema: 'dbproxy.check/1', movable: false });
+    const stuck = result.sessions.filter(({ movable }) => !movable);
+    expect(stuck).toMatchObject([
+      { application: 'holder', state: [{ kind: 'advisoryLocks', movable: false }] },
+    ]);
+  });
+
+  it(
+    'makes scale roll back with 1',
+    async () => {
+      const record = await cli.json<MoveRecord>(['scale', '--to', 'large'], 1);
+      expect(record).toMatchObject({ outcome: 'rolled-back', error: { code: 'DBP_SWITCH_UNMOVABLE' } });
+      expect(await value(holder, 'select 1')).toBe(1);
+    },
+    LONG_MS,
+  );
+
+  it(
+    'is ended when that was asked for, and everybody else moves',
+    async () => {
+      const record = await cli.json<MoveRecord>(['scale', '--to', 'large', '--unmovable', 'drop']);
+      expect(record).toMatchObject({ outcome: 'completed', sessions: { dropped: 1, failed: [] } });
+      await expect(holder.query('select 1')).rejects.toThrow();
+      expect(endings.get('holder')).toMatchObject({
+        code: '57P01',
+        message: expect.stringContaining('could not be moved') as string,
+      });
+      expect(await cli.json<CheckResult>(['check'])).toMatchObject({ movable: true });
+    },
+    LONG_MS,
+  );
+});
+
+describe('workload run', () => {
+  it(
+    'makes its tables, runs, and adds up',
+    async () => {
+      const result = await cli.json([
+        'workload',
+        'run',
+        'tpcb-like',
+        '--init',
+        '--for',
+        '2s',
+        '--clients',
+        '4',
+      ]);
+      expect(result).toMatchObject({
+        schema: 'dbproxy.workload/1',
+        failed: 0,
+        unknown: 0,
+        ledger: { ok: true },
+      });
+      expect(result.transactions).toBeGreaterThan(0);
+    },
+    LONG_MS,
+  );
+
+  it(
+    'finishes what is in flight at Ctrl-C and reports what it has',
+    async () => {
+      const running = cli.start(['workload', 'run', 'select-only', '--for', '120s']);
+      await running.saw('measured');
+      running.child.kill('SIGINT');
+      const result = await running.done;
+      expect(result.code).toBe(130);
+      expect(result.stdout).toMatch(/select-only {2}[\d,]+ transactions in/);
+    },
+    LONG_MS,
+  );
+});
+
+describe('two instances', () => {
+  it(
+    'run side by side, and down ends one of them',
+    async () => {
+      const second = await cli.json<UpResult>(['up', '--name', 'second', '--port', String(await freePort())]);
+      const here = await connect('here');
+      const there = await connect('there', second.url);
+      await there.query('create table only_there (n int)');
+      expect(await value(here, "select to_regclass('only_there')")).toBeNull();
+      expect(await value(there, "select to_regclass('only_there')::text")).toBe('only_there');
+
+      const down = await cli.run(['down', '--name', 'second', '--purge']);
+      expect(down).toMatchObject({ code: 0 });
+      expect(down.stdout).toContain('second stopped, its data removed');
+      await expect(access(second.dataDir)).rejects.toThrow(/ENOENT/);
+      await expect(there.query('select 1')).rejects.toThrow();
+      expect(await value(here, 'select 1')).toBe(1);
+    },
+    LONG_MS,
+  );
+});
+
+describe('down', () => {
+  it(
+    'leaves nothing running, keeps the data, and up brings it back',
+    async () => {
+      await (await connect('keeper')).query('create table kept as select 7 as n');
+      expect(await cli.json(['down'])).toMatchObject({
+        schema: 'dbproxy.down/1',
+        wasRunning: true,
+        purged: false,
+      });
+      expect(await cli.processes()).toEqual([]);
+      expect(await cli.json(['status'], 4)).toMatchObject({ code: 'DBP_INSTANCE_NOT_RUNNING' });
+      expect(await cli.json(['doctor'])).toMatchObject({ schema: 'dbproxy.doctor/1', healthy: true });
+
+      expect(await cli.json<UpResult>(['up'])).toMatchObject({ port, alreadyRunning: false });
+      expect(await value(await connect('again'), 'select n from kept')).toBe(7);
+      expect(await cli.json(['down', '--purge'])).toMatchObject({ purged: true });
+      expect(await cli.processes()).toEqual([]);
+    },
+    LONG_MS,
+  );
+});
+
+function listen(): Promise<Server> {
+  return new Promise((resolve, reject) => {
+    const server = createServer().once('error', reject);
+    server.listen(0, '127.0.0.1', () => resolve(server));
+  });
+}
