@@ -81,21 +81,34 @@ const prepare = (name: string, { sql, types, fromSql }: PreparedStatement): Repl
     const oids = arrayElements(types).map(Number);
     return { ...step, messages: encode.parse(name, sql, oids), ends: 'sync' };
   }
-  return { ...step, messages: encode.query(extractPrepare(sql, name)), ends: 'query' };
+  const text = extractPrepare(sql, name);
+  // Not to be told apart from its neighbours: they must not run again, so this one step fails, by name.
+  if (text === null) return { ...step, messages: NOT_FOUND, ends: 'query', onError: 'fail' };
+  return { ...step, messages: encode.query(text), ends: 'query' };
 };
+
+const NOT_FOUND = encode.query(
+  `do $$begin raise 'its PREPARE cannot be told apart from the statements it came with'; end$$`,
+);
 
 /**
  * The PREPARE of `name` out of the text it came in. For a Query of several statements the view shows all of them; running
- * them again would repeat the others. The last one with that name is the one that holds.
+ * them again would repeat the others. The last one with that name is the one that holds. Null: it cannot be found.
  */
-export const extractPrepare = (sql: string, name: string): string => {
-  const statements = splitStatements(sql);
-  const found = statements.filter((text) => preparedName(text) === name).pop();
-  return found ?? sql;
+export const extractPrepare = (sql: string, name: string): string | null => {
+  // Nobody knows the value of standard_conforming_strings at that time; where it matters, only one reading has the PREPARE.
+  const readings = [splitStatements(sql), splitStatements(sql, false)];
+  for (const statements of readings) {
+    const found = statements.filter((text) => preparedName(text) === name).pop();
+    if (found !== undefined) return found;
+  }
+  if (readings.every(({ length }) => length <= 1)) return sql;
+  return null;
 };
 
 const preparedName = (statement: string): string | null => {
-  const match = /^prepare\s+(?:"((?:[^"]|"")+)"|([^\s(]+))/i.exec(stripLeadingComments(statement));
+  const [, rest] = /^prepare\b(.*)$/is.exec(stripLeadingComments(statement)) ?? [];
+  const match = /^(?:"((?:[^"]|"")+)"|([^\s("/]+))/.exec(stripLeadingComments(rest ?? ''));
   if (!match) return null;
   const [, quoted, bare] = match;
   return quoted === undefined ? (bare ?? '').toLowerCase() : quoted.replaceAll('""', '"');

@@ -14,10 +14,11 @@ const MAX_NAME_BYTES = 128;
 const MAX_SEEN = 65_536;
 
 const DOT = 0x2e;
+const QUOTE = 0x22;
 
-/** a–z, A–Z, 0–9, _, $: what an unquoted setting's name is made of. */
+/** a–z, A–Z, 0–9, _, $: what a setting's name is made of, and the quotes it may be in. */
 const IN_NAME: readonly boolean[] = Array.from({ length: 256 }, (_, code) =>
-  /[\w$]/.test(String.fromCharCode(code)),
+  /[\w$"]/.test(String.fromCharCode(code)),
 );
 
 export class SettingNames {
@@ -47,7 +48,9 @@ export class SettingNames {
         // Only texts that can set something; a name first seen elsewhere is looked at again when it is set.
         sets ??= findSet(buffer, start, end) !== 'none';
         if (!sets) return;
-        this.#consider(buffer, from, to);
+        // Quoted names are mostly columns ("t"."c"): those count only where a SET can have its name.
+        const quoted = buffer[from] === QUOTE || buffer[to - 1] === QUOTE;
+        if (!quoted || followsSet(buffer, start, from)) this.#consider(buffer, from, to);
       }
       dot = to - 1;
     }
@@ -68,10 +71,19 @@ export class SettingNames {
     for (let i = from; i < to; i++) hash = Math.imul(hash ^ (buffer[i] ?? 0), 0x01000193);
     if (this.#seen.has(hash)) return;
     if (this.#seen.size < MAX_SEEN) this.#seen.add(hash);
-    const name = buffer.toString('latin1', from, to).toLowerCase();
+    const name = buffer.toString('latin1', from, to).replaceAll('"', '').toLowerCase();
     if (/^[a-z_][\w$]*(\.[a-z_][\w$]*)+$/.test(name)) this.add(name);
   }
 }
+
+/** Is the word before `from` SET, RESET, SESSION or LOCAL? By its last three letters: a superset is harmless. */
+const followsSet = (buffer: Buffer, start: number, from: number): boolean => {
+  let end = from;
+  while (end > start && (buffer[end - 1] ?? 0) <= 0x20) end--;
+  if (end === from || end - start < 3) return false;
+  const word = buffer.toString('latin1', end - 3, end).toLowerCase();
+  return word === 'set' || word === 'ion' || word === 'cal';
+};
 
 /** Does the text hold `set_config`, or else the letters `set`, in any case? Allocates nothing. */
 export const findSet = (buffer: Buffer, start: number, end: number): 'none' | 'set' | 'set_config' => {

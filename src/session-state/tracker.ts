@@ -82,6 +82,8 @@ export class SessionTracker implements ClientObserver, EngineObserver {
   }
 
   tooLong(type: number): void {
+    // A Bind or a Close of that length leaves the unnamed statement as it is.
+    if (type !== Frontend.Parse && type !== Frontend.Query) return;
     this.#forgetUnnamed();
     this.unnamedTooLong = type === Frontend.Parse;
   }
@@ -100,6 +102,7 @@ export class SessionTracker implements ClientObserver, EngineObserver {
       case 0x4c /* L */:
         if (equals(buffer, start, end, LOAD)) this.loaded = true;
         break;
+      default:
     }
   }
 
