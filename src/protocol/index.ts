@@ -16,5 +16,6 @@ export {
   mockVerifier,
   parseVerifier,
   type ScramKeys,
+  type ScramSecret,
   type ScramVerifier,
 } from './scram.js';

@@ -3,7 +3,7 @@
  * side with keys instead of a password. The proxy is the server towards clients; where an engine asks for SCRAM it is the
  * client, with the ClientKey that the real client's proof reveals. No password is ever seen or stored.
  */
-import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createHash, createHmac, pbkdf2Sync, randomBytes, timingSafeEqual } from 'node:crypto';
 import { ProtocolViolation } from './violation.js';
 
 export const SCRAM_MECHANISM = 'SCRAM-SHA-256';
@@ -29,6 +29,14 @@ export interface ScramKeys {
   readonly clientKey: Buffer;
   readonly serverKey: Buffer;
 }
+
+/** What a client can prove itself with: the keys, or a password of ours from which they follow (RFC 5802, section 3). */
+export type ScramSecret = ScramKeys | { readonly password: string };
+
+const deriveKeys = (password: string, salt: string, iterations: number): ScramKeys => {
+  const salted = pbkdf2Sync(password, Buffer.from(salt, 'base64'), iterations, KEY_BYTES, 'sha256');
+  return { clientKey: hmac(salted, 'Client Key'), serverKey: hmac(salted, 'Server Key') };
+};
 
 /** `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>`; null for anything else (md5, none). */
 export const parseVerifier = (rolpassword: string | null): ScramVerifier | null => {
@@ -103,14 +111,15 @@ export class ScramServer {
   }
 }
 
-/** One authentication exchange, client's side, with keys. */
+/** One authentication exchange, client's side. */
 export class ScramClient {
-  readonly #keys: ScramKeys;
+  readonly #secret: ScramSecret;
+  #keys: ScramKeys | null = null;
   readonly #nonce = nonce();
   #authMessage = '';
 
-  constructor(keys: ScramKeys) {
-    this.#keys = keys;
+  constructor(secret: ScramSecret) {
+    this.#secret = secret;
   }
 
   get #firstBare(): string {
@@ -124,17 +133,26 @@ export class ScramClient {
 
   /** Takes server-first-message, returns client-final-message. */
   final(serverFirst: string): string {
-    const serverNonce = attributes(serverFirst).get('r') ?? '';
-    if (!serverNonce.startsWith(this.#nonce)) throw new ProtocolViolation('malformed SCRAM message');
+    const found = attributes(serverFirst);
+    const serverNonce = found.get('r') ?? '';
+    const salt = found.get('s') ?? '';
+    const iterations = Number(found.get('i'));
+    if (!serverNonce.startsWith(this.#nonce) || !(iterations > 0)) {
+      throw new ProtocolViolation('malformed SCRAM message');
+    }
+    const keys =
+      'password' in this.#secret ? deriveKeys(this.#secret.password, salt, iterations) : this.#secret;
+    this.#keys = keys;
     const withoutProof = `c=${Buffer.from('n,,').toString('base64')},r=${serverNonce}`;
     this.#authMessage = `${this.#firstBare},${serverFirst},${withoutProof}`;
-    const signature = hmac(sha256(this.#keys.clientKey), this.#authMessage);
-    return `${withoutProof},p=${xor(this.#keys.clientKey, signature).toString('base64')}`;
+    const signature = hmac(sha256(keys.clientKey), this.#authMessage);
+    return `${withoutProof},p=${xor(keys.clientKey, signature).toString('base64')}`;
   }
 
   /** True when server-final-message proves that the engine knows the verifier. */
   verify(serverFinal: string): boolean {
     const signature = Buffer.from(attributes(serverFinal).get('v') ?? '', 'base64');
+    if (!this.#keys) return false;
     const expected = hmac(this.#keys.serverKey, this.#authMessage);
     return signature.length === expected.length && timingSafeEqual(signature, expected);
   }

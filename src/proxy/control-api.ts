@@ -17,6 +17,8 @@ export interface EngineRoute {
     | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
   /** Superuser for the proxy's own queries on that engine (verifiers, locks). */
   readonly superuser: string;
+  /** Path of its password, where the way in asks for one (TCP). */
+  readonly superuserPasswordFile?: string;
 }
 
 /** Kinds of session state (session-state.md). */

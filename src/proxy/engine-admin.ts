@@ -1,5 +1,5 @@
 /** The proxy's own connection to an engine, as its superuser: verifiers, names of settings, promotion. */
-import type { ScramKeys } from '../protocol/index.js';
+import { readFile } from 'node:fs/promises';
 import { arrayLiteral } from '../session-state/index.js';
 import type { EngineRoute } from './control-api.js';
 import { EngineConnection } from './engine-connection.js';
@@ -87,8 +87,12 @@ export class EngineAdmin {
       ['database', 'postgres'],
       ['application_name', OWN_APPLICATION],
     ]);
-    const keys: ScramKeys | null = null;
-    const opening = EngineConnection.open(this.#links, this.engine, parameters, keys);
+    const { superuserPasswordFile } = this.engine;
+    const secret =
+      superuserPasswordFile === undefined
+        ? null
+        : { password: (await readFile(superuserPasswordFile, 'utf8')).trimEnd() };
+    const opening = EngineConnection.open(this.#links, this.engine, parameters, secret);
     this.#connection = opening;
     return opening;
   }

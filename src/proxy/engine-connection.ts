@@ -15,7 +15,7 @@ import {
   encode,
   errorFields,
   type Message,
-  type ScramKeys,
+  type ScramSecret,
   type TxStatus,
 } from '../protocol/index.js';
 import type { Reply, Rows, StateChannel } from '../session-state/index.js';
@@ -84,14 +84,14 @@ export class EngineConnection implements LinkOwner, StateChannel {
   }
 
   /**
-   * Connects and logs in with the client's own StartupMessage. `keys`: for engines that ask for SCRAM.
+   * Connects and logs in with the client's own StartupMessage. `secret`: for engines that ask for SCRAM.
    * Throws EngineLoginError (the engine said no) or EngineLostError (it could not be reached in time).
    */
   static async open(
     links: LinkFactory,
     engine: EngineRoute,
     parameters: ReadonlyMap<string, string>,
-    keys: ScramKeys | null,
+    secret: ScramSecret | null,
   ): Promise<EngineConnection> {
     const connection = new EngineConnection(engine);
     try {
@@ -103,7 +103,7 @@ export class EngineConnection implements LinkOwner, StateChannel {
     try {
       connection.#link.resume();
       connection.#link.send(encode.startupMessage(PROTOCOL_3_0, parameters));
-      await connection.#logIn(keys);
+      await connection.#logIn(secret);
       return connection;
     } catch (error) {
       connection.#link.destroy();
@@ -250,8 +250,8 @@ export class EngineConnection implements LinkOwner, StateChannel {
 
   // --- login ----------------------------------------------------------------------------------------------------------
 
-  #logIn(keys: ScramKeys | null): Promise<void> {
-    const scram = keys && new ScramClient(keys);
+  #logIn(secret: ScramSecret | null): Promise<void> {
+    const scram = secret && new ScramClient(secret);
     return new Promise<void>((resolve, reject) => {
       this.#login = {
         reject,
@@ -269,7 +269,7 @@ export class EngineConnection implements LinkOwner, StateChannel {
               resolve();
             }
           } catch (error) {
-            reject(error as Error);
+            reject(error);
           }
         },
       };

@@ -23,7 +23,8 @@ import { type CancelKey } from './cancel.js';
 import { ClientGone, type Conversation } from './conversation.js';
 import type { RoleSecret } from './engine-admin.js';
 import { EngineLoginError, type EngineConnection } from './engine-connection.js';
-import { Session, type SessionIdentity } from './session.js';
+import type { Session } from './session.js';
+import { type SessionIdentity } from './session.js';
 
 /** Bound from accept to the first ReadyForQuery, ms (PostgreSQL: authentication_timeout, 60 s). */
 export const LOGIN_TIMEOUT_MS = 60_000;

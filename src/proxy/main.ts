@@ -28,8 +28,10 @@ const run = async (): Promise<void> => {
       await proxy.route(engine);
       return null;
     },
-    warm: ({ target, withinMs }, { progress }) =>
-      proxy.gate.warm(target, withinMs, (warmed) => progress({ warmed, sessions: proxy.status().sessions })),
+    warm: ({ target, withinMs }, context) =>
+      proxy.gate.warm(target, withinMs, (warmed) =>
+        context.progress({ warmed, sessions: proxy.status().sessions }),
+      ),
     refresh: async ({ withinMs }) => {
       await proxy.gate.refresh(withinMs);
       return null;
@@ -45,7 +47,7 @@ const run = async (): Promise<void> => {
       return null;
     },
     commit: (_params, { signal }) => proxy.gate.commit(signal),
-    move: (_params, { progress }) => proxy.gate.move((moved, total) => progress({ moved, total })),
+    move: (_params, context) => proxy.gate.move((moved, total) => context.progress({ moved, total })),
     shutdown: () => {
       setImmediate(stop);
       return null;
@@ -62,6 +64,6 @@ const run = async (): Promise<void> => {
 };
 
 run().catch((error: NodeJS.ErrnoException) => {
-  console.error(error.stack ?? String(error));
+  process.stderr.write(`${error.stack ?? String(error)}\n`);
   process.exit(error.code === 'EADDRINUSE' ? EXIT_ADDRESS_IN_USE : 1);
 });

@@ -86,7 +86,7 @@ export class Proxy {
       server.listen({ ...where, backlog: BACKLOG }, () => {
         server.removeListener('error', reject);
         // Running out of descriptors must not end the process; the next accept may succeed.
-        server.on('error', (error) => console.error(`listener: ${error.message}`));
+        server.on('error', (error) => process.stderr.write(`listener: ${error.message}\n`));
         resolve();
       });
     });

@@ -16,14 +16,8 @@
  * while held (memory; the kernel's buffers are the queue).
  */
 import { DbproxyError, type ErrorCode, type ErrorDetails } from '../errors/index.js';
-import {
-  ClientStream,
-  EngineStream,
-  Exchange,
-  ProtocolViolation,
-  encode,
-  type ScramKeys,
-} from '../protocol/index.js';
+import type { ProtocolViolation } from '../protocol/index.js';
+import { ClientStream, EngineStream, Exchange, encode, type ScramKeys } from '../protocol/index.js';
 import {
   SessionTracker,
   look,
@@ -33,6 +27,7 @@ import {
   type SessionState,
   type SettingNames,
 } from '../session-state/index.js';
+import { coarseNow } from './coarse-clock.js';
 import { cancelOnEngine, type CancelKey } from './cancel.js';
 import {
   CanceledTransaction,
@@ -94,7 +89,7 @@ export class Session implements LinkOwner {
   #failTransaction = false;
   /** The look under way: the server link is not lent before it has ended. */
   #reading: Promise<unknown> = Promise.resolve();
-  #sinceMs = performance.now();
+  #sinceMs = coarseNow();
   readonly #onClosed: (session: Session) => void;
 
   constructor(
@@ -332,7 +327,7 @@ export class Session implements LinkOwner {
     } else this.#client.forward(buffer, 0, bytes, link);
     if (this.#client.blocked) link.pause();
     if (!answered) return;
-    this.#sinceMs = performance.now();
+    this.#sinceMs = coarseNow();
     if (this.#phase === 'draining') this.#advance();
   }
 
@@ -422,7 +417,7 @@ export class Session implements LinkOwner {
     const wasHeld = this.#phase === 'busy';
     this.#phase = this.#holds > 0 ? 'draining' : 'relaying';
     if (this.#phase === 'relaying') this.#canceling = null;
-    this.#sinceMs = performance.now();
+    this.#sinceMs = coarseNow();
     if (wasHeld) {
       this.#sendChangedParameters();
       this.#server.lend(this).resume();
@@ -531,7 +526,7 @@ export class Session implements LinkOwner {
       moves: this.moves,
       lastMoveMs: this.lastMoveMs,
       connectedAt: this.connectedAt.toISOString(),
-      sinceMs: Math.round(performance.now() - this.#sinceMs),
+      sinceMs: Math.max(0, Math.round(performance.now() - this.#sinceMs)),
       client: this.#client.remote,
     };
   }

@@ -3,7 +3,7 @@ import type { StateKindModule } from './kind.js';
 
 export const loadedLibraries: StateKindModule<boolean> = {
   none: false,
-  // eslint-disable-next-line require-yield -- known without asking the engine
+
   *read({ tracker }) {
     return tracker.loaded;
   },

@@ -12,7 +12,6 @@ export type UnnamedStatement =
 export const unnamedStatement: StateKindModule<UnnamedStatement> = {
   none: { kept: null },
 
-  // eslint-disable-next-line require-yield -- known without asking the engine
   *read({ tracker }) {
     return tracker.unnamedTooLong ? { tooLong: true } : { kept: tracker.unnamedStatement };
   },
