@@ -11,14 +11,21 @@ import { Output } from './output.js';
 import { beforeDashes, colorLevel } from './terminal.js';
 import { assertCommandExists, toDbproxyError } from './usage-error.js';
 
-/** Runs the command and ends the process. `entry` is the URL of the script in bin/. */
-export async function main(argv: readonly string[], entry: string): Promise<never> {
+/**
+ * Runs the command and ends the process. `entry` is the URL of the script in bin/. The manifest of the commands saves
+ * loading them all, but it is only as fresh as the last build of a release: `ignoreManifest` looks at the files.
+ */
+export async function main(
+  argv: readonly string[],
+  entry: string,
+  { ignoreManifest = false }: { ignoreManifest?: boolean } = {},
+): Promise<never> {
   process.exitCode = ExitCode.done;
   // The framework's help has colours of its own; it reads this.
   if (colorLevel(process.stdout) === 0) process.env.NO_COLOR ??= '1';
   try {
     const words = rewriteHelp(argv);
-    const config = await Config.load(fileURLToPath(entry));
+    const config = await Config.load({ root: fileURLToPath(entry), ignoreManifest });
     assertCommandExists(words, config);
     await run([...words], config);
   } catch (thrown) {

@@ -160,12 +160,6 @@ export const catalogue = define({
     suggestions: ['check that both ends have the same version: dbproxy --version'],
   },
   // --- wire: seen by clients of the proxy ----------------------------------------------------------------------------
-  DBP_WIRE_PROTOCOL_VIOLATION: {
-    message: '{reason}',
-    exit: 1,
-    sqlstate: '08P01',
-    suggestions: [],
-  },
   DBP_WIRE_PASSWORD: {
     message: 'password authentication failed for user "{user}"',
     exit: 1,
@@ -224,11 +218,6 @@ export const catalogue = define({
     message: 'the process that makes the load ended without a result: {reason}',
     exit: 1,
     suggestions: ['dbproxy doctor'],
-  },
-  DBP_EXPECTATION: {
-    message: 'the promise did not hold: {reason}',
-    exit: 3,
-    suggestions: [],
   },
   // --- the rest ------------------------------------------------------------------------------------------------------
   DBP_INTERRUPTED: {
