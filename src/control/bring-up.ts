@@ -3,17 +3,21 @@
  * says ready. Two at once: the second one finds what the first one started and waits for the same readiness.
  */
 import { readdir } from 'node:fs/promises';
+import type { ProcessIdentity } from '../engine/types.js';
 import { DbproxyError } from '../errors/index.js';
 import type { InstanceSpec, UpResult } from './api.js';
 import { UP_DEFAULTS, type StepProgress, type Supervisor, type UpRequest } from './client.js';
 import { InstanceDirectory, newInstanceRecord } from './instance-directory.js';
 import { launchSupervisor } from './launch.js';
 import { withInstanceLock } from './lock.js';
-import { isAlive } from './processes.js';
+import { isAlive, waitForExit } from './processes.js';
 import { pickProvider } from './provider.js';
 import type { InstanceRecord } from './records.js';
 
 type Connect = (directory: InstanceDirectory) => Promise<Supervisor | null>;
+
+/** How long a supervisor that failed or died may take to be gone. */
+const EXIT_BOUND_MS = 10_000;
 
 export async function bringUp(
   request: UpRequest,
@@ -22,52 +26,90 @@ export async function bringUp(
 ): Promise<UpResult> {
   const startedAt = performance.now();
   const directory = InstanceDirectory.of(request.name);
-  const supervisor = await withInstanceLock(directory.paths, async () => {
-    const running = await connectToRunning(directory, connect);
-    if (running) {
-      assertSameSettings(request, await directory.readInstance());
-      return { connection: running, started: false };
-    }
+  const attempt = async (): Promise<UpResult> => {
+    const found = await findOrStart(request, directory, onProgress, connect);
+    const result = await awaitReady(found, onProgress);
+    return { ...result, alreadyRunning: !found.started, readyMs: Math.round(performance.now() - startedAt) };
+  };
+  try {
+    return await attempt();
+  } catch (error) {
+    // It died just when we asked: whoever asks next repairs, and that is us.
+    if (error instanceof DbproxyError && error.code === 'DBP_SUPERVISOR_GONE') return attempt();
+    throw error;
+  }
+}
+
+interface Found {
+  readonly connection: Supervisor;
+  readonly started: boolean;
+  readonly process: ProcessIdentity | undefined;
+}
+
+async function findOrStart(
+  request: UpRequest,
+  directory: InstanceDirectory,
+  onProgress: (progress: StepProgress) => void,
+  connect: Connect,
+): Promise<Found> {
+  const process = async (): Promise<ProcessIdentity | undefined> =>
+    (await directory.readSupervisor())?.process;
+  return withInstanceLock(directory.paths, async () => {
+    const running = await connectToRunning(request, directory, connect);
+    if (running) return { connection: running, started: false, process: await process() };
     onProgress({ step: 'supervisor', detail: 'starting the supervisor' });
     await settle(request, directory);
     await launchSupervisor(directory);
     const connection = await connect(directory);
     if (!connection) throw startFailed(request.name, 'the supervisor ended');
-    return { connection, started: true };
+    return { connection, started: true, process: await process() };
   });
+}
+
+async function awaitReady(
+  { connection, process, started }: Found,
+  onProgress: (progress: StepProgress) => void,
+): Promise<UpResult> {
   try {
-    const result = await supervisor.connection.call('ready', {}, { onProgress });
-    return {
-      ...result,
-      alreadyRunning: !supervisor.started,
-      readyMs: Math.round(performance.now() - startedAt),
-    };
+    return await connection.call('ready', {}, { onProgress });
+  } catch (error) {
+    connection.close();
+    // After a start that failed nothing runs, not even the one that failed.
+    const gone = error instanceof DbproxyError && error.code === 'DBP_SUPERVISOR_GONE';
+    if (process && (started || gone)) await waitForExit(process, EXIT_BOUND_MS);
+    throw error;
   } finally {
-    supervisor.connection.close();
+    connection.close();
   }
 }
 
 /** A supervisor that is wanted and answers. One that is dead, or that is going down, does not count. */
-async function connectToRunning(directory: InstanceDirectory, connect: Connect): Promise<Supervisor | null> {
+async function connectToRunning(
+  request: UpRequest,
+  directory: InstanceDirectory,
+  connect: Connect,
+): Promise<Supervisor | null> {
   const record = await directory.readInstance();
   if (record?.wanted !== 'running') return null;
-  return isAlive((await directory.readSupervisor())?.process) ? connect(directory) : null;
+  if (!isAlive((await directory.readSupervisor())?.process)) return null;
+  assertSameSettings(request, record);
+  return connect(directory);
 }
 
 /** Writes what is wanted: a new instance, or the stopped one with the settings that were asked for. */
 async function settle(request: UpRequest, directory: InstanceDirectory): Promise<void> {
-  await directory.create();
-  await directory.password();
   const stored = await directory.readInstance();
   if (stored) assertSameData(request, stored);
   else await assertNoData(directory);
   const spec = await specOf(request, stored);
+  await directory.create();
+  await directory.password();
   await directory.writeInstance(stored ? { ...stored, spec, wanted: 'running' } : newInstanceRecord(spec));
 }
 
 /** Data whose record is lost is not built over. */
 async function assertNoData({ paths }: InstanceDirectory): Promise<void> {
-  const found = await readdir(paths.enginesDirectory);
+  const found = await readdir(paths.enginesDirectory).catch(() => []);
   if (found.length === 0) return;
   const reason = `it is missing, but there are engines: ${found.join(', ')}`;
   throw new DbproxyError('DBP_INSTANCE_DAMAGED', { file: paths.instanceFile, reason });
@@ -98,8 +140,8 @@ async function resolveProvider(
 type Setting = 'provider' | 'postgres' | 'size' | 'host' | 'port' | 'maxSessions';
 const SETTINGS: readonly Setting[] = ['provider', 'postgres', 'size', 'host', 'port', 'maxSessions'];
 
-function assertSameSettings(request: UpRequest, record: InstanceRecord | null): void {
-  if (record) for (const setting of SETTINGS) assertSame(setting, request, record);
+function assertSameSettings(request: UpRequest, record: InstanceRecord): void {
+  for (const setting of SETTINGS) assertSame(setting, request, record);
 }
 
 /** A stopped instance may come back with another size or port, but its data stays with its provider and version. */

@@ -148,6 +148,19 @@ async function tryConnect(directory: InstanceDirectory): Promise<Supervisor | nu
   }
 }
 
+/** For a supervisor that does not answer at all. Operations have bounds of their own, `events` follows for as long as asked. */
+const BOUNDS_MS: Partial<Record<keyof SupervisorApi, number>> = {
+  ready: 180_000,
+  status: 60_000,
+  sessions: 60_000,
+  down: 120_000,
+};
+
+function boundOf(method: keyof SupervisorApi): { timeoutMs?: number } {
+  const timeoutMs = BOUNDS_MS[method];
+  return timeoutMs === undefined ? {} : { timeoutMs };
+}
+
 function wrap(instance: string, rpc: RpcClient<SupervisorApi>): Supervisor {
   return {
     instance,
@@ -155,7 +168,7 @@ function wrap(instance: string, rpc: RpcClient<SupervisorApi>): Supervisor {
     close: () => rpc.close(),
     call: async (method, params, options) => {
       try {
-        return await rpc.call(method, params, options);
+        return await rpc.call(method, params, { ...boundOf(method), ...options });
       } catch (error) {
         if (error instanceof DbproxyError && error.code === 'DBP_RPC_UNREACHABLE') {
           const reason = String(error.details.reason ?? error.message);

@@ -189,11 +189,19 @@ export class Supervisor {
     this.#progressListeners.add(tell);
     context.signal.addEventListener('abort', () => this.#progressListeners.delete(tell));
     try {
-      await this.#ready;
+      await this.#ready.catch((error: unknown) => this.#tryAgain(error));
       return await this.#upResult();
     } finally {
       this.#progressListeners.delete(tell);
     }
+  }
+
+  /** A first repair that failed is no verdict for ever: whoever asks has it tried again. */
+  async #tryAgain(error: unknown): Promise<void> {
+    if (this.#state === 'stopping') throw error;
+    await this.#exclusively(async () => {
+      if (this.#state === 'degraded') await this.#ensure();
+    });
   }
 
   async #upResult(): Promise<UpResult> {

@@ -2,19 +2,24 @@
 import { SWITCHOVER_STEPS, type StepTimes, type SwitchoverStep } from './types.js';
 
 export class Stopwatch {
+  readonly #now: () => number;
   readonly #spentMs = new Map<SwitchoverStep, number>();
   #current: { step: SwitchoverStep; since: number } | null = null;
+
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now;
+  }
 
   /** Ends the step that runs, and begins this one. */
   enter(step: SwitchoverStep): void {
     this.stop();
-    this.#current = { step, since: performance.now() };
+    this.#current = { step, since: this.#now() };
   }
 
   stop(): void {
     if (!this.#current) return;
     const { step, since } = this.#current;
-    this.#spentMs.set(step, (this.#spentMs.get(step) ?? 0) + performance.now() - since);
+    this.#spentMs.set(step, (this.#spentMs.get(step) ?? 0) + this.#now() - since);
     this.#current = null;
   }
 

@@ -1,0 +1,146 @@
+/** `scale` with the real supervisor, proxy and engines, under a load that would notice. */
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { connectSupervisor } from '../../src/control/client.js';
+import { events, LiveHome, processesBelow, scale, status, until, Writer } from './live.js';
+
+let live: LiveHome;
+let url: string;
+beforeAll(async () => {
+  live = await LiveHome.open();
+  ({ url } = await live.up('scale'));
+});
+afterAll(() => live.close());
+
+const engines = async (): Promise<string[]> =>
+  (await status('scale')).engines.map(({ id, role, size, state }) => `${id} ${role} ${size} ${state}`);
+
+test('to large and back: every session moves, nothing is lost, one engine is left', async () => {
+  const writer = await Writer.start(url);
+  await writer.progressed();
+  const up = await scale('scale', 'large');
+  expect(up).toMatchObject({
+    schema: 'dbproxy.move/1',
+    operation: 'scale-1',
+    outcome: 'completed',
+    from: { engine: 'e1', size: 'small' },
+    to: { engine: 'e2', size: 'large' },
+    sessions: { total: 1, moved: 1, kept: 0, failed: [], dropped: 0 },
+    error: null,
+  });
+  expect(Object.keys(up).slice(0, 3)).toEqual(['schema', 'operation', 'outcome']);
+  expect(up.stateMoved.settings).toBeGreaterThanOrEqual(1);
+  expect(up.holdMs.max).toBeGreaterThan(0);
+  for (const ms of Object.values(up.phasesMs)) expect(ms).toBeGreaterThan(0);
+  expect(await engines()).toEqual(['e2 primary large running']);
+  await writer.progressed();
+  expect(await scale('scale', 'small')).toMatchObject({ outcome: 'completed', to: { engine: 'e3' } });
+  await writer.progressed();
+  expect(await writer.finish()).toBeGreaterThan(10);
+  expect(await engines()).toEqual(['e3 primary small running']);
+  expect(await processesBelow(`${live.home}/instances/scale/engines/e1`)).toEqual([]);
+});
+
+test('the size it has: done, nothing is touched', async () => {
+  const before = await engines();
+  expect(await scale('scale', 'small')).toMatchObject({
+    outcome: 'completed',
+    from: { engine: 'e3' },
+    to: { engine: 'e3' },
+    attempts: 0,
+    sessions: { total: 0, moved: 0 },
+  });
+  expect(await engines()).toEqual(before);
+});
+
+test('a second one meanwhile is refused, with the progress of the first', async () => {
+  const supervisor = await connectSupervisor('scale');
+  const steps: string[] = [];
+  let refused: unknown;
+  const first = supervisor.call(
+    'scale',
+    { to: 'medium', holdBudgetMs: 1_000, deadlineMs: 20_000, onTimeout: 'rollback', unmovable: 'rollback' },
+    { onProgress: ({ step }) => steps.push(step) },
+  );
+  await until('the first one is under way', () => steps.length > 0);
+  refused = await scale('scale', 'large').catch((error: unknown) => error);
+  expect(refused).toMatchObject({ code: 'DBP_INSTANCE_BUSY' });
+  expect((refused as Error).message).toMatch(/scale scale-\d+, (provision|warm|drain)/);
+  expect(await first).toMatchObject({ outcome: 'completed' });
+  supervisor.close();
+  expect(steps).toEqual(['provision', 'warm', 'drain', 'fence', 'catchup', 'promote', 'move', 'retire']);
+  refused = null;
+});
+
+describe('a client that is idle in a transaction', () => {
+  const open = async (): Promise<pg.Client> => {
+    const client = new pg.Client({ connectionString: url });
+    client.on('error', () => undefined);
+    await client.connect();
+    await client.query('begin');
+    await client.query('select 1');
+    return client;
+  };
+
+  test('rolls the operation back at the deadline and is named; nobody else waits longer than a budget', async () => {
+    const holder = await open();
+    const writer = await Writer.start(url);
+    const before = await engines();
+    const move = await scale('scale', 'large', { holdBudgetMs: 150, deadlineMs: 2_000 });
+    expect(move).toMatchObject({ outcome: 'rolled-back', error: { code: 'DBP_SWITCH_DEADLINE' } });
+    expect(move.error?.message).toMatch(/session \d+ \(postgres@postgres\) .*transaction/);
+    expect(move.attempts).toBeGreaterThan(1);
+    expect(move.totalMs).toBeLessThan(20_000);
+    await writer.progressed();
+    await writer.finish();
+    await holder.query('commit');
+    await holder.end();
+    expect(await engines()).toEqual(before);
+    const slots = new pg.Client({ connectionString: url });
+    await slots.connect();
+    const { rows } = await slots.query<{ n: number }>('select count(*)::int as n from pg_replication_slots');
+    await slots.end();
+    expect(rows).toEqual([{ n: 0 }]);
+    expect((await events('scale')).filter(({ type }) => type === 'operation.attempt').length).toBeGreaterThan(
+      1,
+    );
+  });
+
+  test('is cancelled with 40001 when that was asked for, and its session moves', async () => {
+    const holder = await open();
+    const move = await scale('scale', 'large', { holdBudgetMs: 300, deadlineMs: 2_500, onTimeout: 'cancel' });
+    expect(move).toMatchObject({ outcome: 'completed', sessions: { moved: 1 } });
+    await expect(holder.query('select 1')).rejects.toMatchObject({ code: '40001' });
+    await holder.query('rollback');
+    expect((await holder.query<{ n: number }>('select 5 as n')).rows).toEqual([{ n: 5 }]);
+    await holder.end();
+  });
+});
+
+test('down while it runs: both engines go, the data is that of the primary', async () => {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  await client.query('create table stays as select 9 as n');
+  await client.end();
+  const supervisor = await connectSupervisor('scale');
+  const steps: string[] = [];
+  const running = supervisor
+    .call(
+      'scale',
+      { to: 'small', holdBudgetMs: 500, deadlineMs: 20_000, onTimeout: 'rollback', unmovable: 'rollback' },
+      { onProgress: ({ step }) => steps.push(step) },
+    )
+    .catch((error: unknown) => error);
+  await until('it provisions', () => steps.length > 0);
+  const { stopInstance } = await import('../../src/control/client.js');
+  await stopInstance('scale');
+  await running;
+  supervisor.close();
+  expect(await processesBelow(live.home)).toEqual([]);
+  ({ url } = await live.up('scale'));
+  const again = new pg.Client({ connectionString: url });
+  await again.connect();
+  expect((await again.query<{ n: number }>('select n from stays')).rows).toEqual([{ n: 9 }]);
+  await again.end();
+  expect(await engines()).toHaveLength(1);
+});

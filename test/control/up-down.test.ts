@@ -1,0 +1,197 @@
+/** `up` and `down` with the real supervisor, proxy and engines. */
+import { createServer } from 'node:net';
+import { once } from 'node:events';
+import { access, readFile, writeFile } from 'node:fs/promises';
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { connectSupervisor, listInstances, startInstance, stopInstance } from '../../src/control/client.js';
+import { InstanceDirectory } from '../../src/control/instance-directory.js';
+import { events, freePort, isRunning, LiveHome, pidOf, processesBelow, status, until } from './live.js';
+
+let live: LiveHome;
+beforeAll(async () => {
+  live = await LiveHome.open();
+});
+afterAll(() => live.close());
+
+const ask = async (url: string, sql: string): Promise<unknown> => {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    const { rows } = await client.query<Record<string, unknown>>(sql);
+    return Object.values(rows[0] ?? {})[0];
+  } finally {
+    await client.end();
+  }
+};
+
+test('up, up again, down keeps the data, up finds it, purge removes all', async () => {
+  const first = await live.up('one');
+  expect(first).toMatchObject({ schema: 'dbproxy.up/1', instance: 'one', alreadyRunning: false });
+  expect(first.engines).toMatchObject([{ id: 'e1', role: 'primary', size: 'small' }]);
+  await ask(first.url, 'create table kept as select 42 as n');
+
+  const again = await live.up('one');
+  expect(again).toMatchObject({
+    alreadyRunning: true,
+    url: first.url,
+    proxy: first.proxy,
+    engines: first.engines,
+  });
+
+  const down = await stopInstance('one');
+  expect(down).toMatchObject({ wasRunning: true, purged: false });
+  expect(down.stopped.join()).toMatch(/proxy \d+,engine e1 \(\d+\),supervisor \d+/);
+  expect(await processesBelow(live.home)).toEqual([]);
+  await expect(access(InstanceDirectory.of('one').paths.runDirectory)).rejects.toThrow('ENOENT');
+  await expect(connectSupervisor('one')).rejects.toMatchObject({ code: 'DBP_INSTANCE_NOT_RUNNING' });
+  expect(await stopInstance('one')).toMatchObject({ wasRunning: false, stopped: [] });
+
+  const back = await startInstance({ name: 'one', size: 'medium' });
+  expect(back).toMatchObject({
+    alreadyRunning: false,
+    url: first.url,
+    engines: [{ id: 'e1', size: 'medium' }],
+  });
+  expect(await ask(back.url, 'select n from kept')).toBe(42);
+  const seqs = (await events('one')).map(({ seq }) => seq);
+  expect(seqs).toEqual(seqs.map((_, i) => i + 1));
+
+  expect(await stopInstance('one', { purge: true })).toMatchObject({ wasRunning: true, purged: true });
+  await expect(access(InstanceDirectory.of('one').paths.directory)).rejects.toThrow('ENOENT');
+  expect(await processesBelow(live.home)).toEqual([]);
+});
+
+test('two ups at once make one instance', async () => {
+  const port = await freePort();
+  const [a, b] = await Promise.all([live.up('twice', { port }), live.up('twice', { port })]);
+  expect(a.proxy).toEqual(b.proxy);
+  expect(a.engines).toEqual(b.engines);
+  expect([a.alreadyRunning, b.alreadyRunning].sort()).toEqual([false, true]);
+  await stopInstance('twice', { purge: true });
+});
+
+test('two instances live side by side, and one goes without the other', async () => {
+  const [a, b] = [await live.up('left'), await live.up('right')];
+  expect(a.port).not.toBe(b.port);
+  await ask(a.url, 'create table only_left ()');
+  expect(await ask(b.url, `select to_regclass('only_left')::text`)).toBeNull();
+  expect((await listInstances()).map(({ name, state }) => [name, state]).sort()).toEqual([
+    ['left', 'running'],
+    ['right', 'running'],
+  ]);
+  await stopInstance('left', { purge: true });
+  expect(await ask(b.url, 'select 1')).toBe(1);
+  await stopInstance('right', { purge: true });
+});
+
+describe('refusals', () => {
+  test('a taken port: exit 4, its holder and a free one are named, nothing stays', async () => {
+    const holder = createServer().listen(0, '127.0.0.1');
+    await once(holder, 'listening');
+    const { port } = holder.address() as { port: number };
+    try {
+      const error: unknown = await live.up('taken', { port }).catch((thrown: unknown) => thrown);
+      expect(error).toMatchObject({ code: 'DBP_ENV_PORT_TAKEN', exitCode: 4 });
+      expect((error as Error).message).toContain(`(pid ${process.pid})`);
+      expect((error as { details: { free: number } }).details.free).toBeGreaterThan(port);
+    } finally {
+      holder.close();
+    }
+    expect((await listInstances()).map(({ name }) => name)).not.toContain('taken');
+    await until('nothing runs', async () => (await processesBelow(live.home)).length === 0);
+  });
+
+  test('another version or another name: usage errors, nothing is made', async () => {
+    await expect(startInstance({ name: 'old', postgres: '9.6' })).rejects.toMatchObject({
+      code: 'DBP_USAGE_UNKNOWN_VERSION',
+      exitCode: 2,
+    });
+    await expect(startInstance({ name: 'No Good' })).rejects.toMatchObject({ exitCode: 2 });
+    expect(await listInstances()).toEqual([]);
+  });
+
+  test('other settings than the running ones', async () => {
+    const { port } = await live.up('fixed');
+    await expect(startInstance({ name: 'fixed', size: 'large' })).rejects.toMatchObject({
+      code: 'DBP_INSTANCE_SETTINGS_DIFFER',
+      exitCode: 2,
+    });
+    expect(await startInstance({ name: 'fixed', size: 'small', port, postgres: '17' })).toMatchObject({
+      alreadyRunning: true,
+    });
+    await stopInstance('fixed', { purge: true });
+  });
+
+  test('a damaged record is named, and lost data is not built over', async () => {
+    await live.up('broken');
+    await stopInstance('broken');
+    const file = InstanceDirectory.of('broken').paths.instanceFile;
+    const whole = await readFile(file, 'utf8');
+    await writeFile(file, whole.slice(0, 40));
+    await expect(live.up('broken')).rejects.toMatchObject({
+      code: 'DBP_INSTANCE_DAMAGED',
+      details: { file },
+    });
+    expect(await readFile(file, 'utf8')).toBe(whole.slice(0, 40));
+    await writeFile(file, whole);
+    expect(await live.up('broken')).toMatchObject({ engines: [{ id: 'e1' }] });
+    await stopInstance('broken', { purge: true });
+  });
+});
+
+describe('after kill -9', () => {
+  test('of the supervisor: the client does not notice, the next command repairs', async () => {
+    const { url } = await live.up('crash');
+    const client = new pg.Client({ connectionString: url });
+    await client.connect();
+    const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
+    const before = await pidOf('crash');
+    process.kill(before, 'SIGKILL');
+    await until('the supervisor is gone', () => !isRunning(before));
+    expect(await client.query('select pg_backend_pid() as pid').then((result) => result.rows)).toEqual(rows);
+    expect((await listInstances()).find(({ name }) => name === 'crash')?.state).toBe('supervisor-dead');
+    const now = await status('crash');
+    expect(now).toMatchObject({ state: 'running', repaired: [] });
+    expect(now.sessions).toHaveLength(1);
+    expect(now.sessions[0]?.query).toContain('pg_backend_pid()');
+    await client.end();
+  });
+
+  test('of the proxy: a new one on the same port', async () => {
+    const before = await status('crash');
+    process.kill(before.proxy!.pid, 'SIGKILL');
+    await until('a new proxy answers', async () => {
+      const now = await status('crash');
+      return now.state === 'running' && now.proxy?.pid !== before.proxy?.pid;
+    });
+    expect(await ask(before.url, 'select 1')).toBe(1);
+    expect((await status('crash')).proxy?.generation).toBe(2);
+    expect((await events('crash')).map(({ type }) => type)).toContain('proxy.lost');
+  });
+
+  test('of the engine: it comes back on its data', async () => {
+    const before = await status('crash');
+    await ask(before.url, 'create table survivor as select 7 as n');
+    process.kill(before.engines[0]!.pid!, 'SIGKILL');
+    await until('the engine runs again', async () => {
+      const now = await status('crash');
+      return now.state === 'running' && now.engines[0]?.pid !== before.engines[0]?.pid;
+    });
+    expect(await ask(before.url, 'select n from survivor')).toBe(7);
+    expect((await events('crash')).map(({ type }) => type)).toContain('engine.lost');
+  });
+
+  test('of everything: up works; of supervisor and proxy: down leaves nothing', async () => {
+    const { proxy, engines, url } = await status('crash');
+    for (const pid of [await pidOf('crash'), proxy!.pid, engines[0]!.pid!]) process.kill(pid, 'SIGKILL');
+    expect(await live.up('crash')).toMatchObject({ alreadyRunning: false, url });
+    expect(await ask(url, 'select n from survivor')).toBe(7);
+
+    const now = await status('crash');
+    for (const pid of [await pidOf('crash'), now.proxy!.pid]) process.kill(pid, 'SIGKILL');
+    expect((await stopInstance('crash')).stopped.join()).toMatch(/engine e1/);
+    expect(await processesBelow(live.home)).toEqual([]);
+    await stopInstance('crash', { purge: true });
+  });
+});
