@@ -163,8 +163,7 @@ export class EngineConnection implements LinkOwner, StateChannel {
     this.#lost ??= new EngineLostError('closed');
     this.#link.owner = this;
     this.#link.send(encode.terminate());
-    this.#link.end();
-    this.#link.resume();
+    this.#link.finish();
   }
 
   // --- LinkOwner ------------------------------------------------------------------------------------------------------
@@ -269,7 +268,7 @@ export class EngineConnection implements LinkOwner, StateChannel {
               resolve();
             }
           } catch (error) {
-            reject(error);
+            reject(error instanceof Error ? error : new Error(String(error)));
           }
         },
       };

@@ -1,0 +1,246 @@
+/**
+ * The two links of a session and the bytes between them.
+ *
+ *          client link                                      server link
+ *   client ───────────▶ received ─ scan ─ forward ─────────▶ engine
+ *          ◀─────────── forward ─ scan ─ received ◀─────────
+ *
+ * The session says how client bytes flow: `free` as they come; `step` one request after the other, each when the one before
+ * is answered, so that the next safe point is not passed by; `stop` not at all: they wait in `backlog` (at most one read)
+ * and in the kernel, and the server link answers queries of ours.
+ *
+ * Invariant 1 (architecture.md): a client byte goes to exactly one engine, in order. Only `#fromClient` and `pump` send, and
+ * the server link changes only while stopped.
+ */
+import { ClientStream, EngineStream, Exchange, encode, type ProtocolViolation } from '../protocol/index.js';
+import type { SessionTracker } from '../session-state/index.js';
+import { coarseNow } from './coarse-clock.js';
+import type { EngineConnection } from './engine-connection.js';
+import type { Link, LinkOwner } from './link.js';
+
+export type Flow = 'free' | 'step' | 'stop';
+
+export interface RelayEvents {
+  /** While stepping: a request was answered, or a safe point is reached. */
+  advanced(): void;
+  clientGone(): void;
+  engineGone(): void;
+  violated(violation: ProtocolViolation): void;
+}
+
+/** ParameterStatus values that tell a fenced or waiting engine from a primary; a client sees neither. */
+const NOT_FOR_CLIENTS: ReadonlySet<string> = new Set(['in_hot_standby', 'default_transaction_read_only']);
+
+export class Relay implements LinkOwner {
+  readonly client: Link;
+  /** Client bytes were forwarded since this was last set to false. */
+  dirty = true;
+  /** When a request was last answered, or the flow began again (ms, monotonic). */
+  sinceMs = coarseNow();
+  /** Sees client bytes before the engine does; false: it took care of them (or waits for more). */
+  intercept: ((bytes: Buffer) => boolean) | null = null;
+  /** Changes engine bytes that begin at a message boundary. */
+  rewrite: ((bytes: Buffer) => Buffer) | null = null;
+  /** Client bytes not forwarded yet. */
+  backlog: Buffer | null = null;
+  clientEnded = false;
+  readonly #tracker: SessionTracker;
+  readonly #events: RelayEvents;
+  #server: EngineConnection;
+  #exchange = new Exchange();
+  #clientStream: ClientStream;
+  #engineStream: EngineStream;
+  #flow: Flow = 'free';
+
+  constructor(client: Link, server: EngineConnection, tracker: SessionTracker, events: RelayEvents) {
+    this.client = client;
+    this.#server = server;
+    this.#tracker = tracker;
+    this.#events = events;
+    this.#clientStream = new ClientStream(this.#exchange, tracker);
+    this.#engineStream = new EngineStream(this.#exchange, tracker);
+    for (const [name, value] of server.parameters) tracker.parameters.set(name, value);
+  }
+
+  /** Begins; `early`: client bytes that came with the login. */
+  start(early: Buffer): void {
+    this.client.owner = this;
+    this.#server.lend(this).resume();
+    if (early.length > 0) this.received(this.client, early, early.length);
+    else this.client.resume();
+  }
+
+  get server(): EngineConnection {
+    return this.#server;
+  }
+
+  get exchange(): Exchange {
+    return this.#exchange;
+  }
+
+  /** Both streams are between two messages. */
+  get atBoundary(): boolean {
+    return this.#clientStream.atBoundary && this.#engineStream.atBoundary;
+  }
+
+  get atSafePoint(): boolean {
+    return this.#exchange.settled && this.#exchange.status === 'I' && this.atBoundary;
+  }
+
+  /** If the engine ends the connection now, the client knows why. */
+  get endIsExpected(): boolean {
+    return this.clientEnded || this.#clientStream.terminated || this.#engineStream.lastWasError;
+  }
+
+  // --- flow -----------------------------------------------------------------------------------------------------------
+
+  /** `free` or `step`: bytes may flow. After `stop` the server link is lent again, and what changed there is told. */
+  flow(how: 'free' | 'step'): void {
+    const stopped = this.#flow === 'stop';
+    this.#flow = how;
+    if (!stopped) return;
+    this.sinceMs = coarseNow();
+    this.#sendChangedParameters();
+    this.#server.lend(this).resume();
+  }
+
+  /** Only at a boundary: the server link is ours; what the engine says unasked still reaches the client. */
+  stop(): void {
+    this.#flow = 'stop';
+    this.#server.takeBack();
+    this.#server.events = { notification: (message) => this.client.send(message), lost: () => undefined };
+  }
+
+  /** Swaps the server link, while stopped. Returns the old connection. */
+  adopt(target: EngineConnection): EngineConnection {
+    const old = this.#server;
+    old.events = null;
+    this.#server = target;
+    this.stop();
+    this.#exchange = new Exchange();
+    this.#clientStream = new ClientStream(this.#exchange, this.#tracker);
+    this.#engineStream = new EngineStream(this.#exchange, this.#tracker);
+    return old;
+  }
+
+  /** Forwards the backlog, as far as the flow allows. */
+  pump(): void {
+    while (this.backlog && this.#flow !== 'stop') {
+      if (this.intercept && !this.intercept(this.backlog)) return;
+      if (this.#flow === 'step') {
+        if (this.atSafePoint) break;
+        if (this.#exchange.pending > 0 && !this.#exchange.copyIn) return;
+      }
+      const end = this.#scan(this.backlog, this.backlog.length, this.#flow === 'step');
+      if (end < 0) return;
+      this.#server.link.send(this.backlog.subarray(0, end));
+      this.backlog = end < this.backlog.length ? this.backlog.subarray(end) : null;
+      if (this.#server.link.blocked) return;
+    }
+    if (this.#flow === 'step' && this.atSafePoint) this.#events.advanced();
+    else if (!this.backlog && !this.#server.link.blocked) {
+      this.client.resume();
+      if (this.clientEnded && this.#flow === 'free') this.#server.link.end();
+    }
+  }
+
+  /** Tells the client something of ours. */
+  tell(bytes: Buffer): void {
+    this.client.send(bytes);
+  }
+
+  /** Ends both links. */
+  close(): void {
+    this.#flow = 'stop';
+    this.backlog = null;
+    this.#server.close(this.#clientStream.atBoundary);
+    this.client.finish();
+  }
+
+  // --- LinkOwner ------------------------------------------------------------------------------------------------------
+
+  received(link: Link, buffer: Buffer, bytes: number): void {
+    if (link === this.client) this.#fromClient(buffer, bytes);
+    else this.#fromEngine(link, buffer, bytes);
+  }
+
+  drained(link: Link): void {
+    if (link === this.client) {
+      if (this.#flow !== 'stop') this.#server.link.resume();
+    } else if (this.backlog) this.pump();
+    else this.client.resume();
+  }
+
+  ended(link: Link): void {
+    if (link !== this.client) {
+      this.#events.engineGone();
+      return;
+    }
+    this.clientEnded = true;
+    if (this.backlog) return;
+    if (this.#flow === 'stop') this.#events.clientGone();
+    else this.#server.link.end();
+  }
+
+  closed(link: Link): void {
+    if (link === this.client) this.#events.clientGone();
+    else if (link === this.#server.link) {
+      this.#server.markLost();
+      this.#events.engineGone();
+    }
+  }
+
+  // --- bytes ----------------------------------------------------------------------------------------------------------
+
+  #fromClient(buffer: Buffer, bytes: number): void {
+    if (this.#flow === 'free' && this.backlog === null && this.intercept === null) {
+      if (this.#scan(buffer, bytes, false) < 0) return;
+      const { link } = this.#server;
+      link.forward(buffer, 0, bytes, this.client);
+      if (link.blocked) this.client.pause();
+      return;
+    }
+    const copy = Buffer.from(buffer.subarray(0, bytes));
+    this.backlog = this.backlog ? Buffer.concat([this.backlog, copy]) : copy;
+    this.client.pause();
+    this.pump();
+  }
+
+  #fromEngine(link: Link, buffer: Buffer, bytes: number): void {
+    const whole = this.#engineStream.atBoundary;
+    let answered: boolean;
+    try {
+      answered = this.#engineStream.scan(buffer, 0, bytes);
+    } catch {
+      this.#server.link.destroy();
+      return;
+    }
+    if (this.rewrite && whole) this.client.send(this.rewrite(buffer.subarray(0, bytes)));
+    else this.client.forward(buffer, 0, bytes, link);
+    if (this.client.blocked) link.pause();
+    if (!answered) return;
+    this.sinceMs = coarseNow();
+    if (this.#flow === 'step') this.#events.advanced();
+  }
+
+  /** Follows the client's bytes; up to where, or -1 when the client broke the protocol. */
+  #scan(buffer: Buffer, end: number, oneRequest: boolean): number {
+    this.dirty = true;
+    try {
+      return this.#clientStream.scan(buffer, 0, end, oneRequest);
+    } catch (error) {
+      this.#events.violated(error as ProtocolViolation);
+      return -1;
+    }
+  }
+
+  /** Every value that is now another one than the client was last told. */
+  #sendChangedParameters(): void {
+    const told = this.#tracker.parameters;
+    for (const [name, value] of this.#server.parameters) {
+      if (told.get(name) === value || NOT_FOR_CLIENTS.has(name)) continue;
+      told.set(name, value);
+      this.client.send(encode.parameterStatus(name, value));
+    }
+  }
+}
