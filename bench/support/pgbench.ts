@@ -1,0 +1,63 @@
+/** One run of pgbench and its numbers. */
+import { execFile } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { percentileOf } from '../../src/workload/histogram.js';
+
+const run = promisify(execFile);
+
+export interface PgbenchOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  readonly password: string;
+  readonly clients: number;
+  readonly protocol: 'prepared' | 'simple';
+  readonly seconds: number;
+}
+
+export interface PgbenchResult {
+  readonly transactions: number;
+  readonly tps: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+}
+
+/** select-only (-S). Every tenth transaction is logged, for the percentiles. */
+export async function pgbench(options: PgbenchOptions): Promise<PgbenchResult> {
+  const { host, port, user, password, clients, protocol, seconds } = options;
+  const directory = await mkdtemp(join(tmpdir(), 'dbp-pgbench-'));
+  try {
+    const { stdout } = await run(
+      'pgbench',
+      [
+        ...['-n', '-S', '-M', protocol, '-c', String(clients), '-T', String(seconds)],
+        ...['-l', '--sampling-rate=0.1', '-h', host, '-p', String(port), '-U', user, 'postgres'],
+      ],
+      { cwd: directory, env: { ...process.env, PGPASSWORD: password }, timeout: (seconds + 60) * 1000 },
+    );
+    const latencies = await readLatencies(directory);
+    return {
+      transactions: Number(/actually processed: (\d+)/.exec(stdout)?.[1]),
+      tps: Number(/tps = ([\d.]+)/.exec(stdout)?.[1]),
+      p50Ms: percentileOf(latencies, 50) ?? NaN,
+      p99Ms: percentileOf(latencies, 99) ?? NaN,
+    };
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+}
+
+/** A line of the log: client, transaction, latency in µs, … (manual, pgbench, per-transaction logging). */
+async function readLatencies(directory: string): Promise<number[]> {
+  const files = await readdir(directory);
+  const texts = await Promise.all(files.map((file) => readFile(join(directory, file), 'utf8')));
+  return texts.flatMap((text) =>
+    text
+      .trimEnd()
+      .split('\n')
+      .map((line) => Number(line.split(' ')[2]) / 1000),
+  );
+}

@@ -1,0 +1,77 @@
+/** What a process has used (Linux: proc(5)), and child processes that are there when they answer. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { connect, createServer, type AddressInfo } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+
+const ANSWER_BOUND_MS = 10_000;
+const STOP_BOUND_MS = 5_000;
+/** USER_HZ, the unit of utime and stime: 100 on every Linux that Node runs on. */
+const CLOCK_TICK_US = 10_000;
+
+/** utime + stime of all threads since the start, µs. */
+export async function cpuUs(pid: number): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+  // The command name (field 2) may hold spaces: fields are counted from after its bracket.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * CLOCK_TICK_US;
+}
+
+export async function residentBytes(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8');
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1] ?? NaN) * 1024;
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+export interface Server {
+  readonly pid: number;
+  stop(): Promise<void>;
+}
+
+/** Starts a server and waits until it accepts connections: on a port of loopback, or a Unix socket's path. */
+export async function startServer(
+  command: string,
+  args: readonly string[],
+  address: number | string,
+  options: { env?: NodeJS.ProcessEnv; uid?: number; gid?: number } = {},
+): Promise<Server> {
+  const child = spawn(command, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
+  let log = '';
+  child.stdout?.on('data', (chunk: Buffer) => (log = (log + chunk.toString()).slice(-4_000)));
+  child.stderr?.on('data', (chunk: Buffer) => (log = (log + chunk.toString()).slice(-4_000)));
+  const endMs = performance.now() + ANSWER_BOUND_MS;
+  while (!(await accepts(address))) {
+    if (child.exitCode !== null) throw new Error(`${command} ended: ${log}`);
+    if (performance.now() > endMs) {
+      child.kill('SIGKILL');
+      throw new Error(`${command} did not listen on ${address} within ${ANSWER_BOUND_MS} ms: ${log}`);
+    }
+    await delay(20);
+  }
+  return { pid: child.pid!, stop: () => stop(child) };
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, 'exit');
+  child.kill('SIGTERM');
+  const bound = setTimeout(() => child.kill('SIGKILL'), STOP_BOUND_MS);
+  await ended;
+  clearTimeout(bound);
+}
+
+const accepts = (address: number | string): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = typeof address === 'number' ? connect(address, '127.0.0.1') : connect(address);
+    socket.once('connect', () => (socket.destroy(), resolve(true)));
+    socket.once('error', () => resolve(false));
+  });
