@@ -41,7 +41,7 @@ function apply(state, code) {
 }
 
 const attributes = ({ bold, dim, color }) =>
-  [bold && ' font-weight="bold"', dim && ' opacity="0.6"', color && ` fill="${color}"`]
+  [bold && ' font-weight="bold"', dim && ' fill-opacity="0.6"', color && ` fill="${color}"`]
     .filter(Boolean)
     .join('');
 
@@ -55,7 +55,7 @@ function picture(lines) {
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}">`,
     `  <rect width="100%" height="100%" rx="8" fill="#1a1b26"/>`,
-    `  <g fill="#c0caf5" font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, monospace" font-size="14" xml:space="preserve">`,
+    `  <g fill="#c0caf5" font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, monospace" font-size="14" xml:space="preserve" style="white-space: pre">`,
     ...text,
     '  </g>',
     '</svg>',
