@@ -47,10 +47,9 @@ function sampleTree(rootPid: number): Sample | null {
 }
 
 function sampleProc(rootPid: number): Sample | null {
-  const root = readProcessStat(rootPid);
-  if (root === null) return null;
-  // PostgreSQL's processes are all direct children of the postmaster.
-  const children = childrenOf(rootPid);
+  const tree = readTree(rootPid);
+  if (tree === null) return null;
+  const { root, children } = tree;
   let ticks = root.ownTicks + root.childrenTicks;
   for (const { stat } of children) ticks += stat.ownTicks;
 
@@ -69,12 +68,27 @@ function sampleProc(rootPid: number): Sample | null {
   };
 }
 
-/** The direct children of a process. Linux only. */
-export function childrenOf(parentPid: number): { pid: number; stat: ProcessStat }[] {
+type Child = { readonly pid: number; readonly stat: ProcessStat };
+
+/**
+ * The postmaster and its children (all of PostgreSQL's processes are direct ones). When a child is collected between the
+ * two readings its time is in neither: then both are read again.
+ */
+function readTree(rootPid: number): { root: ProcessStat; children: Child[] } | null {
+  for (let attempt = 1; ; attempt++) {
+    const before = readProcessStat(rootPid);
+    const children = childrenOf(rootPid);
+    const root = readProcessStat(rootPid);
+    if (before === null || root === null) return null;
+    if (before.childrenTicks === root.childrenTicks || attempt === 3) return { root, children };
+  }
+}
+
+function childrenOf(parentPid: number): Child[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map((name) => ({ pid: Number(name), stat: readProcessStat(Number(name)) }))
-    .filter((entry): entry is { pid: number; stat: ProcessStat } => entry.stat?.parentPid === parentPid);
+    .filter((entry): entry is Child => entry.stat?.parentPid === parentPid);
 }
 
 function readResident(pid: number): { anonymous: number; shared: number; file: number } {

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { adminQuery, type EngineRecord } from '../../src/engine/index.js';
@@ -189,17 +190,15 @@ describe('stopping and finding again', () => {
   });
 
   it('leaves no process, directory or shared memory, even of one that was killed', async () => {
-    const before = sharedMemory();
     const doomed = await bench.primary();
-    const of = sharedMemory().filter((name) => !before.includes(name));
-    expect(of.length).toBeGreaterThan(0);
+    const files = sharedMemory(doomed);
+    expect(files.length).toBeGreaterThan(0);
     process.kill(doomed.process?.pid ?? 0, 'SIGKILL');
     await bench.provider.remove(doomed);
     await bench.provider.remove(doomed);
     expect(processCount(doomed)).toBe(0);
     expect(await bench.left()).not.toContain(doomed.id);
-    const now = sharedMemory();
-    expect(of.filter((name) => now.includes(name) && name !== '')).toEqual([]);
+    expect(files.filter((file) => existsSync(file))).toEqual([]);
   });
 });
 
@@ -227,6 +226,27 @@ describe('what cannot be', () => {
     expect(same).toMatchObject({ code: 'DBP_ENV_DIRECTORY' });
     expect(await bench.provider.inspect(engine)).toMatchObject({ state: 'running' });
   });
+
+  it('a directory in a file system that takes none', async () => {
+    const options = bench.options({ directory: '/proc/dbproxy/e' });
+    expect(await failure(bench.provider.create(options))).toMatchObject({
+      code: 'DBP_ENV_DIRECTORY',
+      exitCode: 4,
+    });
+  });
+
+  it.skipIf(process.getuid?.() !== 0)(
+    'a directory that the engines’ user may not reach: says which',
+    async () => {
+      const closed = join(bench.home, 'closed');
+      await mkdir(closed, { mode: 0o700 });
+      const options = bench.options({ directory: join(closed, 'e') });
+      const error = await failure(bench.provider.create(options));
+      expect(error).toMatchObject({ code: 'DBP_ENV_DIRECTORY', exitCode: 4 });
+      expect(error.message).toContain(`may not pass ${closed}`);
+      expect(await readdir(closed)).toEqual([]);
+    },
+  );
 
   it('a start on a broken data directory: the error has the end of the log, nothing runs', async () => {
     const broken = await bench.primary();

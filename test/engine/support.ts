@@ -1,5 +1,5 @@
 /** A home directory of its own for one test file, and engines in it that are surely gone afterwards. */
-import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -72,10 +72,12 @@ export class Bench {
 export const processCount = (engine: Pick<ProvisionOptions, 'directory'>): number =>
   processesIn(join(engine.directory, 'data')).length;
 
-/** Names of PostgreSQL's shared memory that the machine holds now. */
-export function sharedMemory(): string[] {
-  const posix = execFileSync('sh', ['-c', 'ls /dev/shm | grep ^PostgreSQL || true'], { encoding: 'utf8' });
-  return posix.split('\n').filter((name) => name !== '');
+/** The files in /dev/shm that an engine's processes have mapped now. */
+export function sharedMemory(engine: Pick<ProvisionOptions, 'directory'>): string[] {
+  const maps = processesIn(join(engine.directory, 'data')).map(({ pid }) =>
+    readFileSync(`/proc/${pid}/maps`, 'latin1'),
+  );
+  return [...new Set(maps.join('\n').match(/\/dev\/shm\/PostgreSQL\.\d+/g))];
 }
 
 /** The error of the catalogue that `work` fails with. */

@@ -8,12 +8,13 @@
  */
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { chmod, cp, mkdir, readFile, readdir, rename, rm, stat, symlink } from 'node:fs/promises';
+import { chmod, cp, readFile, readdir, rename, rm, stat, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { promisify } from 'node:util';
 import { DbproxyError } from '../../../errors/index.js';
 import { processIdentity } from '../../process-identity.js';
+import { makeParents } from './paths.js';
 import { blockedAt, spawnIdentity, type ServerUser } from './server-user.js';
 
 const run = promisify(execFile);
@@ -110,8 +111,12 @@ async function cachedCopy(
 
 /** The copy appears whole or not at all; of two processes that copy at once, the second drops its own. */
 async function copyPackage(from: string, to: string): Promise<void> {
-  await mkdir(dirname(to), { recursive: true, mode: 0o755 });
-  await removeAbandoned(to);
+  try {
+    await makeParents(dirname(to));
+    await removeAbandoned(to);
+  } catch (cause) {
+    throw unusableCache(to, cause);
+  }
   const unfinished = `${to}.${process.pid}.${randomUUID()}`;
   try {
     await cp(from, unfinished, { recursive: true, verbatimSymlinks: true });
@@ -120,10 +125,14 @@ async function copyPackage(from: string, to: string): Promise<void> {
     await rename(unfinished, to);
   } catch (cause) {
     await rm(unfinished, { recursive: true, force: true });
-    const { code, message } = cause as NodeJS.ErrnoException;
-    if (code === 'ENOTEMPTY' || code === 'EEXIST') return;
-    throw new DbproxyError('DBP_ENV_DIRECTORY', { directory: dirname(to), reason: message }, { cause });
+    if (['ENOTEMPTY', 'EEXIST'].includes((cause as NodeJS.ErrnoException).code ?? '')) return;
+    throw unusableCache(to, cause);
   }
+}
+
+function unusableCache(copy: string, cause: unknown): DbproxyError {
+  const reason = (cause as Error).message;
+  return new DbproxyError('DBP_ENV_DIRECTORY', { directory: dirname(copy), reason }, { cause });
 }
 
 /** As `chmod -R a+rX`: under root's umask 077 the package may be readable to root alone, and the copy has its modes. */

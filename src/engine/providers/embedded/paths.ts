@@ -1,5 +1,5 @@
 /** The directories of one engine, made so that exactly the user it runs as can use them. */
-import { chmod, chown, mkdir, rm } from 'node:fs/promises';
+import { chmod, chown, mkdir, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DbproxyError } from '../../../errors/index.js';
 import type { ProvisionOptions } from '../../types.js';
@@ -47,7 +47,7 @@ async function makeDirectory(
   existing: 'new' | 'may exist',
 ): Promise<void> {
   try {
-    await mkdir(dirname(directory), { recursive: true });
+    await makeParents(dirname(directory));
     await mkdir(directory, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'EEXIST' || existing === 'new') throw error;
     });
@@ -61,4 +61,13 @@ async function makeDirectory(
   await rm(directory, { recursive: true, force: true });
   const reason = `the user ${user?.name ?? ''} that engines run as may not pass ${blocked}`;
   throw new DbproxyError('DBP_ENV_DIRECTORY', { directory, reason });
+}
+
+/** Makes a directory and those above it. Not mkdir's own `recursive`: where the kernel refuses with ENOENT, as in /proc, that tries for ever (Node 20). */
+export async function makeParents(directory: string): Promise<void> {
+  if ((await stat(directory).catch(() => null)) !== null) return;
+  await makeParents(dirname(directory));
+  await mkdir(directory).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error;
+  });
 }
