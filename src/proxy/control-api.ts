@@ -210,4 +210,6 @@ export interface ProxyConfig {
   readonly controlSocket: string;
   readonly generation: number;
   readonly maxSessions: number;
+  /** Bound of a login, ms; default 60 s. */
+  readonly loginTimeoutMs?: number;
 }

@@ -68,6 +68,12 @@ export class Conversation implements LinkOwner {
 
   drained(): void {}
 
+  /** Whoever waits for the client gets ClientGone. */
+  giveUp(): void {
+    this.#gone = true;
+    this.#wake?.();
+  }
+
   ended(): void {
     this.#gone = true;
     this.link.destroy();

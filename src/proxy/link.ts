@@ -17,6 +17,9 @@ import {
 } from './raw-handle.js';
 import { ReadBuffers, READ_BUFFER_BYTES, type Reader } from './read-buffers.js';
 
+/** How long a finished link waits for its peer to close, ms. */
+const LINGER_MS = 5_000;
+
 export interface LinkOwner {
   received(link: Link, buffer: Buffer, bytes: number): void;
   drained(link: Link): void;
@@ -48,6 +51,7 @@ export class Link implements Reader {
   #pinning = false;
   #closed = false;
   #ending = false;
+  #discarding = false;
 
   private constructor(socket: Socket, owner: LinkOwner, buffers: ReadBuffers | null) {
     this.#socket = socket;
@@ -119,7 +123,7 @@ export class Link implements Reader {
     } else {
       this.#socket.on('data', (chunk: Buffer) => {
         this.receivedBytes += chunk.length;
-        this.owner.received(this, chunk, chunk.length);
+        if (!this.#discarding) this.owner.received(this, chunk, chunk.length);
       });
       this.#socket.pause();
     }
@@ -182,6 +186,19 @@ export class Link implements Reader {
     this.#socket.end();
   }
 
+  /**
+   * Ends the link for good: sends what is unsent, then FIN; what still comes is thrown away. A peer that does not close its
+   * end in time loses the rest, so that nobody can keep descriptors of ours.
+   */
+  finish(): void {
+    this.end();
+    if (this.#discarding || this.#closed) return;
+    this.#discarding = true;
+    this.#socket.resume();
+    const timer = setTimeout(() => this.#socket.destroy(), LINGER_MS).unref();
+    this.#socket.once('close', () => clearTimeout(timer));
+  }
+
   destroy(): void {
     this.#socket.destroy();
   }
@@ -190,6 +207,7 @@ export class Link implements Reader {
 
   #received(bytes: number): void {
     this.receivedBytes += bytes;
+    if (this.#discarding) return;
     const buffer = this.readBuffer;
     this.owner.received(this, buffer, bytes);
     if (bytes === READ_BUFFER_BYTES && !this.#closed) this.#buffers?.makePrivate(this);

@@ -26,19 +26,25 @@ import { EngineLoginError, type EngineConnection } from './engine-connection.js'
 import type { Session } from './session.js';
 import { type SessionIdentity } from './session.js';
 
-/** Bound from accept to the first ReadyForQuery, ms (PostgreSQL: authentication_timeout, 60 s). */
+/** Default bound of a login, ms (PostgreSQL: authentication_timeout, 60 s). */
 export const LOGIN_TIMEOUT_MS = 60_000;
 
 /** Secret of this process for the salts of roles that do not exist. */
 const mockSecret = randomBytes(32);
 
 export interface LoginServices {
+  /** Bound from accept to the first ReadyForQuery, ms. */
+  timeoutMs(): number;
   nextId(): number;
   issueKey(version: number): CancelKey;
   cancel(processId: number, secret: Buffer): Promise<void>;
   roleSecret(user: string): Promise<RoleSecret | null>;
-  /** Opens the session's first server link; waits while the gate is closed. */
-  openEngine(parameters: ReadonlyMap<string, string>, keys: ScramKeys): Promise<EngineConnection>;
+  /** Opens the session's first server link; waits while the gate is closed. From then on a hold waits for this login. */
+  openEngine(
+    conversation: Conversation,
+    parameters: ReadonlyMap<string, string>,
+    keys: ScramKeys,
+  ): Promise<EngineConnection>;
   register(session: Session, early: Buffer): void;
   createSession(identity: SessionIdentity, conversation: Conversation, engine: EngineConnection): Session;
   /** Throws DBP_WIRE_TOO_MANY_SESSIONS. */
@@ -50,9 +56,11 @@ type Startup = Extract<StartupPacket, { kind: 'startup' }>;
 
 /** Runs the whole login. Never throws: what goes wrong is told to the client. */
 export const logIn = async (conversation: Conversation, services: LoginServices): Promise<void> => {
+  const limitMs = services.timeoutMs();
   const timer = setTimeout(() => {
-    refuse(conversation, new DbproxyError('DBP_WIRE_LOGIN_TIMEOUT', { limitMs: LOGIN_TIMEOUT_MS }));
-  }, LOGIN_TIMEOUT_MS);
+    refuse(conversation, new DbproxyError('DBP_WIRE_LOGIN_TIMEOUT', { limitMs }));
+    conversation.giveUp();
+  }, limitMs);
   try {
     const startup = await readStartup(conversation, services);
     if (!startup) return;
@@ -60,11 +68,12 @@ export const logIn = async (conversation: Conversation, services: LoginServices)
     const version = negotiate(conversation, startup);
     const { user, database } = identify(startup);
     const keys = await authenticate(conversation, services, user);
-    const engine = await services.openEngine(startup.parameters, keys);
+    const engine = await services.openEngine(conversation, startup.parameters, keys);
     if (conversation.gone) {
       engine.close();
       return;
     }
+    admitTo(services, engine);
     const cancelKey = services.issueKey(version);
     const id = services.nextId();
     welcome(conversation, engine, cancelKey);
@@ -79,6 +88,16 @@ export const logIn = async (conversation: Conversation, services: LoginServices)
   }
 };
 
+/** Again, because others came in since this login was admitted. */
+const admitTo = (services: LoginServices, engine: EngineConnection): void => {
+  try {
+    services.admit();
+  } catch (error) {
+    engine.close();
+    throw error;
+  }
+};
+
 /** Answers SSLRequest and GSSENCRequest; null when the connection served its purpose (CancelRequest). */
 const readStartup = async (conversation: Conversation, services: LoginServices): Promise<Startup | null> => {
   const asked = new Set<string>();
@@ -87,7 +106,7 @@ const readStartup = async (conversation: Conversation, services: LoginServices):
     if (packet.kind === 'startup') return packet;
     if (packet.kind === 'cancel') {
       await services.cancel(packet.processId, packet.secret);
-      conversation.link.end();
+      conversation.link.finish();
       return null;
     }
     // Each once, as PostgreSQL does (tcop/backend_startup.c, ProcessStartupPacket).
@@ -137,6 +156,7 @@ const authenticate = async (
   if (mechanism !== SCRAM_MECHANISM) {
     throw new ProtocolViolation('client selected an invalid SASL authentication mechanism');
   }
+  if (first.length < mechanism.length + 5) throw new ProtocolViolation('malformed SCRAM message');
   const length = first.readInt32BE(mechanism.length + 1);
   const clientFirst = first.subarray(mechanism.length + 5);
   if (length !== clientFirst.length) throw new ProtocolViolation('malformed SCRAM message');
@@ -173,8 +193,7 @@ const welcome = ({ link }: Conversation, engine: EngineConnection, key: CancelKe
 
 const refuse = ({ link }: Conversation, error: unknown): void => {
   link.send(response(error));
-  link.end();
-  link.resume();
+  link.finish();
 };
 
 const response = (error: unknown): Buffer => {

@@ -12,7 +12,7 @@ import { EngineAdmin } from './engine-admin.js';
 import { EngineConnection } from './engine-connection.js';
 import { Gate } from './gate.js';
 import { Link, type LinkFactory } from './link.js';
-import { logIn, type LoginServices } from './login.js';
+import { LOGIN_TIMEOUT_MS, logIn, type LoginServices } from './login.js';
 import { sessionReport } from './session-report.js';
 import { Session } from './session.js';
 
@@ -35,8 +35,9 @@ export class Proxy {
   readonly #names = new SettingNames();
   readonly #sessions = new Set<Session>();
   readonly #keys = new CancelKeys<Session>();
-  readonly #logins = new Set<Conversation>();
-  readonly #loginsUnderway = new Set<Promise<unknown>>();
+  readonly #logins = new Map<Conversation, Promise<void>>();
+  /** Those of `#logins` that have, or are opening, an engine connection. */
+  readonly #loginsUnderway = new Set<Promise<void>>();
   readonly #servers: Server[] = [];
   readonly #totals = { sessions: 0, failedLogins: 0 };
   #moves = 0;
@@ -55,6 +56,7 @@ export class Proxy {
         thorough,
         settableNames: (await this.#primary?.settableNames()) ?? '{}',
         customNames: this.#names.all,
+        rememberNames: (names) => names.forEach((name) => this.#names.add(name)),
       }),
       primary: () => this.#primary,
       setPrimary: (admin) => {
@@ -143,7 +145,7 @@ export class Proxy {
   /** Ends every session with 57P01 and stops listening. */
   async close(): Promise<void> {
     for (const server of this.#servers) server.close();
-    for (const login of this.#logins) login.link.destroy();
+    for (const { link } of this.#logins.keys()) link.destroy();
     for (const session of this.#sessions) session.fail('DBP_WIRE_ENGINE_LOST');
     this.#primary?.close();
     const { socketDirectory, port } = this.#options;
@@ -158,11 +160,15 @@ export class Proxy {
       return;
     }
     const conversation = new Conversation((owner) => this.#links.accept(socket, owner));
-    this.#logins.add(conversation);
-    void logIn(conversation, this.#loginServices).finally(() => this.#logins.delete(conversation));
+    const login = logIn(conversation, this.#loginServices).finally(() => {
+      this.#logins.delete(conversation);
+      this.#loginsUnderway.delete(login);
+    });
+    this.#logins.set(conversation, login);
   }
 
   readonly #loginServices: LoginServices = {
+    timeoutMs: () => this.#options.loginTimeoutMs ?? LOGIN_TIMEOUT_MS,
     nextId: () => this.#nextId++,
     issueKey: (version) => this.#keys.issue(version),
     cancel: (processId, secret) => this.#cancel(processId, secret),
@@ -170,13 +176,11 @@ export class Proxy {
       await this.gate.opened();
       return this.#admin().roleSecret(user);
     },
-    openEngine: async (parameters, keys) => {
+    openEngine: async (conversation, parameters, keys) => {
       await this.gate.opened();
-      const opening = EngineConnection.open(this.#links, this.#admin().engine, parameters, keys);
-      const settled = opening.catch(() => undefined);
-      this.#loginsUnderway.add(settled);
-      void settled.finally(() => setImmediate(() => this.#loginsUnderway.delete(settled)));
-      return opening;
+      const login = this.#logins.get(conversation);
+      if (login) this.#loginsUnderway.add(login);
+      return EngineConnection.open(this.#links, this.#admin().engine, parameters, keys);
     },
     admit: () => {
       const limit = this.#options.maxSessions;

@@ -46,9 +46,9 @@ export class TestProxy {
   static async start(
     engines: TestEngines,
     engine: EngineRecord | null,
-    options: { maxSessions?: number; fastPath?: boolean } = {},
+    options: { maxSessions?: number; fastPath?: boolean; loginTimeoutMs?: number; port?: number } = {},
   ): Promise<TestProxy> {
-    const port = await freePort();
+    const port = options.port ?? (await freePort());
     const directory = join(engines.home, randomName());
     const config: ProxyConfig = {
       instance: 'test',
@@ -58,6 +58,7 @@ export class TestProxy {
       controlSocket: join(engines.home, `${randomName()}.sock`),
       generation: 1,
       maxSessions: options.maxSessions ?? 200,
+      ...(options.loginTimeoutMs === undefined ? {} : { loginTimeoutMs: options.loginTimeoutMs }),
     };
     const child = spawn(process.execPath, [ENTRY], {
       env: {

@@ -1,0 +1,46 @@
+/** Clients of tests on the libraries people use, closed together at the end of a test. */
+import pg from 'pg';
+import type { EngineRecord } from '../../src/engine/index.js';
+
+/** A connected client; losing its connection is seen by its queries, not by the process. */
+export const connectPg = async (config: string | pg.ClientConfig): Promise<pg.Client> => {
+  const client = new pg.Client(config);
+  client.on('error', () => undefined);
+  await client.connect();
+  return client;
+};
+
+/** Straight to an engine, past every proxy. */
+export const directTo = (engine: EngineRecord, config: pg.ClientConfig = {}): pg.ClientConfig => {
+  const { access } = engine;
+  const where = access.kind === 'socket' ? { host: access.directory } : { host: access.host };
+  return { ...where, port: access.port, user: engine.superuser, database: 'postgres', ...config };
+};
+
+/** Runs `work` with a client that is closed in any case. */
+export const withPg = async <T>(
+  config: string | pg.ClientConfig,
+  work: (client: pg.Client) => Promise<T>,
+): Promise<T> => {
+  const client = await connectPg(config);
+  try {
+    return await work(client);
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+};
+
+/** Waits, with a bound, until `condition` gives something other than false, null or undefined. */
+export const eventually = async <T>(
+  what: string,
+  condition: () => T | Promise<T>,
+  limitMs = 15_000,
+): Promise<NonNullable<T>> => {
+  const end = performance.now() + limitMs;
+  for (;;) {
+    const found = await condition();
+    if (found !== false && found !== null && found !== undefined) return found;
+    if (performance.now() > end) throw new Error(`waited ${limitMs} ms for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+};
