@@ -141,7 +141,7 @@ export async function instanceLogs(name: string): Promise<{ name: string; file: 
 async function tryConnect(directory: InstanceDirectory): Promise<Supervisor | null> {
   try {
     const rpc = await RpcClient.connect<SupervisorApi>(directory.paths.supervisorSocket);
-    return wrap(directory.paths.name, rpc);
+    return wrap(directory.paths.name, directory.paths.supervisorSocket, rpc);
   } catch (error) {
     if (error instanceof DbproxyError && error.code === 'DBP_RPC_UNREACHABLE') return null;
     throw error;
@@ -161,7 +161,7 @@ function boundOf(method: keyof SupervisorApi): { timeoutMs?: number } {
   return timeoutMs === undefined ? {} : { timeoutMs };
 }
 
-function wrap(instance: string, rpc: RpcClient<SupervisorApi>): Supervisor {
+function wrap(instance: string, socket: string, rpc: RpcClient<SupervisorApi>): Supervisor {
   return {
     instance,
     closed: rpc.closed,
@@ -170,7 +170,8 @@ function wrap(instance: string, rpc: RpcClient<SupervisorApi>): Supervisor {
       try {
         return await rpc.call(method, params, { ...boundOf(method), ...options });
       } catch (error) {
-        if (error instanceof DbproxyError && error.code === 'DBP_RPC_UNREACHABLE') {
+        // Not the supervisor's own trouble with reaching the proxy, which it tells us of in the same words.
+        if (error instanceof DbproxyError && error.details['socket'] === socket) {
           const reason = String(error.details.reason ?? error.message);
           throw new DbproxyError('DBP_SUPERVISOR_GONE', { reason }, { cause: error });
         }

@@ -1,5 +1,5 @@
 /** kill -9 at every step of a switchover: of the supervisor, of the target, of the proxy. Under a load that would notice. */
-import { access, readFile } from 'node:fs/promises';
+import { access, readFile, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connectSupervisor, startInstance } from '../../src/control/client.js';
 import { InstanceDirectory } from '../../src/control/instance-directory.js';
@@ -21,7 +21,7 @@ const operationStep = async (): Promise<string> =>
     .catch(() => 'none');
 
 /** Has a new supervisor that pauses at this step; then begins a scale, and waits until it is there. */
-async function scaleUntil(step: SwitchoverStep): Promise<Promise<unknown>> {
+async function scaleUntil(step: SwitchoverStep): Promise<{ ended: Promise<unknown> }> {
   await killSupervisor();
   process.env['DBPROXY_TEST_PAUSE_AT'] = step;
   const supervisor = await connectSupervisor(NAME);
@@ -32,7 +32,7 @@ async function scaleUntil(step: SwitchoverStep): Promise<Promise<unknown>> {
     .catch((error: unknown) => error)
     .finally(() => supervisor.close());
   await until(`the operation is at ${step}`, async () => (await operationStep()) === step);
-  return running;
+  return { ended: running };
 }
 
 async function killSupervisor(): Promise<void> {
@@ -58,9 +58,9 @@ describe.each(SWITCHOVER_STEPS)('supervisor killed at %s', (step) => {
     const before = await expectHealthy();
     const writer = await Writer.start(url);
     await writer.progressed();
-    const running = await scaleUntil(step).then((promise) => ({ promise }));
+    const running = await scaleUntil(step);
     await killSupervisor();
-    await running.promise;
+    await running.ended;
     // Without anybody's help: a hold runs out by itself, a commit is finished by the proxy.
     await writer.progressed();
     const after = await expectHealthy();
@@ -91,7 +91,6 @@ describe('target killed', () => {
       const target = (await supervisor.call('status', {})).engines.find(({ role }) => role === 'standby');
       process.kill(target!.pid!, 'SIGKILL');
       await until('the target is gone', () => !isRunning(target!.pid!));
-      const { writeFile } = await import('node:fs/promises');
       await writeFile(go, '');
       const move = await running;
       supervisor.close();
@@ -106,11 +105,11 @@ describe('target killed', () => {
 test('supervisor and proxy killed between commit and promotion: one primary, no acknowledged row lost', async () => {
   const writer = await Writer.start(url);
   await writer.progressed();
-  const running = await scaleUntil('promote').then((promise) => ({ promise }));
+  const running = await scaleUntil('promote');
   const proxy = await InstanceDirectory.of(NAME).readProxy();
   await killSupervisor();
   process.kill(proxy!.process.pid, 'SIGKILL');
-  await running.promise;
+  await running.ended;
   await until('the writer saw its connection break', () => writer.error !== null);
   expect(await startInstance({ name: NAME })).toMatchObject({ alreadyRunning: false });
   await expectHealthy();
