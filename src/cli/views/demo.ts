@@ -31,7 +31,12 @@ export function demoView(result: DemoResult, style: Style): string {
           `p50 ${duration(workload.latencyMs.p50)}   p99 ${duration(workload.latencyMs.p99)}   max ${duration(workload.latencyMs.max)}`,
         ],
         ['ledger', ledgerLine(result)],
-        ['note', workload.valid ? undefined : style.warn(workload.invalidReasons.join('; '))],
+        [
+          'note',
+          workload.valid
+            ? undefined
+            : style.warn(`this machine was busy: ${workload.invalidReasons.join('; ')}`),
+        ],
       ],
       style,
     ),
