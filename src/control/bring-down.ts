@@ -2,11 +2,13 @@
  * `down`, as the command line does it: ask the supervisor; whatever it leaves, and everything when it is dead, is ended
  * from here. Afterwards nothing of the instance runs and no socket is left; with `purge` no file either.
  */
+import { DbproxyError } from '../errors/index.js';
 import type { DownResult } from './api.js';
 import type { StepProgress, Supervisor } from './client.js';
 import type { InstanceDirectory } from './instance-directory.js';
 import { withInstanceLock } from './lock.js';
 import { endProcess, isAlive, waitForExit } from './processes.js';
+import type { InstanceRecord } from './records.js';
 import { stopEverything } from './teardown.js';
 
 /** How long the supervisor may take for an ordered stop: an operation that ends, a shutdown checkpoint. */
@@ -46,7 +48,14 @@ export async function bringDown(
 
 /** From here on nobody starts this instance again by itself. False when there is no such instance. */
 async function markStopped(directory: InstanceDirectory): Promise<boolean> {
-  const record = await directory.readInstance();
+  let record: InstanceRecord | null;
+  try {
+    record = await directory.readInstance();
+  } catch (error) {
+    // Stopping does not depend on it. It stays as it is: the next `up` names it.
+    if (error instanceof DbproxyError && error.code === 'DBP_INSTANCE_DAMAGED') return true;
+    throw error;
+  }
   if (record && record.wanted !== 'stopped') await directory.writeInstance({ ...record, wanted: 'stopped' });
   return record !== null;
 }

@@ -136,6 +136,13 @@ describe('refusals', () => {
     expect(await readFile(file, 'utf8')).toBe(whole.slice(0, 40));
     await writeFile(file, whole);
     expect(await live.up('broken')).toMatchObject({ engines: [{ id: 'e1' }] });
+
+    // Damaged while it runs, and the supervisor dead: `down` still finds everything.
+    process.kill(await pidOf('broken'), 'SIGKILL');
+    await writeFile(file, '{');
+    expect((await stopInstance('broken')).stopped.join()).toMatch(/proxy \d+,engine e1/);
+    expect(await processesBelow(live.home)).toEqual([]);
+    expect(await readFile(file, 'utf8')).toBe('{');
     await stopInstance('broken', { purge: true });
   });
 });
