@@ -3,6 +3,7 @@ export * from './codes.js';
 export * from './limits.js';
 export * from './decode.js';
 export * as encode from './encode.js';
+export type { ErrorFields } from './encode.js';
 export { ProtocolViolation } from './violation.js';
 export { MessageReader, type Message } from './message-reader.js';
 export { readStartupPacket, type StartupPacket } from './startup.js';

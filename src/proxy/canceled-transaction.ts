@@ -8,14 +8,14 @@
  */
 import { DbproxyError } from '../errors/index.js';
 import {
-  Backend,
   Frontend,
   MAX_LARGE_MESSAGE_BYTES,
   MessageReader,
   encode,
-  errorFields,
+  type ErrorFields,
   type Message,
 } from '../protocol/index.js';
+import type { ErrorRewrite } from './rewrite-errors.js';
 import type { SessionState, StateChannel } from '../session-state/index.js';
 
 export type Verdict =
@@ -46,35 +46,24 @@ export class CanceledTransaction {
     const terminates = request.messages.at(-1)?.type === Frontend.Terminate;
     if (terminates || ROLLBACK.test(sql)) return { kind: 'forward' };
     const ends = COMMIT.test(sql);
-    const response = Buffer.concat([canceledError(this.#operation), encode.readyForQuery(ends ? 'I' : 'E')]);
+    const response = Buffer.concat([
+      encode.errorResponse(canceledError(this.#operation)),
+      encode.readyForQuery(ends ? 'I' : 'E'),
+    ]);
     return { kind: 'refuse', response, rest: request.rest, ends };
   }
 }
 
-const canceledError = (operation: string): Buffer => {
+const canceledError = (operation: string): ErrorFields => {
   const { sqlstate = '40001', message } = new DbproxyError('DBP_WIRE_TRANSACTION_CANCELED', { operation });
-  return encode.errorResponse({ severity: 'ERROR', sqlstate, message });
+  return { severity: 'ERROR', sqlstate, message };
 };
 
-/**
- * Replaces the engine's "canceling statement due to user request" by our 40001, which drivers know to retry. `bytes` begins
- * at a message boundary; a message that is cut off at the end stays as it is.
- */
-export const renameCancellation = (bytes: Buffer, operation: string): Buffer => {
-  const parts: Buffer[] = [];
-  let at = 0;
-  while (bytes.length - at >= 5) {
-    const end = at + 1 + bytes.readInt32BE(at + 1);
-    if (end > bytes.length) break;
-    const canceled =
-      bytes[at] === Backend.ErrorResponse &&
-      errorFields(bytes.subarray(at + 5, end)).get('C') === QUERY_CANCELED;
-    parts.push(canceled ? canceledError(operation) : bytes.subarray(at, end));
-    at = end;
-  }
-  parts.push(bytes.subarray(at));
-  return Buffer.concat(parts);
-};
+/** The engine's "canceling statement due to user request" becomes our 40001, which drivers know to retry. */
+export const renameCancellation =
+  (operation: string): ErrorRewrite =>
+  (fields) =>
+    fields.get('C') === QUERY_CANCELED ? canceledError(operation) : null;
 
 /** Brings an engine into an aborted transaction, as the client believes it to be in one. */
 export const enterFailedTransaction = async (channel: StateChannel): Promise<void> => {

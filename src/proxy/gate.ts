@@ -30,6 +30,8 @@ const WARM_CONCURRENCY = 4;
 const LATE_WARM_MS = 1_000;
 /** Bound of finishing a switch whose caller vanished, ms. */
 const ORPHAN_LIMIT_MS = 60_000;
+/** How long sessions stay held for a target that does not become primary, before they are ended; ms. */
+const COMMITTED_LIMIT_MS = 120_000;
 
 export interface GateServices extends MoveServices {
   readonly sessions: ReadonlySet<Session>;
@@ -60,6 +62,7 @@ export class Gate {
   #dropped: ReadonlyMap<number, string> = new Map();
   #openWaiters: (() => void)[] = [];
   #moving: Promise<MoveResult> | null = null;
+  #onMoving: () => void = () => undefined;
   #lastMove: { engine: string; result: MoveResult } | null = null;
 
   constructor(services: GateServices) {
@@ -306,6 +309,8 @@ export class Gate {
     clearTimeout(hold.timer);
     this.#dropped = new Map(unmovable.map(({ id, reason }) => [id, reason]));
     this.#state = 'committed';
+    const limit = setTimeout(() => this.#giveUp(), COMMITTED_LIMIT_MS).unref();
+    this.#onMoving = () => clearTimeout(limit);
     gone.addEventListener('abort', () => void this.#finishAlone());
     return { committed: true, unmovable };
   }
@@ -329,6 +334,7 @@ export class Gate {
     const target = this.#target;
     if (!target) throw new DbproxyError('DBP_INTERNAL', { reason: 'move without target' });
     this.#state = 'moving';
+    this.#onMoving();
     this.#services.setPrimary(target.admin);
     const held = this.#endHold();
     const tally = new Tally();
@@ -391,6 +397,11 @@ export class Gate {
       }
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
+    this.#giveUp();
+  }
+
+  /** There is no way forward and none back: every session is told that its engine is gone. */
+  #giveUp(): void {
     if (this.#state !== 'committed') return;
     for (const session of this.#endHold()) session.fail('DBP_WIRE_ENGINE_LOST');
     this.#state = 'open';

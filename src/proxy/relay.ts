@@ -17,6 +17,7 @@ import type { SessionTracker } from '../session-state/index.js';
 import { coarseNow } from './coarse-clock.js';
 import type { EngineConnection } from './engine-connection.js';
 import type { Link, LinkOwner } from './link.js';
+import { rewriteErrors, type ErrorRewrite } from './rewrite-errors.js';
 
 export type Flow = 'free' | 'step' | 'stop';
 
@@ -39,8 +40,8 @@ export class Relay implements LinkOwner {
   sinceMs = coarseNow();
   /** Sees client bytes before the engine does; false: it took care of them (or waits for more). */
   intercept: ((bytes: Buffer) => boolean) | null = null;
-  /** Changes engine bytes that begin at a message boundary. */
-  rewrite: ((bytes: Buffer) => Buffer) | null = null;
+  /** Changes what the client reads of the engine's errors. */
+  rewrite: ErrorRewrite | null = null;
   /** Client bytes not forwarded yet. */
   backlog: Buffer | null = null;
   clientEnded = false;
@@ -215,7 +216,7 @@ export class Relay implements LinkOwner {
       this.#server.link.destroy();
       return;
     }
-    if (this.rewrite && whole) this.client.send(this.rewrite(buffer.subarray(0, bytes)));
+    if (this.rewrite && whole) this.client.send(rewriteErrors(buffer.subarray(0, bytes), this.rewrite));
     else this.client.forward(buffer, 0, bytes, link);
     if (this.client.blocked) link.pause();
     if (!answered) return;

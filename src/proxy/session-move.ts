@@ -15,6 +15,7 @@ import {
   SessionTracker,
   type KindReport,
   type ReadContext,
+  type ReplyError,
   type SessionState,
   type SettingNames,
 } from '../session-state/index.js';
@@ -42,6 +43,7 @@ export class SessionMove {
   /** The state that was replayed last, and whether something of it waits for the promotion. */
   #replayed: SessionState | null = null;
   #postponed = 0;
+  readonly #broken = new Map<string, ReplyError>();
   #preparing: Promise<void> = Promise.resolve();
   /** Why the session cannot move; empty: it can. */
   obstacles: readonly KindReport[] = [];
@@ -91,7 +93,7 @@ export class SessionMove {
     const connection = await this.#open();
     if (this.#postponed > 0 || this.#replayed !== this.session.state) await this.prepare(true);
     this.#connection = null;
-    return this.session.moveTo(connection);
+    return this.session.moveTo(connection, this.#broken);
   }
 
   /** Idempotent. */
@@ -102,7 +104,10 @@ export class SessionMove {
   }
 
   async #replay(connection: EngineConnection, wanted: SessionState, promoted: boolean): Promise<void> {
-    const { state, postponed } = await replay(connection, wanted, this.#there, this.#base, promoted);
+    const { state, postponed, broken } = await replay(connection, wanted, this.#there, this.#base, promoted);
+    for (const name of this.#broken.keys())
+      if (!wanted.preparedStatements.byName.has(name)) this.#broken.delete(name);
+    for (const [name, error] of broken) this.#broken.set(name, error);
     this.#there = state;
     this.#replayed = wanted;
     this.#postponed = postponed;

@@ -19,6 +19,7 @@ import {
   restoreUnnamed,
   stateKinds,
   type ReadContext,
+  type ReplyError,
   type SessionState,
   type SettingNames,
 } from '../session-state/index.js';
@@ -32,6 +33,7 @@ import {
 import type { SessionRef, SessionSnapshot } from './control-api.js';
 import type { EngineConnection } from './engine-connection.js';
 import type { Link } from './link.js';
+import { nameBroken } from './broken-statements.js';
 import { Relay } from './relay.js';
 
 /** Who the client is and how it came; enough to log in again as it did. */
@@ -65,6 +67,8 @@ export class Session {
   #reading: Promise<unknown> = Promise.resolve();
   /** Our queries destroyed the unnamed statement on the current engine. */
   #unnamedLost = false;
+  /** Prepared statements that could not be re-created on the current engine, and why. */
+  #broken: ReadonlyMap<string, ReplyError> = new Map();
   /** Operation that cancels what keeps the session from its safe point; null: none does. */
   #canceling: string | null = null;
   /** The client believes itself in a transaction: the engine has to be in an aborted one before the session goes on. */
@@ -193,7 +197,7 @@ export class Session {
     }
     if (this.#holds === 0) this.#canceling = null;
     this.#phase = this.#holds === 0 ? 'relaying' : 'draining';
-    this.#relay.rewrite = null;
+    if (this.#holds === 0) this.#relay.rewrite = nameBroken(this.#broken);
     this.#relay.flow(this.#holds === 0 ? 'free' : 'step');
     this.#relay.pump();
   }
@@ -217,7 +221,10 @@ export class Session {
   }
 
   /** Swaps the server link. Only while held; `target` has the session's state. Returns the old connection. */
-  moveTo(target: EngineConnection): EngineConnection {
+  moveTo(target: EngineConnection, broken: ReadonlyMap<string, ReplyError>): EngineConnection {
+    // What was broken before is so still, unless the client has prepared it anew.
+    const before = [...this.#broken].filter(([name]) => !this.state?.preparedStatements.byName.has(name));
+    this.#broken = new Map([...before, ...broken]);
     this.#unnamedLost = false;
     this.moves++;
     return this.#relay.adopt(target);
@@ -239,7 +246,7 @@ export class Session {
   cancelTransaction(operation: string): void {
     if (this.#phase !== 'draining') return;
     this.#canceling = operation;
-    this.#relay.rewrite = (bytes) => renameCancellation(bytes, operation);
+    this.#relay.rewrite = renameCancellation(operation);
     if (this.#relay.exchange.settled) this.#advance();
     else void cancelOnEngine(this.server);
   }

@@ -7,14 +7,26 @@ import type { StateKindModule } from './kind.js';
 import { arrayLiteral, listed, literal } from './kind.js';
 import { setConfig } from './settings.js';
 
+/** Dotted names in functions that set something, and in ALTER ROLE / ALTER DATABASE … SET. */
+const NAMES_IN_DATABASE = `select distinct pg_catalog.lower(m[1]) from pg_catalog.pg_proc p,
+    pg_catalog.regexp_matches(p.prosrc, '([a-zA-Z_]\\w*(?:\\.[a-zA-Z_]\\w*)+)', 'g') m
+    where p.prolang not in (select oid from pg_catalog.pg_language where lanname in ('internal', 'c'))
+      and p.pronamespace <> 'pg_catalog'::pg_catalog.regnamespace and p.prosrc ~* 'set_config|\\mset\\M'
+  union select pg_catalog.lower(pg_catalog.split_part(c, '=', 1))
+    from pg_catalog.pg_db_role_setting, pg_catalog.unnest(setconfig) c where c ~ '^[^=]+[.]'`;
+
 export const customSettings: StateKindModule<ReadonlyMap<string, string>> = {
   none: new Map(),
 
-  *read({ customNames }) {
-    if (customNames.length === 0) return new Map();
+  *read({ customNames, thorough, rememberNames }) {
+    const found: Rows = thorough ? yield { sql: NAMES_IN_DATABASE } : [];
+    const inDatabase = found.map(([name]) => name ?? '');
+    rememberNames(inDatabase);
+    const candidates = [...new Set([...customNames, ...inDatabase])];
+    if (candidates.length === 0) return new Map();
     const rows: Rows = yield {
       sql: `select n, pg_catalog.current_setting(n, true)
-      from pg_catalog.unnest(${literal(arrayLiteral(customNames))}::pg_catalog.text[]) n
+      from pg_catalog.unnest(${literal(arrayLiteral(candidates))}::pg_catalog.text[]) n
       where pg_catalog.current_setting(n, true) is not null`,
     };
     return new Map(rows.map(([name, value]) => [name ?? '', value ?? '']));

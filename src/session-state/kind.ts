@@ -23,6 +23,8 @@ export interface ReadContext {
   readonly settableNames: string;
   /** Dotted names that may be custom settings. */
   readonly customNames: readonly string[];
+  /** Keeps names found in the database for the looks to come. */
+  readonly rememberNames: (names: readonly string[]) => void;
 }
 
 /** Messages of one step, without the Sync that follows them. */
@@ -34,6 +36,8 @@ export interface ReplayStep {
   readonly what: string;
   /** `fail`: the session cannot move. `carry`: the state is broken there too, go on. */
   readonly onError: 'fail' | 'carry';
+  /** Name of the prepared statement that is broken if it fails. */
+  readonly statement?: string;
   /** Not before the target is a primary: a standby refuses it, or it would disturb the connection while it waits. */
   readonly afterPromotion?: boolean;
 }

@@ -76,7 +76,7 @@ const close = (name: string): ReplayStep => ({
 });
 
 const prepare = (name: string, { sql, types, fromSql }: PreparedStatement): ReplayStep => {
-  const step = { what: `prepared statement ${name}`, onError: 'carry' } as const;
+  const step = { what: `prepared statement ${name}`, onError: 'carry', statement: name } as const;
   if (!fromSql) {
     const oids = arrayElements(types).map(Number);
     return { ...step, messages: encode.parse(name, sql, oids), ends: 'sync' };

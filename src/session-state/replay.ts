@@ -3,7 +3,7 @@
  * standby, steps that need a primary are left out; call again after promotion, and only those are left to do.
  */
 import { encode } from '../protocol/index.js';
-import type { StateChannel } from './channel.js';
+import type { ReplyError, StateChannel } from './channel.js';
 import { kindNames, kinds, type SessionState } from './kinds.js';
 import type { ReplayStep, StateKindModule } from './kind.js';
 import { unnamedStatement } from './unnamed-statement.js';
@@ -13,8 +13,8 @@ export interface Replayed {
   readonly state: SessionState;
   /** Steps that wait for the promotion. */
   readonly postponed: number;
-  /** Prepared statements that no longer parse. */
-  readonly broken: readonly string[];
+  /** Named prepared statements that no longer parse, and why. */
+  readonly broken: ReadonlyMap<string, ReplyError>;
 }
 
 export class ReplayError extends Error {
@@ -62,18 +62,21 @@ const plan = (wanted: SessionState, there: SessionState, base: SessionState): Re
   ];
 };
 
-const run = async (channel: StateChannel, steps: readonly ReplayStep[]): Promise<string[]> => {
-  if (steps.length === 0) return [];
+const run = async (
+  channel: StateChannel,
+  steps: readonly ReplayStep[],
+): Promise<ReadonlyMap<string, ReplyError>> => {
+  const broken = new Map<string, ReplyError>();
+  if (steps.length === 0) return broken;
   const messages = steps.flatMap(({ messages: own, ends }) =>
     ends === 'sync' ? [own, encode.sync()] : [own],
   );
   const replies = await channel.exchange(Buffer.concat(messages), steps.length);
-  const broken: string[] = [];
-  steps.forEach(({ what, onError }, i) => {
+  steps.forEach(({ what, onError, statement }, i) => {
     const error = replies[i]?.error;
     if (!error) return;
     if (onError === 'fail') throw new ReplayError(`${what}: ${error.message} (${error.sqlstate})`);
-    broken.push(what);
+    if (statement !== undefined) broken.set(statement, error);
   });
   return broken;
 };
