@@ -28,20 +28,27 @@ export async function initialise(
 ): Promise<void> {
   const data = dataDirectoryOf(options);
   const passwordFile = join(options.directory, 'password');
+  throwIfAborted(options.signal);
   await writeOwned(passwordFile, `${options.superuserPassword}\n`, user);
+  const running = run(binaries.initdb, initdbArguments(data, passwordFile), {
+    ...spawnIdentity(user),
+    cwd: '/',
+    env: CLEAN_ENVIRONMENT,
+    timeout: INITDB_BOUND_MS,
+  });
+  // Not execFile's own signal: it settles at once, while initdb and the server it runs are still writing. This way it
+  // settles when all that hold its output have ended, so the directory can be removed. Killed, because on SIGTERM initdb
+  // ends its current step first; the server it runs ends when its input does.
+  const stop = (): boolean => running.child.kill('SIGKILL');
+  options.signal?.addEventListener('abort', stop);
   try {
-    await run(binaries.initdb, initdbArguments(data, passwordFile), {
-      ...spawnIdentity(user),
-      cwd: '/',
-      env: CLEAN_ENVIRONMENT,
-      timeout: INITDB_BOUND_MS,
-      ...(options.signal === undefined ? {} : { signal: options.signal }),
-    });
+    await running;
   } catch (cause) {
     throwIfAborted(options.signal);
     const { stderr, message } = cause as Error & { stderr?: string };
     throw new DbproxyError('DBP_ENGINE_INITDB', { reason: (stderr ?? '').trim() || message }, { cause });
   } finally {
+    options.signal?.removeEventListener('abort', stop);
     await rm(passwordFile, { force: true });
   }
   await writeOwned(join(data, 'pg_hba.conf'), HBA, user);
