@@ -156,7 +156,7 @@ describe('after kill -9', () => {
     const before = await pidOf('crash');
     process.kill(before, 'SIGKILL');
     await until('the supervisor is gone', () => !isRunning(before));
-    expect(await client.query('select pg_backend_pid() as pid').then((result) => result.rows)).toEqual(rows);
+    expect((await client.query<{ pid: number }>('select pg_backend_pid() as pid')).rows).toEqual(rows);
     expect((await listInstances()).find(({ name }) => name === 'crash')?.state).toBe('supervisor-dead');
     const now = await status('crash');
     expect(now).toMatchObject({ state: 'running', repaired: [] });
