@@ -4,7 +4,7 @@ import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { adminQuery, type EngineRecord } from '../../src/engine/index.js';
-import { Bench, failure, processCount, sharedMemory } from './support.js';
+import { Bench, failure, processCount, sharedMemory, sharedMemoryId, sharedMemoryIds } from './support.js';
 
 let bench: Bench;
 let engine: EngineRecord;
@@ -192,6 +192,8 @@ describe('stopping and finding again', () => {
   it('leaves no process, directory or shared memory, even of one that was killed', async () => {
     const doomed = await bench.primary();
     const files = sharedMemory(doomed);
+    const segment = sharedMemoryId(doomed);
+    expect(sharedMemoryIds()).toContain(segment);
     expect(files.length).toBeGreaterThan(0);
     process.kill(doomed.process?.pid ?? 0, 'SIGKILL');
     await bench.provider.remove(doomed);
@@ -199,6 +201,7 @@ describe('stopping and finding again', () => {
     expect(processCount(doomed)).toBe(0);
     expect(await bench.left()).not.toContain(doomed.id);
     expect(files.filter((file) => existsSync(file))).toEqual([]);
+    expect(sharedMemoryIds()).not.toContain(segment);
   });
 });
 

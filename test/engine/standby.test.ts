@@ -10,7 +10,7 @@ import {
   type EngineRecord,
 } from '../../src/engine/index.js';
 import { postmasterPid } from '../../src/engine/providers/embedded/find.js';
-import { Bench, failure, processCount } from './support.js';
+import { Bench, failure, processCount, sharedMemoryId, sharedMemoryIds } from './support.js';
 
 let bench: Bench;
 let primary: EngineRecord;
@@ -185,15 +185,19 @@ describe('a standby that fails', () => {
   );
 
   it('because it was killed while it started: nothing is left', async () => {
+    let segment = '';
     const options = bench.options({
       onProgress: (progress) => {
         if (progress.step !== 'wait-ready') return;
+        segment = sharedMemoryId(options);
         process.kill(postmasterPid(join(options.directory, 'data')) ?? 0, 'SIGKILL');
       },
     });
     const error = await failure(bench.provider.createStandby(primary, options));
     expect(error).toMatchObject({ code: 'DBP_ENGINE_STANDBY', exitCode: 1 });
     await expectNothingLeft(options);
+    expect(segment).toMatch(/^\d+$/);
+    expect(sharedMemoryIds()).not.toContain(segment);
   });
 
   it('because the primary has a tablespace: says so', async () => {

@@ -80,6 +80,15 @@ export function sharedMemory(engine: Pick<ProvisionOptions, 'directory'>): strin
   return [...new Set(maps.join('\n').match(/\/dev\/shm\/PostgreSQL\.\d+/g))];
 }
 
+/** The System V segment of a running engine: line 7 of postmaster.pid is its key and id. */
+export const sharedMemoryId = ({ directory }: Pick<ProvisionOptions, 'directory'>): string =>
+  readFileSync(join(directory, 'data/postmaster.pid'), 'utf8').split('\n')[6]?.trim().split(/\s+/)[1] ?? '';
+
+export const sharedMemoryIds = (): string[] =>
+  readFileSync('/proc/sysvipc/shm', 'latin1')
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/)[1] ?? '');
+
 /** The error of the catalogue that `work` fails with. */
 export async function failure(work: Promise<unknown>): Promise<DbproxyError> {
   const error = await work.then(

@@ -64,7 +64,7 @@ export function embeddedProvider({ cacheDirectory }: EmbeddedOptions): EnginePro
         const draft = draftRecord(options, 'primary', binaries);
         return { ...draft, ...(await startServer(draft, binaries, user, options.signal)) };
       } catch (error) {
-        await removeDirectories(options);
+        await discard(options, { binaries, user });
         throw error;
       }
     },
@@ -77,7 +77,7 @@ export function embeddedProvider({ cacheDirectory }: EmbeddedOptions): EnginePro
         const draft = draftRecord(options, 'standby', binaries);
         return { ...draft, ...(await makeStandby(primary, draft, options, binaries, user)) };
       } catch (error) {
-        await removeDirectories(options);
+        await discard(options, { binaries, user });
         throw error;
       }
     },
@@ -98,8 +98,7 @@ export function embeddedProvider({ cacheDirectory }: EmbeddedOptions): EnginePro
       await stopServer(engine, 'immediate');
       // Without binaries there is nothing to release it with, and the rest is still to be removed.
       const found = await tools().catch(() => null);
-      if (found !== null) await releaseSharedMemory(dataDirectoryOf(engine), found.binaries, found.user);
-      await removeDirectories(directoriesOf(engine));
+      await discard(directoriesOf(engine), found);
     },
 
     usage(engine) {
@@ -108,6 +107,15 @@ export function embeddedProvider({ cacheDirectory }: EmbeddedOptions): EnginePro
     },
   };
   return provider;
+}
+
+/** Removes what an engine that no longer runs has left. */
+async function discard(
+  directories: Pick<ProvisionOptions, 'directory' | 'socketDirectory'>,
+  tools: Tools | null,
+): Promise<void> {
+  if (tools !== null) await releaseSharedMemory(dataDirectoryOf(directories), tools.binaries, tools.user);
+  await removeDirectories(directories);
 }
 
 async function findTools(cacheDirectory: string): Promise<Tools> {
