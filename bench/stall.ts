@@ -41,6 +41,8 @@ const plan = {
 try {
   const tools = await requireTools(['pgbouncer']);
   const ours = values.only === 'pgbouncer' ? null : await measureDbproxy(plan);
+  // Kept even if the peer's half fails.
+  if (ours) await save('stall-dbproxy', ours);
   const ratePerSecond = plan.ratePerSecond ?? ours?.ratePerSecond;
   if (ratePerSecond === undefined) throw new Error('--only pgbouncer needs --rate');
   const peer = values.only === 'dbproxy' ? null : await measurePgbouncer({ ...plan, ratePerSecond });
