@@ -1,6 +1,6 @@
 /** The proxy's own connection to an engine, as its superuser: verifiers, names of settings, promotion. */
 import { readFile } from 'node:fs/promises';
-import { arrayLiteral } from '../session-state/index.js';
+import { OF_A_TRANSACTION, arrayLiteral } from '../session-state/index.js';
 import type { EngineRoute } from './control-api.js';
 import { EngineConnection } from './engine-connection.js';
 import type { LinkFactory } from './link.js';
@@ -46,7 +46,7 @@ export class EngineAdmin {
   settableNames(): Promise<string> {
     this.#settableNames ??= this.#query(
       `select name from pg_catalog.pg_settings where context in ('user', 'superuser')
-         and name not like 'transaction\\_%' and name not in (${hiddenFromMost})`,
+         and name not in ${OF_A_TRANSACTION} and name not in (${hiddenFromMost})`,
     ).then((rows) => arrayLiteral(rows.map(([name]) => name ?? '')));
     this.#settableNames.catch(() => (this.#settableNames = null));
     return this.#settableNames;

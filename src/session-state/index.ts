@@ -7,6 +7,7 @@ export { look } from './look.js';
 export { replay, restoreUnnamed, type Replayed } from './replay.js';
 export { report, unmovable, stateKinds, countMoved, type KindReport } from './report.js';
 export { SessionTracker } from './tracker.js';
+export { OF_A_TRANSACTION } from './settings.js';
 export { SettingNames } from './setting-names.js';
 export { arrayLiteral, literal, type ReadContext } from './kind.js';
 export type { Reply, ReplyError, Rows, StateChannel } from './channel.js';

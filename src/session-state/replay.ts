@@ -34,7 +34,7 @@ export const replay = async (
 ): Promise<Replayed> => {
   const steps = plan(wanted, there, base);
   const now = steps.filter((step) => promoted || step.afterPromotion !== true);
-  const broken = await run(channel, now);
+  const broken = await againUnderRole(channel, now, await run(channel, now), wanted, base);
   const postponed = steps.length - now.length;
   return { state: postponed === 0 ? wanted : withoutPostponed(wanted, there), postponed, broken };
 };
@@ -60,6 +60,23 @@ const plan = (wanted: SessionState, there: SessionState, base: SessionState): Re
     ...role,
     ...(kinds.unnamedStatement.replay?.(wanted.unnamedStatement, unnamedStatement.none) ?? []),
   ];
+};
+
+/**
+ * A statement that was prepared under SET ROLE may need that role's rights already to be parsed (USAGE of a schema): what the
+ * login user could not parse is tried again as the role, which is set by now.
+ */
+const againUnderRole = async (
+  channel: StateChannel,
+  steps: readonly ReplayStep[],
+  broken: ReadonlyMap<string, ReplyError>,
+  wanted: SessionState,
+  base: SessionState,
+): Promise<ReadonlyMap<string, ReplyError>> => {
+  if (broken.size === 0 || (kinds.role.replay?.(wanted.role, base.role) ?? []).length === 0) return broken;
+  const again = steps.filter(({ statement }) => statement !== undefined && broken.has(statement));
+  const unnamed = unnamedStatement.replay?.(wanted.unnamedStatement, unnamedStatement.none) ?? [];
+  return run(channel, [...again, ...unnamed]);
 };
 
 const run = async (

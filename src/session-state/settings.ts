@@ -21,6 +21,9 @@ export interface Settings {
   readonly fingerprint: string;
 }
 
+/** Characteristics of the current transaction, as an SQL list: never a session's (`transaction_timeout` is one of a session). */
+export const OF_A_TRANSACTION = `('transaction_isolation', 'transaction_read_only', 'transaction_deferrable')`;
+
 export const settings: StateKindModule<Settings> = {
   none: { values: new Map(), fingerprint: '' },
 
@@ -36,7 +39,8 @@ export const settings: StateKindModule<Settings> = {
     tracker.settingsTouched = false;
     const rows: Rows = yield {
       sql: `select name, setting, source = 'session' from pg_catalog.pg_settings
-        where source in ('session', 'database', 'user', 'database user') and name not like 'transaction\\_%'`,
+        where source in ('session', 'database', 'user', 'database user')
+          and name not in ${OF_A_TRANSACTION}`,
     };
     const values = new Map<string, Setting>();
     for (const [name, value, own] of rows) values.set(name ?? '', { value: value ?? '', own: own === 't' });
