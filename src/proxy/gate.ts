@@ -306,6 +306,11 @@ export class Gate {
       await this.release();
       return { committed: false, unmovable };
     }
+    // The caller went away while we waited: nobody learns of a commit, so there is none.
+    if (gone.aborted) {
+      await this.release();
+      return { committed: false, unmovable };
+    }
     clearTimeout(hold.timer);
     this.#dropped = new Map(unmovable.map(({ id, reason }) => [id, reason]));
     this.#state = 'committed';

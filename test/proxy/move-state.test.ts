@@ -5,7 +5,7 @@
  *
  * All sessions are made first and move together, so that one switch serves all tests.
  */
-import pg from 'pg';
+import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { MoveResult } from '../../src/proxy/control-api.js';
 import { PROTOCOL_3_2, StartupCode, encode } from '../../src/protocol/index.js';
