@@ -26,6 +26,7 @@ export const freePort = async (): Promise<number> => {
 export class TestProxy {
   readonly port: number;
   readonly socketDirectory: string;
+  readonly controlSocket: string;
   readonly process: ChildProcess;
   readonly control: RpcClient<ProxyApi>;
   log = '';
@@ -33,11 +34,13 @@ export class TestProxy {
   private constructor(
     port: number,
     socketDirectory: string,
+    controlSocket: string,
     child: ChildProcess,
     control: RpcClient<ProxyApi>,
   ) {
     this.port = port;
     this.socketDirectory = socketDirectory;
+    this.controlSocket = controlSocket;
     this.process = child;
     this.control = control;
   }
@@ -71,7 +74,7 @@ export class TestProxy {
     let log = '';
     child.stderr?.on('data', (chunk: Buffer) => (log += chunk.toString()));
     const control = await connectWhenUp(config.controlSocket, child, () => log);
-    const proxy = new TestProxy(port, directory, child, control);
+    const proxy = new TestProxy(port, directory, config.controlSocket, child, control);
     child.stderr?.on('data', (chunk: Buffer) => (proxy.log += chunk.toString()));
     if (engine) await control.call('route', { engine: routeTo(engine) });
     return proxy;

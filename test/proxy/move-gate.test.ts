@@ -1,0 +1,523 @@
+/**
+ * The gate: what cannot move is named and nobody is harmed, a hold is bounded, giving up leaves everything as it was, and a
+ * switch whose caller dies is finished.
+ */
+import pg from 'pg';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { EngineRecord } from '../../src/engine/index.js';
+import type { CommitResult, HoldResult, ProxyApi, StateKind } from '../../src/proxy/control-api.js';
+import { encode } from '../../src/protocol/index.js';
+import { RpcClient } from '../../src/rpc/index.js';
+import { connectPg, directTo, eventually, withPg } from '../support/clients.js';
+import { PASSWORD, TestEngines, routeTo } from '../support/engines.js';
+import { TestProxy } from '../support/proxies.js';
+import { RawClient } from '../support/raw-client.js';
+import { Switching } from '../support/switching.js';
+
+let engines: TestEngines;
+let primary: EngineRecord;
+let standby: EngineRecord;
+let switching: Switching;
+let proxy: TestProxy;
+
+beforeAll(async () => {
+  engines = await TestEngines.open();
+  primary = await engines.primary();
+  switching = new Switching(engines, primary);
+  await withPg(directTo(primary), async (admin) => {
+    for (const sql of [
+      `create role app login password '${PASSWORD}'`,
+      'create table t (id serial, n int)',
+      'create sequence numbers',
+      'create extension dblink',
+    ])
+      await admin.query(sql);
+  });
+  standby = await switching.target();
+  proxy = await TestProxy.start(engines, primary);
+});
+
+afterAll(async () => {
+  expect(proxy?.log).toBe('');
+  await proxy?.stop();
+  await engines?.close();
+});
+
+beforeEach(async () => {
+  await proxy.control.call('release', {});
+  await proxy.control.call('unwarm', {});
+  await eventually('earlier sessions to be gone', async () =>
+    (await proxy.control.call('sessions', {})).length === 0 ? true : null,
+  );
+});
+
+const warm = (): Promise<ProxyApi['warm']['result']> =>
+  proxy.control.call('warm', { target: routeTo(standby), withinMs: 500 });
+
+const hold = (budgetMs = 3_000, unmovable: 'rollback' | 'drop' = 'rollback'): Promise<HoldResult> =>
+  proxy.control.call('hold', { budgetMs, unmovable, cancelTransactions: false, operation: 'test' });
+
+const holdAndCommit = async (): Promise<CommitResult> => {
+  expect(await hold()).toMatchObject({ held: true, blockers: [] });
+  return proxy.control.call('commit', {});
+};
+
+const gate = async (): Promise<string> => (await proxy.control.call('status', {})).gate;
+
+interface Unmovable {
+  readonly name: string;
+  readonly kind: StateKind;
+  readonly make: readonly string[];
+  /** Still there afterwards. */
+  readonly check: string;
+  readonly rows: readonly unknown[];
+  readonly reason: RegExp;
+}
+
+const unmovables: readonly Unmovable[] = [
+  {
+    name: 'a held cursor (row 9)',
+    kind: 'heldCursors',
+    make: ['declare held cursor with hold for select generate_series(1, 5) as n', 'fetch 2 from held'],
+    check: 'fetch 1 from held',
+    rows: [{ n: 3 }],
+    reason: /held/,
+  },
+  {
+    name: 'a temporary table (row 10)',
+    kind: 'tempObjects',
+    make: ['create temp table scratch (n int)', 'insert into scratch values (5)'],
+    check: 'select n from scratch',
+    rows: [{ n: 5 }],
+    reason: /scratch/,
+  },
+  {
+    name: 'a temporary view (row 11)',
+    kind: 'tempObjects',
+    make: ['create temp view seen as select 6 as n'],
+    check: 'select n from seen',
+    rows: [{ n: 6 }],
+    reason: /seen/,
+  },
+  {
+    name: 'a temporary function (row 11)',
+    kind: 'tempObjects',
+    make: ['create function pg_temp.helper() returns int language sql as $$select 7$$'],
+    check: 'select pg_temp.helper() as n',
+    rows: [{ n: 7 }],
+    reason: /helper/,
+  },
+  {
+    name: 'a temporary type (row 11)',
+    kind: 'tempObjects',
+    make: [`create type pg_temp.mood as enum ('good')`],
+    check: `select 'good'::pg_temp.mood as n`,
+    rows: [{ n: 'good' }],
+    reason: /mood/,
+  },
+  {
+    name: 'LISTEN (row 12)',
+    kind: 'listen',
+    make: ['listen channel'],
+    check: 'select pg_listening_channels() as n',
+    rows: [{ n: 'channel' }],
+    reason: /channel/,
+  },
+  {
+    name: 'an advisory lock (row 13)',
+    kind: 'advisoryLocks',
+    make: ['select pg_advisory_lock(12345)'],
+    check: `select objid as n from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()`,
+    rows: [{ n: 12345 }],
+    reason: /advisory/,
+  },
+  {
+    name: 'currval (row 14)',
+    kind: 'sequences',
+    make: [`select setval('numbers', 41)`, `select nextval('numbers')`],
+    check: `select currval('numbers')::int as n, lastval()::int as l`,
+    rows: [{ n: 42, l: 42 }],
+    reason: /currval/,
+  },
+  {
+    name: 'a loaded library (row 15)',
+    kind: 'loadedLibraries',
+    make: [`load 'auto_explain'`],
+    check: `select current_setting('auto_explain.log_analyze') as n`,
+    rows: [{ n: 'off' }],
+    reason: /LOAD/,
+  },
+];
+
+describe('state that cannot move', () => {
+  it.each(unmovables.map((test) => [test.name, test] as const))(
+    '%s: is named at warm and at commit, which is refused; it stays, and nobody is harmed',
+    async (_, { kind, make, check, rows, reason }) => {
+      const [client, other] = await Promise.all([connectPg(proxy.url()), connectPg(proxy.url('app'))]);
+      for (const sql of make) await client.query(sql);
+      const { unmovable } = await warm();
+      // Advisory locks are looked for among all sessions once they are held.
+      expect(unmovable).toMatchObject([
+        { user: 'postgres', kinds: [kind], reason: expect.stringMatching(reason) as unknown },
+      ]);
+      const result = await holdAndCommit();
+      expect(result).toMatchObject({ committed: false });
+      expect(result.unmovable.flatMap(({ kinds }) => kinds)).toContain(kind);
+      expect(result.unmovable.every(({ user }) => user === 'postgres')).toBe(true);
+      expect(await gate()).toBe('open');
+      expect((await client.query(check)).rows).toEqual(rows);
+      expect((await other.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+      await Promise.all([client.end(), other.end()]);
+    },
+  );
+
+  it('made only after the warm phase it is found while held', async () => {
+    const client = await connectPg(proxy.url());
+    expect((await warm()).unmovable).toEqual([]);
+    await client.query('create temp table late (n int)');
+    const { committed, unmovable } = await holdAndCommit();
+    expect([committed, unmovable.map(({ kinds }) => kinds)]).toEqual([false, [['tempObjects']]]);
+    await client.query('select * from late');
+    await client.query('drop table late');
+    await client.query('select pg_advisory_lock(1)');
+    await warm();
+    expect((await holdAndCommit()).unmovable.map(({ kinds }) => kinds)).toEqual([['advisoryLocks']]);
+    await client.end();
+  });
+
+  it('given up in time it is no obstacle: closed, dropped, unlistened, unlocked', async () => {
+    const client = await connectPg(proxy.url());
+    for (const sql of [
+      'create temp table scratch (n int)',
+      'drop table scratch',
+      'declare held cursor with hold for select 1',
+      'close held',
+      'listen x',
+      'unlisten x',
+      'select pg_advisory_lock(1)',
+      'select pg_advisory_unlock(1)',
+      'begin; select pg_advisory_xact_lock(2)',
+      'commit',
+      `select nextval('numbers')`,
+      'discard all',
+    ])
+      await client.query(sql);
+    expect((await warm()).unmovable).toEqual([]);
+    expect(await hold()).toMatchObject({ held: true });
+    await proxy.control.call('release', {});
+    await client.end();
+  });
+
+  it('`check` names every kind without holding anybody up', async () => {
+    const client = await connectPg(proxy.url());
+    for (const sql of [
+      ...unmovables.flatMap(({ make }) => make),
+      `select dblink_connect('remote', 'host=${(primary.access as { directory: string }).directory} user=postgres')`,
+      `set work_mem = '5MB'`,
+      `set app.x = '1'`,
+      'prepare p as select 1',
+    ])
+      await client.query(sql);
+    const [report] = await proxy.control.call('check', { withinMs: 2_000 });
+    expect(report).toMatchObject({ looked: true, movable: false });
+    const movable = new Map(report!.state.map(({ kind, movable }) => [kind, movable]));
+    expect(Object.fromEntries(movable)).toEqual({
+      loadedLibraries: false,
+      settings: true,
+      customSettings: true,
+      tempObjects: false,
+      sequences: false,
+      preparedStatements: true,
+      heldCursors: false,
+      advisoryLocks: false,
+      listen: false,
+      extensionMemory: false,
+    });
+    for (const { check, rows } of unmovables) expect((await client.query(check)).rows).toEqual(rows);
+    await client.end();
+  });
+});
+
+describe('hold and release', () => {
+  it('releasing leaves a session as it was: prepared statements, the unnamed one, settings, what it sent meanwhile', async () => {
+    const client = await RawClient.login(proxy.port);
+    await client.query(`set work_mem = '6MB'; set app.kept = 'yes'`);
+    client.send(encode.parse('named', 'select 1'), encode.parse('', 'select $1::int + 1'), encode.sync());
+    await client.answer();
+    for (let i = 0; i < 3; i++) {
+      await warm();
+      expect(await hold()).toMatchObject({ held: true });
+      client.send(encode.bind('', '', [String(i)]), encode.execute(), encode.sync());
+      await proxy.control.call('release', {});
+      expect((await client.answer()).rows).toEqual([[String(i + 1)]]);
+      await proxy.control.call('unwarm', {});
+    }
+    client.send(encode.bind('', 'named', []), encode.execute(), encode.sync());
+    expect((await client.answer()).rows).toEqual([['1']]);
+    expect(
+      (await client.query(`select current_setting('work_mem'), current_setting('app.kept')`)).rows,
+    ).toEqual([['6MB', 'yes']]);
+    client.close();
+  });
+
+  it('an idle transaction: everybody is released when the budget is spent, and it is named', async () => {
+    const [idle, other] = await Promise.all([connectPg(proxy.url('app')), connectPg(proxy.url())]);
+    await idle.query('begin');
+    await warm();
+    const start = performance.now();
+    const holding = hold(300);
+    const answered = other.query('select 1').then(() => performance.now() - start);
+    const result = await holding;
+    expect(result).toMatchObject({ held: false, sessions: 2 });
+    expect(result.blockers).toMatchObject([
+      { user: 'app', reason: expect.stringContaining('idle in a transaction') as unknown },
+    ]);
+    expect(result.waitedMs).toBeGreaterThanOrEqual(299);
+    expect(await answered).toBeLessThan(1_500);
+    expect(await gate()).toBe('open');
+    await idle.query('commit');
+    expect((await hold()).held).toBe(true);
+    await proxy.control.call('release', {});
+    await Promise.all([idle.end(), other.end()]);
+  });
+
+  it.each([
+    [
+      'a running statement',
+      (client: RawClient) => client.send(encode.query('select pg_sleep(1)')),
+      /running a statement/,
+    ],
+    [
+      'a batch without Sync',
+      (client: RawClient) => client.send(encode.parse('', 'select 1'), encode.message('H'.charCodeAt(0))),
+      /running a statement/,
+    ],
+    [
+      'half a message',
+      (client: RawClient) => client.send(encode.query('select 1').subarray(0, 8)),
+      /half a message/,
+    ],
+    [
+      'an aborted transaction',
+      (client: RawClient) => client.send(encode.query('begin; select 1/0')),
+      /transaction/,
+    ],
+  ])('%s is waited for, and named when it lasts', async (_, act, reason) => {
+    const client = await RawClient.login(proxy.port);
+    await warm();
+    act(client);
+    await eventually('the bytes to have passed', async () => {
+      const [session] = await proxy.control.call('sessions', {});
+      return session !== undefined;
+    });
+    // What was sent has to reach the proxy before the hold; loopback and one event loop keep that order.
+    const { held, blockers } = await hold(200);
+    expect(held).toBe(false);
+    expect(blockers.map((blocker) => blocker.reason)).toEqual([expect.stringMatching(reason)]);
+    client.close();
+  });
+
+  it('COPY IN is waited for, and goes on during the hold', async () => {
+    const client = await RawClient.login(proxy.port);
+    await warm();
+    client.send(encode.query('copy t (n) from stdin'));
+    await client.answer('G');
+    const holding = hold(5_000);
+    client.send(encode.message('d'.charCodeAt(0), Buffer.from('1\n')), encode.message('c'.charCodeAt(0)));
+    expect((await client.answer()).tags).toEqual(['COPY 1']);
+    expect(await holding).toMatchObject({ held: true });
+    await proxy.control.call('release', {});
+    client.close();
+  });
+
+  it('a transaction under way is finished during the hold; what follows it waits', async () => {
+    const client = await RawClient.login(proxy.port);
+    await warm();
+    await client.query('begin');
+    const holding = hold(5_000);
+    client.send(encode.query('select 1'), encode.query('commit'), encode.query('select 2'));
+    expect((await client.answer()).rows).toEqual([['1']]);
+    expect((await client.answer()).tags).toEqual(['COMMIT']);
+    expect(await holding).toMatchObject({ held: true });
+    await expect(client.next(150)).rejects.toThrow(/waited/);
+    await proxy.control.call('release', {});
+    expect((await client.answer()).rows).toEqual([['2']]);
+    client.close();
+  });
+
+  it('a hold that nobody commits ends by itself, and commit then says so', async () => {
+    const client = await connectPg(proxy.url());
+    await warm();
+    expect((await hold(300)).held).toBe(true);
+    const start = performance.now();
+    await client.query('select 1');
+    expect(performance.now() - start).toBeLessThan(2_000);
+    expect(await proxy.control.call('commit', {})).toMatchObject({ committed: false });
+    expect(await gate()).toBe('open');
+    await client.end();
+  });
+
+  it('logins and cancel requests wait while held and go on afterwards', async () => {
+    const client = await connectPg(proxy.url());
+    await warm();
+    expect((await hold(2_000)).held).toBe(true);
+    let inside = false;
+    const late = RawClient.login(proxy.port).then((session) => {
+      inside = true;
+      return session;
+    });
+    await expect(
+      Promise.race([late, new Promise((resolve) => setTimeout(resolve, 200, 'waits'))]),
+    ).resolves.toBe('waits');
+    expect(inside).toBe(false);
+    await proxy.control.call('release', {});
+    (await late).close();
+    await client.end();
+  });
+
+  it('a client that leaves while held is gone, and no obstacle', async () => {
+    const [client, other] = await Promise.all([RawClient.login(proxy.port), RawClient.login(proxy.port)]);
+    await warm();
+    expect((await hold()).held).toBe(true);
+    client.close();
+    await eventually('one session to be left', async () =>
+      (await proxy.control.call('sessions', {})).length === 1 ? true : null,
+    );
+    await proxy.control.call('release', {});
+    expect((await other.query('select 1')).rows).toEqual([['1']]);
+    other.close();
+  });
+
+  it('a caller that dies while it holds stalls nobody for longer than the budget', async () => {
+    const client = await connectPg(proxy.url());
+    await warm();
+    const caller = await RpcClient.connect<ProxyApi>(proxy.controlSocket);
+    await caller.call('hold', {
+      budgetMs: 400,
+      unmovable: 'rollback',
+      cancelTransactions: false,
+      operation: 'x',
+    });
+    caller.close();
+    const start = performance.now();
+    await client.query('select 1');
+    expect(performance.now() - start).toBeLessThan(2_000);
+    await client.end();
+  });
+
+  it('a caller that dies in the middle of commit leaves nobody held', async () => {
+    const clients = await Promise.all(Array.from({ length: 8 }, () => connectPg(proxy.url())));
+    await warm();
+    // Much to export, so that commit has to wait for it.
+    for (const client of clients) {
+      for (let i = 0; i < 60; i++) await client.query(`prepare p${i} as select ${i}`);
+    }
+    const caller = await RpcClient.connect<ProxyApi>(proxy.controlSocket);
+    const { held } = await caller.call('hold', {
+      budgetMs: 3_000,
+      unmovable: 'rollback',
+      cancelTransactions: false,
+      operation: 'x',
+    });
+    expect(held).toBe(true);
+    caller.call('commit', {}).catch(() => undefined);
+    caller.close();
+    await Promise.all(clients.map((client) => client.query('select 1')));
+    await eventually('the gate to open', async () => ((await gate()) === 'open' ? true : null));
+    // Which engine serves depends on how far commit had come; both keep the sessions.
+    for (const client of clients) {
+      expect((await client.query('execute p59')).rows).toHaveLength(1);
+      await client.end();
+    }
+    const { primary: now } = await proxy.control.call('status', {});
+    if (now?.id === standby.id) await switchBack();
+  });
+});
+
+/** After a switch that happened by itself: the other engine becomes the standby of the new primary. */
+const switchBack = async (): Promise<void> => {
+  await engines.provider.remove(primary);
+  primary = standby;
+  switching = new Switching(engines, primary);
+  standby = await switching.target();
+};
+
+describe('forward only', () => {
+  it('drop: the session that cannot move ends with 57P01 and the reason, the others move', async () => {
+    const stays = await RawClient.login(proxy.port);
+    await stays.query('create temp table doomed (n int)');
+    const moves = await connectPg(proxy.url('app'));
+    await moves.query(`set work_mem = '3MB'`);
+    await warm();
+    expect(await hold(3_000, 'drop')).toMatchObject({ held: true });
+    const { committed, unmovable } = await proxy.control.call('commit', {});
+    expect([committed, unmovable.length]).toEqual([true, 1]);
+    await withPg(directTo(standby), (admin) => admin.query('select pg_promote()'));
+    const result = await proxy.control.call('move', {});
+    expect(result).toMatchObject({ total: 2, moved: 1, dropped: 1, failed: [] });
+    expect(await proxy.control.call('move', {})).toEqual(result);
+    const { errors, messages } = await stays.end();
+    expect(errors).toEqual(['57P01']);
+    expect(messages.at(-1)?.body.toString()).toContain('doomed');
+    expect((await moves.query('show work_mem')).rows).toEqual([{ work_mem: '3MB' }]);
+    await moves.end();
+    stays.close();
+    await switchBack();
+  });
+
+  it('the caller is killed between commit and move: the proxy promotes and moves by itself', async () => {
+    const client = await connectPg(proxy.url());
+    await client.query(`set work_mem = '4MB'`);
+    await warm();
+    const caller = await RpcClient.connect<ProxyApi>(proxy.controlSocket);
+    await caller.call('hold', {
+      budgetMs: 3_000,
+      unmovable: 'rollback',
+      cancelTransactions: false,
+      operation: 'x',
+    });
+    expect(await caller.call('commit', {})).toMatchObject({ committed: true });
+    expect(await gate()).toBe('committed');
+    caller.close();
+    const { rows } = await client.query<{ work_mem: string; recovery: boolean }>(
+      `select current_setting('work_mem') as work_mem, pg_is_in_recovery() as recovery`,
+    );
+    expect(rows).toEqual([{ work_mem: '4MB', recovery: false }]);
+    await eventually('the gate to open', async () => ((await gate()) === 'open' ? true : null));
+    expect(await proxy.control.call('status', {})).toMatchObject({
+      primary: { id: standby.id },
+      gate: 'open',
+    });
+    await client.query('create table written_after (n int)');
+    await client.end();
+    await switchBack();
+  });
+
+  it('sessions survive many moves in a row, and every byte they sent is answered once', async () => {
+    const client = await connectPg(proxy.url());
+    await client.query('create table counted (n int)');
+    let stop = false;
+    let sent = 0;
+    const load = (async () => {
+      const loader: pg.Client = await connectPg(proxy.url());
+      while (!stop) {
+        await loader.query({ name: 'count', text: 'insert into counted values ($1)', values: [sent++] });
+      }
+      await loader.end();
+    })();
+    for (let i = 0; i < 3; i++) {
+      const result = await switching.move(proxy);
+      expect(result).toMatchObject({ failed: [], dropped: 0, moved: result.total });
+      expect(result.total).toBeGreaterThanOrEqual(1);
+      expect(result.holdMs.max).toBeLessThan(3_000);
+    }
+    stop = true;
+    await load;
+    const { rows } = await client.query(
+      'select count(*)::int as n, count(distinct n)::int as d, max(n) + 1 as m from counted',
+    );
+    expect(rows).toEqual([{ n: sent, d: sent, m: sent }]);
+    expect(sent).toBeGreaterThan(20);
+    await client.end();
+  });
+});
