@@ -2,7 +2,7 @@
  * The gate: what cannot move is named and nobody is harmed, a hold is bounded, giving up leaves everything as it was, and a
  * switch whose caller dies is finished.
  */
-import pg from 'pg';
+import type pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { EngineRecord } from '../../src/engine/index.js';
 import type { CommitResult, HoldResult, ProxyApi, StateKind } from '../../src/proxy/control-api.js';
