@@ -20,21 +20,33 @@ export interface ClientObserver {
   tooLong(type: number): void;
 }
 
-const {
-  Bind,
-  Close,
-  CopyData,
-  CopyDone,
-  CopyFail,
-  Describe,
-  Execute,
-  Flush,
-  FunctionCall,
-  Parse,
-  Query,
-  Sync,
-} = Frontend;
-const { Terminate } = Frontend;
+const { Bind, Close, CopyData, CopyDone, CopyFail, Describe, Execute } = Frontend;
+const { Flush, FunctionCall, Parse, Query, Sync, Terminate } = Frontend;
+
+/** What a type means to us, as bits, so that the hot path looks once into a table. 0: no type of a client. */
+const SMALL = 1;
+const LARGE = 2;
+/** The observer wants to see it. */
+const SHOWN = 4;
+/** Asks for a ReadyForQuery. */
+const REQUEST = 8;
+/** Leaves a batch open until the next Sync. */
+const IN_BATCH = 16;
+/** Needs a closer look when it is complete. */
+const OTHER = 32;
+
+/** Bounds of the length field are PostgreSQL's (tcop/postgres.c, SocketBackend). */
+const TRAITS = new Uint8Array(256);
+TRAITS[Query] = LARGE | SHOWN | REQUEST;
+TRAITS[FunctionCall] = LARGE | REQUEST;
+TRAITS[Sync] = SMALL | REQUEST;
+TRAITS[Parse] = LARGE | SHOWN | IN_BATCH;
+TRAITS[Bind] = LARGE | SHOWN | IN_BATCH;
+TRAITS[Close] = SMALL | SHOWN | IN_BATCH;
+TRAITS[Describe] = SMALL | IN_BATCH;
+TRAITS[Execute] = SMALL | IN_BATCH;
+TRAITS[CopyData] = LARGE;
+for (const type of [Flush, CopyDone, CopyFail, Terminate]) TRAITS[type] = SMALL | OTHER;
 
 export class ClientStream {
   readonly #exchange: Exchange;
@@ -68,85 +80,82 @@ export class ClientStream {
     let at = start;
     while (at < end) {
       if (this.#need > 0) {
-        const taken = Math.min(this.#need, end - at);
-        if (this.#pieces) this.#pieces.push(Buffer.from(buffer.subarray(at, at + taken)));
-        this.#need -= taken;
-        at += taken;
+        at = this.#continue(buffer, at, end);
         if (this.#need > 0) return end;
-        if (this.#pieces) this.#showPieces();
-        if (this.#finish(this.#type) && oneRequest) return at;
-        continue;
-      }
-      if (this.#headerBytes > 0 || end - at < 5) {
+      } else if (this.#headerBytes > 0 || end - at < 5) {
         while (this.#headerBytes < 5 && at < end) this.#header[this.#headerBytes++] = buffer[at++] ?? 0;
         if (this.#headerBytes < 5) return end;
         this.#headerBytes = 0;
-        this.#begin(this.#header, 0);
-        if (this.#observed(this.#type)) this.#collect(this.#header, 0, 5);
+        this.#begin(this.#header, 0, this.#check(this.#header, 0));
+        if (this.#need > 0) continue;
       } else {
-        const length = this.#begin(buffer, at);
-        if (length < end - at) {
-          const next = at + 1 + length;
-          this.#need = 0;
-          this.#show(buffer, at, next);
-          at = next;
-          if (this.#finish(this.#type) && oneRequest) return at;
+        const length = this.#check(buffer, at);
+        if (length >= end - at) {
+          this.#begin(buffer, at, length);
+          at += 5;
           continue;
         }
-        if (this.#observed(this.#type)) this.#collect(buffer, at, at + 5);
-        at += 5;
+        if (((TRAITS[this.#type] ?? 0) & SHOWN) !== 0) this.#show(buffer, at, at + 1 + length);
+        at += 1 + length;
       }
-      if (this.#need === 0) {
-        if (this.#pieces) this.#showPieces();
-        if (this.#finish(this.#type) && oneRequest) return at;
-      }
+      if (this.#finish() && oneRequest) return at;
     }
     return end;
   }
 
-  /** Reads a header; returns the length field. */
-  #begin(buffer: Buffer, at: number): number {
+  /** Reads a header and checks its bounds; returns the length field. */
+  #check(buffer: Buffer, at: number): number {
     const type = buffer[at] ?? 0;
     const length = buffer.readInt32BE(at + 1);
-    if (length < 4 || length > limit(type)) {
+    const traits = TRAITS[type] ?? 0;
+    if (traits === 0) throw new ProtocolViolation(`invalid frontend message type ${type}`);
+    if (length < 4 || length > ((traits & LARGE) === 0 ? MAX_SMALL_MESSAGE_BYTES : MAX_LARGE_MESSAGE_BYTES)) {
       throw new ProtocolViolation('invalid message length');
     }
     this.#type = type;
-    this.#need = length - 4;
     return length;
   }
 
-  /** A message is complete. True when it asks for a ReadyForQuery. */
-  #finish(type: number): boolean {
-    const exchange = this.#exchange;
-    switch (type) {
-      case Query:
-      case FunctionCall:
-        exchange.asked();
-        return true;
-      case Sync:
-        exchange.synced();
-        return true;
-      case CopyDone:
-      case CopyFail:
-        exchange.copyEnded();
-        return false;
-      case CopyData:
-        return false;
-      case Terminate:
-        this.terminated = true;
-        return false;
-      case Flush:
-        if (!exchange.copyIn) exchange.batchOpen = true;
-        return false;
-      default:
-        exchange.batchOpen = true;
-        return false;
-    }
+  /** A message that has not all come, or whose header has come in pieces. */
+  #begin(buffer: Buffer, at: number, length: number): void {
+    this.#need = length - 4;
+    if (!this.#observed) return;
+    if (this.#need > MAX_OBSERVED_MESSAGE_BYTES) this.#observer.tooLong(this.#type);
+    else this.#pieces = [Buffer.from(buffer.subarray(at, at + 5))];
+    if (this.#need === 0) this.#showPieces();
   }
 
-  #observed(type: number): boolean {
-    return type === Query || type === Parse || type === Close || (type === Bind && this.#observer.bindWanted);
+  /** More of the body; returns up to where. */
+  #continue(buffer: Buffer, at: number, end: number): number {
+    const taken = Math.min(this.#need, end - at);
+    if (this.#pieces) this.#pieces.push(Buffer.from(buffer.subarray(at, at + taken)));
+    this.#need -= taken;
+    if (this.#need === 0 && this.#pieces) this.#showPieces();
+    return at + taken;
+  }
+
+  /** A message is complete. True when it asks for a ReadyForQuery. */
+  #finish(): boolean {
+    const exchange = this.#exchange;
+    const traits = TRAITS[this.#type] ?? 0;
+    if ((traits & IN_BATCH) !== 0) exchange.batchOpen = true;
+    else if ((traits & REQUEST) !== 0) {
+      if (this.#type === Sync) exchange.synced();
+      else exchange.asked();
+      return true;
+    } else if ((traits & OTHER) !== 0) this.#finishOther();
+    return false;
+  }
+
+  #finishOther(): void {
+    if (this.#type === Terminate) this.terminated = true;
+    else if (this.#type === CopyDone || this.#type === CopyFail) this.#exchange.copyEnded();
+    else if (this.#type === Flush && !this.#exchange.copyIn) this.#exchange.batchOpen = true;
+  }
+
+  get #observed(): boolean {
+    if (this.#type === Bind) return this.#observer.bindWanted;
+    return ((TRAITS[this.#type] ?? 0) & SHOWN) !== 0;
   }
 
   #show(buffer: Buffer, start: number, end: number): void {
@@ -156,37 +165,9 @@ export class ClientStream {
     else if (this.#type === Bind && this.#observer.bindWanted) this.#observer.bind(buffer, start, end);
   }
 
-  #collect(buffer: Buffer, start: number, end: number): void {
-    if (this.#need > MAX_OBSERVED_MESSAGE_BYTES) this.#observer.tooLong(this.#type);
-    else this.#pieces = [Buffer.from(buffer.subarray(start, end))];
-  }
-
   #showPieces(): void {
     const whole = Buffer.concat(this.#pieces ?? []);
     this.#pieces = null;
     this.#show(whole, 0, whole.length);
   }
 }
-
-/** Bound of the length field by type, as PostgreSQL has them (tcop/postgres.c, SocketBackend). Throws on other types. */
-const limit = (type: number): number => {
-  switch (type) {
-    case Query:
-    case Parse:
-    case Bind:
-    case FunctionCall:
-    case CopyData:
-      return MAX_LARGE_MESSAGE_BYTES;
-    case Execute:
-    case Sync:
-    case Describe:
-    case Close:
-    case Flush:
-    case CopyDone:
-    case CopyFail:
-    case Terminate:
-      return MAX_SMALL_MESSAGE_BYTES;
-    default:
-      throw new ProtocolViolation(`invalid frontend message type ${type}`);
-  }
-};

@@ -13,8 +13,9 @@ export interface EngineObserver {
 }
 
 const { CommandComplete, CopyInResponse, ErrorResponse, ParameterStatus, ReadyForQuery } = Backend;
-const kept = (type: number): boolean =>
-  type === CommandComplete || type === ParameterStatus || type === ReadyForQuery;
+/** Types whose body is looked at. */
+const SHOWN = new Uint8Array(256);
+for (const type of [CommandComplete, ParameterStatus, ReadyForQuery]) SHOWN[type] = 1;
 
 export class EngineStream {
   readonly #exchange: Exchange;
@@ -63,13 +64,13 @@ export class EngineStream {
         const length = this.#begin(buffer, at);
         if (length < end - at) {
           this.#need = 0;
-          if (kept(this.#type)) this.#show(buffer, at + 5, at + 1 + length);
+          if (SHOWN[this.#type] === 1) this.#show(buffer, at + 5, at + 1 + length);
           at += 1 + length;
           continue;
         }
         at += 5;
       }
-      if (kept(this.#type)) {
+      if (SHOWN[this.#type] === 1) {
         this.#pieces = [];
         if (this.#need === 0) this.#showPieces();
       }
@@ -92,7 +93,7 @@ export class EngineStream {
 
   #show(buffer: Buffer, start: number, end: number): void {
     if (this.#type === ReadyForQuery) {
-      this.#exchange.ready(String.fromCharCode(buffer[start] ?? 0) as TxStatus);
+      this.#exchange.ready(statusOf(buffer[start]));
       this.#answered = true;
     } else if (this.#type === CommandComplete) this.#observer.commandComplete(buffer, start, end);
     else this.#observer.parameterStatus(buffer, start, end);
@@ -104,3 +105,8 @@ export class EngineStream {
     this.#show(body, 0, body.length);
   }
 }
+
+const statusOf = (code: number | undefined): TxStatus => {
+  if (code === 0x49 /* I */) return 'I';
+  return code === 0x54 /* T */ ? 'T' : 'E';
+};

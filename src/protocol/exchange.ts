@@ -16,21 +16,20 @@ export class Exchange {
   copyIn = false;
   /** Status of the last ReadyForQuery. */
   status: TxStatus = 'I';
-  /** For each pending one, oldest first: 1 for Query and FunctionCall, 0 for Sync. */
-  readonly #kinds: number[] = [];
+  /** For each pending one, oldest first: 1 for Query and FunctionCall, 0 for Sync. A ring; its length is a power of two. */
+  #kinds = new Uint8Array(8);
+  #oldest = 0;
 
   /** Query or FunctionCall was sent. */
   asked(): void {
-    this.pending++;
-    this.#kinds.push(1);
+    this.#push(1);
     this.batchOpen = false;
   }
 
   /** Sync was sent. */
   synced(): void {
     if (this.copyIn) return;
-    this.pending++;
-    this.#kinds.push(0);
+    this.#push(0);
     this.batchOpen = false;
   }
 
@@ -42,9 +41,8 @@ export class Exchange {
   /** CopyInResponse came: Syncs already sent will be read as part of the copy and ignored. */
   copyInStarted(): void {
     this.copyIn = true;
-    if (this.#kinds[0] === 1) return;
+    if (this.pending > 0 && this.#kinds[this.#oldest] === 1) return;
     this.pending = 0;
-    this.#kinds.length = 0;
     this.batchOpen = true;
   }
 
@@ -59,8 +57,22 @@ export class Exchange {
     this.copyIn = false;
     if (this.pending > 0) {
       this.pending--;
-      this.#kinds.shift();
+      this.#oldest = (this.#oldest + 1) & (this.#kinds.length - 1);
     }
+  }
+
+  #push(kind: number): void {
+    if (this.pending === this.#kinds.length) this.#grow();
+    this.#kinds[(this.#oldest + this.pending) & (this.#kinds.length - 1)] = kind;
+    this.pending++;
+  }
+
+  #grow(): void {
+    const larger = new Uint8Array(this.#kinds.length * 2);
+    larger.set(this.#kinds.subarray(this.#oldest));
+    larger.set(this.#kinds.subarray(0, this.#oldest), this.#kinds.length - this.#oldest);
+    this.#kinds = larger;
+    this.#oldest = 0;
   }
 
   /** Everything was answered; in which status, `status` says. */

@@ -41,8 +41,6 @@ export class Link implements Reader {
   readBuffer: Buffer;
   privateSince: number | null = null;
   handle: RawHandle | null = null;
-  /** Bytes received and sent, for the totals. */
-  receivedBytes = 0;
   readonly #socket: Socket;
   readonly #buffers: ReadBuffers | null;
   #request: WriteRequest | null = null;
@@ -122,7 +120,6 @@ export class Link implements Reader {
       this.#buffers.add(this);
     } else {
       this.#socket.on('data', (chunk: Buffer) => {
-        this.receivedBytes += chunk.length;
         if (!this.#discarding) this.owner.received(this, chunk, chunk.length);
       });
       this.#socket.pause();
@@ -155,7 +152,7 @@ export class Link implements Reader {
    */
   forward(buffer: Buffer, start: number, end: number, from: Link): void {
     if (this.#closed || this.#ending || start === end) return;
-    const view = buffer.subarray(start, end);
+    const view = start === 0 && this.#buffers ? this.#buffers.view(buffer, end) : buffer.subarray(start, end);
     if (!this.handle) {
       this.#sendPlain(view);
       return;
@@ -206,7 +203,6 @@ export class Link implements Reader {
   // --- reading --------------------------------------------------------------------------------------------------------
 
   #received(bytes: number): void {
-    this.receivedBytes += bytes;
     if (this.#discarding) return;
     const buffer = this.readBuffer;
     this.owner.received(this, buffer, bytes);

@@ -9,6 +9,8 @@ import type { RawHandle } from './raw-handle.js';
 
 /** Size of the shared buffer and of private ones, bytes. */
 export const READ_BUFFER_BYTES = 64 * 1024;
+/** Longest view that is kept, bytes: most requests and answers are shorter. */
+const MAX_KEPT_VIEW_BYTES = 2_048;
 /** A private buffer goes back after this long without a full read, ms. */
 const PRIVATE_IDLE_MS = 10_000;
 
@@ -23,12 +25,20 @@ export interface Reader {
 
 export class ReadBuffers {
   #shared = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
+  /** Views of the shared buffer, by length. */
+  #views: Buffer[] = [];
   readonly #spare: Buffer[] = [];
   readonly #readers = new Set<Reader>();
   readonly #sweep: NodeJS.Timeout;
 
   constructor() {
     this.#sweep = setInterval(() => this.#returnIdle(), PRIVATE_IDLE_MS).unref();
+  }
+
+  /** `buffer[0, end)`. For small pieces of the shared buffer the same view again: making one costs more than scanning. */
+  view(buffer: Buffer, end: number): Buffer {
+    if (buffer !== this.#shared || end > MAX_KEPT_VIEW_BYTES) return buffer.subarray(0, end);
+    return (this.#views[end] ??= buffer.subarray(0, end));
   }
 
   get shared(): Buffer {
@@ -57,6 +67,7 @@ export class ReadBuffers {
   pinned(reader: Reader): void {
     if (reader.privateSince !== null) return;
     this.#shared = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
+    this.#views = [];
     for (const other of this.#readers) if (other.privateSince === null) this.#assign(other, this.#shared);
     this.makePrivate(reader);
   }
