@@ -129,7 +129,7 @@ describe.each(surroundings)('with %s', (...surrounding) => {
 });
 
 it('everything together is found in one read, and a second one finds the same', async () => {
-  for (const [, sql] of makes) if (sql) await backend.run(sql!);
+  for (const [, sql] of makes) if (sql) await backend.run(sql);
   await backend.send(Buffer.concat([encode.parse('', 'select 1'), encode.sync()]));
   const first = await backend.look();
   expect(new Set(stateKinds(first))).toEqual(
