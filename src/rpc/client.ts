@@ -89,7 +89,7 @@ export class RpcClient<Api extends RpcApi<Api>> {
               reject(new DbproxyError('DBP_RPC_UNREACHABLE', { socket: this.#path, reason }));
             }, options.timeoutMs);
       this.#pending.set(id, {
-        resolve: (value) => (clearTimeout(timer), resolve(value as Api[M]['result'])),
+        resolve: (value) => (clearTimeout(timer), resolve(value)),
         reject: (error) => (clearTimeout(timer), reject(error)),
         progress: (value) => options.onProgress?.(value as Progress<Api[M]>),
       });

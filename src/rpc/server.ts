@@ -91,7 +91,7 @@ export class RpcServer<Api extends RpcApi<Api>> {
         throw new DbproxyError('DBP_RPC_PROTOCOL', { reason: `unknown method ${method}` });
       }
       const handler = this.#handlers[method as keyof Api];
-      const result = await handler(params as never, {
+      const result = await handler(params, {
         signal,
         progress: (value) => send({ progress: value }),
       });

@@ -31,7 +31,12 @@ const connect = async (): Promise<pg.Client> => {
 
 /** Holds with cancellation and lets everybody go on where they were. */
 const holdAndRelease = async (): Promise<void> => {
-  const params = { budgetMs: 1_000, unmovable: 'rollback', cancelTransactions: true, operation: 'scale-9' } as const;
+  const params = {
+    budgetMs: 1_000,
+    unmovable: 'rollback',
+    cancelTransactions: true,
+    operation: 'scale-9',
+  } as const;
   const hold = await proxy.control.call('hold', params);
   expect(hold).toMatchObject({ held: true, blockers: [] });
   await proxy.control.call('release', {});
