@@ -12,8 +12,6 @@ import type { Ask, ReadContext, StateKindModule } from './kind.js';
 const BEGIN = 'begin isolation level read committed not deferrable';
 // Later rounds read what only the real user may see; the role itself was read in the first.
 const AS_SESSION_USER = 'set local role none';
-// The session's limits are for its own statements.
-const UNLIMITED = 'set local statement_timeout = 0';
 /** `sequences` changes search_path within the transaction, so it is read at the end. */
 const lastOnes: readonly KindName[] = ['sequences'];
 
@@ -75,7 +73,6 @@ const answer = async (
   const list = scalars.flatMap(({ expressions }) => expressions).join(', ');
   const sets = await run(channel, [
     BEGIN,
-    UNLIMITED,
     ...(asUser ? [AS_SESSION_USER] : []),
     ...(list === '' ? [] : [`select ${list}`]),
     ...others.map(({ sql }) => sql),

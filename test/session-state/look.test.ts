@@ -86,7 +86,7 @@ const makes: readonly [KindName, ...string[]][] = [
 
 const surroundings: readonly [string, ...string[]][] = [
   ['nothing in particular'],
-  ['a statement_timeout of 1 ms', `set statement_timeout = 1`],
+  ['a statement_timeout', `set statement_timeout = '300ms'`],
   ['a transaction_timeout', `set transaction_timeout = '1s'`],
   ['a role with few privileges', 'set role nobody_much'],
   [
