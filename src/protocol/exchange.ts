@@ -19,6 +19,8 @@ export class Exchange {
   /** For each pending one, oldest first: 1 for Query and FunctionCall, 0 for Sync. A ring; its length is a power of two. */
   #kinds = new Uint8Array(8);
   #oldest = 0;
+  /** A batch failed: what comes before its Sync is not answered. */
+  #skipping = false;
 
   /** Query or FunctionCall was sent. */
   asked(): void {
@@ -46,19 +48,29 @@ export class Exchange {
     this.batchOpen = true;
   }
 
-  /** ErrorResponse came: the engine has left COPY IN, if it was there. */
+  /**
+   * ErrorResponse came: the engine has left COPY IN, if it was there. After an error in a batch it skips everything up to the
+   * next Sync (manual 54.2.3), a Query in between included.
+   */
   failed(): void {
     this.copyIn = false;
+    if (this.pending === 0 || this.#kinds[this.#oldest] === 0) this.#skipping = true;
   }
 
   /** ReadyForQuery came. */
   ready(status: TxStatus): void {
     this.status = status;
     this.copyIn = false;
-    if (this.pending > 0) {
-      this.pending--;
-      this.#oldest = (this.#oldest + 1) & (this.#kinds.length - 1);
+    if (this.#skipping) {
+      while (this.pending > 1 && this.#kinds[this.#oldest] === 1) this.#shift();
+      this.#skipping = false;
     }
+    if (this.pending > 0) this.#shift();
+  }
+
+  #shift(): void {
+    this.pending--;
+    this.#oldest = (this.#oldest + 1) & (this.#kinds.length - 1);
   }
 
   #push(kind: number): void {

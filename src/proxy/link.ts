@@ -10,6 +10,7 @@
 import { Socket, connect, type NetConnectOpts, type OnReadOpts } from 'node:net';
 import {
   lastWriteWasAsync,
+  onRawRead,
   newWriteRequest,
   rawHandle,
   type RawHandle,
@@ -118,6 +119,7 @@ export class Link implements Reader {
     if (this.#buffers) {
       this.handle = rawHandle(this.#socket);
       this.#buffers.add(this);
+      if (this.handle) onRawRead(this.handle, (bytes) => this.#received(bytes));
     } else {
       this.#socket.on('data', (chunk: Buffer) => {
         if (!this.#discarding) this.owner.received(this, chunk, chunk.length);

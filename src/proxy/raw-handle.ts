@@ -11,6 +11,8 @@ export interface RawHandle {
   writeBuffer(request: WriteRequest, buffer: Uint8Array): number;
   /** From now on reads land in `buffer`. Each call keeps a few bytes until the handle is closed. */
   useUserBuffer(buffer: Uint8Array): void;
+  /** Called for every read and for the end of the stream; the count is in Node's own state. */
+  onread: (this: RawHandle, data: unknown) => unknown;
 }
 
 /** Node's WriteWrap. A request can be used again once its write is done. */
@@ -24,6 +26,7 @@ interface StreamWrap {
   WriteWrap: new () => WriteRequest;
   streamBaseState: ArrayLike<number>;
   kLastWriteWasAsync: number;
+  kReadBytesOrError: number;
 }
 
 const load = (): StreamWrap | null => {
@@ -31,7 +34,8 @@ const load = (): StreamWrap | null => {
     const { binding } = process as unknown as { binding?: (name: string) => Partial<StreamWrap> };
     const found = binding?.('stream_wrap');
     if (typeof found?.WriteWrap !== 'function' || found.streamBaseState === undefined) return null;
-    if (typeof found.kLastWriteWasAsync !== 'number') return null;
+    if (typeof found.kLastWriteWasAsync !== 'number' || typeof found.kReadBytesOrError !== 'number')
+      return null;
     return found as StreamWrap;
   } catch {
     return null;
@@ -50,6 +54,19 @@ export const newWriteRequest = (): WriteRequest => {
 /** True when the last writeBuffer could not finish at once and now holds on to its buffer. */
 export const lastWriteWasAsync = (): boolean =>
   wrap !== null && wrap.streamBaseState[wrap.kLastWriteWasAsync] !== 0;
+
+/** Calls `received` for every read, ahead of the stream layer; errors and the end of the stream go to that as before. */
+export const onRawRead = (handle: RawHandle, received: (bytes: number) => void): void => {
+  if (!wrap) return;
+  const { streamBaseState, kReadBytesOrError } = wrap;
+  const { onread } = handle;
+  handle.onread = function (data) {
+    const bytes = streamBaseState[kReadBytesOrError] ?? 0;
+    if (bytes <= 0) return onread.call(this, data);
+    received(bytes);
+    return undefined;
+  };
+};
 
 export const rawHandle = (socket: Socket): RawHandle | null =>
   (socket as unknown as { _handle: RawHandle | null })._handle;
