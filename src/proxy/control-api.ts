@@ -168,11 +168,6 @@ export interface ProxyApi {
     result: { sessions: number; warmed: number; unmovable: Blocker[] };
     progress: { warmed: number; sessions: number };
   };
-  /**
-   * Right before a hold: brings over once more what sessions changed since they were warmed, each held alone for the time of
-   * one read; so that little is left to do while all are held. Does nothing for sessions not at a safe point in time.
-   */
-  refresh: { params: { withinMs: number }; result: null };
   /** Gives up warming and closes the warm connections. Idempotent. */
   unwarm: { params: Record<string, never>; result: null };
   /**

@@ -121,12 +121,6 @@ export class Gate {
     return warmed;
   }
 
-  /** Warms again what has changed, right before a hold. */
-  async refresh(withinMs: number): Promise<void> {
-    const sessions = [...this.#services.sessions].filter(({ dirty }) => dirty);
-    await this.#warmAll(sessions, withinMs, () => undefined);
-  }
-
   unwarm(): void {
     if (this.#state === 'committed' || this.#state === 'moving') return;
     for (const move of this.#moves.values()) move.abandon();

@@ -32,10 +32,6 @@ const run = async (): Promise<void> => {
       proxy.gate.warm(target, withinMs, (warmed) =>
         context.progress({ warmed, sessions: proxy.status().sessions }),
       ),
-    refresh: async ({ withinMs }) => {
-      await proxy.gate.refresh(withinMs);
-      return null;
-    },
     unwarm: () => {
       proxy.gate.unwarm();
       return null;

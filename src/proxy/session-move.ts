@@ -12,6 +12,7 @@ import {
   look,
   replay,
   unmovable,
+  warmUp,
   SessionTracker,
   type KindReport,
   type ReadContext,
@@ -45,6 +46,8 @@ export class SessionMove {
   #postponed = 0;
   readonly #broken = new Map<string, ReplyError>();
   #preparing: Promise<void> = Promise.resolve();
+  /** The connection that has planned the session's statements. */
+  #warmed: EngineConnection | null = null;
   /** Why the session cannot move; empty: it can. */
   obstacles: readonly KindReport[] = [];
 
@@ -60,6 +63,7 @@ export class SessionMove {
     // Once is enough for what is costly to look for and seldom there.
     const thorough = this.session.state === null;
     await whileHeld(this.session, withinMs, () => this.prepare(false, thorough));
+    await this.#warmUp();
   }
 
   /** Only while the session is held. Throws when its state cannot be re-created there. */
@@ -86,6 +90,20 @@ export class SessionMove {
       this.#replayed = wanted;
       this.#postponed = 1;
     }
+  }
+
+  /** Once for a connection, when the state is there. */
+  #warmUp(): Promise<void> {
+    const run = this.#preparing
+      .catch(() => undefined)
+      .then(async () => {
+        const connection = await this.#open();
+        if (this.#warmed === connection || !this.#replayed || this.#postponed > 0) return;
+        this.#warmed = connection;
+        await warmUp(connection, this.#replayed);
+      });
+    this.#preparing = run;
+    return run;
   }
 
   /** After promotion, session held. Swaps the server link; the old connection is returned, to be closed. */

@@ -21,8 +21,6 @@ const COMMIT_MARGIN_MS = 10;
 /** The proxy answers a hold at its budget's end at the latest; this is for one that does not. */
 const HOLD_ANSWER_MS = 5_000;
 const COMMAND_BOUND_MS = 5_000;
-/** How long a refresh waits for one session's safe point. */
-const REFRESH_MS = 20;
 
 export interface Links {
   readonly primary: EngineLink;
@@ -48,8 +46,6 @@ export async function attemptHold(
 ): Promise<AttemptResult> {
   const { proxy, journal } = ports;
   const { holdBudgetMs, unmovable } = plan.limits;
-  // Most sessions are quiet from here to the hold: what is read now need not be read while they wait.
-  await proxy.call('refresh', { withinMs: REFRESH_MS }, { timeoutMs: COMMAND_BOUND_MS });
   const sessions = await sessionsOf(proxy);
   const strayBefore = await findStrays(links.primary, sessions);
 

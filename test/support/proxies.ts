@@ -122,7 +122,6 @@ export const moveTo = async (proxy: TestProxy, from: EngineRecord, to: EngineRec
       cancelTransactions: false,
       operation: 'test',
     } as const;
-    await proxy.control.call('refresh', { withinMs: 20 });
     const hold = await proxy.control.call('hold', params);
     if (!hold.held) throw new Error(`not held: ${JSON.stringify(hold)}`);
     const lsn = await emitFence(primary);
