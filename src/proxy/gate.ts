@@ -8,6 +8,7 @@
  * Invariant 2 (architecture.md): until `commit` every failure leads back to `open` on the old primary; after it there is no
  * way back. The deadline of a hold is ours, so that nobody stays held when the caller dies.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { DbproxyError } from '../errors/index.js';
 import { countMoved, type KindReport } from '../session-state/index.js';
 import type {
@@ -21,11 +22,15 @@ import type {
 } from './control-api.js';
 import { EngineAdmin } from './engine-admin.js';
 import type { Session } from './session.js';
-import { SessionMove, whileHeld, type MoveServices } from './session-move.js';
+import { MoveTarget, SessionMove, whileHeld, type MoveServices } from './session-move.js';
 import { holdTimes } from './hold-times.js';
 
 /** Sessions warmed at the same time. */
 const WARM_CONCURRENCY = 4;
+/** Pause after a session was warmed while clients work, in units of the time that took. */
+const WARM_PAUSE_FACTOR = 2;
+/** All those pauses together, ms. */
+const WARM_PAUSES_LIMIT_MS = 5_000;
 /** How long a session that came during a warm phase is waited for, ms. */
 const LATE_WARM_MS = 1_000;
 /** Bound of finishing a switch whose caller vanished, ms. */
@@ -55,7 +60,7 @@ interface Hold {
 export class Gate {
   readonly #services: GateServices;
   #state: GateState = 'open';
-  #target: { route: EngineRoute; admin: EngineAdmin } | null = null;
+  #target: { route: EngineRoute; admin: EngineAdmin; shared: MoveTarget } | null = null;
   readonly #moves = new Map<Session, SessionMove>();
   #hold: Hold | null = null;
   /** Sessions that will be ended instead of moved, by id, and why. */
@@ -97,28 +102,48 @@ export class Gate {
     progress: (warmed: number) => void,
   ): Promise<{ sessions: number; warmed: number; unmovable: Blocker[] }> {
     if (this.#target && this.#target.route.id !== route.id) this.unwarm();
-    this.#target ??= { route, admin: new EngineAdmin(this.#services.links, route) };
+    this.#target ??= {
+      route,
+      admin: new EngineAdmin(this.#services.links, route),
+      shared: new MoveTarget(route),
+    };
     await this.#target.admin.warm();
     const sessions = [...this.#services.sessions];
     const warmed = await this.#warmAll(sessions, withinMs, progress);
     return { sessions: sessions.length, warmed, unmovable: this.#obstacles([...this.#moves.values()]) };
   }
 
+  /**
+   * A new backend costs tens of ms of CPU. While clients work, sessions are warmed one after the other with pauses, or the
+   * queue that builds up behind them would be part of the stall.
+   */
   async #warmAll(
     sessions: readonly Session[],
     withinMs: number,
     progress: (warmed: number) => void,
   ): Promise<number> {
     const queue = [...sessions];
+    const pausesEndMs = performance.now() + WARM_PAUSES_LIMIT_MS;
     let warmed = 0;
     const worker = async (): Promise<void> => {
       for (let session = queue.shift(); session; session = queue.shift()) {
+        const startMs = performance.now();
         await this.#warmOne(session, withinMs);
         progress(++warmed);
+        const nowMs = performance.now();
+        const share = (pausesEndMs - nowMs) / (queue.length + 1);
+        const pauseMs = Math.min((nowMs - startMs) * WARM_PAUSE_FACTOR, share);
+        if (pauseMs > 0 && this.#anyActive) await delay(pauseMs);
       }
     };
-    await Promise.all(Array.from({ length: WARM_CONCURRENCY }, worker));
+    const workers = this.#anyActive ? 1 : WARM_CONCURRENCY;
+    await Promise.all(Array.from({ length: workers }, worker));
     return warmed;
+  }
+
+  get #anyActive(): boolean {
+    for (const session of this.#services.sessions) if (session.isActive) return true;
+    return false;
   }
 
   unwarm(): void {
@@ -150,7 +175,7 @@ export class Gate {
     const known = this.#moves.get(session);
     if (known) return known;
     if (!this.#target) throw new DbproxyError('DBP_INTERNAL', { reason: 'no target to move to' });
-    const move = new SessionMove(session, this.#target.route, this.#services);
+    const move = new SessionMove(session, this.#target.shared, this.#services);
     if (!session.isClosed) this.#moves.set(session, move);
     return move;
   }

@@ -54,6 +54,7 @@ export class Proxy {
       loginsUnderway: this.#loginsUnderway,
       context: async (thorough) => ({
         thorough,
+        scanNames: thorough,
         settableNames: (await this.#primary?.settableNames()) ?? '{}',
         customNames: this.#names.all,
         rememberNames: (names) => names.forEach((name) => this.#names.add(name)),

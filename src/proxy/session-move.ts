@@ -33,9 +33,28 @@ export interface MoveServices {
   context(thorough: boolean): Promise<LookContext>;
 }
 
+/** What the moves to one target have in common. */
+export class MoveTarget {
+  readonly route: EngineRoute;
+  /** State right after login, by start-up parameters: the same for all that log in alike. */
+  readonly bases = new Map<string, Promise<SessionState>>();
+  readonly #scanned = new Set<string>();
+
+  constructor(route: EngineRoute) {
+    this.route = route;
+  }
+
+  /** True once for a database. */
+  firstOf(database: string): boolean {
+    const first = !this.#scanned.has(database);
+    this.#scanned.add(database);
+    return first;
+  }
+}
+
 export class SessionMove {
   readonly session: Session;
-  readonly target: EngineRoute;
+  readonly #target: MoveTarget;
   readonly #services: MoveServices;
   #connection: Promise<EngineConnection> | null = null;
   /** State of the target connection right after login, and now. */
@@ -51,9 +70,9 @@ export class SessionMove {
   /** Why the session cannot move; empty: it can. */
   obstacles: readonly KindReport[] = [];
 
-  constructor(session: Session, target: EngineRoute, services: MoveServices) {
+  constructor(session: Session, target: MoveTarget, services: MoveServices) {
     this.session = session;
-    this.target = target;
+    this.#target = target;
     this.#services = services;
   }
 
@@ -75,7 +94,8 @@ export class SessionMove {
   }
 
   async #prepare(promoted: boolean, thorough: boolean): Promise<void> {
-    const context = await this.#services.context(thorough);
+    const scanNames = thorough && this.#target.firstOf(this.session.identity.database);
+    const context = { ...(await this.#services.context(thorough)), scanNames };
     const wanted = await this.session.look(context);
     this.obstacles = unmovable(wanted);
     if (this.obstacles.length > 0) return;
@@ -131,6 +151,17 @@ export class SessionMove {
     this.#postponed = postponed;
   }
 
+  async #baseOf(connection: EngineConnection): Promise<SessionState> {
+    const key = JSON.stringify([...this.session.identity.parameters]);
+    const known = this.#target.bases.get(key);
+    if (known) return known;
+    const context = await this.#services.context(false);
+    const base = baseState(connection, context, this.#services.names);
+    this.#target.bases.set(key, base);
+    base.catch(() => this.#target.bases.delete(key));
+    return base;
+  }
+
   /** The connection to the target; opened anew if it was lost while it waited. */
   async #open(): Promise<EngineConnection> {
     const current = await this.#connection?.catch(() => null);
@@ -138,15 +169,14 @@ export class SessionMove {
     const { identity } = this.session;
     const opening = EngineConnection.open(
       this.#services.links,
-      this.target,
+      this.#target.route,
       identity.parameters,
       identity.keys,
     );
     this.#connection = opening;
     const connection = await opening;
     connection.loginNotices.length = 0;
-    const context = await this.#services.context(false);
-    this.#base = await baseState(connection, context, this.#services.names);
+    this.#base = await this.#baseOf(connection);
     this.#there = this.#base;
     this.#replayed = null;
     this.#postponed = 0;

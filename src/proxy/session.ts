@@ -124,6 +124,11 @@ export class Session {
     return this.#relay.exchange.status !== 'I';
   }
 
+  /** A request or a transaction of its client is under way. */
+  get isActive(): boolean {
+    return this.#phase !== 'closed' && (!this.#relay.exchange.settled || this.#inTransaction);
+  }
+
   get #isBusy(): boolean {
     return this.#phase === 'busy';
   }

@@ -18,8 +18,8 @@ const NAMES_IN_DATABASE = `select distinct pg_catalog.lower(m[1]) from pg_catalo
 export const customSettings: StateKindModule<ReadonlyMap<string, string>> = {
   none: new Map(),
 
-  *read({ customNames, thorough, rememberNames }) {
-    const found: Rows = thorough ? yield { sql: NAMES_IN_DATABASE } : [];
+  *read({ customNames, scanNames, rememberNames }) {
+    const found: Rows = scanNames ? yield { sql: NAMES_IN_DATABASE } : [];
     const inDatabase = found.map(([name]) => name ?? '');
     rememberNames(inDatabase);
     const candidates = [...new Set([...customNames, ...inDatabase])];

@@ -23,6 +23,8 @@ export interface ReadContext {
   readonly settableNames: string;
   /** Dotted names that may be custom settings. */
   readonly customNames: readonly string[];
+  /** Also look for such names in the database's functions and role settings: once per database is enough. */
+  readonly scanNames: boolean;
   /** Keeps names found in the database for the looks to come. */
   readonly rememberNames: (names: readonly string[]) => void;
 }
