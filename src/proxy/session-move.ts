@@ -11,6 +11,7 @@ import {
   emptyState,
   look,
   replay,
+  restoreUnnamed,
   unmovable,
   warmUp,
   SessionTracker,
@@ -121,6 +122,8 @@ export class SessionMove {
         if (this.#warmed === connection || !this.#replayed || this.#postponed > 0) return;
         this.#warmed = connection;
         await warmUp(connection, this.#replayed);
+        // Its queries destroyed the unnamed statement that was replayed.
+        await restoreUnnamed(connection, this.#replayed.unnamedStatement);
       });
     this.#preparing = run;
     return run;

@@ -5,6 +5,8 @@
  * so it lives on when we die. A start that fails leaves nothing running.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { DbproxyError } from '../../../errors/index.js';
 import { adminQuery } from '../../admin.js';
 import { processIdentity } from '../../process-identity.js';
@@ -43,6 +45,7 @@ export async function startServer(
 ): Promise<StartedServer> {
   const startedAt = performance.now();
   await clearRemains({ ...engine, process: null });
+  await clearSocket(engine);
   const { handle, from } = await openLog(logFileOf(engine));
   const child = spawnServer(engine, binaries, user, handle.fd);
   await handle.close();
@@ -60,6 +63,13 @@ export async function startServer(
     const reason = (cause as Error).message;
     throw new DbproxyError('DBP_ENGINE_START', { engine: engine.id, waitedMs, reason, log }, { cause });
   }
+}
+
+/** A killed postmaster leaves its socket's lock file, and its pid counts as alive until somebody has collected it. */
+async function clearSocket({ access }: Startable): Promise<void> {
+  if (access.kind !== 'socket') return;
+  const socket = join(access.directory, `.s.PGSQL.${access.port}`);
+  await Promise.all([rm(socket, { force: true }), rm(`${socket}.lock`, { force: true })]);
 }
 
 function spawnServer(
