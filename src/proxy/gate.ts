@@ -35,6 +35,8 @@ const WARM_PAUSES_LIMIT_MS = 5_000;
 const LATE_WARM_MS = 1_000;
 /** Bound of finishing a switch whose caller vanished, ms. */
 const ORPHAN_LIMIT_MS = 60_000;
+/** Between two looks at its target, ms. */
+const ORPHAN_RETRY_MS = 5;
 /** How long sessions stay held for a target that does not become primary, before they are ended; ms. */
 const COMMITTED_LIMIT_MS = 120_000;
 
@@ -419,7 +421,7 @@ export class Gate {
       } catch {
         // The target may be starting again; the loop's bound decides.
       }
-      await new Promise((resolve) => setTimeout(resolve, 5));
+      await delay(ORPHAN_RETRY_MS);
     }
     this.#giveUp();
   }

@@ -1,7 +1,5 @@
 /** Real instances for tests: a home of their own, the built supervisor and proxy, and a look at what runs. */
 import { chmod, mkdtemp, readdir, readFile, readlink, rm } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
-import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -9,6 +7,7 @@ import pg from 'pg';
 import type { LogEvent, MoveRecord, ScaleParams, UpResult } from '../../src/control/api.js';
 import { connectSupervisor, startInstance, stopInstance } from '../../src/control/client.js';
 import { InstanceDirectory } from '../../src/control/instance-directory.js';
+import { freePort } from '../support/free-port.js';
 
 export const SCALE: Omit<ScaleParams, 'to'> = {
   holdBudgetMs: 1_000,
@@ -72,14 +71,7 @@ export async function processesBelow(directory: string): Promise<string[]> {
   return found;
 }
 
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
+export { freePort };
 
 export async function scale(
   name: string,

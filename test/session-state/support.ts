@@ -72,6 +72,7 @@ export class Backend {
     const context = {
       tracker,
       thorough,
+      scanNames: thorough,
       settableNames: this.#settableNames,
       customNames: this.names.all,
       rememberNames: (found: readonly string[]) => found.forEach((name) => this.names.add(name)),

@@ -1,6 +1,5 @@
 /** Proxy processes for tests: the real entry, run from the build. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { createServer, type AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -10,18 +9,12 @@ import { RpcClient } from '../../src/rpc/index.js';
 import { EngineLink } from '../../src/switchover/engine-link.js';
 import { emitFence, waitUntilReplayed } from '../../src/switchover/catch-up.js';
 import { promote } from '../../src/switchover/promote.js';
+import { freePort } from './free-port.js';
 import { PASSWORD, randomName, routeTo, type TestEngines } from './engines.js';
 
 const ENTRY = new URL('../../dist/proxy/main.js', import.meta.url).pathname;
 
-export const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-};
+export { freePort };
 
 export class TestProxy {
   readonly port: number;
