@@ -94,6 +94,8 @@ export interface EngineProvider {
   stop(engine: EngineRecord, mode: 'fast' | 'immediate'): Promise<void>;
   /** Stops (immediately) and removes the directory and sockets. Idempotent. */
   remove(engine: EngineRecord): Promise<void>;
+  /** Every process of this engine gives way to others from now on (nice): it is about to be retired. Best effort. */
+  yieldProcessor(engine: EngineRecord): void;
   usage(engine: EngineRecord): Promise<EngineUsage | null>;
 }
 

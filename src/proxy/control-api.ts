@@ -7,7 +7,10 @@
  * possible: should the caller vanish, the proxy promotes the target itself, moves the sessions and opens the gate.
  */
 
+import type { MoveLimits, StateMoved } from '../session-state/kind.js';
 import type { KindName } from '../session-state/kinds.js';
+
+export type { StateMoved };
 
 /** Where an engine is, as the proxy needs it. */
 export interface EngineRoute {
@@ -128,17 +131,6 @@ export interface HoldTimes {
   readonly max: number;
 }
 
-export interface StateMoved {
-  readonly settings: number;
-  readonly preparedStatements: number;
-  readonly tempTables: number;
-  readonly tempBytes: number;
-  readonly cursors: number;
-  readonly listens: number;
-  readonly advisoryLocks: number;
-  readonly sequences: number;
-}
-
 export interface MoveResult {
   readonly total: number;
   readonly moved: number;
@@ -155,7 +147,7 @@ export interface ProxyApi {
   status: { params: Record<string, never>; result: ProxyStatus };
   sessions: { params: Record<string, never>; result: SessionSnapshot[] };
   /** Looks at every session at its next safe point within `withinMs`. */
-  check: { params: { withinMs: number }; result: SessionReport[] };
+  check: { params: { withinMs: number; limits?: MoveLimits }; result: SessionReport[] };
   /** The engine that new sessions go to. Only while the gate is open; logins wait until there is one. */
   route: { params: { engine: EngineRoute }; result: null };
   /**
@@ -164,7 +156,7 @@ export interface ProxyApi {
    * that could not be moved as they are now. Nobody is held longer than one read of its state.
    */
   warm: {
-    params: { target: EngineRoute; withinMs: number };
+    params: { target: EngineRoute; withinMs: number; limits?: MoveLimits };
     result: { sessions: number; warmed: number; unmovable: Blocker[] };
     progress: { warmed: number; sessions: number };
   };
@@ -190,6 +182,8 @@ export interface ProxyApi {
   commit: { params: Record<string, never>; result: CommitResult };
   /** After promotion: makes the target the primary, moves every session, opens the gate. */
   move: { params: Record<string, never>; result: MoveResult; progress: { moved: number; total: number } };
+  /** Resolves when the connections that moved sessions left behind are closed: one by one, the clients go first. */
+  left: { params: Record<string, never>; result: null };
   /** Ends every session with 57P01, closes the listener and exits. */
   shutdown: { params: Record<string, never>; result: null };
 }

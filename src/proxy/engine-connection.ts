@@ -76,6 +76,8 @@ export class EngineConnection implements LinkOwner, StateChannel {
   readonly #pending: PendingExchange[] = [];
   #sets: (readonly (string | null)[])[][] = [];
   #error: Reply['error'] = null;
+  /** Data of the COPY that is under way. */
+  #copied: Buffer[] = [];
   #lost: Error | null = null;
   #login: { message: (message: Message) => void; reject: (error: Error) => void } | null = null;
 
@@ -214,6 +216,17 @@ export class EngineConnection implements LinkOwner, StateChannel {
       case Backend.DataRow:
         if (this.#sets.length === 0) this.#sets.push([]);
         this.#sets.at(-1)?.push(dataRow(body));
+        break;
+      case Backend.CopyOutResponse:
+        this.#copied = [];
+        break;
+      case Backend.CopyData:
+        this.#copied.push(Buffer.from(body));
+        break;
+      case Backend.CopyDone:
+        // One row of one column; a data channel of its own is not worth it for what a session holds.
+        this.#sets.push([[Buffer.concat(this.#copied).toString('latin1')]]);
+        this.#copied = [];
         break;
       case Backend.ErrorResponse: {
         const fields = errorFields(body);

@@ -10,20 +10,20 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { DbproxyError } from '../errors/index.js';
-import { countMoved, type KindReport } from '../session-state/index.js';
-import type {
-  Blocker,
-  CommitResult,
-  EngineRoute,
-  GateState,
-  HoldResult,
-  MoveResult,
-  StateMoved,
-} from './control-api.js';
+import {
+  DEFAULT_LIMITS,
+  NOTHING_MOVED,
+  addMoved,
+  type KindReport,
+  type MoveLimits,
+  type StateMoved,
+} from '../session-state/index.js';
+import type { Blocker, CommitResult, EngineRoute, GateState, HoldResult, MoveResult } from './control-api.js';
 import { EngineAdmin } from './engine-admin.js';
 import type { Session } from './session.js';
 import { MoveTarget, SessionMove, whileHeld, type MoveServices } from './session-move.js';
 import { holdTimes } from './hold-times.js';
+import { LeftBehind } from './left-behind.js';
 
 /** Sessions warmed at the same time. */
 const WARM_CONCURRENCY = 4;
@@ -31,6 +31,8 @@ const WARM_CONCURRENCY = 4;
 const WARM_PAUSE_FACTOR = 2;
 /** All those pauses together, ms. */
 const WARM_PAUSES_LIMIT_MS = 5_000;
+/** Sessions with nothing to do that move at the same time. */
+const BACKGROUND_CONCURRENCY = 8;
 /** How long a session that came during a warm phase is waited for, ms. */
 const LATE_WARM_MS = 1_000;
 /** Bound of finishing a switch whose caller vanished, ms. */
@@ -60,6 +62,9 @@ interface Hold {
 }
 
 export class Gate {
+  /** What sessions may hold and still be moved; of the last switch. */
+  limits: MoveLimits = DEFAULT_LIMITS;
+  readonly leftBehind = new LeftBehind();
   readonly #services: GateServices;
   #state: GateState = 'open';
   #target: { route: EngineRoute; admin: EngineAdmin; shared: MoveTarget } | null = null;
@@ -101,13 +106,15 @@ export class Gate {
   async warm(
     route: EngineRoute,
     withinMs: number,
+    limits: MoveLimits,
     progress: (warmed: number) => void,
   ): Promise<{ sessions: number; warmed: number; unmovable: Blocker[] }> {
     if (this.#target && this.#target.route.id !== route.id) this.unwarm();
+    this.limits = limits;
     this.#target ??= {
       route,
       admin: new EngineAdmin(this.#services.links, route),
-      shared: new MoveTarget(route),
+      shared: new MoveTarget(route, limits),
     };
     await this.#target.admin.warm();
     const sessions = [...this.#services.sessions];
@@ -365,15 +372,18 @@ export class Gate {
     const held = this.#endHold();
     const tally = new Tally();
     const queue = held.filter((session) => !session.isClosed);
-    queue.sort((a, b) => Number(b.hasWaitingBytes) - Number(a.hasWaitingBytes));
     const total = queue.length;
     let done = 0;
-    await Promise.all(
-      queue.map(async (session) => {
-        await this.#moveOne(session, tally);
-        progress(++done, total);
-      }),
-    );
+    const goOn = async (session: Session, swapped: Promise<boolean>): Promise<void> => {
+      if (await swapped) await session.release();
+      progress(++done, total);
+    };
+    // What others can see is there before anybody goes on: a lock that nobody holds, a channel that nobody hears.
+    const shared = queue.filter((session) => this.#moves.get(session)?.isShared === true);
+    const swapped = new Map(shared.map((session) => [session, this.#swap(session, tally)]));
+    await Promise.all(swapped.values());
+    await inTurn(queue, (session) => goOn(session, swapped.get(session) ?? this.#swap(session, tally)));
+    this.leftBehind.closeAll(() => this.#anyActive);
     const result = tally.result(total);
     this.#lastMove = { engine: target.route.id, result };
     this.#moves.clear();
@@ -383,26 +393,27 @@ export class Gate {
     return result;
   }
 
-  async #moveOne(session: Session, tally: Tally): Promise<void> {
+  /** Moves one session's server link; true if the session is to go on there. */
+  async #swap(session: Session, tally: Tally): Promise<boolean> {
     const move = this.#moveOf(session);
     const dropped = this.#dropped.get(session.identity.id);
     if (dropped !== undefined) {
       move.abandon();
       session.fail('DBP_WIRE_SESSION_DROPPED', { reason: dropped });
       tally.dropped++;
-      return;
+      return false;
     }
     try {
-      const old = await move.finish();
+      this.leftBehind.add(await move.finish());
       tally.moved(session);
-      await session.release();
-      old.close();
+      return true;
     } catch (error) {
       move.abandon();
       const reason = (error as Error).message;
-      if (session.isClosed) return;
+      if (session.isClosed) return false;
       session.fail('DBP_WIRE_SESSION_DROPPED', { reason });
       tally.failed.push({ id: session.identity.id, reason });
+      return false;
     }
   }
 
@@ -442,6 +453,30 @@ export class Gate {
   }
 }
 
+/**
+ * Those whose clients wait go first, all at once; the others after them, a few at a time, and one whose client sends meanwhile
+ * is next.
+ */
+const inTurn = async (
+  sessions: readonly Session[],
+  work: (session: Session) => Promise<void>,
+): Promise<void> => {
+  const waiting = sessions.filter(({ hasWaitingBytes }) => hasWaitingBytes);
+  await Promise.all(waiting.map(work));
+  const rest = new Set(sessions.filter((session) => !waiting.includes(session)));
+  const next = (): Session | undefined => {
+    for (const session of rest) if (session.hasWaitingBytes) return session;
+    return rest.values().next().value;
+  };
+  const worker = async (): Promise<void> => {
+    for (let session = next(); session; session = next()) {
+      rest.delete(session);
+      await work(session);
+    }
+  };
+  await Promise.all(Array.from({ length: BACKGROUND_CONCURRENCY }, worker));
+};
+
 const describe = (obstacles: readonly KindReport[]): string =>
   obstacles.map(({ detail }) => detail).join('; ');
 
@@ -450,30 +485,16 @@ class Tally {
   dropped = 0;
   readonly failed: { id: number; reason: string }[] = [];
   readonly #holdMs: number[] = [];
-  #settings = 0;
-  #preparedStatements = 0;
+  #stateMoved: StateMoved = NOTHING_MOVED;
 
   moved(session: Session): void {
     const heldMs = session.heldForMs();
     session.lastMoveMs = heldMs;
     this.#holdMs.push(heldMs);
-    if (!session.state) return;
-    const { settings, preparedStatements } = countMoved(session.state);
-    this.#settings += settings;
-    this.#preparedStatements += preparedStatements;
+    if (session.state) this.#stateMoved = addMoved(this.#stateMoved, session.state);
   }
 
   result(total: number): MoveResult {
-    const stateMoved: StateMoved = {
-      settings: this.#settings,
-      preparedStatements: this.#preparedStatements,
-      tempTables: 0,
-      tempBytes: 0,
-      cursors: 0,
-      listens: 0,
-      advisoryLocks: 0,
-      sequences: 0,
-    };
     const moved = this.#holdMs.length;
     return {
       total,
@@ -482,7 +503,7 @@ class Tally {
       failed: this.failed,
       dropped: this.dropped,
       holdMs: holdTimes(this.#holdMs),
-      stateMoved,
+      stateMoved: this.#stateMoved,
     };
   }
 }

@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { RpcServer } from '../rpc/index.js';
+import { DEFAULT_LIMITS } from '../session-state/index.js';
 import type { ProxyApi, ProxyConfig } from './control-api.js';
 import { Proxy } from './proxy.js';
 import { selfTest } from './raw-handle.js';
@@ -23,13 +24,13 @@ const run = async (): Promise<void> => {
   const control = new RpcServer<ProxyApi>({
     status: () => proxy.status(),
     sessions: () => proxy.sessions(),
-    check: ({ withinMs }) => proxy.check(withinMs),
+    check: ({ withinMs, limits }) => proxy.check(withinMs, limits ?? DEFAULT_LIMITS),
     route: async ({ engine }) => {
       await proxy.route(engine);
       return null;
     },
-    warm: ({ target, withinMs }, context) =>
-      proxy.gate.warm(target, withinMs, (warmed) =>
+    warm: ({ target, withinMs, limits }, context) =>
+      proxy.gate.warm(target, withinMs, limits ?? DEFAULT_LIMITS, (warmed) =>
         context.progress({ warmed, sessions: proxy.status().sessions }),
       ),
     unwarm: () => {
@@ -44,6 +45,10 @@ const run = async (): Promise<void> => {
     },
     commit: (_params, { signal }) => proxy.gate.commit(signal),
     move: (_params, context) => proxy.gate.move((moved, total) => context.progress({ moved, total })),
+    left: async () => {
+      await proxy.gate.leftBehind.closed();
+      return null;
+    },
     shutdown: () => {
       setImmediate(stop);
       return null;

@@ -4,7 +4,7 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { chmod, mkdir, rm } from 'node:fs/promises';
 import { DbproxyError } from '../errors/index.js';
-import { SettingNames } from '../session-state/index.js';
+import { SettingNames, type MoveLimits } from '../session-state/index.js';
 import { CancelKeys, cancelOnEngine } from './cancel.js';
 import type { EngineRoute, ProxyConfig, ProxyStatus, SessionReport, SessionSnapshot } from './control-api.js';
 import { Conversation } from './conversation.js';
@@ -54,6 +54,8 @@ export class Proxy {
       loginsUnderway: this.#loginsUnderway,
       context: async (thorough) => ({
         thorough,
+        contents: false,
+        limits: this.gate.limits,
         scanNames: thorough,
         settableNames: (await this.#primary?.settableNames()) ?? '{}',
         customNames: this.#names.all,
@@ -107,13 +109,13 @@ export class Proxy {
     this.gate.wake();
   }
 
-  async check(withinMs: number): Promise<SessionReport[]> {
+  async check(withinMs: number, limits: MoveLimits): Promise<SessionReport[]> {
     const queue = [...this.#sessions];
     const reports: SessionReport[] = [];
     const worker = async (): Promise<void> => {
       for (let session = queue.shift(); session; session = queue.shift()) {
         const looked = await this.gate.inspect(session, withinMs);
-        if (!session.isClosed) reports.push(sessionReport(session, looked));
+        if (!session.isClosed) reports.push(sessionReport(session, looked, limits));
       }
     };
     await Promise.all(Array.from({ length: CHECK_CONCURRENCY }, worker));

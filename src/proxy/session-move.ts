@@ -12,10 +12,12 @@ import {
   look,
   replay,
   restoreUnnamed,
+  isShared,
   unmovable,
   warmUp,
   SessionTracker,
   type KindReport,
+  type MoveLimits,
   type ReadContext,
   type ReplyError,
   type SessionState,
@@ -37,12 +39,14 @@ export interface MoveServices {
 /** What the moves to one target have in common. */
 export class MoveTarget {
   readonly route: EngineRoute;
+  readonly limits: MoveLimits;
   /** State right after login, by start-up parameters: the same for all that log in alike. */
   readonly bases = new Map<string, Promise<SessionState>>();
   readonly #scanned = new Set<string>();
 
-  constructor(route: EngineRoute) {
+  constructor(route: EngineRoute, limits: MoveLimits) {
     this.route = route;
+    this.limits = limits;
   }
 
   /** True once for a database. */
@@ -96,10 +100,14 @@ export class SessionMove {
 
   async #prepare(promoted: boolean, thorough: boolean): Promise<void> {
     const scanNames = thorough && this.#target.firstOf(this.session.identity.database);
-    const context = { ...(await this.#services.context(thorough)), scanNames };
+    const { limits } = this.#target;
+    const context = { ...(await this.#services.context(thorough)), scanNames, limits, contents: promoted };
     const wanted = await this.session.look(context);
-    this.obstacles = unmovable(wanted);
-    if (this.obstacles.length > 0) return;
+    this.obstacles = unmovable(wanted, limits);
+    if (this.obstacles.length > 0) {
+      if (promoted) throw new Error(this.obstacles.map(({ detail }) => detail).join('; '));
+      return;
+    }
     const connection = await this.#open();
     if (this.#replayed === wanted && (this.#postponed === 0 || !promoted)) return;
     try {
@@ -127,6 +135,11 @@ export class SessionMove {
       });
     this.#preparing = run;
     return run;
+  }
+
+  /** Other sessions could tell if this one had not moved yet. */
+  get isShared(): boolean {
+    return this.session.state !== null && isShared(this.session.state);
   }
 
   /** After promotion, session held. Swaps the server link; the old connection is returned, to be closed. */

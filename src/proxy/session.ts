@@ -15,6 +15,7 @@ import { DbproxyError, type ErrorCode, type ErrorDetails } from '../errors/index
 import { encode, type ProtocolViolation, type ScramKeys } from '../protocol/index.js';
 import {
   SessionTracker,
+  hasContents,
   look,
   restoreUnnamed,
   stateKinds,
@@ -216,7 +217,8 @@ export class Session {
   /** Reads the state from the engine. Only while held. */
   async look(context: Omit<ReadContext, 'tracker'>): Promise<SessionState> {
     if (this.#phase !== 'held') throw new Error('the session is not held');
-    if (!this.dirty && this.state && !context.thorough) return this.state;
+    const contents = context.contents && this.state !== null && hasContents(this.state);
+    if (!this.dirty && this.state && !context.thorough && !contents) return this.state;
     this.#unnamedLost = this.tracker.unnamedStatement !== null;
     const reading = look(this.server, { ...context, tracker: this.tracker }, this.state);
     this.#reading = reading;

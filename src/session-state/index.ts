@@ -6,9 +6,26 @@ export { emptyState, kindNames, type KindName, type SessionState } from './kinds
 export { warmUp } from './warm-up.js';
 export { look } from './look.js';
 export { replay, restoreUnnamed, type Replayed } from './replay.js';
-export { report, unmovable, stateKinds, countMoved, type KindReport } from './report.js';
+export {
+  NOTHING_MOVED,
+  addMoved,
+  estimate,
+  hasContents,
+  isShared,
+  report,
+  stateKinds,
+  unmovable,
+  type KindReport,
+} from './report.js';
 export { SessionTracker } from './tracker.js';
 export { OF_A_TRANSACTION } from './settings.js';
 export { SettingNames } from './setting-names.js';
-export { arrayLiteral, literal, type ReadContext } from './kind.js';
+export {
+  DEFAULT_LIMITS,
+  arrayLiteral,
+  literal,
+  type MoveLimits,
+  type ReadContext,
+  type StateMoved,
+} from './kind.js';
 export type { Reply, ReplyError, Rows, StateChannel } from './channel.js';

@@ -13,7 +13,9 @@ export type Ask =
   /** Scalar expressions; answered by one row of them. Those of all kinds become one SELECT. */
   | { readonly select: readonly string[] }
   /** SQL with exactly one statement that returns rows. */
-  | { readonly sql: string };
+  | { readonly sql: string }
+  /** A `COPY … TO STDOUT`; answered by one row of one column: the bytes of its data, one character each (latin1). */
+  | { readonly copy: string };
 
 export interface ReadContext {
   readonly tracker: SessionTracker;
@@ -27,6 +29,43 @@ export interface ReadContext {
   readonly scanNames: boolean;
   /** Keeps names found in the database for the looks to come. */
   readonly rememberNames: (names: readonly string[]) => void;
+  /** Also read contents (rows of temporary tables and cursors): the target is primary, and this session moves now. */
+  readonly contents: boolean;
+  readonly limits: MoveLimits;
+}
+
+/** What a session may hold and still be moved. What exceeds one of them cannot move (`obstacle`). */
+export interface MoveLimits {
+  /** Contents of all temporary tables of a session, bytes. */
+  readonly tempBytes: number;
+  /** Rows of one held cursor. */
+  readonly cursorRows: number;
+  /** Estimated time of export and replay of a session, ms. */
+  readonly sessionMs: number;
+}
+
+export const DEFAULT_LIMITS: MoveLimits = {
+  tempBytes: 64 * 1024 * 1024,
+  cursorRows: 100_000,
+  sessionMs: 5_000,
+};
+
+/** Counts for the record of a switch. */
+export interface StateMoved {
+  readonly settings: number;
+  readonly preparedStatements: number;
+  readonly tempTables: number;
+  readonly tempBytes: number;
+  readonly cursors: number;
+  readonly listens: number;
+  readonly advisoryLocks: number;
+  readonly sequences: number;
+}
+
+/** What moving a state is likely to take. */
+export interface Estimate {
+  readonly bytes: number;
+  readonly ms: number;
 }
 
 /** Messages of one step, without the Sync that follows them. */
@@ -40,7 +79,10 @@ export interface ReplayStep {
   readonly onError: 'fail' | 'carry';
   /** Name of the prepared statement that is broken if it fails. */
   readonly statement?: string;
-  /** Not before the target is a primary: a standby refuses it, or it would disturb the connection while it waits. */
+  /**
+   * Not before the target is a primary: a standby refuses it, or it would disturb the connection while it waits. Of one
+   * kind either all steps or none (settings excepted).
+   */
   readonly afterPromotion?: boolean;
 }
 
@@ -57,6 +99,14 @@ export interface StateKindModule<T> {
   read(context: ReadContext, previous: T | null): Generator<Ask, T, Rows>;
   /** Null: nothing of this kind is there. */
   summarize(state: T): Summary | null;
+  /** Why this very state cannot move (`a temporary table of 70 MB, over the limit of 64 MB`); null: it can. */
+  readonly obstacle?: (state: T, limits: MoveLimits) => string | null;
+  /** It has contents that are read only when the session moves (ReadContext.contents). */
+  readonly hasContents?: (state: T) => boolean;
+  /** Other sessions can tell whether it is there: re-created for all sessions before any goes on. */
+  readonly shared?: (state: T) => boolean;
+  readonly counts?: (state: T) => Partial<StateMoved>;
+  readonly estimate?: (state: T) => Estimate;
   /** Null: this kind cannot be moved. */
   readonly replay: ((wanted: T, there: T) => ReplayStep[]) | null;
 }

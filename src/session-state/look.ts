@@ -68,7 +68,9 @@ const answer = async (
     reading.ask && 'select' in reading.ask ? [{ reading, expressions: reading.ask.select }] : [],
   );
   const others = readings.flatMap((reading) =>
-    reading.ask && 'sql' in reading.ask ? [{ reading, sql: reading.ask.sql }] : [],
+    reading.ask && !('select' in reading.ask)
+      ? [{ reading, sql: 'sql' in reading.ask ? reading.ask.sql : reading.ask.copy }]
+      : [],
   );
   const list = scalars.flatMap(({ expressions }) => expressions).join(', ');
   const sets = await run(channel, [

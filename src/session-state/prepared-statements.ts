@@ -52,6 +52,9 @@ export const preparedStatements: StateKindModule<PreparedStatements> = {
       ? null
       : { count: byName.size, detail: listed(byName.size, 'prepared statement', [...byName.keys()]) },
 
+  counts: ({ byName }) => ({ preparedStatements: byName.size }),
+  estimate: ({ byName }) => ({ bytes: 0, ms: byName.size * 0.1 }),
+
   replay(wanted, there) {
     const steps: ReplayStep[] = [];
     for (const [name, statement] of there.byName) {

@@ -4,7 +4,7 @@
  */
 import { encode } from '../protocol/index.js';
 import type { ReplyError, StateChannel } from './channel.js';
-import { kindNames, kinds, type SessionState } from './kinds.js';
+import { kindNames, kinds, type KindName, type SessionState } from './kinds.js';
 import type { ReplayStep, StateKindModule } from './kind.js';
 import { unnamedStatement } from './unnamed-statement.js';
 
@@ -36,7 +36,10 @@ export const replay = async (
   const now = steps.filter((step) => promoted || step.afterPromotion !== true);
   const broken = await againUnderRole(channel, now, await run(channel, now), wanted, base);
   const postponed = steps.length - now.length;
-  return { state: postponed === 0 ? wanted : withoutPostponed(wanted, there), postponed, broken };
+  if (postponed === 0) return { state: wanted, postponed, broken };
+  // What did not parse may need a temporary table that is still to come.
+  const state = withoutStatements(withoutPostponed(wanted, there), broken);
+  return { state, postponed: postponed + broken.size, broken: new Map() };
 };
 
 /** Our own queries destroy the unnamed statement of a session: gives it back to the backend it stays on. */
@@ -47,13 +50,14 @@ export const restoreUnnamed = async (
   await run(channel, unnamedStatement.replay?.(state, unnamedStatement.none) ?? []);
 };
 
+const stepsOf = (name: KindName, wanted: SessionState, there: SessionState): ReplayStep[] =>
+  (kinds[name] as StateKindModule<unknown>).replay?.(wanted[name], there[name]) ?? [];
+
 const plan = (wanted: SessionState, there: SessionState, base: SessionState): ReplayStep[] => {
-  const stepsOf = (name: keyof SessionState, from: SessionState): ReplayStep[] =>
-    (kinds[name] as StateKindModule<unknown>).replay?.(wanted[name], from[name]) ?? [];
   const others = kindNames.filter((name) => name !== 'role' && name !== 'unnamedStatement');
-  const steps = others.flatMap((name) => stepsOf(name, there));
+  const steps = others.flatMap((name) => stepsOf(name, wanted, there));
   const back = steps.length > 0 ? (kinds.role.replay?.(base.role, there.role) ?? []) : [];
-  const role = stepsOf('role', steps.length > 0 ? base : there);
+  const role = stepsOf('role', wanted, steps.length > 0 ? base : there);
   return [
     ...back,
     ...steps,
@@ -98,8 +102,16 @@ const run = async (
   return broken;
 };
 
-/** Settings are the only kind with postponed steps: those are taken as not there yet. */
+/** Of a kind with postponed steps nothing new is there yet; of the settings, only those are missing. */
 const withoutPostponed = (wanted: SessionState, there: SessionState): SessionState => {
+  const waiting = kindNames.filter(
+    (kind) => kind !== 'settings' && stepsOf(kind, wanted, there).some((step) => step.afterPromotion),
+  );
+  const kept = Object.fromEntries(waiting.map((kind) => [kind, there[kind]])) as Partial<SessionState>;
+  return { ...wanted, ...kept, settings: withoutPostponedSettings(wanted, there) };
+};
+
+const withoutPostponedSettings = (wanted: SessionState, there: SessionState): SessionState['settings'] => {
   const values = new Map(wanted.settings.values);
   for (const name of values.keys()) {
     const postponed = kinds.settings.replay?.(
@@ -111,5 +123,11 @@ const withoutPostponed = (wanted: SessionState, there: SessionState): SessionSta
     if (before) values.set(name, before);
     else values.delete(name);
   }
-  return { ...wanted, settings: { ...wanted.settings, values } };
+  return { ...wanted.settings, values };
+};
+
+const withoutStatements = (state: SessionState, names: ReadonlyMap<string, unknown>): SessionState => {
+  if (names.size === 0) return state;
+  const byName = new Map([...state.preparedStatements.byName].filter(([name]) => !names.has(name)));
+  return { ...state, preparedStatements: { ...state.preparedStatements, byName } };
 };

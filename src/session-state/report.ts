@@ -1,6 +1,6 @@
 /** What a session holds, in words and numbers: for `check`, for the record of a switch, and to decide whether it can move. */
 import { kindNames, kinds, type KindName, type SessionState } from './kinds.js';
-import type { StateKindModule } from './kind.js';
+import type { Estimate, MoveLimits, StateKindModule, StateMoved } from './kind.js';
 
 export interface KindReport {
   readonly kind: KindName;
@@ -10,24 +10,63 @@ export interface KindReport {
 }
 
 /** Every kind the session holds something of. */
-export const report = (state: SessionState): KindReport[] =>
+export const report = (state: SessionState, limits: MoveLimits): KindReport[] =>
   kindNames.flatMap((kind) => {
     const module = kinds[kind] as StateKindModule<unknown>;
     const summary = module.summarize(state[kind]);
     if (!summary) return [];
-    const tooLong = kind === 'unnamedStatement' && 'tooLong' in state.unnamedStatement;
-    const movable = module.replay !== null && !tooLong;
-    return [{ kind, movable, ...summary }];
+    const obstacle = module.obstacle?.(state[kind], limits) ?? null;
+    const movable = module.replay !== null && obstacle === null;
+    return [{ kind, movable, count: summary.count, detail: obstacle ?? summary.detail }];
   });
 
-export const stateKinds = (state: SessionState): KindName[] => report(state).map(({ kind }) => kind);
+export const stateKinds = (state: SessionState): KindName[] =>
+  kindNames.filter((kind) => (kinds[kind] as StateKindModule<unknown>).summarize(state[kind]) !== null);
 
 /** What stands in the way of a move. */
-export const unmovable = (state: SessionState): KindReport[] =>
-  report(state).filter(({ movable }) => !movable);
+export const unmovable = (state: SessionState, limits: MoveLimits): KindReport[] =>
+  report(state, limits).filter(({ movable }) => !movable);
 
-/** Counts for the record of a switch (`stateMoved`). */
-export const countMoved = (state: SessionState): { settings: number; preparedStatements: number } => ({
-  settings: [...state.settings.values.values()].filter(({ own }) => own).length + state.customSettings.size,
-  preparedStatements: state.preparedStatements.byName.size,
-});
+const some = (
+  state: SessionState,
+  test: (module: StateKindModule<unknown>) => ((state: unknown) => boolean) | undefined,
+): boolean => kindNames.some((kind) => test(kinds[kind] as StateKindModule<unknown>)?.(state[kind]) === true);
+
+/** Something of it has contents that are still to be read (ReadContext.contents). */
+export const hasContents = (state: SessionState): boolean => some(state, (module) => module.hasContents);
+
+/** Other sessions can tell whether something of it is there. */
+export const isShared = (state: SessionState): boolean => some(state, (module) => module.shared);
+
+/** A session that holds nothing (a login was made ready ahead of time). Measured: docs/performance.md. */
+const PLAIN: Estimate = { bytes: 0, ms: 1 };
+
+/** What moving the session is likely to take. */
+export const estimate = (state: SessionState): Estimate =>
+  kindNames
+    .map((kind) => (kinds[kind] as StateKindModule<unknown>).estimate?.(state[kind]))
+    .reduce<Estimate>(
+      (sum, each) => (each ? { bytes: sum.bytes + each.bytes, ms: sum.ms + each.ms } : sum),
+      PLAIN,
+    );
+
+export const NOTHING_MOVED: StateMoved = {
+  settings: 0,
+  preparedStatements: 0,
+  tempTables: 0,
+  tempBytes: 0,
+  cursors: 0,
+  listens: 0,
+  advisoryLocks: 0,
+  sequences: 0,
+};
+
+/** `sum` and what moved with `state`. */
+export const addMoved = (sum: StateMoved, state: SessionState): StateMoved => {
+  const total: Record<keyof StateMoved, number> = { ...sum };
+  for (const kind of kindNames) {
+    const counts = (kinds[kind] as StateKindModule<unknown>).counts?.(state[kind]) ?? {};
+    for (const [name, count] of Object.entries(counts)) total[name as keyof StateMoved] += count;
+  }
+  return total;
+};

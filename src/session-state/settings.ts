@@ -52,6 +52,9 @@ export const settings: StateKindModule<Settings> = {
     return own.length === 0 ? null : { count: own.length, detail: listed(own.length, 'setting', own) };
   },
 
+  counts: ({ values }) => ({ settings: [...values.values()].filter(({ own }) => own).length }),
+  estimate: ({ values }) => ({ bytes: 0, ms: values.size * 0.1 }),
+
   replay(wanted, there) {
     const steps: ReplayStep[] = [];
     for (const [name, { own }] of there.values) if (own && !wanted.values.has(name)) steps.push(reset(name));

@@ -3,6 +3,7 @@
  * everything else, because each of our own queries replaces it. If it failed then, it fails again, and nobody is told.
  */
 import type { StateKindModule } from './kind.js';
+import { MAX_UNNAMED_STATEMENT_BYTES } from './tracker.js';
 
 export type UnnamedStatement =
   | { readonly kept: Buffer | null }
@@ -18,6 +19,9 @@ export const unnamedStatement: StateKindModule<UnnamedStatement> = {
 
   summarize: (state) =>
     'tooLong' in state || state.kept ? { count: 1, detail: 'the unnamed statement' } : null,
+
+  obstacle: (state) =>
+    'tooLong' in state ? `an unnamed statement of more than ${MAX_UNNAMED_STATEMENT_BYTES} bytes` : null,
 
   replay: (wanted) =>
     'tooLong' in wanted || !wanted.kept

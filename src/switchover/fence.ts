@@ -58,9 +58,16 @@ export async function terminateStrays(
   return true;
 }
 
-/** New transactions on the old primary can only read. To be called after `commit`. */
+/** However the old primary is started again, new transactions can only read. To be called after `commit`. */
 export async function setReadOnly(primary: EngineLink): Promise<void> {
   await primary.query(READ_ONLY);
+}
+
+/**
+ * Makes `setReadOnly` hold for who comes now. Every process of the server reads its whole configuration then, a millisecond
+ * of CPU each: to be called when the sessions have left.
+ */
+export async function enforceReadOnly(primary: EngineLink): Promise<void> {
   await primary.query(RELOAD);
 }
 

@@ -15,7 +15,7 @@ import type { Links } from './attempt.js';
 import { rehearseCatchUp } from './catch-up.js';
 import { drain, unmovable } from './drain.js';
 import { EngineLink } from './engine-link.js';
-import { setReadOnly } from './fence.js';
+import { enforceReadOnly, setReadOnly } from './fence.js';
 import { moveSessions, promoteForSure } from './forward.js';
 import { isInRecovery } from './promote.js';
 import { rollBack } from './roll-back.js';
@@ -25,6 +25,8 @@ import type { SwitchoverPlan, SwitchoverPorts, SwitchoverResult } from './types.
 /** How long `warm` waits for sessions to reach a safe point, to look at their state. */
 const WARM_LOOK_MS = 1_000;
 const WARM_BOUND_MS = 120_000;
+/** The proxy takes a few seconds at most to close what its sessions left behind. */
+const LEFT_BOUND_MS = 10_000;
 
 /** Runs the whole switchover. Throws only after `commit`, when the way forward is blocked; before, it rolls back. */
 export async function switchover(plan: SwitchoverPlan, ports: SwitchoverPorts): Promise<SwitchoverResult> {
@@ -89,6 +91,8 @@ async function fromCommit(
   await journal.mark('promote', `promoting ${target.id}`);
   // An old primary that is dead cannot write either.
   const fenced = setReadOnly(links.primary).catch(() => undefined);
+  // Ending its many processes takes more CPU than the clients have to spare when they go on.
+  provider.yieldProcessor(plan.from);
   const primary = await promoteForSure(provider, target, links.standby);
   await Promise.all([fenced, journal.settled()]);
 
@@ -99,7 +103,7 @@ async function fromCommit(
 
   watch.enter('retire');
   await journal.step('retire', `stopping ${plan.from.id}`);
-  const promoted = await retire(plan, ports, primary);
+  const promoted = await retire(plan, ports, primary, links.primary);
   watch.stop();
   return {
     outcome: 'completed',
@@ -158,10 +162,14 @@ async function openLinks(from: EngineRecord, target: EngineRecord): Promise<Link
 /** Nobody is on the old primary any more. It needs no shutdown checkpoint: its data is removed. */
 async function retire(
   plan: SwitchoverPlan,
-  { provider }: SwitchoverPorts,
+  { provider, proxy }: SwitchoverPorts,
   primary: EngineRecord,
+  old: EngineLink,
 ): Promise<EngineRecord> {
   const promoted: EngineRecord = { ...primary, role: 'primary' };
+  // Bounded by the proxy; without it there are no such connections.
+  await proxy.call('left', {}, { timeoutMs: LEFT_BOUND_MS }).catch(() => undefined);
+  await enforceReadOnly(old).catch(() => undefined);
   await provider.stop(plan.from, 'immediate');
   await afterPromotion(promoted);
   return promoted;

@@ -5,6 +5,7 @@ import { EngineAdmin } from '../../src/proxy/engine-admin.js';
 import { EngineConnection } from '../../src/proxy/engine-connection.js';
 import { Link } from '../../src/proxy/link.js';
 import {
+  DEFAULT_LIMITS,
   SessionTracker,
   SettingNames,
   look,
@@ -73,6 +74,8 @@ export class Backend {
       tracker,
       thorough,
       scanNames: thorough,
+      contents: false,
+      limits: DEFAULT_LIMITS,
       settableNames: this.#settableNames,
       customNames: this.names.all,
       rememberNames: (found: readonly string[]) => found.forEach((name) => this.names.add(name)),

@@ -1,7 +1,6 @@
 /** After its promotion an engine needs nothing of its old primary any more; its configuration should not say so. */
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { adminQuery } from '../../admin.js';
 import type { EngineRecord } from '../../types.js';
 import { configuration } from './configuration.js';
 import { writeOwned } from './initdb.js';
@@ -10,11 +9,11 @@ import { serverUser } from './server-user.js';
 
 /**
  * Takes primary_conninfo and the slot out of the configuration. The server ignores both now, and a start as primary is
- * right even if this never ran; so it belongs after the sessions have moved, not on their way. Idempotent.
+ * right even if this never ran; so it belongs after the sessions have moved, not on their way. Not reloaded: each of the
+ * sessions' new backends would read all of the configuration, right when they are busiest. Idempotent.
  */
 export async function afterPromotion(engine: EngineRecord): Promise<void> {
   const file = join(dataDirectoryOf(engine), 'dbproxy.conf');
   await writeOwned(`${file}.new`, configuration(engine.id, engine.size), await serverUser());
   await rename(`${file}.new`, file);
-  await adminQuery(engine, 'select pg_reload_conf()');
 }

@@ -17,6 +17,7 @@ import { serverUser, type ServerUser } from './server-user.js';
 import { makeStandby } from './standby.js';
 import { askFacts, startServer } from './start.js';
 import { stopServer } from './stop.js';
+import { yieldProcessor } from './yield-processor.js';
 
 export interface EmbeddedOptions {
   /** For a copy of the binaries, where the installed ones cannot be used as they are. */
@@ -99,6 +100,10 @@ export function embeddedProvider({ cacheDirectory }: EmbeddedOptions): EnginePro
       // Without binaries there is nothing to release it with, and the rest is still to be removed.
       const found = await tools().catch(() => null);
       await discard(directoriesOf(engine), found);
+    },
+
+    yieldProcessor(engine) {
+      if (engine.process !== null) yieldProcessor(engine.process);
     },
 
     usage(engine) {
