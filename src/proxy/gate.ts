@@ -29,6 +29,8 @@ import { LeftBehind } from './left-behind.js';
 const WARM_CONCURRENCY = 4;
 /** Pause after a session was warmed while clients work, in units of the time that took. */
 const WARM_PAUSE_FACTOR = 2;
+/** After the last session was warmed while clients work, ms. */
+const CALM_MS = 400;
 /** All those pauses together, ms. */
 const WARM_PAUSES_LIMIT_MS = 5_000;
 /** Sessions with nothing to do that move at the same time. */
@@ -119,6 +121,8 @@ export class Gate {
     await this.#target.admin.warm();
     const sessions = [...this.#services.sessions];
     const warmed = await this.#warmAll(sessions, withinMs, progress);
+    // What queued up meanwhile should be gone when the hold begins, or it adds to the stall.
+    if (this.#anyActive) await delay(CALM_MS);
     return { sessions: sessions.length, warmed, unmovable: this.#obstacles([...this.#moves.values()]) };
   }
 

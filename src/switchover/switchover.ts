@@ -62,8 +62,12 @@ async function upToCommit(
   progress.target = target;
   await ports.journal.provisioned(target);
 
-  progress.sessions = await warm(plan, ports, watch, target);
-  progress.links = await openLinks(plan.from, target);
+  // Both before anybody is held, and neither when the calm comes that ends `warm`.
+  const opening = openLinks(plan.from, target);
+  const warming = warm(plan, ports, watch, target);
+  await Promise.allSettled([opening, warming]);
+  progress.links = await opening;
+  progress.sessions = await warming;
 
   const sessionIds = await drain(
     plan,

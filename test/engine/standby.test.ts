@@ -92,6 +92,8 @@ describe('a standby', () => {
     expect(await bench.provider.inspect(standby)).toMatchObject({ inRecovery: false, timeline: 2 });
     await afterPromotion(standby);
     await afterPromotion(standby);
+    // It does not reload by itself: the sessions' backends have better to do then.
+    await adminQuery(standby, 'select pg_reload_conf()');
     await expect
       .poll(() =>
         adminQuery(

@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline';
 import { throwIfAborted } from '../../wait.js';
 import { CLEAN_ENVIRONMENT } from './initdb.js';
 import { spawnIdentity, type ServerUser } from './server-user.js';
+import { giveWay } from './yield-processor.js';
 
 /** Where the file system can, blocks are shared until one of the two is changed. */
 const CP = process.platform === 'darwin' ? ['-a', '-c'] : ['-a', '--reflink=auto'];
@@ -34,7 +35,10 @@ export async function copyAll(
     cwd: '/',
     env: CLEAN_ENVIRONMENT,
     stdio: ['ignore', 'ignore', 'pipe'],
+    // Clients go first: making a thousand files keeps a processor busy.
+    detached: true,
   });
+  giveWay(child.pid);
   const stop = (): boolean => child.kill('SIGKILL');
   signal?.addEventListener('abort', stop);
   try {

@@ -1,12 +1,12 @@
 /** The directories of one engine, made so that exactly the user it runs as can use them. */
-import { execFile } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { chmod, chown, mkdir, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { promisify } from 'node:util';
 import { DbproxyError } from '../../../errors/index.js';
 import type { ProvisionOptions } from '../../types.js';
 import { MAX_SOCKET_PATH_BYTES, socketPath } from './configuration.js';
 import { blockedAt, type ServerUser } from './server-user.js';
+import { giveWay } from './yield-processor.js';
 
 export const dataDirectoryOf = (engine: { readonly directory: string }): string =>
   join(engine.directory, 'data');
@@ -35,7 +35,17 @@ export async function makeDirectories(options: Directories, user: ServerUser | n
  * each, and the commits of the engine that goes on wait for that same journal.
  */
 export async function removeDirectories({ directory, socketDirectory }: Directories): Promise<void> {
-  await promisify(execFile)('nice', ['-n', '19', 'rm', '-rf', '--', directory, socketDirectory]);
+  const child = spawn('rm', ['-rf', '--', directory, socketDirectory], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    detached: true,
+  });
+  giveWay(child.pid);
+  let complaints = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (complaints += text.slice(0, 1_000)));
+  const code = await new Promise<number | null>((resolve, reject) =>
+    child.once('error', reject).once('close', resolve),
+  );
+  if (code !== 0) throw new Error(`rm ended with ${code ?? 'a signal'}: ${complaints.trim()}`);
 }
 
 /** The kernel refuses longer paths, and PostgreSQL's own message for it comes late and in the log only. */

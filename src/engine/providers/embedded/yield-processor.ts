@@ -16,10 +16,14 @@ const NICE = 10;
  */
 export function yieldProcessor(postmaster: ProcessIdentity): void {
   if (process.platform !== 'linux' || !isSameProcess(postmaster)) return;
-  for (const pid of [postmaster.pid, ...childrenOf(postmaster.pid)]) {
-    bestEffort(() => setPriority(pid, NICE));
-    bestEffort(() => writeFileSync(`/proc/${pid}/autogroup`, String(NICE)));
-  }
+  for (const pid of [postmaster.pid, ...childrenOf(postmaster.pid)]) giveWay(pid);
+}
+
+/** One process; it should be the leader of a session (spawned `detached`), or its whole autogroup gives way. */
+export function giveWay(pid: number | undefined): void {
+  if (process.platform !== 'linux' || pid === undefined) return;
+  bestEffort(() => setPriority(pid, NICE));
+  bestEffort(() => writeFileSync(`/proc/${pid}/autogroup`, String(NICE)));
 }
 
 /** What fails: it has just ended, or we may not, or there are no autogroups. Then it competes as it did before. */
