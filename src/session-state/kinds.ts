@@ -12,7 +12,7 @@ import { listen } from './listen.js';
 import { loadedLibraries } from './loaded-libraries.js';
 import { preparedStatements } from './prepared-statements.js';
 import { role } from './role.js';
-import { sequences } from './sequences.js';
+import { sequences, type Sequences } from './sequences.js';
 import { settings } from './settings.js';
 import { tempObjects } from './temp-objects.js';
 import { unnamedStatement } from './unnamed-statement.js';
@@ -22,7 +22,7 @@ export interface SessionState {
   readonly settings: Settings;
   readonly customSettings: ReadonlyMap<string, string>;
   readonly tempObjects: readonly string[];
-  readonly sequences: string | null;
+  readonly sequences: Sequences;
   readonly preparedStatements: PreparedStatements;
   readonly heldCursors: readonly string[];
   readonly advisoryLocks: number;

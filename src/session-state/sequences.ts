@@ -1,32 +1,185 @@
 /**
- * Row 14: currval and lastval; recognised, not moved yet. lastval() raises 55000 where nothing was drawn, so it is asked
- * inside a block that catches it; the answer comes out through a setting that the surrounding transaction takes back.
+ * Row 14: currval and lastval (commands/sequence.c). No catalog shows them, and both raise 55000 where nothing was drawn, so
+ * they are asked inside a DO block that catches it (a caught error is not logged); the answer comes out through search_path,
+ * which the surrounding transaction takes back. nextval() sets both; setval() sets currval only.
+ *
+ * Replay, per sequence, in a transaction that is rolled back: ALTER SEQUENCE gives it a new file with the value, setval() or
+ * nextval() reads it from there. The rollback takes the file back, not what the session remembers, so the shared sequence
+ * stays as it was, also for sessions that cached values of it. Values that this session had cached (CACHE n) become gaps.
+ * ALTER SEQUENCE needs the sequence's owner, and waits for transactions that drew from it: hence `shared`.
  */
+import { encode } from '../protocol/index.js';
 import type { Rows } from './channel.js';
-import type { StateKindModule } from './kind.js';
+import type { ReplayStep, StateKindModule } from './kind.js';
+import { listed, literal } from './kind.js';
 
-const NOTHING = 'pg_catalog';
-/** Drawn through a function with more rights: there is a value, and it may not be read. */
+/** Each one without a value costs 35 µs to find out, and a lock; a database with more of them is not searched. */
+export const MAX_SEQUENCES = 1_000;
+/** Bound of waiting for one sequence, ms: other moved sessions hold it for 1 ms each. */
+const LOCK_TIMEOUT_MS = 4_000;
+const MARK = 'dbproxy ';
 const HIDDEN = 'hidden';
 
-export const sequences: StateKindModule<string | null> = {
-  none: null,
-  *read() {
-    const rows: Rows = yield {
-      sql: `set local search_path to ${NOTHING};
-      do $$begin
-        perform pg_catalog.set_config('search_path', pg_catalog.quote_ident(pg_catalog.lastval()::pg_catalog.text), true);
-      exception
-        when object_not_in_prerequisite_state then null;
-        when insufficient_privilege then perform pg_catalog.set_config('search_path', '${HIDDEN}', true);
-      end$$;
-      select pg_catalog.current_setting('search_path')`,
-    };
-    // quote_all_identifiers puts everything in quotes.
-    const answer = (rows[0]?.[0] ?? NOTHING).replaceAll('"', '');
-    return answer === NOTHING ? null : answer;
+export interface Sequence {
+  readonly value: string;
+  /** The role to be set for ALTER SEQUENCE, quoted; null: the login user's rights do. */
+  readonly owner: string | null;
+  readonly temporary: boolean;
+}
+
+export interface Sequences {
+  /** currval, by qualified and quoted name (`pg_temp.s` if temporary). */
+  readonly values: ReadonlyMap<string, Sequence>;
+  /** The one that lastval() tells of. If several have its value, one of those. */
+  readonly last: string | null;
+  /** Why it cannot be read or re-created. */
+  readonly obstacle: string | null;
+}
+
+const NOTHING: Sequences = { values: new Map(), last: null, obstacle: null };
+
+/** `dbproxy LASTVAL OID:CURRVAL …`, in quotes; anything else: there is nothing. `always`: even if lastval is not set. */
+const question = (always: boolean): string => `do $dbproxy$
+  declare
+    seq pg_catalog.oid;
+    last pg_catalog.text;
+    found pg_catalog.text;
+  begin
+    begin
+      last := pg_catalog.lastval();
+    exception
+      when object_not_in_prerequisite_state then
+        if not ${String(always)} then return; end if;
+      when insufficient_privilege then last := '${HIDDEN}';
+    end;
+    for seq in select c.oid from pg_catalog.pg_class c where c.relkind operator(pg_catalog.=) 'S'
+      and (c.relpersistence operator(pg_catalog.<>) 't'
+        or c.relnamespace operator(pg_catalog.=) pg_catalog.pg_my_temp_schema())
+      and case when c.relkind operator(pg_catalog.=) 'S'
+        then pg_catalog.has_sequence_privilege(c.oid, 'usage, select') end
+      order by c.oid limit ${MAX_SEQUENCES + 1}
+    loop
+      begin
+        found := pg_catalog.concat(found, ' ', seq, ':', pg_catalog.currval(seq));
+      exception when others then null;
+      end;
+    end loop;
+    perform pg_catalog.set_config('search_path', pg_catalog.concat('"${MARK}', last, found, '"'), true);
+  end $dbproxy$;
+  select pg_catalog.current_setting('search_path'), (select pg_catalog.count(*) from (select from pg_catalog.pg_class
+      where relkind operator(pg_catalog.=) 'S'
+        and pg_catalog.current_setting('search_path') operator(pg_catalog.~~) '"${MARK}%'
+      limit ${MAX_SEQUENCES + 1}) c)`;
+
+/** What is to be known of the sequences to re-create their values; those that vanished are left out. */
+const details = (oids: readonly string[]): string => `select c.oid,
+    pg_catalog.concat(case when c.relpersistence = 't' then 'pg_temp' else pg_catalog.quote_ident(n.nspname) end,
+      '.', pg_catalog.quote_ident(c.relname)),
+    c.relpersistence = 't',
+    case when not pg_catalog.pg_has_role(c.relowner, 'usage') then pg_catalog.quote_ident(o.rolname) end,
+    (pg_catalog.pg_has_role(c.relowner, 'usage') or pg_catalog.pg_has_role(c.relowner, 'set'))
+      and pg_catalog.has_schema_privilege(u.rolname, n.oid, 'usage')
+      and pg_catalog.has_sequence_privilege(u.rolname, c.oid, 'update')
+  from pg_catalog.pg_class c
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    join pg_catalog.pg_roles o on o.oid = c.relowner
+    join pg_catalog.pg_roles u on u.rolname =
+      case when pg_catalog.pg_has_role(c.relowner, 'usage') then current_user else o.rolname end
+  where c.oid in (${oids.join(', ')}) order by c.oid`;
+
+export const sequences: StateKindModule<Sequences> = {
+  none: NOTHING,
+
+  *read({ thorough }, previous) {
+    const answer: Rows = yield { sql: question(thorough || (previous?.values.size ?? 0) > 0) };
+    const [text, count] = answer[0] ?? [];
+    if (!text?.startsWith(`"${MARK}`)) return NOTHING;
+    const [last = '', ...found] = text.slice(MARK.length + 1, -1).split(' ');
+    if (last === HIDDEN)
+      return { ...NOTHING, obstacle: 'lastval() of a sequence that the session may not read' };
+    if (Number(count) > MAX_SEQUENCES && last !== '')
+      return { ...NOTHING, obstacle: `currval() among more than ${MAX_SEQUENCES} sequences` };
+    if (found.length === 0) return NOTHING;
+    const byOid = new Map(found.map((pair) => pair.split(':') as [string, string]));
+    const rows: Rows = yield { sql: details([...byOid.keys()]) };
+    return stateOf(rows, byOid, last);
   },
-  summarize: (lastval) =>
-    lastval === null ? null : { count: 1, detail: `currval/lastval of a sequence (lastval ${lastval})` },
-  replay: null,
+
+  summarize: ({ values, obstacle }) =>
+    values.size === 0 && obstacle === null
+      ? null
+      : {
+          count: Math.max(values.size, 1),
+          detail: listed(values.size, 'sequence value', [...values.keys()]),
+        },
+
+  obstacle: ({ obstacle }) => obstacle,
+  // Transactions of sessions that went on already would hold the sequences that ALTER SEQUENCE waits for.
+  shared: ({ values }) => [...values.values()].some(({ temporary }) => !temporary),
+  counts: ({ values }) => ({ sequences: values.size }),
+  estimate: ({ values }) => ({ bytes: 0, ms: values.size }),
+
+  replay(wanted, there) {
+    const gone = [...there.values.keys()].some((name) => !wanted.values.has(name));
+    const anew = gone || (wanted.last === null && there.last !== null);
+    const from = anew ? NOTHING : there;
+    const steps = [...wanted.values]
+      .filter(([name, { value }]) => name !== wanted.last && from.values.get(name)?.value !== value)
+      .map(([name, sequence]) => restore(name, sequence, 'setval'));
+    const last = wanted.last === null ? undefined : wanted.values.get(wanted.last);
+    if (
+      wanted.last !== null &&
+      last &&
+      (from.last !== wanted.last || from.values.get(wanted.last)?.value !== last.value)
+    )
+      steps.push(restore(wanted.last, last, 'nextval'));
+    return anew ? [DISCARD, ...steps] : steps;
+  },
+};
+
+const stateOf = (rows: Rows, byOid: ReadonlyMap<string, string>, last: string): Sequences => {
+  const values = new Map<string, Sequence>();
+  const foreign: string[] = [];
+  for (const [oid, name, temporary, owner, possible] of rows) {
+    const sequence = {
+      value: byOid.get(oid ?? '') ?? '',
+      owner: owner ?? null,
+      temporary: temporary === 't',
+    };
+    values.set(name ?? '', sequence);
+    if (possible !== 't') foreign.push(name ?? '');
+  }
+  const ofLast = [...values].find(([, { value }]) => value === last)?.[0] ?? null;
+  if (foreign.length > 0)
+    return {
+      values,
+      last: ofLast,
+      obstacle: `currval of ${foreign.join(', ')}: not owned by the login user`,
+    };
+  if (last !== '' && ofLast === null)
+    return { values, last: null, obstacle: 'lastval() of a sequence that the session may not read' };
+  return { values, last: ofLast, obstacle: null };
+};
+
+/** Bounds as wide as they get: the value may be out of those the sequence has by now. */
+const restore = (name: string, { value, owner }: Sequence, by: 'setval' | 'nextval'): ReplayStep => ({
+  messages: encode.query(`begin isolation level read committed read write not deferrable;
+    set local lock_timeout = ${LOCK_TIMEOUT_MS}; set local statement_timeout = 0;
+    ${owner === null ? '' : `set local role ${owner};`}
+    alter sequence ${name} as pg_catalog.int8 increment 1 cache 1
+      minvalue -9223372036854775808 maxvalue 9223372036854775807 start ${value} restart ${value};
+    select pg_catalog.${by}(${literal(name)}::pg_catalog.regclass${by === 'setval' ? `, ${value}, true` : ''});
+    rollback`),
+  ends: 'query',
+  what: `currval of ${name}`,
+  onError: 'fail',
+  afterPromotion: true,
+});
+
+const DISCARD: ReplayStep = {
+  messages: encode.query('discard sequences'),
+  ends: 'query',
+  what: 'currval of sequences',
+  onError: 'fail',
+  afterPromotion: true,
 };
