@@ -24,6 +24,20 @@ export const cstrings = (body: Buffer, from = 0): string[] => {
   return found;
 };
 
+/** Name, type OID and type modifier of each column of a RowDescription. */
+export const rowDescription = (body: Buffer): { name: string; type: number; modifier: number }[] => {
+  const columns = [];
+  let at = 2;
+  for (let left = body.readInt16BE(0); left > 0; left--) {
+    const end = body.indexOf(0, at);
+    const name = body.toString('latin1', at, end);
+    // Table OID (4), attribute (2), type OID (4), size (2), modifier (4), format (2).
+    columns.push({ name, type: body.readUInt32BE(end + 7), modifier: body.readInt32BE(end + 13) });
+    at = end + 19;
+  }
+  return columns;
+};
+
 /** Columns of a DataRow in text format, as byte strings (latin1); null for SQL NULL. */
 export const dataRow = (body: Buffer): (string | null)[] => {
   const columns: (string | null)[] = [];

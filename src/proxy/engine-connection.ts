@@ -14,11 +14,12 @@ import {
   dataRow,
   encode,
   errorFields,
+  rowDescription,
   type Message,
   type ScramSecret,
   type TxStatus,
 } from '../protocol/index.js';
-import type { Reply, Rows, StateChannel } from '../session-state/index.js';
+import type { Column, Reply, Rows, StateChannel } from '../session-state/index.js';
 import type { EngineRoute } from './control-api.js';
 import type { Link, LinkFactory, LinkOwner } from './link.js';
 
@@ -75,6 +76,7 @@ export class EngineConnection implements LinkOwner, StateChannel {
   readonly #reader = new MessageReader(MAX_BACKEND_MESSAGE_BYTES);
   readonly #pending: PendingExchange[] = [];
   #sets: (readonly (string | null)[])[][] = [];
+  #columns: readonly Column[] = [];
   #error: Reply['error'] = null;
   /** Data of the COPY that is under way. */
   #copied: Buffer[] = [];
@@ -212,6 +214,7 @@ export class EngineConnection implements LinkOwner, StateChannel {
     switch (type) {
       case Backend.RowDescription:
         this.#sets.push([]);
+        this.#columns = rowDescription(body);
         break;
       case Backend.DataRow:
         if (this.#sets.length === 0) this.#sets.push([]);
@@ -244,8 +247,9 @@ export class EngineConnection implements LinkOwner, StateChannel {
 
   #ready(status: TxStatus): void {
     const [pending] = this.#pending;
-    pending?.replies.push({ sets: this.#sets, error: this.#error, status });
+    pending?.replies.push({ sets: this.#sets, columns: this.#columns, error: this.#error, status });
     this.#sets = [];
+    this.#columns = [];
     this.#error = null;
     if (!pending || pending.replies.length < pending.ready) return;
     this.#pending.shift();

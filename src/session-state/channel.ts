@@ -3,6 +3,12 @@
 /** One result set: rows of text columns (byte strings), null for SQL NULL. */
 export type Rows = readonly (readonly (string | null)[])[];
 
+export interface Column {
+  readonly name: string;
+  readonly type: number;
+  readonly modifier: number;
+}
+
 export interface ReplyError {
   readonly sqlstate: string;
   readonly message: string;
@@ -12,6 +18,8 @@ export interface ReplyError {
 export interface Reply {
   /** A set for every statement that returns rows. */
   readonly sets: readonly Rows[];
+  /** Of the last of them, or of what was described. */
+  readonly columns: readonly Column[];
   readonly error: ReplyError | null;
   readonly status: 'I' | 'T' | 'E';
 }

@@ -1,19 +1,242 @@
-/** Row 9: WITH HOLD cursors. At a safe point only these are left; recognised, not moved yet. */
+/**
+ * Row 9: WITH HOLD cursors; at a safe point only these are left. Their rows are read when the session moves for certain, because
+ * that moves them. They are re-created by DECLARE over arrays of text, one for each column, which are parameters: no table is
+ * needed, and text is cast to the very type of the column. The rows of a cursor WITH HOLD do not change, so they are counted once.
+ *
+ * Position (tcop/pquery.c, PortalRunFetch): before the first row, on a row, or after the last one; MOVE RELATIVE 0 tells
+ * whether it is on one, MOVE BACKWARD ALL how many come before. A NO SCROLL cursor is re-created from where it is on; how
+ * far that is from its start nobody can tell, so FETCH ABSOLUTE counts from there. One that failed (`cannot be run`) fails there, too.
+ *
+ * Differences that stay: pg_cursors.statement and creation_time; RowDescription names no table.
+ */
 import type { Rows } from './channel.js';
-import type { StateKindModule } from './kind.js';
-import { listed, names } from './kind.js';
+import { quoted, recreate } from './held-cursor-replay.js';
+import type { Ask, ReadContext, StateKindModule } from './kind.js';
+import { listed } from './kind.js';
 
-export const heldCursors: StateKindModule<readonly string[]> = {
-  none: [],
-  *read() {
-    const rows: Rows = yield {
-      select: ['array(select name from pg_catalog.pg_cursors where is_holdable)'],
+export interface CursorColumn {
+  readonly name: string;
+  /** With its modifier, qualified: `numeric(5,2)`, `app.mood`. */
+  readonly type: string;
+  /** No text can be cast to it: a row of no declared type. */
+  readonly pseudo: boolean;
+}
+
+export type CursorPosition =
+  | { readonly at: 'before' | 'after' }
+  /** On this one, from 1; of a NO SCROLL cursor, 1 stands for the row before the first that is left. */
+  | { readonly at: 'row'; readonly row: number };
+
+export interface CursorContents {
+  readonly rows: Rows;
+  readonly position: CursorPosition;
+  readonly failed: boolean;
+}
+
+/** Texts are bytes in the server's encoding. */
+export interface HeldCursor {
+  readonly name: string;
+  readonly scrollable: boolean;
+  readonly binary: boolean;
+  readonly columns: readonly CursorColumn[];
+  /** Null: cannot be told before it is read (NO SCROLL). At most one more than the limit. */
+  readonly count: number | null;
+  /** Null: not read yet. */
+  readonly contents: CursorContents | null;
+}
+
+export interface HeldCursors {
+  readonly cursors: readonly HeldCursor[];
+  /** Names and times of creation: while these are the same, the cursors are. */
+  readonly mark: string;
+}
+
+const MARK = 'dbproxy-cursors ';
+
+export const heldCursors: StateKindModule<HeldCursors> = {
+  none: { cursors: [], mark: '' },
+
+  *read(context, previous) {
+    const found: Rows = yield {
+      select: [
+        `(select pg_catalog.string_agg(pg_catalog.concat(name, ' ', creation_time), ',')
+           from pg_catalog.pg_cursor() where is_holdable)`,
+      ],
     };
-    return names(rows[0]?.[0]);
+    const mark = found[0]?.[0] ?? '';
+    if (mark === '') return heldCursors.none;
+    const known = previous?.mark === mark;
+    // What was read once cannot be read again.
+    if (known && (!context.contents || previous.cursors.every(({ contents }) => contents !== null)))
+      return previous;
+    const cursors = known ? previous.cursors : yield* describe();
+    const positions = yield* move(context);
+    if (!context.contents) return { mark, cursors: cursors.map((cursor) => counted(cursor, positions)) };
+    const full: HeldCursor[] = [];
+    for (const cursor of cursors) full.push(yield* withContents(cursor, positions, context));
+    return { mark, cursors: full };
   },
-  summarize: (cursors) =>
+
+  summarize: ({ cursors }) =>
     cursors.length === 0
       ? null
-      : { count: cursors.length, detail: listed(cursors.length, 'held cursor', cursors) },
-  replay: null,
+      : {
+          count: cursors.length,
+          detail: listed(
+            cursors.length,
+            'held cursor',
+            cursors.map(({ name }) => name),
+          ),
+        },
+
+  obstacle({ cursors }, { cursorRows }) {
+    const long = cursors.find(({ count }) => (count ?? 0) > cursorRows);
+    if (long) return tooLong(long.name, cursorRows);
+    const odd = cursors.find(({ columns }) => columns.some(({ pseudo }) => pseudo));
+    return odd ? `held cursor ${odd.name}: a column of no declared type` : null;
+  },
+
+  hasContents: ({ cursors }) => cursors.length > 0,
+  counts: ({ cursors }) => ({ cursors: cursors.length }),
+  estimate: ({ cursors }) => ({
+    bytes: cursors.reduce((sum, { contents }) => sum + bytesOf(contents?.rows ?? []), 0),
+    ms: cursors.reduce((sum, { count }) => sum + 2 + (count ?? 0) / 500, 0),
+  }),
+
+  replay: recreate,
+};
+
+const tooLong = (name: string, limit: number): string => `held cursor ${name}: more than ${limit} rows`;
+
+const bytesOf = (rows: Rows): number =>
+  rows.reduce((sum, row) => sum + row.reduce((bytes, value) => bytes + (value?.length ?? 0), 0), 0);
+
+/** Once for a cursor. */
+function* describe(): Generator<Ask, HeldCursor[], Rows> {
+  const rows: Rows = yield {
+    sql: `select ${HEX_NAME}, is_scrollable, is_binary from pg_catalog.pg_cursor() p where is_holdable`,
+  };
+  const cursors: HeldCursor[] = [];
+  for (const [hex, scrollable, binary] of rows) {
+    const name = nameOf(hex ?? '');
+    const described: Rows = yield { describe: name };
+    const types: Rows =
+      described.length === 0
+        ? []
+        : yield {
+            exact: `select pg_catalog.regexp_replace(pg_catalog.format_type(c.type, c.modifier), '^pg_temp_[0-9]+[.]', 'pg_temp.'),
+                t.typtype = 'p'
+              from rows from (pg_catalog.unnest('{${described.map(([, type]) => type).join()}}'::pg_catalog.oid[]),
+                  pg_catalog.unnest('{${described.map(([, , modifier]) => modifier).join()}}'::pg_catalog.int4[]))
+                with ordinality c (type, modifier, place)
+                left join pg_catalog.pg_type t on t.oid = c.type
+              order by c.place`,
+          };
+    const columns = described.map(([column], i) => ({
+      name: column ?? '',
+      type: types[i]?.[0] ?? '',
+      // A type that is gone counts as such.
+      pseudo: types[i]?.[1] !== 'f',
+    }));
+    cursors.push({
+      name,
+      columns,
+      scrollable: scrollable === 't',
+      binary: binary === 't',
+      count: null,
+      contents: null,
+    });
+  }
+  return cursors;
+}
+
+interface Position {
+  readonly onRow: boolean;
+  /** Rows passed by MOVE BACKWARD ALL. */
+  readonly back: number;
+  readonly count: number | null;
+}
+
+const HEX_NAME = `pg_catalog.encode(pg_catalog.convert_to(p.name, pg_catalog.getdatabaseencoding()), 'hex')`;
+const nameOf = (hex: string): string => Buffer.from(hex, 'hex').toString('latin1');
+
+/**
+ * Where each cursor is, by name, and how many rows it has; 'failed': it cannot be run. Scrollable ones are moved: with
+ * `contents` to before their first row, else back to where they were.
+ */
+function* move({
+  contents,
+  limits,
+}: ReadContext): Generator<Ask, ReadonlyMap<string, Position | 'failed'>, Rows> {
+  const rows: Rows = yield {
+    sql: `set local statement_timeout = 0; do $dbproxy$
+      declare
+        c pg_catalog.record;
+        cursor pg_catalog.refcursor;
+        here pg_catalog.int8;
+        back pg_catalog.int8;
+        size pg_catalog.int8;
+        found pg_catalog.text;
+      begin
+        for c in select p.name, is_scrollable, ${HEX_NAME} as hex from pg_catalog.pg_cursor() p where is_holdable
+        loop
+          begin
+            cursor := c.name;
+            move relative 0 from cursor;
+            get diagnostics here = row_count;
+            back := 0;
+            size := null;
+            if c.is_scrollable then
+              move backward all from cursor;
+              get diagnostics back = row_count;
+              move absolute 0 from cursor;
+              move forward ${limits.cursorRows + 1} from cursor;
+              get diagnostics size = row_count;
+              move absolute 0 from cursor;
+              if ${String(contents)} then null;
+              elsif here operator(pg_catalog.>) 0 then move absolute (back operator(pg_catalog.+) 1) from cursor;
+              elsif back operator(pg_catalog.>) 0 then move forward all from cursor;
+              end if;
+            end if;
+            found := pg_catalog.concat(found, ' ', c.hex, ':', here, ':', back, ':', size);
+          exception when others then
+            found := pg_catalog.concat(found, ' ', c.hex, ':failed');
+          end;
+        end loop;
+        perform pg_catalog.set_config('search_path', pg_catalog.concat('"${MARK}', found, '"'), true);
+      end $dbproxy$;
+      select pg_catalog.current_setting('search_path')`,
+  };
+  const [text] = rows[0] ?? [];
+  const found = text?.startsWith(`"${MARK}`) ? text.slice(MARK.length + 2, -1).split(' ') : [];
+  return new Map(
+    found.map((entry) => {
+      const [hex = '', here = '', back = '', size = ''] = entry.split(':');
+      const position = { onRow: here === '1', back: Number(back), count: size === '' ? null : Number(size) };
+      return [nameOf(hex), here === 'failed' ? 'failed' : position];
+    }),
+  );
+}
+
+const counted = (cursor: HeldCursor, positions: ReadonlyMap<string, Position | 'failed'>): HeldCursor => {
+  const position = positions.get(cursor.name);
+  return position === undefined || position === 'failed' ? cursor : { ...cursor, count: position.count };
+};
+
+function* withContents(
+  cursor: HeldCursor,
+  positions: ReadonlyMap<string, Position | 'failed'>,
+  { limits: { cursorRows } }: ReadContext,
+): Generator<Ask, HeldCursor, Rows> {
+  const position = positions.get(cursor.name);
+  if (position === undefined || position === 'failed')
+    return { ...cursor, contents: { rows: [], position: { at: 'before' }, failed: true } };
+  const rows: Rows = yield { exact: `fetch forward ${cursorRows + 1} from ${quoted(cursor.name)}` };
+  if (rows.length > cursorRows) throw new Error(tooLong(cursor.name, cursorRows));
+  return { ...cursor, contents: { rows, position: positionOf(position), failed: false } };
+}
+
+const positionOf = ({ onRow, back }: Position): CursorPosition => {
+  if (onRow) return { at: 'row', row: back + 1 };
+  return { at: back > 0 ? 'after' : 'before' };
 };

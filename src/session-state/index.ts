@@ -28,4 +28,4 @@ export {
   type ReadContext,
   type StateMoved,
 } from './kind.js';
-export type { Reply, ReplyError, Rows, StateChannel } from './channel.js';
+export type { Column, Reply, ReplyError, Rows, StateChannel } from './channel.js';

@@ -15,7 +15,11 @@ export type Ask =
   /** SQL with exactly one statement that returns rows. */
   | { readonly sql: string }
   /** A `COPY … TO STDOUT`; answered by one row of one column: the bytes of its data, one character each (latin1). */
-  | { readonly copy: string };
+  | { readonly copy: string }
+  /** A cursor, which stays where it is; answered by a row for every column: name, type OID, type modifier. */
+  | { readonly describe: string }
+  /** One statement that returns rows, in a transaction of its own with exact output (exact.ts). */
+  | { readonly exact: string };
 
 export interface ReadContext {
   readonly tracker: SessionTracker;

@@ -7,7 +7,7 @@ import type { StateKindModule } from './kind.js';
 import { advisoryLocks } from './advisory-locks.js';
 import { customSettings } from './custom-settings.js';
 import { extensionMemory } from './extension-memory.js';
-import { heldCursors } from './held-cursors.js';
+import { heldCursors, type HeldCursors } from './held-cursors.js';
 import { listen } from './listen.js';
 import { loadedLibraries } from './loaded-libraries.js';
 import { preparedStatements } from './prepared-statements.js';
@@ -24,7 +24,7 @@ export interface SessionState {
   readonly tempObjects: readonly string[];
   readonly sequences: Sequences;
   readonly preparedStatements: PreparedStatements;
-  readonly heldCursors: readonly string[];
+  readonly heldCursors: HeldCursors;
   readonly advisoryLocks: number;
   readonly listen: readonly string[];
   readonly extensionMemory: readonly string[];

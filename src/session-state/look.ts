@@ -4,6 +4,7 @@
  * by it; whoever lets the session go on restores it (replay.ts, restoreUnnamed).
  */
 import { encode } from '../protocol/index.js';
+import { describeCursor, readExactly } from './exact.js';
 import type { Rows, StateChannel } from './channel.js';
 import { kindNames, kinds, type KindName, type SessionState } from './kinds.js';
 import type { Ask, ReadContext, StateKindModule } from './kind.js';
@@ -12,8 +13,8 @@ import type { Ask, ReadContext, StateKindModule } from './kind.js';
 const BEGIN = 'begin isolation level read committed not deferrable';
 // Later rounds read what only the real user may see; the role itself was read in the first.
 const AS_SESSION_USER = 'set local role none';
-/** `sequences` changes search_path within the transaction, so it is read at the end. */
-const lastOnes: readonly KindName[] = ['sequences'];
+/** These change search_path within the transaction, so they are read at the end. */
+const lastOnes: readonly KindName[] = ['sequences', 'heldCursors'];
 
 export class LookError extends Error {
   override readonly name = 'LookError';
@@ -68,22 +69,33 @@ const answer = async (
     reading.ask && 'select' in reading.ask ? [{ reading, expressions: reading.ask.select }] : [],
   );
   const others = readings.flatMap((reading) =>
-    reading.ask && !('select' in reading.ask)
+    reading.ask && ('sql' in reading.ask || 'copy' in reading.ask)
       ? [{ reading, sql: 'sql' in reading.ask ? reading.ask.sql : reading.ask.copy }]
       : [],
   );
+  const alone = readings.filter(({ ask }) => ask && ('describe' in ask || 'exact' in ask));
   const list = scalars.flatMap(({ expressions }) => expressions).join(', ');
-  const sets = await run(channel, [
-    BEGIN,
-    ...(asUser ? [AS_SESSION_USER] : []),
-    ...(list === '' ? [] : [`select ${list}`]),
-    ...others.map(({ sql }) => sql),
-    'rollback',
-  ]);
+  const together = scalars.length + others.length > 0;
+  const sets = !together
+    ? []
+    : await run(channel, [
+        BEGIN,
+        ...(asUser ? [AS_SESSION_USER] : []),
+        ...(list === '' ? [] : [`select ${list}`]),
+        ...others.map(({ sql }) => sql),
+        'rollback',
+      ]);
   const queue = [...sets];
   const row = list === '' ? [] : [...(queue.shift()?.[0] ?? [])];
   for (const { reading, expressions } of scalars) advance(reading, [row.splice(0, expressions.length)]);
   for (const { reading } of others) advance(reading, queue.shift() ?? []);
+  for (const reading of alone) advance(reading, await answerAlone(channel, reading.ask));
+};
+
+const answerAlone = (channel: StateChannel, ask: Ask | null): Promise<Rows> => {
+  if (ask && 'describe' in ask) return describeCursor(channel, ask.describe);
+  if (ask && 'exact' in ask) return readExactly(channel, ask.exact);
+  return Promise.resolve([]);
 };
 
 const run = async (channel: StateChannel, statements: readonly string[]): Promise<readonly Rows[]> => {

@@ -68,13 +68,13 @@ export class Backend {
     return sets[0] ?? [];
   }
 
-  look(previous: SessionState | null = null, thorough = true): Promise<SessionState> {
+  look(previous: SessionState | null = null, thorough = true, contents = false): Promise<SessionState> {
     const { tracker } = this;
     const context = {
       tracker,
       thorough,
       scanNames: thorough,
-      contents: false,
+      contents,
       limits: DEFAULT_LIMITS,
       settableNames: this.#settableNames,
       customNames: this.names.all,

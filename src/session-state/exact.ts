@@ -1,0 +1,36 @@
+/**
+ * Exchanges whose text says everything about a value, whatever the session has set, and in the server's encoding, which every
+ * character of the database has one in. What is written that way is read the same under the same settings: money depends on
+ * lc_monetary, and all else is of a style that every setting of input understands (manual 8.5.4, 9.9, 19.11.2).
+ */
+import { Frontend, encode } from '../protocol/index.js';
+import type { Reply, Rows, StateChannel } from './channel.js';
+
+/** Within the transaction that it begins. Names of types come out qualified. */
+export const BEGIN_EXACT = `begin isolation level read committed not deferrable;
+  set local statement_timeout = 0; set local lock_timeout = 0;
+  set local datestyle to iso, ymd; set local intervalstyle to iso_8601; set local extra_float_digits to 1;
+  set local bytea_output to hex; set local lc_monetary to 'C'; set local quote_all_identifiers to off;
+  set local search_path to '';
+  select pg_catalog.set_config('client_encoding', pg_catalog.getdatabaseencoding(), true)`;
+
+/** The rows of one statement. Extended query: the rows of a binary cursor come as text, too. Throws on an SQL error. */
+export const readExactly = async (channel: StateChannel, sql: string): Promise<Rows> =>
+  (await within(channel, [encode.parse('', sql), encode.bind('', '', []), encode.execute()])).sets[0] ?? [];
+
+/** Name, type OID and type modifier of each column of a cursor, which stays where it is. */
+export const describeCursor = async (channel: StateChannel, name: string): Promise<Rows> => {
+  const message = encode.message(Frontend.Describe, Buffer.from(`P${name}\0`, 'latin1'));
+  const { columns } = await within(channel, [message]);
+  return columns.map(({ name: column, type, modifier }) => [column, String(type), String(modifier)]);
+};
+
+const within = async (channel: StateChannel, messages: readonly Buffer[]): Promise<Reply> => {
+  const all = [encode.query(BEGIN_EXACT), ...messages, encode.sync(), encode.query('rollback')];
+  const replies = await channel.exchange(Buffer.concat(all), 3);
+  const error = replies.find((reply) => reply.error !== null)?.error;
+  if (error) throw new Error(`${error.message} (${error.sqlstate})`);
+  const [, reply] = replies;
+  if (!reply) throw new Error('no answer');
+  return reply;
+};
