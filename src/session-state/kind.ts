@@ -105,6 +105,8 @@ export interface StateKindModule<T> {
   summarize(state: T): Summary | null;
   /** Why this very state cannot move (`a temporary table of 70 MB, over the limit of 64 MB`); null: it can. */
   readonly obstacle?: (state: T, limits: MoveLimits) => string | null;
+  /** What of it is lost by a move, or may be, because it cannot be read; it does not stand in the way. Null: nothing. */
+  readonly mayLose?: (state: T) => string | null;
   /** It has contents that are read only when the session moves (ReadContext.contents). */
   readonly hasContents?: (state: T) => boolean;
   /** Other sessions can tell whether it is there: re-created for all sessions before any goes on. */

@@ -6,10 +6,10 @@ import type { UnnamedStatement } from './unnamed-statement.js';
 import type { StateKindModule } from './kind.js';
 import { advisoryLocks } from './advisory-locks.js';
 import { customSettings } from './custom-settings.js';
-import { extensionMemory } from './extension-memory.js';
+import { extensionMemory, type ExtensionMemory } from './extension-memory.js';
 import { heldCursors, type HeldCursors } from './held-cursors.js';
 import { listen } from './listen.js';
-import { loadedLibraries } from './loaded-libraries.js';
+import { loadedLibraries, type LoadedLibraries } from './loaded-libraries.js';
 import { preparedStatements } from './prepared-statements.js';
 import { role } from './role.js';
 import { sequences, type Sequences } from './sequences.js';
@@ -18,7 +18,7 @@ import { tempObjects } from './temp-objects.js';
 import { unnamedStatement } from './unnamed-statement.js';
 
 export interface SessionState {
-  readonly loadedLibraries: boolean;
+  readonly loadedLibraries: LoadedLibraries;
   readonly settings: Settings;
   readonly customSettings: ReadonlyMap<string, string>;
   readonly tempObjects: readonly string[];
@@ -27,7 +27,7 @@ export interface SessionState {
   readonly heldCursors: HeldCursors;
   readonly advisoryLocks: number;
   readonly listen: readonly string[];
-  readonly extensionMemory: readonly string[];
+  readonly extensionMemory: ExtensionMemory;
   readonly role: Role;
   readonly unnamedStatement: UnnamedStatement;
 }

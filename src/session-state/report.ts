@@ -7,6 +7,8 @@ export interface KindReport {
   readonly count: number;
   readonly movable: boolean;
   readonly detail: string;
+  /** What a move loses of it, or may lose. */
+  readonly lost?: string;
 }
 
 /** Every kind the session holds something of. */
@@ -17,7 +19,16 @@ export const report = (state: SessionState, limits: MoveLimits): KindReport[] =>
     if (!summary) return [];
     const obstacle = module.obstacle?.(state[kind], limits) ?? null;
     const movable = module.replay !== null && obstacle === null;
-    return [{ kind, movable, count: summary.count, detail: obstacle ?? summary.detail }];
+    const lost = module.mayLose?.(state[kind]) ?? null;
+    return [
+      {
+        kind,
+        movable,
+        count: summary.count,
+        detail: obstacle ?? summary.detail,
+        ...(lost === null ? {} : { lost }),
+      },
+    ];
   });
 
 export const stateKinds = (state: SessionState): KindName[] =>

@@ -5,6 +5,7 @@
  */
 import type { ClientObserver, EngineObserver } from '../protocol/index.js';
 import { Frontend } from '../protocol/index.js';
+import { LoadStatements, seeText } from './seen-texts.js';
 import { findSet, type SettingNames } from './setting-names.js';
 
 /** An unnamed statement longer than this is not kept; the session then cannot move until it is replaced (bytes). */
@@ -26,8 +27,11 @@ const equals = (buffer: Buffer, start: number, end: number, expected: readonly n
 export class SessionTracker implements ClientObserver, EngineObserver {
   /** Last values of ParameterStatus that the client was sent. */
   readonly parameters = new Map<string, string>();
-  /** LOAD ran in this session. */
-  loaded = false;
+  /** How often LOAD ran in this session, and what passed by. */
+  loaded = 0;
+  readonly loads = new LoadStatements();
+  /** setseed() passed by: where the random generator stands is part of the session, and cannot be read. */
+  seeded = false;
   /** SET, RESET or DISCARD ALL ran since the settings were last read. */
   settingsTouched = false;
   /** The last unnamed Parse was too long to keep. */
@@ -35,6 +39,15 @@ export class SessionTracker implements ClientObserver, EngineObserver {
   /** A statement with set_config was prepared: the name of a setting may come as a parameter. */
   bindWanted = false;
   readonly #names: SettingNames;
+  readonly #saw = {
+    load: (sql: string | null): void => {
+      if (sql === null) this.loads.missed = true;
+      else this.loads.collect(sql);
+    },
+    setseed: (): void => {
+      this.seeded = true;
+    },
+  };
   #unnamed: Buffer | null = null;
   #unnamedBytes = 0;
 
@@ -51,6 +64,8 @@ export class SessionTracker implements ClientObserver, EngineObserver {
 
   parse(buffer: Buffer, start: number, end: number): void {
     this.#names.collect(buffer, start + 5, end);
+    const text = buffer.indexOf(0, start + 5) + 1;
+    seeText(buffer, text, Math.min(end, buffer.indexOf(0, text)), this.#saw);
     if (!this.bindWanted) this.bindWanted = findSet(buffer, start + 5, end) === 'set_config';
     if (buffer[start + 5] !== 0) return;
     const bytes = end - start;
@@ -70,6 +85,7 @@ export class SessionTracker implements ClientObserver, EngineObserver {
     if (this.#unnamedBytes > 0) this.#forgetUnnamed();
     this.unnamedTooLong = false;
     this.#names.collect(buffer, start + 5, end);
+    seeText(buffer, start + 5, end - 1, this.#saw);
   }
 
   bind(buffer: Buffer, start: number, end: number): void {
@@ -86,6 +102,7 @@ export class SessionTracker implements ClientObserver, EngineObserver {
     if (type !== Frontend.Parse && type !== Frontend.Query) return;
     this.#forgetUnnamed();
     this.unnamedTooLong = type === Frontend.Parse;
+    this.loads.missed ||= type === Frontend.Query;
   }
 
   commandComplete(buffer: Buffer, start: number, end: number): void {
@@ -100,7 +117,7 @@ export class SessionTracker implements ClientObserver, EngineObserver {
         if (equals(buffer, start, end, DISCARD)) this.settingsTouched = true;
         break;
       case 0x4c /* L */:
-        if (equals(buffer, start, end, LOAD)) this.loaded = true;
+        if (equals(buffer, start, end, LOAD)) this.loaded++;
         break;
       default:
     }

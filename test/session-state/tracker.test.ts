@@ -106,9 +106,9 @@ describe('tags', () => {
 
   it('LOAD is remembered', () => {
     const { tracker, answer } = setUp();
-    expect(tracker.loaded).toBe(false);
+    expect(tracker.loaded).toBe(0);
     answer(tag('LOAD'));
-    expect(tracker.loaded).toBe(true);
+    expect(tracker.loaded).toBe(1);
   });
 });
 

@@ -1,0 +1,84 @@
+/** Row 19: what cannot be read is told of. */
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { EngineRecord } from '../../src/engine/index.js';
+import { encode } from '../../src/protocol/index.js';
+import { DEFAULT_LIMITS, report, unmovable } from '../../src/session-state/index.js';
+import { TestEngines } from '../support/engines.js';
+import { Backend } from './support.js';
+
+let engines: TestEngines;
+let primary: EngineRecord;
+
+beforeAll(async () => {
+  engines = await TestEngines.open();
+  primary = await engines.primary();
+  const admin = await Backend.open(primary);
+  await admin.run('create database langs', 'create database linked');
+  admin.close();
+  const langs = await Backend.open(primary, { database: 'langs' });
+  // The catalog's entry is what is looked for; the language itself needs a Perl that may not be there.
+  await langs.run(`create language plshared handler plpgsql_call_handler`);
+  langs.close();
+  const linked = await Backend.open(primary, { database: 'linked' });
+  await linked.run('create extension dblink');
+  linked.close();
+});
+
+afterAll(async () => {
+  await engines?.close();
+});
+
+it('a plain session loses nothing', async () => {
+  const session = await Backend.open(primary);
+  expect(report(await session.look(), DEFAULT_LIMITS)).toEqual([]);
+  session.close();
+});
+
+it('variables of an installed language may be lost, and that does not stand in the way', async () => {
+  const session = await Backend.open(primary, { database: 'langs' });
+  const state = await session.look();
+  expect(report(state, DEFAULT_LIMITS)).toMatchObject([
+    { kind: 'extensionMemory', movable: true, lost: 'variables of plshared, if there are any' },
+  ]);
+  expect(unmovable(state, DEFAULT_LIMITS)).toEqual([]);
+  // What was found is known while the session is held.
+  expect(report(await session.look(state, false), DEFAULT_LIMITS)).toHaveLength(1);
+  session.close();
+});
+
+it.each([
+  ['Query', encode.query('select 1; select SetSeed (0.5)')],
+  [
+    'Parse',
+    Buffer.concat([
+      encode.parse('', 'select setseed($1)'),
+      encode.bind('', '', ['0.5']),
+      encode.execute(),
+      encode.sync(),
+    ]),
+  ],
+])('setseed in a %s: the position of random() is lost', async (_, messages) => {
+  const session = await Backend.open(primary);
+  const before = await session.look();
+  await session.send(messages);
+  const state = await session.look(before, false);
+  expect(report(state, DEFAULT_LIMITS).find(({ kind }) => kind === 'extensionMemory')).toMatchObject({
+    movable: true,
+    lost: 'the position of random() after setseed()',
+  });
+  session.close();
+});
+
+it('dblink connections stand in the way, by name', async () => {
+  const session = await Backend.open(primary, { database: 'linked' });
+  expect(report(await session.look(), DEFAULT_LIMITS)).toEqual([]);
+  const { access } = primary;
+  if (access.kind !== 'socket') throw new Error('a socket is expected');
+  await session.run(
+    `select dblink_connect('far', 'host=${access.directory} port=${access.port} dbname=postgres user=postgres')`,
+  );
+  expect(unmovable(await session.look(), DEFAULT_LIMITS)).toMatchObject([
+    { kind: 'extensionMemory', movable: false, detail: '1 dblink connection: far' },
+  ]);
+  session.close();
+});
