@@ -18,6 +18,43 @@ export const durationFlag = custom<number>({
   },
 });
 
+const UNIT_BYTES: Readonly<Record<string, number>> = {
+  B: 1,
+  kB: 1024,
+  MB: 1024 ** 2,
+  GB: 1024 ** 3,
+  TB: 1024 ** 4,
+};
+
+/** `64MB`, `512kB`, `1.5GB`, `0`: with the units of PostgreSQL's own settings, powers of 1024, in any case; bytes. */
+export const bytesFlag = custom<number>({
+  helpValue: 'SIZE',
+  parse: async (text, _context, { name }) => {
+    const [, amount, unit = 'B'] = /^(\d+(?:\.\d+)?)\s*([kmgt]?b)?$/i.exec(text) ?? [];
+    const known = Object.keys(UNIT_BYTES).find((each) => each.toLowerCase() === unit.toLowerCase());
+    const bytes = Math.round(Number(amount) * (UNIT_BYTES[known ?? ''] ?? Number.NaN));
+    if (Number.isSafeInteger(bytes)) return bytes;
+    throw new DbproxyError('DBP_USAGE', {
+      reason: `--${name} is a size such as 64MB, 512kB or 2GB, not ${text}`,
+    });
+  },
+});
+
+/** Beyond it an engine's own counts (int8, and one more is asked for) are of no use. */
+const MAX_COUNT = 1_000_000_000;
+
+/** A whole number from 0 to 10⁹. */
+export const countFlag = custom<number>({
+  helpValue: 'NUMBER',
+  parse: async (text, _context, { name }) => {
+    const number = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+    if (number <= MAX_COUNT) return number;
+    throw new DbproxyError('DBP_USAGE', {
+      reason: `--${name} is a whole number up to ${MAX_COUNT}, not ${text}`,
+    });
+  },
+});
+
 /** An engine size. */
 export const sizeFlag = custom<SizeName>({
   helpValue: SIZE_NAMES.join('|'),

@@ -3,6 +3,7 @@ import { string } from '@oclif/core/flags';
 import type { MoveRecord } from '../control/api.js';
 import { catalogue, knownCode, type ExitCode } from '../errors/index.js';
 import { durationFlag, sizeFlag } from '../cli/flags.js';
+import { sessionLimitFlags, sessionLimitsOf } from '../cli/session-limits.js';
 import { InstanceCommand } from '../cli/instance-command.js';
 import { moveView } from '../cli/views/move.js';
 
@@ -10,11 +11,13 @@ export default class Scale extends InstanceCommand<typeof Scale, MoveRecord> {
   static override summary = 'move every live session to an engine of another size';
   static override description =
     'No client connection is closed and no statement is lost. What cannot be moved makes the operation roll back: the ' +
-    'sessions go on where they were, and the exit code is 1, or 5 when the deadline passed.';
+    'sessions go on where they were, and the exit code is 1, or 5 when the deadline passed. `check` with the same limits tells ' +
+    'beforehand which sessions can move.';
   static override examples = [
     '<%= config.bin %> scale --to large',
     '<%= config.bin %> scale --to small --deadline 30s --on-timeout cancel',
     '<%= config.bin %> scale --to large --unmovable drop --json',
+    '<%= config.bin %> scale --to large --unmovable wait --deadline 10min --max-temp-bytes 8MB',
   ];
   static override flags = {
     to: sizeFlag({ required: true, description: 'the size to move to' }),
@@ -26,10 +29,12 @@ export default class Scale extends InstanceCommand<typeof Scale, MoveRecord> {
       description: 'at the deadline: give up, or cancel the transactions that are still open',
     }),
     unmovable: string({
-      options: ['rollback', 'drop'],
+      options: ['rollback', 'wait', 'drop'],
       default: 'rollback',
-      description: 'a session whose state cannot move: give up, or end that session with a clear error',
+      description:
+        'a session whose state cannot move: give up, wait until it can or the deadline has come, or end that session with a clear error',
     }),
+    ...sessionLimitFlags,
   };
 
   protected override async execute(): Promise<MoveRecord> {
@@ -41,7 +46,8 @@ export default class Scale extends InstanceCommand<typeof Scale, MoveRecord> {
         holdBudgetMs: this.flags['hold-budget'],
         deadlineMs: this.flags.deadline,
         onTimeout: this.flags['on-timeout'] as 'rollback' | 'cancel',
-        unmovable: this.flags.unmovable as 'rollback' | 'drop',
+        unmovable: this.flags.unmovable as 'rollback' | 'wait' | 'drop',
+        sessionLimits: sessionLimitsOf(this.flags),
       },
       {
         onProgress: ({ step, detail, attempt }) =>

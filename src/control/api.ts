@@ -3,7 +3,16 @@
  * The shapes named `dbproxy.*` are the JSON contract of the command line: their names do not change.
  */
 import type { EngineRole, ProviderKind, SizeName } from '../engine/types.js';
-import type { HoldTimes, SessionReport, SessionSnapshot, StateMoved } from '../proxy/control-api.js';
+import type {
+  HoldTimes,
+  MoveLimits,
+  SessionLoss,
+  SessionReport,
+  SessionSnapshot,
+  StateMoved,
+} from '../proxy/control-api.js';
+
+export type { MoveLimits, SessionLoss };
 
 export type InstanceState = 'starting' | 'running' | 'operating' | 'degraded' | 'stopping' | 'stopped';
 
@@ -140,6 +149,8 @@ export interface MoveRecord {
   readonly phasesMs: PhasesMs;
   readonly attempts: number;
   readonly stateMoved: StateMoved;
+  /** What moved sessions have lost, or may have lost: nobody can read it, or the new engine does not know it. */
+  readonly lost: readonly SessionLoss[];
   readonly startedAt: string;
   readonly totalMs: number;
   /** Why it was rolled back: an error of the catalogue; null when completed. */
@@ -153,7 +164,9 @@ export interface ScaleParams {
   /** Bound of all attempts, ms. Default 300 000. */
   readonly deadlineMs: number;
   readonly onTimeout: 'rollback' | 'cancel';
-  readonly unmovable: 'rollback' | 'drop';
+  readonly unmovable: 'rollback' | 'wait' | 'drop';
+  /** What a session may hold and still be moved. */
+  readonly sessionLimits?: MoveLimits;
 }
 
 /** One line of the event log (`events.ndjson`), and of `dbproxy events`. */
@@ -163,7 +176,7 @@ export interface LogEvent {
   readonly at: string;
   /** `instance.up`, `instance.down`, `supervisor.started`, `supervisor.repaired`, `engine.started`, `engine.stopped`,
    *  `engine.lost`, `proxy.started`, `proxy.lost`, `operation.started`, `operation.step`, `operation.attempt`,
-   *  `operation.completed`, `operation.rolled-back`. */
+   *  `operation.completed`, `operation.rolled-back`, `session.lost`. */
   readonly type: string;
   /** One line for people. */
   readonly message: string;
@@ -175,7 +188,7 @@ export interface SupervisorApi {
   ready: { params: Record<string, never>; result: UpResult; progress: { step: string; detail: string } };
   status: { params: Record<string, never>; result: StatusResult };
   sessions: { params: Record<string, never>; result: SessionsResult };
-  check: { params: { withinMs: number }; result: CheckResult };
+  check: { params: { withinMs: number; limits?: MoveLimits }; result: CheckResult };
   /** Runs to its end even if the caller goes away. A roll-back is a result (outcome), not an RPC error. */
   scale: { params: ScaleParams; result: MoveRecord; progress: OperationProgress };
   /** Events after `after`; with `follow` it goes on as progress until the caller goes away. */

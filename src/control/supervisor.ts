@@ -89,7 +89,7 @@ export class Supervisor {
         const sessions = await this.#board.sessions(this.#proxy);
         return { schema: 'dbproxy.sessions/1', instance: this.#instance.paths.name, sessions };
       },
-      check: ({ withinMs }) => this.#check(withinMs),
+      check: (params) => this.#check(params),
       scale: (params, context) => this.#scale(params, (progress) => context.progress(progress)),
       events: (params, context) => this.#events(params, context),
       down: ({ purge }) => this.#down(purge),
@@ -227,9 +227,9 @@ export class Supervisor {
     };
   }
 
-  async #check(withinMs: number): Promise<SupervisorApi['check']['result']> {
+  async #check(params: SupervisorApi['check']['params']): Promise<SupervisorApi['check']['result']> {
     await this.#settled();
-    const reports = await this.#runningProxy().rpc.call('check', { withinMs });
+    const reports = await this.#runningProxy().rpc.call('check', params);
     const sessions = reports.filter(isUsers);
     return {
       schema: 'dbproxy.check/1',

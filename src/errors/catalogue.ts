@@ -123,15 +123,19 @@ export const catalogue = define({
   },
   // --- switchover ----------------------------------------------------------------------------------------------------
   DBP_SWITCH_UNMOVABLE: {
-    message: 'rolled back: session {session} ({user}@{database}) holds {kinds}, which cannot be moved',
+    message: 'rolled back, because a session cannot be moved: session {session} ({user}@{database}) {why}',
     exit: 1,
-    suggestions: ['dbproxy check', 'dbproxy scale --to {size} --unmovable drop'],
+    suggestions: [
+      'dbproxy check',
+      'dbproxy scale --to {size} --unmovable wait',
+      'dbproxy scale --to {size} --unmovable drop',
+    ],
   },
   DBP_SWITCH_DEADLINE: {
     message:
       'rolled back after {attempts} attempts in {deadlineMs} ms: session {session} ({user}@{database}) {why}',
     exit: 5,
-    suggestions: ['dbproxy sessions', 'dbproxy scale --to {size} --on-timeout cancel'],
+    suggestions: ['dbproxy sessions', 'dbproxy check', 'dbproxy scale --to {size} --on-timeout cancel'],
   },
   DBP_SWITCH_TIMEOUT: {
     message: 'rolled back after {attempts} attempts in {deadlineMs} ms: {reason}',

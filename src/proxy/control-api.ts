@@ -10,7 +10,7 @@
 import type { MoveLimits, StateMoved } from '../session-state/kind.js';
 import type { KindName } from '../session-state/kinds.js';
 
-export type { StateMoved };
+export type { MoveLimits, StateMoved };
 
 /** Where an engine is, as the proxy needs it. */
 export interface EngineRoute {
@@ -73,6 +73,8 @@ export interface StateSummary {
   readonly movable: boolean;
   /** For people: `3 settings`, `2 temporary tables: a, b` … and why it cannot move. */
   readonly detail: string;
+  /** What a move loses of it, or may lose. */
+  readonly lost?: string;
 }
 
 export interface ProxyStatus {
@@ -131,6 +133,13 @@ export interface HoldTimes {
   readonly max: number;
 }
 
+export interface SessionLoss {
+  /** The session's. */
+  readonly id: number;
+  /** `the position of random() after setseed()` */
+  readonly what: string;
+}
+
 export interface MoveResult {
   readonly total: number;
   readonly moved: number;
@@ -139,6 +148,8 @@ export interface MoveResult {
   readonly failed: readonly { readonly id: number; readonly reason: string }[];
   /** Ended with a clear error because their state cannot move (`--unmovable drop`). */
   readonly dropped: number;
+  /** What moved sessions have lost, or may have lost, because nobody can read it, or the target does not know it. */
+  readonly lost: readonly SessionLoss[];
   readonly holdMs: HoldTimes;
   readonly stateMoved: StateMoved;
 }
@@ -160,6 +171,8 @@ export interface ProxyApi {
     result: { sessions: number; warmed: number; unmovable: Blocker[] };
     progress: { warmed: number; sessions: number };
   };
+  /** Those that could not move at the last look are looked at again; the answer names those that still cannot. */
+  lookAgain: { params: { withinMs: number }; result: Blocker[] };
   /** Gives up warming and closes the warm connections. Idempotent. */
   unwarm: { params: Record<string, never>; result: null };
   /**

@@ -279,7 +279,11 @@ export class Gate {
     const prepared = this.#moveOf(session)
       .prepare(false)
       .then(() => null)
-      .catch((error: Error) => ({ ...session.ref, kinds: [], reason: `cannot be moved: ${error.message}` }));
+      .catch((error: Error) => ({
+        ...session.ref,
+        kinds: [],
+        reason: `cannot be re-created there: ${error.message}`,
+      }));
     hold.sessions.set(session, prepared);
   }
 
@@ -409,7 +413,7 @@ export class Gate {
     }
     try {
       this.leftBehind.add(await move.finish());
-      tally.moved(session);
+      tally.moved(session, move.losses);
       return true;
     } catch (error) {
       move.abandon();
@@ -449,10 +453,21 @@ export class Gate {
     this.wake();
   }
 
+  /**
+   * For `--unmovable wait`: looks again at those that could not move as they were, each for itself, and names those that still
+   * cannot. Nobody else is held meanwhile.
+   */
+  async lookAgain(withinMs: number): Promise<Blocker[]> {
+    if (this.#state !== 'open') return [];
+    const stuck = [...this.#moves.values()].filter(({ obstacles }) => obstacles.length > 0);
+    await Promise.all(stuck.map(({ session }) => this.#warmOne(session, withinMs)));
+    return this.#obstacles(stuck);
+  }
+
   /** For `check`: looks at one session at its next safe point. */
-  async inspect(session: Session, withinMs: number): Promise<boolean> {
+  async inspect(session: Session, withinMs: number, limits: MoveLimits): Promise<boolean> {
     if (this.#state !== 'open') return false;
-    const context = await this.#services.context(true);
+    const context = { ...(await this.#services.context(true)), limits };
     return whileHeld(session, withinMs, () => session.look(context)).catch(() => false);
   }
 }
@@ -488,13 +503,15 @@ const describe = (obstacles: readonly KindReport[]): string =>
 class Tally {
   dropped = 0;
   readonly failed: { id: number; reason: string }[] = [];
+  readonly lost: { id: number; what: string }[] = [];
   readonly #holdMs: number[] = [];
   #stateMoved: StateMoved = NOTHING_MOVED;
 
-  moved(session: Session): void {
+  moved(session: Session, losses: readonly string[]): void {
     const heldMs = session.heldForMs();
     session.lastMoveMs = heldMs;
     this.#holdMs.push(heldMs);
+    this.lost.push(...losses.map((what) => ({ id: session.identity.id, what })));
     if (session.state) this.#stateMoved = addMoved(this.#stateMoved, session.state);
   }
 
@@ -506,6 +523,7 @@ class Tally {
       kept: 0,
       failed: this.failed,
       dropped: this.dropped,
+      lost: this.lost,
       holdMs: holdTimes(this.#holdMs),
       stateMoved: this.#stateMoved,
     };

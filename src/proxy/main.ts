@@ -33,6 +33,7 @@ const run = async (): Promise<void> => {
       proxy.gate.warm(target, withinMs, limits ?? DEFAULT_LIMITS, (warmed) =>
         context.progress({ warmed, sessions: proxy.status().sessions }),
       ),
+    lookAgain: ({ withinMs }) => proxy.gate.lookAgain(withinMs),
     unwarm: () => {
       proxy.gate.unwarm();
       return null;

@@ -59,6 +59,7 @@ export class Proxy {
         scanNames: thorough,
         settableNames: (await this.#primary?.settableNames()) ?? '{}',
         customNames: this.#names.all,
+        namesOverflowed: this.#names.overflowed,
         rememberNames: (names) => names.forEach((name) => this.#names.add(name)),
       }),
       primary: () => this.#primary,
@@ -114,7 +115,7 @@ export class Proxy {
     const reports: SessionReport[] = [];
     const worker = async (): Promise<void> => {
       for (let session = queue.shift(); session; session = queue.shift()) {
-        const looked = await this.gate.inspect(session, withinMs);
+        const looked = await this.gate.inspect(session, withinMs, limits);
         if (!session.isClosed) reports.push(sessionReport(session, looked, limits));
       }
     };

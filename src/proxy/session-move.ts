@@ -13,6 +13,7 @@ import {
   replay,
   restoreUnnamed,
   isShared,
+  losses,
   unmovable,
   warmUp,
   SessionTracker,
@@ -69,6 +70,8 @@ export class SessionMove {
   #replayed: SessionState | null = null;
   #postponed = 0;
   readonly #broken = new Map<string, ReplyError>();
+  /** Settings that the target does not know, and its words. */
+  #lost: ReadonlyMap<string, string> = new Map();
   #preparing: Promise<void> = Promise.resolve();
   /** The connection that has planned the session's statements. */
   #warmed: EngineConnection | null = null;
@@ -102,7 +105,9 @@ export class SessionMove {
     const scanNames = thorough && this.#target.firstOf(this.session.identity.database);
     const { limits } = this.#target;
     const context = { ...(await this.#services.context(thorough)), scanNames, limits, contents: promoted };
-    const wanted = await this.session.look(context);
+    const wanted = await this.session.look(context).catch((error: Error) => {
+      throw readable(error, this.session);
+    });
     this.obstacles = unmovable(wanted, limits);
     if (this.obstacles.length > 0) {
       if (promoted) throw new Error(this.obstacles.map(({ detail }) => detail).join('; '));
@@ -142,6 +147,12 @@ export class SessionMove {
     return this.session.state !== null && isShared(this.session.state);
   }
 
+  /** What the move loses, or may lose. */
+  get losses(): readonly string[] {
+    const settings = [...this.#lost].map(([name, reason]) => `setting ${name}: ${reason}`);
+    return this.session.state ? [...losses(this.session.state), ...settings] : settings;
+  }
+
   /** After promotion, session held. Swaps the server link; the old connection is returned, to be closed. */
   async finish(): Promise<EngineConnection> {
     const connection = await this.#open();
@@ -158,13 +169,20 @@ export class SessionMove {
   }
 
   async #replay(connection: EngineConnection, wanted: SessionState, promoted: boolean): Promise<void> {
-    const { state, postponed, broken } = await replay(connection, wanted, this.#there, this.#base, promoted);
+    const { state, postponed, broken, lost } = await replay(
+      connection,
+      wanted,
+      this.#there,
+      this.#base,
+      promoted,
+    );
     for (const name of this.#broken.keys())
       if (!wanted.preparedStatements.byName.has(name)) this.#broken.delete(name);
     for (const [name, error] of broken) this.#broken.set(name, error);
     this.#there = state;
     this.#replayed = wanted;
     this.#postponed = postponed;
+    this.#lost = lost;
   }
 
   async #baseOf(connection: EngineConnection): Promise<SessionState> {
@@ -199,6 +217,12 @@ export class SessionMove {
     return connection;
   }
 }
+
+/** PostgreSQL's own words for a session whose role is gone (miscinit.c, GetUserNameFromId) say nothing to people. */
+export const readable = (error: Error, { identity: { user } }: Session): Error =>
+  /^invalid role OID/.test(error.message)
+    ? new Error(`role "${user}", or one that it has set, does not exist any more`, { cause: error })
+    : error;
 
 /** What the login itself set: ALTER ROLE … SET, ALTER DATABASE … SET. */
 const baseState = (

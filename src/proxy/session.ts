@@ -66,6 +66,8 @@ export class Session {
   #heldSinceMs = 0;
   /** The look under way: the server link is not lent before it has ended. */
   #reading: Promise<unknown> = Promise.resolve();
+  /** Those of the last look: how much is counted depends on them. */
+  #limits = '';
   /** Our queries destroyed the unnamed statement on the current engine. */
   #unnamedLost = false;
   /** Prepared statements that could not be re-created on the current engine, and why. */
@@ -218,7 +220,9 @@ export class Session {
   async look(context: Omit<ReadContext, 'tracker'>): Promise<SessionState> {
     if (this.#phase !== 'held') throw new Error('the session is not held');
     const contents = context.contents && this.state !== null && hasContents(this.state);
-    if (!this.dirty && this.state && !context.thorough && !contents) return this.state;
+    const sameLimits = this.#limits === JSON.stringify(context.limits);
+    if (!this.dirty && this.state && sameLimits && !context.thorough && !contents) return this.state;
+    this.#limits = JSON.stringify(context.limits);
     this.#unnamedLost = this.tracker.unnamedStatement !== null;
     const reading = look(this.server, { ...context, tracker: this.tracker }, this.state);
     this.#reading = reading;

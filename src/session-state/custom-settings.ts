@@ -5,7 +5,20 @@
 import type { Rows } from './channel.js';
 import type { StateKindModule } from './kind.js';
 import { arrayLiteral, listed, literal } from './kind.js';
-import { setConfig } from './settings.js';
+import { MAX_SETTING_NAMES } from './setting-names.js';
+import { UNKNOWN_SETTING, setConfig } from './settings.js';
+
+export interface CustomSettings {
+  readonly values: ReadonlyMap<string, string>;
+  /** More names passed by than are kept: one of those may be set, too. */
+  readonly incomplete: boolean;
+}
+
+/**
+ * invalid_parameter_value, insufficient_privilege: a library that is loaded there, and not here, has its own idea of what its
+ * setting may be, and who may set it. PostgreSQL drops such a value, too, when the library is loaded (guc.c, reapply_stacked_values).
+ */
+const LOST_ON = [...UNKNOWN_SETTING, '22023', '42501'];
 
 /** Dotted names in functions that set something, and in ALTER ROLE / ALTER DATABASE … SET. */
 const NAMES_IN_DATABASE = `select distinct pg_catalog.lower(m[1]) from pg_catalog.pg_proc p,
@@ -15,30 +28,36 @@ const NAMES_IN_DATABASE = `select distinct pg_catalog.lower(m[1]) from pg_catalo
   union select pg_catalog.lower(pg_catalog.split_part(c, '=', 1))
     from pg_catalog.pg_db_role_setting, pg_catalog.unnest(setconfig) c where c ~ '^[^=]+[.]'`;
 
-export const customSettings: StateKindModule<ReadonlyMap<string, string>> = {
-  none: new Map(),
+export const customSettings: StateKindModule<CustomSettings> = {
+  none: { values: new Map(), incomplete: false },
 
-  *read({ customNames, scanNames, rememberNames }) {
+  *read({ customNames, namesOverflowed: incomplete, scanNames, rememberNames }) {
     const found: Rows = scanNames ? yield { sql: NAMES_IN_DATABASE } : [];
     const inDatabase = found.map(([name]) => name ?? '');
     rememberNames(inDatabase);
     const candidates = [...new Set([...customNames, ...inDatabase])];
-    if (candidates.length === 0) return new Map();
+    if (candidates.length === 0) return { values: new Map(), incomplete };
     const rows: Rows = yield {
       sql: `select n, pg_catalog.current_setting(n, true)
       from pg_catalog.unnest(${literal(arrayLiteral(candidates))}::pg_catalog.text[]) n
       where pg_catalog.current_setting(n, true) is not null`,
     };
-    return new Map(rows.map(([name, value]) => [name ?? '', value ?? '']));
+    return { values: new Map(rows.map(([name, value]) => [name ?? '', value ?? ''])), incomplete };
   },
 
-  summarize: (values) =>
-    values.size === 0
+  summarize: ({ values, incomplete }) =>
+    values.size === 0 && !incomplete
       ? null
       : { count: values.size, detail: listed(values.size, 'custom setting', [...values.keys()]) },
 
+  mayLose: ({ incomplete }) =>
+    incomplete ? `custom settings beyond the first ${MAX_SETTING_NAMES} names, if there are any` : null,
+
+  counts: ({ values }) => ({ settings: values.size }),
+  estimate: ({ values }) => ({ bytes: 0, ms: values.size * 0.1 }),
+
   replay: (wanted, there) =>
-    [...wanted]
-      .filter(([name, value]) => there.get(name) !== value)
-      .map(([name, value]) => setConfig(name, value)),
+    [...wanted.values]
+      .filter(([name, value]) => there.values.get(name) !== value)
+      .map(([name, value]) => setConfig(name, value, LOST_ON)),
 };

@@ -4,7 +4,7 @@
  * needed, and text is cast to the very type of the column. The rows of a cursor WITH HOLD do not change, so they are counted once.
  *
  * Position (tcop/pquery.c, PortalRunFetch): before the first row, on a row, or after the last one; MOVE RELATIVE 0 tells
- * whether it is on one, MOVE BACKWARD ALL how many come before. A NO SCROLL cursor is re-created from where it is on; how
+ * whether it is on one, MOVE BACKWARD how many come before. No step passes more rows than the limit, however long the cursor is. A NO SCROLL cursor is re-created from where it is on; how
  * far that is from its start nobody can tell, so FETCH ABSOLUTE counts from there. One that failed (`cannot be run`) fails there, too.
  *
  * Differences that stay: pg_cursors.statement and creation_time; RowDescription names no table.
@@ -49,12 +49,14 @@ export interface HeldCursors {
   readonly cursors: readonly HeldCursor[];
   /** Names and times of creation: while these are the same, the cursors are. */
   readonly mark: string;
+  /** Rows were counted up to one more than this. */
+  readonly limit: number;
 }
 
 const MARK = 'dbproxy-cursors ';
 
 export const heldCursors: StateKindModule<HeldCursors> = {
-  none: { cursors: [], mark: '' },
+  none: { cursors: [], mark: '', limit: 0 },
 
   *read(context, previous) {
     const found: Rows = yield {
@@ -65,16 +67,18 @@ export const heldCursors: StateKindModule<HeldCursors> = {
     };
     const mark = found[0]?.[0] ?? '';
     if (mark === '') return heldCursors.none;
-    const known = previous?.mark === mark;
+    const limit = context.limits.cursorRows;
+    const known = previous?.mark === mark && previous.limit >= limit;
     // What was read once cannot be read again.
     if (known && (!context.contents || previous.cursors.every(({ contents }) => contents !== null)))
       return previous;
     const cursors = known ? previous.cursors : yield* describe();
     const positions = yield* move(context);
-    if (!context.contents) return { mark, cursors: cursors.map((cursor) => counted(cursor, positions)) };
+    if (!context.contents)
+      return { mark, limit, cursors: cursors.map((cursor) => counted(cursor, positions)) };
     const full: HeldCursor[] = [];
     for (const cursor of cursors) full.push(yield* withContents(cursor, positions, context));
-    return { mark, cursors: full };
+    return { mark, limit, cursors: full };
   },
 
   summarize: ({ cursors }) =>
@@ -152,7 +156,7 @@ function* describe(): Generator<Ask, HeldCursor[], Rows> {
 
 interface Position {
   readonly onRow: boolean;
-  /** Rows passed by MOVE BACKWARD ALL. */
+  /** Rows passed by MOVE BACKWARD, one more than the limit at most. */
   readonly back: number;
   readonly count: number | null;
 }
@@ -187,13 +191,17 @@ function* move({
             back := 0;
             size := null;
             if c.is_scrollable then
-              move backward all from cursor;
+              move backward ${limits.cursorRows + 1} from cursor;
               get diagnostics back = row_count;
-              move absolute 0 from cursor;
-              move forward ${limits.cursorRows + 1} from cursor;
-              get diagnostics size = row_count;
-              move absolute 0 from cursor;
-              if ${String(contents)} then null;
+              if back operator(pg_catalog.>) ${limits.cursorRows} then
+                size := back;
+                move forward ${limits.cursorRows + 1} from cursor;
+              else
+                move forward ${limits.cursorRows + 1} from cursor;
+                get diagnostics size = row_count;
+                move absolute 0 from cursor;
+              end if;
+              if ${String(contents)} or back operator(pg_catalog.>) ${limits.cursorRows} then null;
               elsif here operator(pg_catalog.>) 0 then move absolute (back operator(pg_catalog.+) 1) from cursor;
               elsif back operator(pg_catalog.>) 0 then move forward all from cursor;
               end if;

@@ -12,6 +12,7 @@ export {
   estimate,
   hasContents,
   isShared,
+  losses,
   report,
   stateKinds,
   unmovable,

@@ -29,6 +29,8 @@ export interface ReadContext {
   readonly settableNames: string;
   /** Dotted names that may be custom settings. */
   readonly customNames: readonly string[];
+  /** There were more of them than are kept. */
+  readonly namesOverflowed: boolean;
   /** Also look for such names in the database's functions and role settings: once per database is enough. */
   readonly scanNames: boolean;
   /** Keeps names found in the database for the looks to come. */
@@ -81,6 +83,9 @@ export interface ReplayStep {
   readonly what: string;
   /** `fail`: the session cannot move. `carry`: the state is broken there too, go on. */
   readonly onError: 'fail' | 'carry';
+  /** Name of the setting that is lost, which is reported and not fatal, when the target does not know it: `lostOn`, SQLSTATEs. */
+  readonly setting?: string;
+  readonly lostOn?: readonly string[];
   /** Name of the prepared statement that is broken if it fails. */
   readonly statement?: string;
   /**

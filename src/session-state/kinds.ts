@@ -5,7 +5,7 @@ import type { PreparedStatements } from './prepared-statements.js';
 import type { UnnamedStatement } from './unnamed-statement.js';
 import type { StateKindModule } from './kind.js';
 import { advisoryLocks } from './advisory-locks.js';
-import { customSettings } from './custom-settings.js';
+import { customSettings, type CustomSettings } from './custom-settings.js';
 import { extensionMemory, type ExtensionMemory } from './extension-memory.js';
 import { heldCursors, type HeldCursors } from './held-cursors.js';
 import { listen } from './listen.js';
@@ -20,7 +20,7 @@ import { unnamedStatement } from './unnamed-statement.js';
 export interface SessionState {
   readonly loadedLibraries: LoadedLibraries;
   readonly settings: Settings;
-  readonly customSettings: ReadonlyMap<string, string>;
+  readonly customSettings: CustomSettings;
   readonly tempObjects: readonly string[];
   readonly sequences: Sequences;
   readonly preparedStatements: PreparedStatements;

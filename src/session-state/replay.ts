@@ -15,7 +15,11 @@ export interface Replayed {
   readonly postponed: number;
   /** Named prepared statements that no longer parse, and why. */
   readonly broken: ReadonlyMap<string, ReplyError>;
+  /** Settings that the target does not know, and its words. */
+  readonly lost: ReadonlyMap<string, string>;
 }
+
+type Outcome = Pick<Replayed, 'broken' | 'lost'>;
 
 export class ReplayError extends Error {
   override readonly name = 'ReplayError';
@@ -34,12 +38,14 @@ export const replay = async (
 ): Promise<Replayed> => {
   const steps = plan(wanted, there, base);
   const now = steps.filter((step) => promoted || step.afterPromotion !== true);
-  const broken = await againUnderRole(channel, now, await run(channel, now), wanted, base);
+  const first = await run(channel, now);
+  const { lost } = first;
+  const broken = await againUnderRole(channel, now, first.broken, wanted, base);
   const postponed = steps.length - now.length;
-  if (postponed === 0) return { state: wanted, postponed, broken };
+  if (postponed === 0) return { state: withoutSettings(wanted, lost), postponed, broken, lost };
   // What did not parse may need a temporary table that is still to come.
-  const state = withoutStatements(withoutPostponed(wanted, there), broken);
-  return { state, postponed: postponed + broken.size, broken: new Map() };
+  const state = withoutSettings(withoutStatements(withoutPostponed(wanted, there), broken), lost);
+  return { state, postponed: postponed + broken.size, broken: new Map(), lost };
 };
 
 /** Our own queries destroy the unnamed statement of a session: gives it back to the backend it stays on. */
@@ -80,26 +86,25 @@ const againUnderRole = async (
   if (broken.size === 0 || (kinds.role.replay?.(wanted.role, base.role) ?? []).length === 0) return broken;
   const again = steps.filter(({ statement }) => statement !== undefined && broken.has(statement));
   const unnamed = unnamedStatement.replay?.(wanted.unnamedStatement, unnamedStatement.none) ?? [];
-  return run(channel, [...again, ...unnamed]);
+  return (await run(channel, [...again, ...unnamed])).broken;
 };
 
-const run = async (
-  channel: StateChannel,
-  steps: readonly ReplayStep[],
-): Promise<ReadonlyMap<string, ReplyError>> => {
+const run = async (channel: StateChannel, steps: readonly ReplayStep[]): Promise<Outcome> => {
   const broken = new Map<string, ReplyError>();
-  if (steps.length === 0) return broken;
+  const lost = new Map<string, string>();
+  if (steps.length === 0) return { broken, lost };
   const messages = steps.flatMap(({ messages: own, ends }) =>
     ends === 'sync' ? [own, encode.sync()] : [own],
   );
   const replies = await channel.exchange(Buffer.concat(messages), steps.length);
-  steps.forEach(({ what, onError, statement }, i) => {
+  steps.forEach(({ what, onError, setting, lostOn, statement }, i) => {
     const error = replies[i]?.error;
     if (!error) return;
-    if (onError === 'fail') throw new ReplayError(`${what}: ${error.message} (${error.sqlstate})`);
-    if (statement !== undefined) broken.set(statement, error);
+    if (setting !== undefined && lostOn?.includes(error.sqlstate)) lost.set(setting, error.message);
+    else if (onError === 'fail') throw new ReplayError(`${what}: ${error.message} (${error.sqlstate})`);
+    else if (statement !== undefined) broken.set(statement, error);
   });
-  return broken;
+  return { broken, lost };
 };
 
 /** Of a kind with postponed steps nothing new is there yet; of the settings, only those are missing. */
@@ -130,4 +135,17 @@ const withoutStatements = (state: SessionState, names: ReadonlyMap<string, unkno
   if (names.size === 0) return state;
   const byName = new Map([...state.preparedStatements.byName].filter(([name]) => !names.has(name)));
   return { ...state, preparedStatements: { ...state.preparedStatements, byName } };
+};
+
+/** They are tried again with every replay, so that each one tells all that is lost. */
+const withoutSettings = (state: SessionState, names: ReadonlyMap<string, unknown>): SessionState => {
+  if (names.size === 0) return state;
+  const known = <T>(values: ReadonlyMap<string, T>): ReadonlyMap<string, T> =>
+    new Map([...values].filter(([name]) => !names.has(name)));
+  const { settings, customSettings } = state;
+  return {
+    ...state,
+    settings: { ...settings, values: known(settings.values) },
+    customSettings: { ...customSettings, values: known(customSettings.values) },
+  };
 };

@@ -12,12 +12,15 @@ export interface KindReport {
 }
 
 /** Every kind the session holds something of. */
-export const report = (state: SessionState, limits: MoveLimits): KindReport[] =>
-  kindNames.flatMap((kind) => {
+export const report = (state: SessionState, limits: MoveLimits): KindReport[] => {
+  const slow = tooSlow(state, limits);
+  return kindNames.flatMap((kind) => {
     const module = kinds[kind] as StateKindModule<unknown>;
     const summary = module.summarize(state[kind]);
     if (!summary) return [];
-    const obstacle = module.obstacle?.(state[kind], limits) ?? null;
+    const obstacle =
+      module.obstacle?.(state[kind], limits) ??
+      (slow?.kind === kind ? `${summary.detail}; ${slow.reason}` : null);
     const movable = module.replay !== null && obstacle === null;
     const lost = module.mayLose?.(state[kind]) ?? null;
     return [
@@ -30,6 +33,27 @@ export const report = (state: SessionState, limits: MoveLimits): KindReport[] =>
       },
     ];
   });
+};
+
+/** Over the limit of time: blamed on the kind that takes the longest. */
+const tooSlow = (
+  state: SessionState,
+  { sessionMs }: MoveLimits,
+): { kind: KindName; reason: string } | null => {
+  const { ms } = estimate(state);
+  if (ms <= sessionMs) return null;
+  const [kind] = kindNames.toSorted((a, b) => estimateOf(state, b).ms - estimateOf(state, a).ms);
+  return kind
+    ? { kind, reason: `to move it all takes ${seconds(ms)}, over the limit of ${seconds(sessionMs)}` }
+    : null;
+};
+
+const seconds = (ms: number): string =>
+  ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`;
+
+/** What a move loses, or may lose, of what cannot be read. */
+export const losses = (state: SessionState): string[] =>
+  kindNames.flatMap((kind) => (kinds[kind] as StateKindModule<unknown>).mayLose?.(state[kind]) ?? []);
 
 export const stateKinds = (state: SessionState): KindName[] =>
   kindNames.filter((kind) => (kinds[kind] as StateKindModule<unknown>).summarize(state[kind]) !== null);
@@ -55,11 +79,11 @@ const PLAIN: Estimate = { bytes: 0, ms: 1 };
 /** What moving the session is likely to take. */
 export const estimate = (state: SessionState): Estimate =>
   kindNames
-    .map((kind) => (kinds[kind] as StateKindModule<unknown>).estimate?.(state[kind]))
-    .reduce<Estimate>(
-      (sum, each) => (each ? { bytes: sum.bytes + each.bytes, ms: sum.ms + each.ms } : sum),
-      PLAIN,
-    );
+    .map((kind) => estimateOf(state, kind))
+    .reduce((sum, { bytes, ms }) => ({ bytes: sum.bytes + bytes, ms: sum.ms + ms }), PLAIN);
+
+const estimateOf = (state: SessionState, kind: KindName): Estimate =>
+  (kinds[kind] as StateKindModule<unknown>).estimate?.(state[kind]) ?? { bytes: 0, ms: 0 };
 
 export const NOTHING_MOVED: StateMoved = {
   settings: 0,

@@ -6,6 +6,9 @@ import type { Rows } from './channel.js';
 import type { StateKindModule } from './kind.js';
 import { setConfig } from './settings.js';
 
+/** A role that is gone (22023, 42704) is no setting that could be left out: others' rights would hold in its place. */
+const NOTHING_TO_LOSE: readonly string[] = [];
+
 export interface Role {
   readonly sessionUser: string;
   /** `none`, or a role's name. */
@@ -16,6 +19,7 @@ export const role: StateKindModule<Role> = {
   none: { sessionUser: '', role: 'none' },
 
   *read() {
+    // Raises an error for a role that was dropped.
     const rows: Rows = yield { select: ['session_user', `pg_catalog.current_setting('role')`] };
     const [sessionUser, current] = rows[0] ?? [];
     return { sessionUser: sessionUser ?? '', role: current ?? 'none' };
@@ -27,8 +31,8 @@ export const role: StateKindModule<Role> = {
   replay(wanted, there) {
     const other = wanted.sessionUser !== there.sessionUser;
     return [
-      ...(other ? [setConfig('session_authorization', wanted.sessionUser)] : []),
-      ...(other || wanted.role !== there.role ? [setConfig('role', wanted.role)] : []),
+      ...(other ? [setConfig('session_authorization', wanted.sessionUser, NOTHING_TO_LOSE)] : []),
+      ...(other || wanted.role !== there.role ? [setConfig('role', wanted.role, NOTHING_TO_LOSE)] : []),
     ];
   },
 };

@@ -78,8 +78,15 @@ const disturbs = (name: string, value: string): boolean => {
   return false;
 };
 
+/** undefined_object, invalid_name: there is no such setting, or its library reserves the prefix and has none of that name. */
+export const UNKNOWN_SETTING = ['42704', '42602'];
+
 /** As a parameter, not as text: the value needs no quoting in whatever encoding it is. */
-export const setConfig = (name: string, value: string): ReplayStep => ({
+export const setConfig = (
+  name: string,
+  value: string,
+  lostOn: readonly string[] = UNKNOWN_SETTING,
+): ReplayStep => ({
   messages: Buffer.concat([
     encode.parse('', 'select pg_catalog.set_config($1, $2, false)'),
     encode.bind('', '', [name, value]),
@@ -88,6 +95,8 @@ export const setConfig = (name: string, value: string): ReplayStep => ({
   ends: 'sync',
   what: `setting ${name}`,
   onError: 'fail',
+  setting: name,
+  lostOn,
   afterPromotion: disturbs(name, value),
 });
 

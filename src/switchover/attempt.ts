@@ -52,7 +52,12 @@ export async function attemptHold(
   const endsAt = performance.now() + holdBudgetMs - COMMIT_MARGIN_MS;
   const hold = await proxy.call(
     'hold',
-    { budgetMs: holdBudgetMs, unmovable, cancelTransactions, operation: plan.operation },
+    {
+      budgetMs: holdBudgetMs,
+      unmovable: unmovable === 'drop' ? 'drop' : 'rollback',
+      cancelTransactions,
+      operation: plan.operation,
+    },
     { timeoutMs: holdBudgetMs + HOLD_ANSWER_MS },
   );
   if (!hold.held) return { kind: 'blocked', blockers: hold.blockers, unmovable: [] };

@@ -17,6 +17,8 @@ const FIRST_PAUSE_BUDGETS = 1;
 const LONGEST_PAUSE_MS = 5_000;
 /** How long one attempt waits for the standby to come near before anybody is held. */
 const NEAR_BOUND_MS = 5_000;
+/** `--unmovable wait`: how long a session that could not move may take to come to a safe point, to be looked at again. */
+const LOOK_AGAIN_MS = 1_000;
 
 /**
  * Resolves after the proxy's `commit`, with the ids of the sessions. Throws DBP_SWITCH_UNMOVABLE, DBP_SWITCH_DEADLINE, DBP_SWITCH_TIMEOUT,
@@ -67,8 +69,14 @@ async function attemptWhenNear(
 ): Promise<AttemptResult> {
   const { near, lagBytes } = await waitUntilNear(links.primary, links.standby, NEAR_BOUND_MS);
   if (!near) return { kind: 'late', reason: `the standby lags ${Math.round(lagBytes / 1024)} kB behind` };
+  const unmovable = await stillUnmovable(plan, ports);
+  // Nobody is held for an attempt that is known to fail.
+  if (unmovable.length > 0) return { kind: 'blocked', blockers: [], unmovable };
   return attemptHold(plan, ports, links, watch, cancelling);
 }
+
+const stillUnmovable = async ({ limits }: SwitchoverPlan, { proxy }: SwitchoverPorts): Promise<Blocker[]> =>
+  limits.unmovable === 'wait' ? proxy.call('lookAgain', { withinMs: LOOK_AGAIN_MS }) : [];
 
 /** Grows exponentially, with jitter so that it does not beat in time with a periodic client. */
 export function pauseBefore(attempt: number, holdBudgetMs: number, random = Math.random()): number {
@@ -99,24 +107,24 @@ function assertWanted(signal: AbortSignal): void {
 }
 
 function assertMovable(plan: SwitchoverPlan, result: AttemptResult): void {
-  if (result.kind !== 'blocked' || plan.limits.unmovable === 'drop') return;
+  if (result.kind !== 'blocked' || plan.limits.unmovable !== 'rollback') return;
   const [first] = result.unmovable;
   if (first) throw unmovable(plan, first);
 }
 
-export function unmovable(plan: SwitchoverPlan, { id, user, database, kinds }: Blocker): DbproxyError {
+export function unmovable(plan: SwitchoverPlan, { id, user, database, reason }: Blocker): DbproxyError {
   return new DbproxyError('DBP_SWITCH_UNMOVABLE', {
     session: id,
     user,
     database,
-    kinds: kinds.join(', '),
+    why: reason,
     size: plan.target.size,
   });
 }
 
 function timedOut(plan: SwitchoverPlan, attempts: number, result: AttemptResult): DbproxyError {
   const common = { attempts, deadlineMs: plan.limits.deadlineMs, size: plan.target.size };
-  const blocker = result.kind === 'blocked' ? result.blockers[0] : undefined;
+  const blocker = result.kind === 'blocked' ? (result.blockers[0] ?? result.unmovable[0]) : undefined;
   if (!blocker) return new DbproxyError('DBP_SWITCH_TIMEOUT', { ...common, reason: reasonOf(result) });
   const { id, user, database, reason } = blocker;
   return new DbproxyError('DBP_SWITCH_DEADLINE', { ...common, session: id, user, database, why: reason });

@@ -74,6 +74,7 @@ export const NOTHING_MOVED: MoveResult = {
   kept: 0,
   failed: [],
   dropped: 0,
+  lost: [],
   holdMs: { count: 0, p50: 0, p99: 0, max: 0 },
   stateMoved: {
     settings: 0,

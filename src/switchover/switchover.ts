@@ -10,7 +10,7 @@
 import type { EngineRecord } from '../engine/types.js';
 import { afterPromotion } from '../engine/index.js';
 import { DbproxyError } from '../errors/index.js';
-import type { EngineRoute } from '../proxy/control-api.js';
+import type { EngineRoute, MoveLimits } from '../proxy/control-api.js';
 import type { Links } from './attempt.js';
 import { rehearseCatchUp } from './catch-up.js';
 import { drain, unmovable } from './drain.js';
@@ -142,13 +142,16 @@ async function warm(
   await journal.step('warm', `opening connections to ${target.id}`);
   const warmed = await proxy.call(
     'warm',
-    { target: routeTo(target), withinMs: WARM_LOOK_MS },
+    { target: routeTo(target), withinMs: WARM_LOOK_MS, ...limitsOf(plan) },
     { timeoutMs: WARM_BOUND_MS },
   );
   const [first] = warmed.unmovable;
   if (first && plan.limits.unmovable === 'rollback') throw unmovable(plan, first);
   return warmed.sessions;
 }
+
+const limitsOf = ({ limits }: SwitchoverPlan): { limits?: MoveLimits } =>
+  limits.sessionLimits ? { limits: limits.sessionLimits } : {};
 
 async function openLinks(from: EngineRecord, target: EngineRecord): Promise<Links> {
   const primary = await EngineLink.open(from);

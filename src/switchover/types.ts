@@ -1,7 +1,7 @@
 /** The words of a switchover: its steps, what it is asked, what it needs, what it answers. Types only. */
 import type { EngineProvider, EngineRecord, ProvisionOptions } from '../engine/types.js';
 import type { DbproxyError } from '../errors/index.js';
-import type { MoveResult, ProxyApi } from '../proxy/control-api.js';
+import type { MoveLimits, MoveResult, ProxyApi } from '../proxy/control-api.js';
 import type { RpcClient } from '../rpc/index.js';
 
 /** In their order. The point of no return is the proxy's `commit`, between `catchup` and `promote`. */
@@ -23,7 +23,10 @@ export interface SwitchoverLimits {
   /** Bound of all hold attempts and the pauses between them, ms. */
   readonly deadlineMs: number;
   readonly onTimeout: 'rollback' | 'cancel';
-  readonly unmovable: 'rollback' | 'drop';
+  /** `wait`: until the session can move, or the deadline. */
+  readonly unmovable: 'rollback' | 'wait' | 'drop';
+  /** What a session may hold and still be moved; the proxy's own defaults if there are none. */
+  readonly sessionLimits?: MoveLimits;
 }
 
 export interface SwitchoverPlan {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { connectionEnv, exportLines } from '../../src/cli/connection-env.js';
+import { bytesFlag, countFlag } from '../../src/cli/flags.js';
 import { clip, count, duration, plural, size, withoutPassword } from '../../src/cli/format.js';
 import { Interruption } from '../../src/cli/interruption.js';
 import { editDistance, nearest } from '../../src/cli/suggest.js';
@@ -53,6 +54,29 @@ describe('quantities', () => {
   it('hides a password', () => {
     expect(withoutPassword('postgres://me:secret@h:1/db')).toBe('postgres://me:***@h:1/db');
   });
+});
+
+describe('flags that are quantities', () => {
+  const parse = (flag: typeof bytesFlag, text: string): Promise<number | undefined> =>
+    flag({}).parse(text, {} as never, { name: 'max' } as never);
+
+  it.each([
+    ['0', 0],
+    ['512', 512],
+    ['64MB', 64 * 1024 ** 2],
+    ['1.5kb', 1536],
+    ['2 GB', 2 * 1024 ** 3],
+  ])('size %s is %i bytes', async (text, bytes) => expect(await parse(bytesFlag, text)).toBe(bytes));
+
+  it.each(['', 'x', '-1', '64MiB', '1 2MB', '9999999TB', 'MB'])('size %j is wrong usage', (text) =>
+    expect(parse(bytesFlag, text)).rejects.toMatchObject({ code: 'DBP_USAGE', exitCode: 2 }),
+  );
+
+  it.each(['', '-1', '1.5', '1e3', '1000000001'])('count %j is wrong usage', (text) =>
+    expect(parse(countFlag, text)).rejects.toMatchObject({ code: 'DBP_USAGE', exitCode: 2 }),
+  );
+
+  it('counts', async () => expect(await parse(countFlag, '100000')).toBe(100_000));
 });
 
 describe('colour', () => {

@@ -117,6 +117,74 @@ describe('a client that is idle in a transaction', () => {
   });
 });
 
+describe('a session that holds more than it may', () => {
+  const LIMITS = { tempBytes: 0, cursorRows: 10, sessionMs: 5_000 };
+  const open = async (): Promise<pg.Client> => {
+    const client = new pg.Client({ connectionString: url });
+    client.on('error', () => undefined);
+    await client.connect();
+    await client.query('declare long_one scroll cursor with hold for select g from generate_series(1, 11) g');
+    return client;
+  };
+
+  test('rolls the operation back at once, and is named with its limit; with the default limit it moves', async () => {
+    const client = await open();
+    const move = await scale('scale', 'medium', { sessionLimits: LIMITS });
+    expect(move).toMatchObject({
+      outcome: 'rolled-back',
+      attempts: 0,
+      lost: [],
+      error: { code: 'DBP_SWITCH_UNMOVABLE' },
+    });
+    expect(move.error?.message).toMatch(/session \d+ .* holds held cursor long_one: more than 10 rows/);
+    expect(await scale('scale', 'medium')).toMatchObject({ outcome: 'completed', sessions: { moved: 1 } });
+    expect((await client.query('fetch all from long_one')).rowCount).toBe(11);
+    await client.end();
+  });
+
+  test('is waited for when that was asked for, without holding anybody, and moves when it can', async () => {
+    const [client, writer] = [await open(), await Writer.start(url)];
+    const waiting = scale('scale', 'small', { sessionLimits: LIMITS, unmovable: 'wait' });
+    await until('an attempt was given up', async () =>
+      (await events('scale')).some(
+        ({ type, message }) => type === 'operation.attempt' && message.includes('long_one'),
+      ),
+    );
+    await writer.progressed();
+    await client.query('close long_one');
+    expect(await waiting).toMatchObject({ outcome: 'completed', sessions: { moved: 2, dropped: 0 } });
+    await writer.finish();
+    await client.end();
+  });
+
+  test('is waited for no longer than the deadline', async () => {
+    const client = await open();
+    const move = await scale('scale', 'large', {
+      sessionLimits: LIMITS,
+      unmovable: 'wait',
+      deadlineMs: 2_000,
+    });
+    expect(move).toMatchObject({ outcome: 'rolled-back', error: { code: 'DBP_SWITCH_DEADLINE' } });
+    expect(move.error?.message).toMatch(/held cursor long_one: more than 10 rows/);
+    expect((await client.query('fetch all from long_one')).rowCount).toBe(11);
+    await client.end();
+  });
+});
+
+test('what a session loses is in the record and in the event log', async () => {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  await client.query('select setseed(0.5)');
+  const { lost } = await scale('scale', 'large');
+  expect(lost).toEqual([
+    { id: expect.any(Number) as unknown, what: 'the position of random() after setseed()' },
+  ]);
+  expect((await events('scale')).filter(({ type }) => type === 'session.lost')).toMatchObject([
+    { message: expect.stringMatching(/session \d+ may have lost the position of random/) as unknown },
+  ]);
+  await client.end();
+});
+
 test('down while it runs: both engines go, the data is that of the primary', async () => {
   const client = new pg.Client({ connectionString: url });
   await client.connect();

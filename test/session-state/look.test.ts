@@ -157,7 +157,7 @@ it('bytes of values and texts come out as they are', async () => {
   await backend.run(Buffer.from(`set app.word = 'caf\xe9'`, 'latin1'));
   await backend.run(Buffer.from(`prepare "\xfcber" as select '\xdf'`, 'latin1'));
   const state = await backend.look();
-  expect(state.customSettings.get('app.word')).toBe('caf\xe9');
+  expect(state.customSettings.values.get('app.word')).toBe('caf\xe9');
   expect(state.preparedStatements.byName.get('\xfcber')?.sql).toBe(`prepare "\xfcber" as select '\xdf'`);
 });
 

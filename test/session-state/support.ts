@@ -78,6 +78,7 @@ export class Backend {
       limits: DEFAULT_LIMITS,
       settableNames: this.#settableNames,
       customNames: this.names.all,
+      namesOverflowed: this.names.overflowed,
       rememberNames: (found: readonly string[]) => found.forEach((name) => this.names.add(name)),
     };
     return look(this.connection, context, previous);

@@ -1,5 +1,6 @@
 /** The record of a switchover (`scale`) for people. */
 import type { MoveRecord, PhasesMs } from '../../control/api.js';
+import { byLoss } from '../../control/losses.js';
 import { count, duration, plural, size } from '../format.js';
 import type { Style } from '../style.js';
 import { facts } from '../table.js';
@@ -34,6 +35,10 @@ export function moveView(record: MoveRecord, style: Style): string {
         ...sessions.failed.map(({ id, reason }) => ['', style.bad(`session ${id}: ${reason}`)] as const),
         ['held for', holdMs.count > 0 ? holdLine(record) : undefined],
         ['state', stateLine(record)],
+        ...byLoss(record.lost).map(
+          ({ what, whose }, index) =>
+            [index === 0 ? 'may be lost' : '', `${style.warn(what)}  ${style.dim(whose)}`] as const,
+        ),
         ['attempts', record.attempts > 1 ? count(record.attempts) : undefined],
         ['phases', phasesLine(record.phasesMs, style)],
       ],

@@ -5,6 +5,7 @@ import { NOTHING_MOVED, switchover, type SwitchoverResult } from '../../switchov
 import type { MoveEnd, MoveRecord, OperationProgress, PhasesMs, ScaleParams } from '../api.js';
 import type { Instance } from '../instance.js';
 import type { Proxy } from '../proxy-process.js';
+import { byLoss } from '../losses.js';
 import { OperationJournal } from './journal.js';
 
 const NO_PHASES: PhasesMs = {
@@ -76,6 +77,10 @@ function record(instance: Instance, found: MoveRecord): MoveRecord {
     outcome === 'completed'
       ? `${operation}: ${to.engine} (${to.size}) serves ${sessions.moved} moved sessions, held ${holdMs.max} ms at most`
       : `${operation}: ${from.engine} (${from.size}) stays: ${error?.message ?? 'rolled back'}`;
+  for (const { what, whose, ids } of byLoss(move.lost)) {
+    const data = { operation, what, sessions: ids };
+    instance.events.append('session.lost', `${operation}: ${whose} may have lost ${what}`, data);
+  }
   instance.events.append(`operation.${outcome}`, message, { ...move });
   return move;
 }
@@ -104,13 +109,14 @@ async function finish(
 function moveRecord(result: SwitchoverResult): Omit<Outcome, 'from' | 'to'> {
   const common = { schema: 'dbproxy.move/1', phasesMs: result.phasesMs, attempts: result.attempts } as const;
   if (result.outcome === 'completed') {
-    const { total, moved, kept, failed, dropped, holdMs, stateMoved } = result.move;
+    const { total, moved, kept, failed, dropped, holdMs, stateMoved, lost } = result.move;
     return {
       ...common,
       outcome: 'completed',
       sessions: { total, moved, kept, failed, dropped },
       holdMs,
       stateMoved,
+      lost,
       error: null,
     };
   }
@@ -122,6 +128,7 @@ function moveRecord(result: SwitchoverResult): Omit<Outcome, 'from' | 'to'> {
     sessions: { total: result.sessions, moved: 0, kept: result.sessions, failed: [], dropped: 0 },
     holdMs,
     stateMoved,
+    lost: [],
     error: { code, message },
   };
 }
@@ -139,6 +146,7 @@ function sameSize(from: EngineRecord): Outcome {
     phasesMs: NO_PHASES,
     attempts: 0,
     stateMoved,
+    lost: [],
     error: null,
   };
 }
