@@ -60,6 +60,8 @@ export interface SessionReport {
   readonly database: string;
   readonly application: string;
   readonly movable: boolean;
+  /** Why it cannot move as it is now; each completes "session 7 …". Empty: it can. */
+  readonly reasons: readonly string[];
   /** False when it did not come to a safe point within the bound, so that nothing could be read. */
   readonly looked: boolean;
   readonly state: readonly StateSummary[];

@@ -60,6 +60,27 @@ export class EngineAdmin {
     return new Set(rows.map(([pid]) => Number(pid)));
   }
 
+  /**
+   * Why a login of `user` to `database` would be refused now, in the words of PostgreSQL (postinit.c), its number of
+   * connections apart; null: it would not be.
+   */
+  async whyRefused(user: string, database: string): Promise<string | null> {
+    const rows = await this.#query(
+      `select case
+           when d.oid is null then pg_catalog.format('database "%s" does not exist', $2)
+           when r.oid is null then pg_catalog.format('role "%s" does not exist', $1)
+           when not r.rolcanlogin then pg_catalog.format('role "%s" is not permitted to log in', $1)
+           when not d.datallowconn then pg_catalog.format('database "%s" is not currently accepting connections', $2)
+           when not pg_catalog.has_database_privilege(r.oid, d.oid, 'connect')
+             then pg_catalog.format('permission denied for database "%s"', $2)
+         end
+       from (select $1::pg_catalog.text as rolname, $2::pg_catalog.text as datname) asked
+         left join pg_catalog.pg_roles r using (rolname) left join pg_catalog.pg_database d using (datname)`,
+      [user, database],
+    );
+    return rows[0]?.[0] ?? null;
+  }
+
   async isInRecovery(): Promise<boolean> {
     const rows = await this.#query('select pg_catalog.pg_is_in_recovery()');
     return rows[0]?.[0] === 't';

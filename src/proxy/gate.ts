@@ -21,7 +21,7 @@ import {
 import type { Blocker, CommitResult, EngineRoute, GateState, HoldResult, MoveResult } from './control-api.js';
 import { EngineAdmin } from './engine-admin.js';
 import type { Session } from './session.js';
-import { MoveTarget, SessionMove, whileHeld, type MoveServices } from './session-move.js';
+import { MoveTarget, SessionMove, readable, whileHeld, type MoveServices } from './session-move.js';
 import { holdTimes } from './hold-times.js';
 import { LeftBehind } from './left-behind.js';
 
@@ -464,11 +464,16 @@ export class Gate {
     return this.#obstacles(stuck);
   }
 
-  /** For `check`: looks at one session at its next safe point. */
-  async inspect(session: Session, withinMs: number, limits: MoveLimits): Promise<boolean> {
-    if (this.#state !== 'open') return false;
+  /** For `check`: looks at one session at its next safe point. Null: done; else why it could not be looked at. */
+  async inspect(session: Session, withinMs: number, limits: MoveLimits): Promise<string | null> {
+    if (this.#state !== 'open') return `is being moved: the gate is ${this.#state}`;
     const context = { ...(await this.#services.context(true)), limits };
-    return whileHeld(session, withinMs, () => session.look(context)).catch(() => false);
+    try {
+      const looked = await whileHeld(session, withinMs, () => session.look(context));
+      return looked ? null : session.whyNotSafe();
+    } catch (error) {
+      return `cannot be looked at: ${readable(error as Error, session).message}`;
+    }
   }
 }
 

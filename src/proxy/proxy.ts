@@ -13,6 +13,7 @@ import { EngineConnection } from './engine-connection.js';
 import { Gate } from './gate.js';
 import { Link, type LinkFactory } from './link.js';
 import { LOGIN_TIMEOUT_MS, logIn, type LoginServices } from './login.js';
+import { Refusals } from './refusals.js';
 import { sessionReport } from './session-report.js';
 import { Session } from './session.js';
 
@@ -113,10 +114,12 @@ export class Proxy {
   async check(withinMs: number, limits: MoveLimits): Promise<SessionReport[]> {
     const queue = [...this.#sessions];
     const reports: SessionReport[] = [];
+    const refusals = new Refusals(this.#admin());
     const worker = async (): Promise<void> => {
       for (let session = queue.shift(); session; session = queue.shift()) {
-        const looked = await this.gate.inspect(session, withinMs, limits);
-        if (!session.isClosed) reports.push(sessionReport(session, looked, limits));
+        const unseen = await this.gate.inspect(session, withinMs, limits);
+        const refused = await refusals.of(session.identity);
+        if (!session.isClosed) reports.push(sessionReport(session, { unseen, refused, limits }));
       }
     };
     await Promise.all(Array.from({ length: CHECK_CONCURRENCY }, worker));

@@ -3,15 +3,27 @@ import { estimate, report, type KindReport, type MoveLimits } from '../session-s
 import type { SessionReport } from './control-api.js';
 import type { Session } from './session.js';
 
-export const sessionReport = (session: Session, looked: boolean, limits: MoveLimits): SessionReport => {
-  const state: readonly KindReport[] = session.state ? report(session.state, limits) : [];
-  const { bytes, ms } = session.state ? estimate(session.state) : { bytes: 0, ms: 0 };
+export interface Findings {
+  /** Null: it was looked at. Else why it could not be. */
+  readonly unseen: string | null;
+  /** Why the engine would refuse to let it in anew; null: it would not. */
+  readonly refused: string | null;
+  readonly limits: MoveLimits;
+}
+
+export const sessionReport = (session: Session, { unseen, refused, limits }: Findings): SessionReport => {
+  const looked = unseen === null;
+  const state: readonly KindReport[] = looked && session.state ? report(session.state, limits) : [];
+  const { bytes, ms } = looked && session.state ? estimate(session.state) : { bytes: 0, ms: 0 };
+  const obstacles = state.filter(({ movable }) => !movable).map(({ detail }) => `holds ${detail}`);
+  const reasons = [unseen, refused, ...obstacles].filter((reason) => reason !== null);
   return {
     ...session.ref,
     looked,
-    movable: looked && ms <= limits.sessionMs && state.every(({ movable }) => movable),
+    movable: reasons.length === 0,
+    reasons,
     state,
-    estimatedMs: ms,
+    estimatedMs: Math.round(ms * 10) / 10,
     estimatedBytes: bytes,
   };
 };

@@ -54,7 +54,7 @@ export const customSettings: StateKindModule<CustomSettings> = {
     incomplete ? `custom settings beyond the first ${MAX_SETTING_NAMES} names, if there are any` : null,
 
   counts: ({ values }) => ({ settings: values.size }),
-  estimate: ({ values }) => ({ bytes: 0, ms: values.size * 0.1 }),
+  estimate: ({ values }) => ({ bytes: 0, ms: values.size * 0.04 }),
 
   replay: (wanted, there) =>
     [...wanted.values]

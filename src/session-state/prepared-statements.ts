@@ -53,7 +53,7 @@ export const preparedStatements: StateKindModule<PreparedStatements> = {
       : { count: byName.size, detail: listed(byName.size, 'prepared statement', [...byName.keys()]) },
 
   counts: ({ byName }) => ({ preparedStatements: byName.size }),
-  estimate: ({ byName }) => ({ bytes: 0, ms: byName.size * 0.1 }),
+  estimate: ({ byName }) => ({ bytes: 0, ms: byName.size * 0.05 }),
 
   replay(wanted, there) {
     const steps: ReplayStep[] = [];

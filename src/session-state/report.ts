@@ -73,8 +73,11 @@ export const hasContents = (state: SessionState): boolean => some(state, (module
 /** Other sessions can tell whether something of it is there. */
 export const isShared = (state: SessionState): boolean => some(state, (module) => module.shared);
 
-/** A session that holds nothing (a login was made ready ahead of time). Measured: docs/performance.md. */
-const PLAIN: Estimate = { bytes: 0, ms: 1 };
+/**
+ * A session that holds nothing (its login was made ready ahead of time): one look. This and the figures of the kinds are what
+ * `look` and `replay` took on two cores, embedded engine, small size, median of five; docs/performance.md.
+ */
+const PLAIN: Estimate = { bytes: 0, ms: 1.2 };
 
 /** What moving the session is likely to take. */
 export const estimate = (state: SessionState): Estimate =>

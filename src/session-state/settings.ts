@@ -53,7 +53,7 @@ export const settings: StateKindModule<Settings> = {
   },
 
   counts: ({ values }) => ({ settings: [...values.values()].filter(({ own }) => own).length }),
-  estimate: ({ values }) => ({ bytes: 0, ms: values.size * 0.1 }),
+  estimate: ({ values }) => ({ bytes: 0, ms: values.size * 0.08 }),
 
   replay(wanted, there) {
     const steps: ReplayStep[] = [];

@@ -10,7 +10,7 @@
 import type { EngineRecord } from '../engine/types.js';
 import { afterPromotion } from '../engine/index.js';
 import { DbproxyError } from '../errors/index.js';
-import type { EngineRoute, MoveLimits } from '../proxy/control-api.js';
+import type { EngineRoute, MoveLimits, ProxyApi } from '../proxy/control-api.js';
 import type { Links } from './attempt.js';
 import { rehearseCatchUp } from './catch-up.js';
 import { drain, unmovable } from './drain.js';
@@ -67,7 +67,10 @@ async function upToCommit(
   const warming = warm(plan, ports, watch, target);
   await Promise.allSettled([opening, warming]);
   progress.links = await opening;
-  progress.sessions = await warming;
+  const warmed = await warming;
+  progress.sessions = warmed.sessions;
+  const [stuck] = warmed.unmovable;
+  if (stuck && plan.limits.unmovable === 'rollback') throw unmovable(plan, stuck);
 
   const sessionIds = await drain(
     plan,
@@ -131,23 +134,20 @@ async function provision(
   return ports.provider.createStandby(plan.from, plan.target);
 }
 
-/** Opens the sessions' connections to the target; returns how many sessions there are. Throws DBP_SWITCH_UNMOVABLE. */
+/** Opens the sessions' connections to the target, and looks at what they hold. */
 async function warm(
   plan: SwitchoverPlan,
   { proxy, journal }: SwitchoverPorts,
   watch: Stopwatch,
   target: EngineRecord,
-): Promise<number> {
+): Promise<ProxyApi['warm']['result']> {
   watch.enter('warm');
   await journal.step('warm', `opening connections to ${target.id}`);
-  const warmed = await proxy.call(
+  return proxy.call(
     'warm',
     { target: routeTo(target), withinMs: WARM_LOOK_MS, ...limitsOf(plan) },
     { timeoutMs: WARM_BOUND_MS },
   );
-  const [first] = warmed.unmovable;
-  if (first && plan.limits.unmovable === 'rollback') throw unmovable(plan, first);
-  return warmed.sessions;
 }
 
 const limitsOf = ({ limits }: SwitchoverPlan): { limits?: MoveLimits } =>

@@ -139,10 +139,20 @@ describe('a login that would not succeed any more', () => {
     ],
   ] as const)(
     '%s: named before the promotion, and everybody goes on',
-    async (_, user, database, spoil, reason, mend) => {
+    async (what, user, database, spoil, reason, mend) => {
       const [client, other] = [await connect(user, database), await connect()];
       await client.query(`set work_mem = '3MB'`);
       await asAdmin(...spoil);
+      // How many connections are allowed is known on the target only.
+      if (!what.includes('fewer connections')) {
+        const [report] = (await proxy.control.call('check', { withinMs: 1_000 })).filter(
+          (session) => session.user === user,
+        );
+        expect(report).toMatchObject({
+          movable: false,
+          reasons: expect.arrayContaining([expect.stringMatching(reason)]) as unknown,
+        });
+      }
       const { committed, unmovable } = await attempt();
       expect({ committed, unmovable }).toMatchObject({
         committed: false,

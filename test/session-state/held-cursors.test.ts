@@ -1,7 +1,14 @@
 /** Row 9: cursors WITH HOLD give the same after the move: rows, types, names, position, direction. */
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { EngineRecord } from '../../src/engine/index.js';
-import { DEFAULT_LIMITS, replay, unmovable, type SessionState } from '../../src/session-state/index.js';
+import {
+  DEFAULT_LIMITS,
+  emptyState,
+  estimate,
+  replay,
+  unmovable,
+  type SessionState,
+} from '../../src/session-state/index.js';
 import { kinds } from '../../src/session-state/kinds.js';
 import { TestEngines } from '../support/engines.js';
 import { Backend } from './support.js';
@@ -266,5 +273,22 @@ it('a session without cursors is asked nothing more', async () => {
   await session.look(await session.look());
   const sent = exchange.mock.calls.map(([messages]) => messages.toString('latin1')).join('');
   expect(sent).not.toContain('move relative');
+  close(session);
+});
+
+it('bytes and time are estimated before the rows are read: of the right magnitude', async () => {
+  const session = await open();
+  await session.run(
+    'declare c scroll cursor with hold for select g, md5(g::text) from generate_series(1, 1000) g',
+  );
+  const described = await session.look();
+  const full = await session.look(described, false, true);
+  const [cursor] = full.heldCursors.cursors;
+  const bytes = cursor!.contents!.rows.flat().reduce((sum, value) => sum + (value?.length ?? 0), 0);
+  const plain = estimate(emptyState);
+  const { bytes: guessed, ms } = estimate(described);
+  expect(guessed).toBeGreaterThan(bytes / 2);
+  expect(guessed).toBeLessThan(bytes * 2);
+  expect(ms).toBeGreaterThan(plain.ms);
   close(session);
 });
