@@ -351,8 +351,12 @@ export class Gate {
     this.#dropped = new Map(unmovable.map(({ id, reason }) => [id, reason]));
     this.#state = 'committed';
     const limit = setTimeout(() => this.#giveUp(), COMMITTED_LIMIT_MS).unref();
-    this.#onMoving = () => clearTimeout(limit);
-    gone.addEventListener('abort', () => void this.#finishAlone());
+    const orphaned = (): void => void this.#finishAlone();
+    gone.addEventListener('abort', orphaned);
+    this.#onMoving = () => {
+      clearTimeout(limit);
+      gone.removeEventListener('abort', orphaned);
+    };
     return { committed: true, unmovable };
   }
 
