@@ -107,6 +107,9 @@ export class Relay implements LinkOwner {
 
   /** Only at a boundary: the server link is ours; what the engine says unasked still reaches the client. */
   stop(): void {
+    // While it was lent, the connection itself did not see what the engine reported.
+    if (this.#flow !== 'stop')
+      for (const [name, value] of this.#tracker.parameters) this.#server.parameters.set(name, value);
     this.#flow = 'stop';
     this.#server.takeBack();
     this.#server.events = { notification: (message) => this.client.send(message), lost: () => undefined };
