@@ -101,11 +101,11 @@ const NOT_FOUND = encode.query(
 export const extractPrepare = (sql: string, name: string): string | null => {
   // Nobody knows the value of standard_conforming_strings at that time; where it matters, only one reading has the PREPARE.
   const readings = [splitStatements(sql), splitStatements(sql, false)];
+  if (readings.every(({ length }) => length <= 1)) return sql;
   for (const statements of readings) {
     const found = statements.filter((text) => preparedName(text) === name).pop();
     if (found !== undefined) return found;
   }
-  if (readings.every(({ length }) => length <= 1)) return sql;
   return null;
 };
 
