@@ -96,6 +96,26 @@ export interface ProxyStatus {
   readonly fastPath: boolean;
   /** Totals since start. */
   readonly totals: { readonly sessions: number; readonly moves: number; readonly failedLogins: number };
+  /** Only under torture. */
+  readonly torture?: TortureTally;
+}
+
+/** For tests: sessions are moved at random safe points (torture.ts). */
+export interface TortureConfig {
+  readonly seed: number;
+  /** That something happens at a safe point, 0 to 1. */
+  readonly probability: number;
+}
+
+/** What torture did so far. */
+export interface TortureTally {
+  readonly safePoints: number;
+  /** Warmed, and left for a later safe point. */
+  readonly warmed: number;
+  readonly moves: number;
+  /** Sessions that stayed, by kind of state or another reason. */
+  readonly skipped: Readonly<Record<string, number>>;
+  readonly failed: readonly { readonly id: number; readonly reason: string }[];
 }
 
 export interface SessionRef {
@@ -216,4 +236,5 @@ export interface ProxyConfig {
   readonly maxSessions: number;
   /** Bound of a login, ms; default 60 s. */
   readonly loginTimeoutMs?: number;
+  readonly torture?: TortureConfig;
 }

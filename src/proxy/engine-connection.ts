@@ -121,6 +121,11 @@ export class EngineConnection implements LinkOwner, StateChannel {
     return this.#link;
   }
 
+  /** Answers of ours are awaited. */
+  get isBusy(): boolean {
+    return this.#pending.length > 0;
+  }
+
   get isLost(): boolean {
     return this.#lost !== null;
   }
@@ -159,12 +164,11 @@ export class EngineConnection implements LinkOwner, StateChannel {
    */
   close(atBoundary = true): void {
     this.events = null;
+    this.#fail(new EngineLostError('closed'));
     if (!atBoundary) {
-      this.#lost ??= new EngineLostError('closed');
       this.#link.destroy();
       return;
     }
-    this.#lost ??= new EngineLostError('closed');
     this.#link.owner = this;
     this.#link.send(encode.terminate());
     this.#link.finish();

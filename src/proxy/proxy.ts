@@ -10,12 +10,13 @@ import type { EngineRoute, ProxyConfig, ProxyStatus, SessionReport, SessionSnaps
 import { Conversation } from './conversation.js';
 import { EngineAdmin } from './engine-admin.js';
 import { EngineConnection } from './engine-connection.js';
-import { Gate } from './gate.js';
+import { Gate, type GateServices } from './gate.js';
 import { Link, type LinkFactory } from './link.js';
 import { LOGIN_TIMEOUT_MS, logIn, type LoginServices } from './login.js';
 import { Refusals } from './refusals.js';
 import { sessionReport } from './session-report.js';
 import { Session } from './session.js';
+import { Torture } from './torture.js';
 
 /** Sockets that may be in the middle of their login at the same time, beyond the sessions. */
 export const MAX_LOGINS = 1_000;
@@ -44,11 +45,12 @@ export class Proxy {
   #moves = 0;
   #nextId = 1;
   #primary: EngineAdmin | null = null;
+  readonly #torture: Torture | null;
 
   constructor(options: ProxyOptions) {
     this.#options = options;
     this.#links = options.fastPath ? Link.fast() : Link.plain();
-    this.gate = new Gate({
+    const services: GateServices = {
       links: this.#links,
       names: this.#names,
       sessions: this.#sessions,
@@ -69,7 +71,9 @@ export class Proxy {
         this.#primary = admin;
         this.#moves++;
       },
-    });
+    };
+    this.gate = new Gate(services);
+    this.#torture = options.torture ? new Torture(options.torture, services) : null;
   }
 
   /** Binds the TCP port and the Unix socket. Throws the listener's error (EADDRINUSE …). */
@@ -146,6 +150,7 @@ export class Proxy {
       held: sessions.filter(({ held }) => held).length,
       fastPath,
       totals: { ...this.#totals, moves: this.#moves },
+      ...(this.#torture ? { torture: this.#torture.tally } : {}),
     };
   }
 
@@ -199,6 +204,7 @@ export class Proxy {
       this.#sessions.add(session);
       this.#totals.sessions++;
       this.#keys.set(session.identity.cancelKey, session);
+      this.#torture?.begin(session);
       session.start(early);
       this.gate.joined(session);
     },
@@ -221,6 +227,7 @@ export class Proxy {
     const session = this.#keys.find(processId, secret);
     if (!session) return;
     await this.gate.opened();
+    await session.flowing();
     if (!session.isClosed) await cancelOnEngine(session.server);
   }
 }

@@ -45,6 +45,8 @@ export class Relay implements LinkOwner {
   /** Client bytes not forwarded yet. */
   backlog: Buffer | null = null;
   clientEnded = false;
+  /** Called at every safe point while bytes flow freely (torture.ts). */
+  onSafePoint: (() => void) | null = null;
   readonly #tracker: SessionTracker;
   readonly #events: RelayEvents;
   #server: EngineConnection;
@@ -225,6 +227,7 @@ export class Relay implements LinkOwner {
     if (!answered) return;
     this.sinceMs = coarseNow();
     if (this.#flow === 'step') this.#events.advanced();
+    else if (this.onSafePoint !== null && this.atSafePoint) this.onSafePoint();
   }
 
   /** Follows the client's bytes; up to where, or -1 when the client broke the protocol. */

@@ -24,6 +24,7 @@ import {
   type SessionState,
   type SettingNames,
 } from '../session-state/index.js';
+import { cancelOnEngine } from './cancel.js';
 import type { EngineRoute } from './control-api.js';
 import { EngineConnection } from './engine-connection.js';
 import type { LinkFactory } from './link.js';
@@ -161,9 +162,14 @@ export class SessionMove {
     return this.session.moveTo(connection, this.#broken);
   }
 
-  /** Idempotent. */
+  /** Idempotent. What runs on the connection is cancelled: a backend that waits for a lock does not see that we are gone. */
   abandon(): void {
-    void this.#connection?.then((connection) => connection.close()).catch(() => undefined);
+    void this.#connection
+      ?.then(async (connection) => {
+        if (connection.isBusy) await cancelOnEngine(connection);
+        connection.close();
+      })
+      .catch(() => undefined);
     this.#connection = null;
     this.#replayed = null;
   }

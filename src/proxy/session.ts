@@ -62,6 +62,7 @@ export class Session {
   #phase: Phase = 'relaying';
   #holds = 0;
   #waiters: ((held: boolean) => void)[] = [];
+  #flowWaiters: (() => void)[] = [];
   /** When the current hold began to keep the client waiting (ms, monotonic). */
   #heldSinceMs = 0;
   /** The look under way: the server link is not lent before it has ended. */
@@ -132,6 +133,11 @@ export class Session {
     return this.#phase !== 'closed' && (!this.#relay.exchange.settled || this.#inTransaction);
   }
 
+  /** Called at every safe point while nobody holds the session, before the client's next bytes are forwarded. */
+  set onSafePoint(call: () => void) {
+    this.#relay.onSafePoint = call;
+  }
+
   get #isBusy(): boolean {
     return this.#phase === 'busy';
   }
@@ -159,6 +165,12 @@ export class Session {
     if (this.#phase === 'held') await this.#leaveHold();
     else if (this.#phase === 'draining') this.#goOn();
     // busy: what is under way sees that nobody holds the session any more.
+  }
+
+  /** Resolves when client bytes flow: before that there is nothing of the client's to cancel. */
+  async flowing(): Promise<void> {
+    while (this.#phase === 'held' || this.#phase === 'busy')
+      await new Promise<void>((resolve) => this.#flowWaiters.push(resolve));
   }
 
   /** The hold time so far, ms. */
@@ -208,6 +220,11 @@ export class Session {
     if (this.#holds === 0) this.#relay.rewrite = nameBroken(this.#broken);
     this.#relay.flow(this.#holds === 0 ? 'free' : 'step');
     this.#relay.pump();
+    this.#settleFlowWaiters();
+  }
+
+  #settleFlowWaiters(): void {
+    for (const resolve of this.#flowWaiters.splice(0)) resolve();
   }
 
   #settleWaiters(held: boolean): void {
@@ -342,6 +359,7 @@ export class Session {
     if (this.#phase === 'closed') return;
     this.#phase = 'closed';
     this.#settleWaiters(false);
+    this.#settleFlowWaiters();
     this.#relay.close();
     this.#onClosed(this);
   }

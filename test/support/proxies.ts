@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { EngineRecord } from '../../src/engine/index.js';
-import type { MoveResult, ProxyApi, ProxyConfig } from '../../src/proxy/control-api.js';
+import type { MoveResult, ProxyApi, ProxyConfig, TortureConfig } from '../../src/proxy/control-api.js';
 import { RpcClient } from '../../src/rpc/index.js';
 import { EngineLink } from '../../src/switchover/engine-link.js';
 import { emitFence, waitUntilReplayed } from '../../src/switchover/catch-up.js';
@@ -42,7 +42,13 @@ export class TestProxy {
   static async start(
     engines: TestEngines,
     engine: EngineRecord | null,
-    options: { maxSessions?: number; fastPath?: boolean; loginTimeoutMs?: number; port?: number } = {},
+    options: {
+      maxSessions?: number;
+      fastPath?: boolean;
+      loginTimeoutMs?: number;
+      port?: number;
+      torture?: TortureConfig;
+    } = {},
   ): Promise<TestProxy> {
     const port = options.port ?? (await freePort());
     const directory = join(engines.home, randomName());
@@ -55,6 +61,7 @@ export class TestProxy {
       generation: 1,
       maxSessions: options.maxSessions ?? 200,
       ...(options.loginTimeoutMs === undefined ? {} : { loginTimeoutMs: options.loginTimeoutMs }),
+      ...(options.torture === undefined ? {} : { torture: options.torture }),
     };
     const child = spawn(process.execPath, [ENTRY], {
       env: {
