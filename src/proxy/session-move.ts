@@ -9,6 +9,7 @@
  */
 import {
   emptyState,
+  isLeftOut,
   look,
   replay,
   restoreUnnamed,
@@ -28,7 +29,7 @@ import { cancelOnEngine } from './cancel.js';
 import type { EngineRoute } from './control-api.js';
 import { EngineConnection } from './engine-connection.js';
 import type { LinkFactory } from './link.js';
-import type { Session } from './session.js';
+import type { Session, SessionIdentity } from './session.js';
 
 export type LookContext = Omit<ReadContext, 'tracker'>;
 
@@ -210,7 +211,7 @@ export class SessionMove {
     const opening = EngineConnection.open(
       this.#services.links,
       this.#target.route,
-      identity.parameters,
+      startUpOf(identity),
       identity.keys,
     );
     this.#connection = opening;
@@ -229,6 +230,12 @@ export const readable = (error: Error, { identity: { user } }: Session): Error =
   /^invalid role OID/.test(error.message)
     ? new Error(`role "${user}", or one that it has set, does not exist any more`, { cause: error })
     : error;
+
+/** The same StartupMessage: RESET ALL goes back to what it says. */
+const startUpOf = ({ parameters }: SessionIdentity): ReadonlyMap<string, string> =>
+  isLeftOut('startUpSettings')
+    ? new Map([...parameters].filter(([name]) => name === 'user' || name === 'database'))
+    : parameters;
 
 /** What the login itself set: ALTER ROLE … SET, ALTER DATABASE … SET. */
 const baseState = (

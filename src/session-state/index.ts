@@ -18,6 +18,7 @@ export {
   unmovable,
   type KindReport,
 } from './report.js';
+export { isLeftOut } from './without-replay.js';
 export { SessionTracker } from './tracker.js';
 export { OF_A_TRANSACTION } from './settings.js';
 export { SettingNames } from './setting-names.js';

@@ -16,6 +16,7 @@ import { sequences, type Sequences } from './sequences.js';
 import { settings } from './settings.js';
 import { tempObjects } from './temp-objects.js';
 import { unnamedStatement } from './unnamed-statement.js';
+import { withoutReplay } from './without-replay.js';
 
 export interface SessionState {
   readonly loadedLibraries: LoadedLibraries;
@@ -34,7 +35,9 @@ export interface SessionState {
 
 export type KindName = keyof SessionState;
 
-export const kinds: { readonly [K in KindName]: StateKindModule<SessionState[K]> } = {
+type Kinds = { readonly [K in KindName]: StateKindModule<SessionState[K]> };
+
+export const kinds = withoutReplay<Kinds>({
   loadedLibraries,
   settings,
   customSettings,
@@ -47,7 +50,7 @@ export const kinds: { readonly [K in KindName]: StateKindModule<SessionState[K]>
   extensionMemory,
   role,
   unnamedStatement,
-};
+});
 
 /** In the order of replay. */
 export const kindNames = Object.keys(kinds) as KindName[];

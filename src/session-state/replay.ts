@@ -53,7 +53,7 @@ export const restoreUnnamed = async (
   channel: StateChannel,
   state: SessionState['unnamedStatement'],
 ): Promise<void> => {
-  await run(channel, unnamedStatement.replay?.(state, unnamedStatement.none) ?? []);
+  await run(channel, kinds.unnamedStatement.replay?.(state, unnamedStatement.none) ?? []);
 };
 
 const stepsOf = (name: KindName, wanted: SessionState, there: SessionState): ReplayStep[] =>
@@ -85,7 +85,7 @@ const againUnderRole = async (
 ): Promise<ReadonlyMap<string, ReplyError>> => {
   if (broken.size === 0 || (kinds.role.replay?.(wanted.role, base.role) ?? []).length === 0) return broken;
   const again = steps.filter(({ statement }) => statement !== undefined && broken.has(statement));
-  const unnamed = unnamedStatement.replay?.(wanted.unnamedStatement, unnamedStatement.none) ?? [];
+  const unnamed = kinds.unnamedStatement.replay?.(wanted.unnamedStatement, unnamedStatement.none) ?? [];
   return (await run(channel, [...again, ...unnamed])).broken;
 };
 
