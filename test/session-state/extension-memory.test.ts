@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { EngineRecord } from '../../src/engine/index.js';
 import { encode } from '../../src/protocol/index.js';
-import { DEFAULT_LIMITS, report, unmovable } from '../../src/session-state/index.js';
+import { DEFAULT_LIMITS, losses, report, unmovable } from '../../src/session-state/index.js';
+import { MAX_SETTING_NAMES } from '../../src/session-state/setting-names.js';
 import { TestEngines } from '../support/engines.js';
 import { Backend } from './support.js';
 
@@ -46,6 +47,14 @@ it('variables of an installed language may be lost, and that does not stand in t
   session.close();
 });
 
+it('the first look at a session finds what is installed, whatever it was for', async () => {
+  const session = await Backend.open(primary, { database: 'langs' });
+  expect(report(await session.look(null, false), DEFAULT_LIMITS)).toMatchObject([
+    { lost: 'variables of plshared, if there are any' },
+  ]);
+  session.close();
+});
+
 it.each([
   ['Query', encode.query('select 1; select SetSeed (0.5)')],
   [
@@ -80,5 +89,35 @@ it('dblink connections stand in the way, by name', async () => {
   expect(unmovable(await session.look(), DEFAULT_LIMITS)).toMatchObject([
     { kind: 'extensionMemory', movable: false, detail: '1 dblink connection: far' },
   ]);
+  session.close();
+});
+
+it('a dblink connection that is opened after the first look is found while the session is held, and gone with its extension', async () => {
+  const session = await Backend.open(primary, { database: 'linked' });
+  const before = await session.look();
+  const { access } = primary;
+  if (access.kind !== 'socket') throw new Error('a socket is expected');
+  const where = `host=${access.directory} port=${access.port} dbname=postgres user=postgres`;
+  await session.run(`select dblink_connect('late one', '${where}')`);
+  const held = await session.look(before, false);
+  expect(unmovable(held, DEFAULT_LIMITS)).toMatchObject([{ detail: '1 dblink connection: late one' }]);
+  expect(await session.look(held, false)).toEqual(held);
+  await session.run('drop extension dblink');
+  expect(unmovable(await session.look(held, false), DEFAULT_LIMITS)).toEqual([]);
+  session.close();
+});
+
+it('more names than are kept: a custom setting may be lost, and that is told', async () => {
+  const session = await Backend.open(primary);
+  for (let i = 0; i <= MAX_SETTING_NAMES; i++) session.names.add(`app.name_${i}`);
+  const state = await session.look();
+  expect(report(state, DEFAULT_LIMITS)).toMatchObject([
+    {
+      kind: 'customSettings',
+      movable: true,
+      lost: expect.stringContaining('custom settings beyond') as unknown,
+    },
+  ]);
+  expect(losses(state)).toHaveLength(1);
   session.close();
 });
