@@ -305,6 +305,45 @@ describe('a session that cannot move', () => {
   );
 });
 
+describe('a session that holds more than the flags allow', () => {
+  it(
+    'cannot move under these limits, and can under the default ones: check foretells what scale does',
+    async () => {
+      const client = await connect('long');
+      await client.query('declare c scroll cursor with hold for select generate_series(1, 3)');
+      const few = ['--max-cursor-rows', '2'];
+      const stuck = await cli.json<CheckResult>(['check', ...few], 3);
+      expect(stuck.sessions.filter(({ movable }) => !movable)).toMatchObject([
+        { application: 'long', reasons: ['holds held cursor c: more than 2 rows'] },
+      ]);
+      expect(await cli.json<MoveRecord>(['scale', '--to', 'small', ...few], 1)).toMatchObject({
+        error: {
+          code: 'DBP_SWITCH_UNMOVABLE',
+          message: expect.stringContaining('more than 2 rows') as string,
+        },
+      });
+      expect(
+        await cli.json<MoveRecord>(
+          ['scale', '--to', 'small', ...few, '--unmovable', 'wait', '--deadline', '1s'],
+          5,
+        ),
+      ).toMatchObject({ outcome: 'rolled-back', error: { code: 'DBP_SWITCH_DEADLINE' } });
+      expect(await cli.json<CheckResult>(['check'])).toMatchObject({ movable: true });
+      await client.end();
+    },
+    LONG_MS,
+  );
+
+  it('is asked for with a size, a count and a duration', async () => {
+    for (const wrong of [
+      ['--max-temp-bytes', '64MiB'],
+      ['--max-cursor-rows', 'many'],
+      ['--max-session-time', '0'],
+    ])
+      expect(await cli.json(['check', ...wrong], 2)).toMatchObject({ code: 'DBP_USAGE' });
+  });
+});
+
 describe('workload run', () => {
   it(
     'makes its tables, runs, and adds up',
