@@ -71,7 +71,9 @@ export class EngineConnection implements LinkOwner, StateChannel {
   cancelSecret: Buffer = Buffer.alloc(0);
   /** NoticeResponses of the login, whole messages. */
   readonly loginNotices: Buffer[] = [];
-  events: EngineConnectionEvents | null = null;
+  #events: EngineConnectionEvents | null = null;
+  /** NotificationResponses that came while nobody listened to our events. */
+  #unheard: Buffer[] = [];
   #link!: Link;
   readonly #reader = new MessageReader(MAX_BACKEND_MESSAGE_BYTES);
   readonly #pending: PendingExchange[] = [];
@@ -115,6 +117,11 @@ export class EngineConnection implements LinkOwner, StateChannel {
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  set events(events: EngineConnectionEvents | null) {
+    this.#events = events;
+    if (events) for (const message of this.#unheard.splice(0)) events.notification(message);
   }
 
   get link(): Link {
@@ -241,12 +248,17 @@ export class EngineConnection implements LinkOwner, StateChannel {
         break;
       }
       case Backend.NotificationResponse:
-        this.events?.notification(encode.message(type, body));
+        this.#notified(encode.message(type, body));
         break;
       case Backend.ReadyForQuery:
         this.#ready(body.toString('latin1') as TxStatus);
         break;
     }
+  }
+
+  #notified(message: Buffer): void {
+    if (this.#events) this.#events.notification(message);
+    else this.#unheard.push(message);
   }
 
   #ready(status: TxStatus): void {
@@ -265,7 +277,7 @@ export class EngineConnection implements LinkOwner, StateChannel {
     this.#lost = this.#error ? new EngineLostError(`${error.message}: ${this.#error.message}`) : error;
     this.#login?.reject(this.#lost);
     for (const pending of this.#pending.splice(0)) pending.reject(this.#lost);
-    this.events?.lost(this);
+    this.#events?.lost(this);
   }
 
   // --- login ----------------------------------------------------------------------------------------------------------

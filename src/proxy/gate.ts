@@ -25,6 +25,8 @@ import { MoveTarget, SessionMove, readable, whileHeld, type MoveServices } from 
 import { holdTimes } from './hold-times.js';
 import { LeftBehind } from './left-behind.js';
 
+/** How much longer than `limits.sessionMs`, an estimate, a session may take once there is no way back. */
+const PATIENCE = 4;
 /** Sessions warmed at the same time. */
 const WARM_CONCURRENCY = 4;
 /** Pause after a session was warmed while clients work, in units of the time that took. */
@@ -60,7 +62,11 @@ interface Hold {
   readonly timer: NodeJS.Timeout | undefined;
   /** Resolves when the budget is spent. */
   readonly spent: Promise<void>;
-  locks: Promise<Blocker[]>;
+  /** Reads begin then: before, they would take the processor from the transactions that are waited for. */
+  readonly everybodyHeld: Promise<void>;
+  readonly allAreHeld: () => void;
+  /** Backends that hold advisory locks; null: it could not be read. */
+  locks: Promise<ReadonlySet<number> | null>;
 }
 
 export class Gate {
@@ -76,6 +82,8 @@ export class Gate {
   #dropped: ReadonlyMap<number, string> = new Map();
   #openWaiters: (() => void)[] = [];
   #moving: Promise<MoveResult> | null = null;
+  /** While `moving`: the rest moves in the background, and is nobody else's business. */
+  #loginsMayGo = false;
   #onMoving: () => void = () => undefined;
   #lastMove: { engine: string; result: MoveResult } | null = null;
 
@@ -93,7 +101,7 @@ export class Gate {
 
   /** Resolves when logins may go to the primary. */
   async opened(): Promise<void> {
-    while (this.#state !== 'open' || !this.#services.primary()) {
+    while (!(this.#state === 'open' || this.#loginsMayGo) || !this.#services.primary()) {
       await new Promise<void>((resolve) => this.#openWaiters.push(resolve));
     }
   }
@@ -217,7 +225,8 @@ export class Gate {
     };
     if (result.held) {
       this.#state = 'held';
-      hold.locks = this.#lockHolders(hold);
+      hold.allAreHeld();
+      hold.locks = this.#lockHolders();
       return { ...result, blockers: [] };
     }
     const blockers = this.#blockers(hold);
@@ -247,13 +256,16 @@ export class Gate {
         if (this.#hold === hold && this.#state === 'held') void this.release();
       }, budgetMs);
     });
+    let allAreHeld = (): void => undefined;
+    const everybodyHeld = new Promise<void>((resolve) => (allAreHeld = resolve));
     const hold: Hold = {
       sessions: new Map(),
+      ...{ everybodyHeld, allAreHeld },
       unmovable,
       operation,
       timer,
       spent,
-      locks: Promise.resolve([]),
+      locks: Promise.resolve(null),
     };
     this.#hold = hold;
     return hold;
@@ -276,8 +288,8 @@ export class Gate {
   async #holdOne(hold: Hold, session: Session): Promise<void> {
     hold.sessions.set(session, Promise.resolve(null));
     if (!(await session.hold()) || this.#hold !== hold) return;
-    const prepared = this.#moveOf(session)
-      .prepare(false)
+    const prepared = hold.everybodyHeld
+      .then(() => this.#moveOf(session).prepare(false))
       .then(() => null)
       .catch((error: Error) => ({
         ...session.ref,
@@ -288,11 +300,13 @@ export class Gate {
   }
 
   /** Advisory locks of all sessions in one query, when nobody can take one any more. */
-  async #lockHolders(hold: Hold): Promise<Blocker[]> {
-    const holders = await this.#services.primary()?.advisoryLockHolders();
-    return [...hold.sessions.keys()]
-      .filter((session) => holders?.has(session.server.backendPid))
-      .map((session) => ({ ...session.ref, kinds: ['advisoryLocks'], reason: 'holds advisory locks' }));
+  async #lockHolders(): Promise<ReadonlySet<number> | null> {
+    return (
+      (await this.#services
+        .primary()
+        ?.advisoryLockHolders()
+        .catch(() => null)) ?? null
+    );
   }
 
   #endHold(): Session[] {
@@ -333,11 +347,17 @@ export class Gate {
     const prepared = Promise.all([...hold.sessions.values()]);
     const [failed, locks] = await Promise.race([
       Promise.all([prepared, hold.locks]),
-      hold.spent.then(() => [[], []] as const),
+      hold.spent.then(() => [[], null] as const),
     ]);
     if (this.#hold !== hold) return { committed: false, unmovable: [] };
+    // Whose locks cannot be told cannot be moved: the engine is gone, and the caller will notice.
+    if (locks === null) {
+      await this.release();
+      return { committed: false, unmovable: [] };
+    }
     const moves = [...hold.sessions.keys()].flatMap((session) => this.#moves.get(session) ?? []);
-    const unmovable = [...this.#obstacles(moves), ...failed.filter((blocker) => blocker !== null), ...locks];
+    for (const move of moves) move.holdsLocks = locks.has(move.session.server.backendPid);
+    const unmovable = [...this.#obstacles(moves), ...failed.filter((blocker) => blocker !== null)];
     if (unmovable.length > 0 && hold.unmovable === 'rollback') {
       await this.release();
       return { committed: false, unmovable };
@@ -394,12 +414,16 @@ export class Gate {
     const shared = queue.filter((session) => this.#moves.get(session)?.isShared === true);
     const swapped = new Map(shared.map((session) => [session, this.#swap(session, tally)]));
     await Promise.all(swapped.values());
+    // A new login can take none of it away any more, and finds the new primary.
+    this.#loginsMayGo = true;
+    this.wake();
     await inTurn(queue, (session) => goOn(session, swapped.get(session) ?? this.#swap(session, tally)));
     this.leftBehind.closeAll(() => this.#anyActive);
     const result = tally.result(total);
     this.#lastMove = { engine: target.route.id, result };
     this.#moves.clear();
     this.#target = null;
+    this.#loginsMayGo = false;
     this.#state = 'open';
     this.wake();
     return result;
@@ -416,7 +440,7 @@ export class Gate {
       return false;
     }
     try {
-      this.leftBehind.add(await move.finish());
+      this.leftBehind.add(await inTime(move.finish(), this.limits.sessionMs * PATIENCE));
       tally.moved(session, move.losses);
       return true;
     } catch (error) {
@@ -503,6 +527,15 @@ const inTurn = async (
     }
   };
   await Promise.all(Array.from({ length: BACKGROUND_CONCURRENCY }, worker));
+};
+
+const inTime = async <T>(work: Promise<T>, limitMs: number): Promise<T> => {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const error = new Error(`its state could not be re-created within ${limitMs} ms`);
+    timer = setTimeout(() => reject(error), limitMs);
+  });
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
 };
 
 const describe = (obstacles: readonly KindReport[]): string =>

@@ -58,6 +58,7 @@ export class Proxy {
       context: async (thorough) => ({
         thorough,
         contents: false,
+        holdsLocks: false,
         limits: this.gate.limits,
         scanNames: thorough,
         settableNames: (await this.#primary?.settableNames()) ?? '{}',

@@ -7,6 +7,7 @@
  *   finish()   what needs a primary is replayed, the server link is swapped            after promotion
  *   abandon()  the connection is closed; the session never left its engine
  */
+import { encode } from '../protocol/index.js';
 import {
   emptyState,
   isLeftOut,
@@ -79,6 +80,8 @@ export class SessionMove {
   #warmed: EngineConnection | null = null;
   /** Why the session cannot move; empty: it can. */
   obstacles: readonly KindReport[] = [];
+  /** The gate has seen that the session holds advisory locks. */
+  holdsLocks = false;
 
   constructor(session: Session, target: MoveTarget, services: MoveServices) {
     this.session = session;
@@ -106,7 +109,13 @@ export class SessionMove {
   async #prepare(promoted: boolean, thorough: boolean): Promise<void> {
     const scanNames = thorough && this.#target.firstOf(this.session.identity.database);
     const { limits } = this.#target;
-    const context = { ...(await this.#services.context(thorough)), scanNames, limits, contents: promoted };
+    const context = {
+      ...(await this.#services.context(thorough)),
+      scanNames,
+      limits,
+      contents: promoted,
+      holdsLocks: this.holdsLocks,
+    };
     const wanted = await this.session.look(context).catch((error: Error) => {
       throw readable(error, this.session);
     });
@@ -146,7 +155,7 @@ export class SessionMove {
 
   /** Other sessions could tell if this one had not moved yet. */
   get isShared(): boolean {
-    return this.session.state !== null && isShared(this.session.state);
+    return this.holdsLocks || (this.session.state !== null && isShared(this.session.state));
   }
 
   /** What the move loses, or may lose. */
@@ -158,9 +167,21 @@ export class SessionMove {
   /** After promotion, session held. Swaps the server link; the old connection is returned, to be closed. */
   async finish(): Promise<EngineConnection> {
     const connection = await this.#open();
-    if (this.#postponed > 0 || this.#replayed !== this.session.state) await this.prepare(true);
+    if (this.#postponed > 0 || this.holdsLocks || this.#replayed !== this.session.state)
+      await this.prepare(true);
+    await this.#flushNotifications();
+    if (this.session.isClosed) throw new Error('the client has left');
     this.#connection = null;
     return this.session.moveTo(connection, this.#broken);
+  }
+
+  /**
+   * A backend delivers what it was notified of before each ReadyForQuery (async.c), and is signalled before the notifier's
+   * commit is acknowledged: so one more of them brings out all that was notified before everybody was held.
+   */
+  async #flushNotifications(): Promise<void> {
+    if ((this.session.state?.listen.length ?? 0) === 0) return;
+    await this.session.server.exchange(encode.sync(), 1).catch(() => undefined);
   }
 
   /** Idempotent. What runs on the connection is cancelled: a backend that waits for a lock does not see that we are gone. */

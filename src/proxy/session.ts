@@ -236,7 +236,8 @@ export class Session {
   /** Reads the state from the engine. Only while held. */
   async look(context: Omit<ReadContext, 'tracker'>): Promise<SessionState> {
     if (this.#phase !== 'held') throw new Error('the session is not held');
-    const contents = context.contents && this.state !== null && hasContents(this.state);
+    const contents =
+      context.contents && this.state !== null && (context.holdsLocks || hasContents(this.state));
     const sameLimits = this.#limits === JSON.stringify(context.limits);
     if (!this.dirty && this.state && sameLimits && !context.thorough && !contents) return this.state;
     this.#limits = JSON.stringify(context.limits);

@@ -99,6 +99,7 @@ export class Torture {
     await move.prepare(false);
     const [obstacle] = move.obstacles;
     if (obstacle) return obstacle.kind;
+    if ((session.state?.listen.length ?? 0) > 0) return 'listen';
     if ((await primary.advisoryLockHolders()).has(session.server.backendPid)) return 'advisoryLocks';
     if (onlyWarm) {
       this.#warmed++;

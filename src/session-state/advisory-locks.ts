@@ -1,23 +1,114 @@
 /**
- * Row 13: session-level advisory locks; recognised, not moved yet. At a safe point no transaction-level ones are left.
- * While sessions are held, one query of the gate finds the holders among all of them, which is cheaper (gate.ts).
+ * Row 13: session-level advisory locks; at a safe point no transaction-level ones are left. One query of the gate finds the
+ * holders among all held sessions (gate.ts): cheaper than one in each look, and nothing to be recognised in SQL.
+ *
+ * No view tells how often a lock is held. So it is found out by giving it up, on the old engine, once the target is primary:
+ * nobody waits for it there (every session is at a safe point), and nobody goes on there. The locks are taken on the target
+ * before any session goes on, so there is no moment at which another session could have one (`shared`).
+ *
+ * The last unlock of each lock, which fails, leaves a WARNING in the log of the engine that retires.
  */
+import { encode } from '../protocol/index.js';
 import type { Rows } from './channel.js';
-import type { StateKindModule } from './kind.js';
-import { listed } from './kind.js';
+import type { ReplayStep, StateKindModule } from './kind.js';
 
-export const advisoryLocks: StateKindModule<number> = {
-  none: 0,
-  *read({ thorough }) {
-    if (!thorough) return 0;
-    const rows: Rows = yield {
-      select: [
-        `(select pg_catalog.count(*) from pg_catalog.pg_lock_status()
-           where locktype = 'advisory' and pid = pg_catalog.pg_backend_pid())`,
-      ],
-    };
-    return Number(rows[0]?.[0] ?? 0);
+/** Bound of waiting for one lock on the target, where nobody else can have it, ms. */
+const LOCK_TIMEOUT_MS = 2_000;
+
+export interface AdvisoryLock {
+  /** SQL arguments of the functions: `7::pg_catalog.int8`, or a pair of int4. */
+  readonly key: string;
+  readonly shared: boolean;
+  /** How often it is held; null: not read yet. */
+  readonly count: number | null;
+}
+
+export interface AdvisoryLocks {
+  readonly locks: readonly AdvisoryLock[];
+  /** The backend on which they were counted, and thereby given up; null: none. */
+  readonly countedOn: string | null;
+}
+
+const NONE: AdvisoryLocks = { locks: [], countedOn: null };
+
+/** pg_locks, lock.h (SET_LOCKTAG_ADVISORY): objsubid 1 is one bigint in two halves, 2 a pair. */
+const HELD = `select case objsubid
+      when 1 then pg_catalog.format('%s::pg_catalog.int8', (classid::pg_catalog.int8 << 32) | objid::pg_catalog.int8)
+      else pg_catalog.format('%s::pg_catalog.int4, %s::pg_catalog.int4', classid::pg_catalog.int4, objid::pg_catalog.int4)
+    end as key, mode = 'ShareLock' as shared, classid, objid, objsubid
+  from pg_catalog.pg_lock_status()
+  where locktype = 'advisory' and granted and pid = pg_catalog.pg_backend_pid()`;
+
+const unlock = (suffix: string): string => `case objsubid
+    when 1 then pg_catalog.pg_advisory_unlock${suffix}((classid::pg_catalog.int8 << 32) | objid::pg_catalog.int8)
+    else pg_catalog.pg_advisory_unlock${suffix}(classid::pg_catalog.int4, objid::pg_catalog.int4) end`;
+
+/** Each step of the recursion gives up each lock once, until it is not held any more. */
+const COUNTED = `with recursive held as materialized (${HELD}),
+    given_up as (
+      select held.*, 0 as times from held
+      union all
+      select key, shared, classid, objid, objsubid, times + 1 from given_up
+        where case when shared then ${unlock('_shared')} else ${unlock('')} end
+    )
+  select key, shared, pg_catalog.max(times) from given_up group by key, shared order by key, shared`;
+
+export const advisoryLocks: StateKindModule<AdvisoryLocks> = {
+  none: NONE,
+
+  *read({ thorough, contents, holdsLocks }, previous) {
+    const known = previous ?? NONE;
+    if (contents && (holdsLocks || known.locks.length > 0)) {
+      const backend: Rows = yield { select: ['pg_catalog.pg_backend_pid()'] };
+      const countedOn = backend[0]?.[0] ?? '';
+      // What was counted once is not there to be counted again.
+      if (known.countedOn === countedOn) return known;
+      const rows: Rows = yield { sql: COUNTED };
+      return rows.length === 0 ? NONE : { locks: rows.map(lockOf), countedOn };
+    }
+    if (!thorough) return known;
+    const rows: Rows = yield { sql: `select key, shared, null from (${HELD}) held order by key, shared` };
+    return rows.length === 0 ? NONE : { locks: rows.map(lockOf), countedOn: null };
   },
-  summarize: (count) => (count === 0 ? null : { count, detail: listed(count, 'advisory lock', []) }),
-  replay: null,
+
+  summarize: ({ locks }) =>
+    locks.length === 0
+      ? null
+      : { count: locks.length, detail: `${locks.length} advisory lock${locks.length === 1 ? '' : 's'}` },
+
+  shared: ({ locks }) => locks.length > 0,
+  hasContents: ({ locks }) => locks.length > 0,
+  counts: ({ locks }) => ({ advisoryLocks: locks.length }),
+  estimate: ({ locks }) => ({ bytes: 0, ms: locks.length * 0.1 }),
+
+  replay(wanted, there) {
+    if (wanted === there) return [];
+    return [...(there.locks.length > 0 ? [GIVE_UP] : []), ...wanted.locks.map(take)];
+  },
 };
+
+const lockOf = ([key, shared, count]: Rows[number]): AdvisoryLock => ({
+  key: key ?? '',
+  shared: shared === 't',
+  count: count === null || count === undefined ? null : Number(count),
+});
+
+const step = (sql: string, what: string): ReplayStep => ({
+  messages: encode.query(sql),
+  ends: 'query',
+  what,
+  onError: 'fail',
+  afterPromotion: true,
+});
+
+const GIVE_UP = step('select pg_catalog.pg_advisory_unlock_all()', 'advisory locks');
+
+const take = ({ key, shared, count }: AdvisoryLock): ReplayStep =>
+  step(
+    `begin isolation level read committed not deferrable;
+      set local lock_timeout = ${LOCK_TIMEOUT_MS}; set local statement_timeout = 0;
+      select pg_catalog.count(pg_catalog.pg_advisory_lock${shared ? '_shared' : ''}(${key})::pg_catalog.text)
+        from pg_catalog.generate_series(1, ${count ?? 1});
+      commit`,
+    `advisory lock ${key.replaceAll(/::pg_catalog\.int[48]/g, '')}`,
+  );

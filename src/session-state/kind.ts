@@ -38,6 +38,8 @@ export interface ReadContext {
   /** Also read contents (rows of temporary tables and cursors): the target is primary, and this session moves now. */
   readonly contents: boolean;
   readonly limits: MoveLimits;
+  /** The session was seen to hold advisory locks, when it was at a safe point already. */
+  readonly holdsLocks: boolean;
 }
 
 /** What a session may hold and still be moved. What exceeds one of them cannot move (`obstacle`). */

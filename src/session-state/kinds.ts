@@ -4,7 +4,7 @@ import type { Settings } from './settings.js';
 import type { PreparedStatements } from './prepared-statements.js';
 import type { UnnamedStatement } from './unnamed-statement.js';
 import type { StateKindModule } from './kind.js';
-import { advisoryLocks } from './advisory-locks.js';
+import { advisoryLocks, type AdvisoryLocks } from './advisory-locks.js';
 import { customSettings, type CustomSettings } from './custom-settings.js';
 import { extensionMemory, type ExtensionMemory } from './extension-memory.js';
 import { heldCursors, type HeldCursors } from './held-cursors.js';
@@ -26,7 +26,7 @@ export interface SessionState {
   readonly sequences: Sequences;
   readonly preparedStatements: PreparedStatements;
   readonly heldCursors: HeldCursors;
-  readonly advisoryLocks: number;
+  readonly advisoryLocks: AdvisoryLocks;
   readonly listen: readonly string[];
   readonly extensionMemory: ExtensionMemory;
   readonly role: Role;

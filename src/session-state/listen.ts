@@ -1,17 +1,40 @@
-/** Row 12: channels the session listens on; recognised, not moved yet. */
+/**
+ * Row 12: channels the session listens on. A standby refuses LISTEN, so it is committed on the target after promotion and
+ * before any session goes on there; what was notified on the old engine until then is flushed first (session-move.ts).
+ */
+import { encode } from '../protocol/index.js';
 import type { Rows } from './channel.js';
-import type { StateKindModule } from './kind.js';
+import type { ReplayStep, StateKindModule } from './kind.js';
 import { listed, names } from './kind.js';
 
 export const listen: StateKindModule<readonly string[]> = {
   none: [],
-  *read() {
+
+  *read(_context, previous) {
     const rows: Rows = yield { select: ['array(select pg_catalog.pg_listening_channels())'] };
-    return names(rows[0]?.[0]);
+    const channels = names(rows[0]?.[0]);
+    return previous && previous.join('\0') === channels.join('\0') ? previous : channels;
   },
-  summarize: (names) =>
-    names.length === 0
+
+  summarize: (channels) =>
+    channels.length === 0
       ? null
-      : { count: names.length, detail: listed(names.length, 'LISTEN channel', names) },
-  replay: null,
+      : { count: channels.length, detail: listed(channels.length, 'LISTEN channel', channels) },
+
+  shared: (channels) => channels.length > 0,
+  counts: (channels) => ({ listens: channels.length }),
+  estimate: (channels) => ({ bytes: 0, ms: channels.length * 0.1 }),
+
+  replay: (wanted, there) => [
+    ...there.filter((channel) => !wanted.includes(channel)).map((channel) => step('unlisten', channel)),
+    ...wanted.filter((channel) => !there.includes(channel)).map((channel) => step('listen', channel)),
+  ],
 };
+
+const step = (command: 'listen' | 'unlisten', channel: string): ReplayStep => ({
+  messages: encode.query(`${command} "${channel.replaceAll('"', '""')}"`),
+  ends: 'query',
+  what: `${command.toUpperCase()} ${channel}`,
+  onError: 'fail',
+  afterPromotion: true,
+});

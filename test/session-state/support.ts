@@ -79,6 +79,7 @@ export class Backend {
       settableNames: this.#settableNames,
       customNames: this.names.all,
       namesOverflowed: this.names.overflowed,
+      holdsLocks: false,
       rememberNames: (found: readonly string[]) => found.forEach((name) => this.names.add(name)),
     };
     return look(this.connection, context, previous);
