@@ -16,7 +16,7 @@ import type { ReplayStep, StateKindModule } from './kind.js';
 const LOCK_TIMEOUT_MS = 2_000;
 
 export interface AdvisoryLock {
-  /** SQL arguments of the functions: `7::pg_catalog.int8`, or a pair of int4. */
+  /** SQL arguments of the functions: `'7'::pg_catalog.int8`, or a pair of int4. */
   readonly key: string;
   readonly shared: boolean;
   /** How often it is held; null: not read yet. */
@@ -33,8 +33,8 @@ const NONE: AdvisoryLocks = { locks: [], countedOn: null };
 
 /** pg_locks, lock.h (SET_LOCKTAG_ADVISORY): objsubid 1 is one bigint in two halves, 2 a pair. */
 const HELD = `select case objsubid
-      when 1 then pg_catalog.format('%s::pg_catalog.int8', (classid::pg_catalog.int8 << 32) | objid::pg_catalog.int8)
-      else pg_catalog.format('%s::pg_catalog.int4, %s::pg_catalog.int4', classid::pg_catalog.int4, objid::pg_catalog.int4)
+      when 1 then pg_catalog.format('%L::pg_catalog.int8', (classid::pg_catalog.int8 << 32) | objid::pg_catalog.int8)
+      else pg_catalog.format('%L::pg_catalog.int4, %L::pg_catalog.int4', classid::pg_catalog.int4, objid::pg_catalog.int4)
     end as key, mode = 'ShareLock' as shared, classid, objid, objsubid
   from pg_catalog.pg_lock_status()
   where locktype = 'advisory' and granted and pid = pg_catalog.pg_backend_pid()`;
@@ -110,5 +110,5 @@ const take = ({ key, shared, count }: AdvisoryLock): ReplayStep =>
       select pg_catalog.count(pg_catalog.pg_advisory_lock${shared ? '_shared' : ''}(${key})::pg_catalog.text)
         from pg_catalog.generate_series(1, ${count ?? 1});
       commit`,
-    `advisory lock ${key.replaceAll(/::pg_catalog\.int[48]/g, '')}`,
+    `advisory lock ${key.replaceAll(/'|::pg_catalog\.int[48]/g, '')}`,
   );

@@ -98,14 +98,22 @@ export const evidence: Readonly<Record<Part, Evidence>> = {
   listen: {
     rows: '12',
     state: '`LISTEN`',
-    how: 'recognised: the engine lists the channels',
-    tests: tests('proxy/move-gate', 'LISTEN (row 12)'),
+    how: 'committed on the new engine before any session goes on there; what was notified until then is delivered first',
+    tests: tests(
+      'proxy/move-shared',
+      'no notification is lost or doubled in a storm through three switches',
+      'channels of any name; what was unlistened stays so; a listener of its own notifications',
+    ),
   },
   advisoryLocks: {
     rows: '13',
     state: 'session advisory locks',
-    how: 'recognised in one query for all sessions',
-    tests: tests('proxy/move-gate', 'an advisory lock (row 13)'),
+    how: 'counted by giving them up on the old engine, and taken on the new one before any session goes on there',
+    tests: tests(
+      'proxy/move-shared',
+      'of every form move with their counts, twice, and no other session gets one meanwhile',
+      'taken after the warm phase, or given up after it, are as they are at the hold',
+    ),
   },
   sequences: {
     rows: '14',

@@ -121,22 +121,6 @@ const unmovables: readonly Unmovable[] = [
     rows: [{ n: 'good' }],
     reason: /mood/,
   },
-  {
-    name: 'LISTEN (row 12)',
-    kind: 'listen',
-    make: ['listen channel'],
-    check: 'select pg_listening_channels() as n',
-    rows: [{ n: 'channel' }],
-    reason: /channel/,
-  },
-  {
-    name: 'an advisory lock (row 13)',
-    kind: 'advisoryLocks',
-    make: ['select pg_advisory_lock(12345)'],
-    check: `select objid as n from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()`,
-    rows: [{ n: 12345 }],
-    reason: /advisory/,
-  },
 ];
 
 describe('state that cannot move', () => {
@@ -169,9 +153,6 @@ describe('state that cannot move', () => {
     expect([committed, unmovable.map(({ kinds }) => kinds)]).toEqual([false, [['tempObjects']]]);
     await client.query('select * from late');
     await client.query('drop table late');
-    await client.query('select pg_advisory_lock(1)');
-    await warm();
-    expect((await holdAndCommit()).unmovable.map(({ kinds }) => kinds)).toEqual([['advisoryLocks']]);
     await client.end();
   });
 
@@ -216,8 +197,6 @@ describe('state that cannot move', () => {
       customSettings: true,
       tempObjects: false,
       preparedStatements: true,
-      advisoryLocks: false,
-      listen: false,
       extensionMemory: false,
     });
     for (const { check, rows } of unmovables) expect((await client.query(check)).rows).toEqual(rows);
