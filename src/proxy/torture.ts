@@ -5,8 +5,9 @@
  *
  *   safe point ──dice──▶ nothing · warm, and go on here · warm and finish · finish what was warmed some safe points ago
  *
- * A session's dice are its own (seed and session id), so that a run can be repeated. What other sessions can tell apart (row
- * 12, 13) is in two places at once here, which a real move never lets happen; sessions with such state stay, and are counted.
+ * A session's dice are its own (seed and session id), so that a run can be repeated. Advisory locks are free for a moment
+ * between the two backends, and a channel would be heard twice, which a real move never lets happen while others run: sessions
+ * that LISTEN stay, and are counted.
  */
 import { DEFAULT_LIMITS } from '../session-state/index.js';
 import type { TortureConfig, TortureTally } from './control-api.js';
@@ -100,7 +101,8 @@ export class Torture {
     const [obstacle] = move.obstacles;
     if (obstacle) return obstacle.kind;
     if ((session.state?.listen.length ?? 0) > 0) return 'listen';
-    if ((await primary.advisoryLockHolders()).has(session.server.backendPid)) return 'advisoryLocks';
+    if (session.state?.listen.length) return 'listen';
+    move.holdsLocks = (await primary.advisoryLockHolders()).has(session.server.backendPid);
     if (onlyWarm) {
       this.#warmed++;
       return null;

@@ -1,0 +1,67 @@
+/** The test suites of Go's clients, lib/pq and pgx, as Debian's packages carry them. */
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { PASSWORD } from '../../support/engines.js';
+import { CACHE, binaryPackages } from '../packages.js';
+import type { Suite } from '../suites.js';
+
+const PQ = '1.10.7-2';
+const PGX = '4.15.0-4';
+const PINNED = ['golang-1.19-go', `golang-github-lib-pq-dev=${PQ}`, `golang-github-jackc-pgx-v4-dev=${PGX}`];
+const TEST_LIMIT = '240s';
+
+interface Event {
+  readonly Action: string;
+  readonly Package: string;
+  readonly Test?: string;
+}
+
+const goSuite = (
+  name: string,
+  version: string,
+  path: string,
+  database: string,
+  known: Suite['known'],
+): Suite => ({
+  name,
+  version,
+  known,
+  async run(leg) {
+    const root = binaryPackages('go', PINNED, /^golang-/);
+    await leg.administer('postgres', `create database ${database}`);
+    const { PGHOST: host, PGPORT: port } = leg.environment;
+    const url = `host=${host} port=${port} user=postgres password='${PASSWORD}' database=${database} sslmode=disable`;
+    const go = spawn(
+      join(root, 'usr/lib/go-1.19/bin/go'),
+      ['test', '-json', '-count=1', '-p=1', `-timeout=${TEST_LIMIT}`, path],
+      {
+        cwd: CACHE,
+        stdio: ['ignore', 'pipe', 'ignore'],
+        env: {
+          ...process.env,
+          ...leg.environment,
+          PGDATABASE: database,
+          PGSSLMODE: 'disable',
+          PGX_TEST_DATABASE: url,
+          GOROOT: join(root, 'usr/lib/go-1.19'),
+          GOPATH: join(root, 'usr/share/gocode'),
+          GOCACHE: join(CACHE, 'go-build'),
+          GO111MODULE: 'off',
+          CGO_ENABLED: '0',
+        },
+      },
+    );
+    const outcomes = new Map<string, string>();
+    for await (const line of createInterface(go.stdout)) {
+      if (!line.startsWith('{')) throw new Error(`go test ${path}: ${line}`);
+      const { Action: action, Test: test } = JSON.parse(line) as Event;
+      if (test && ['pass', 'fail', 'skip'].includes(action)) outcomes.set(test, action);
+      else if (test && action === 'run') outcomes.set(test, 'no end');
+    }
+    return outcomes;
+  },
+});
+
+export const pq = goSuite('lib/pq', PQ, 'github.com/lib/pq', 'pqgotest', {});
+export const pgx = goSuite('pgx', PGX, 'github.com/jackc/pgx/v4', 'pgx_test', {});
