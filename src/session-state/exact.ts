@@ -18,6 +18,18 @@ export const BEGIN_EXACT = `begin isolation level read committed not deferrable;
 export const readExactly = async (channel: StateChannel, sql: string): Promise<Rows> =>
   (await within(channel, [encode.parse('', sql), encode.bind('', '', []), encode.execute()])).sets[0] ?? [];
 
+/** The rows of several statements, one after the other, in one round trip; of a COPY TO as one row of one column. */
+export const readAllExactly = async (channel: StateChannel, statements: readonly string[]): Promise<Rows> => {
+  const sql = [BEGIN_EXACT, ...statements, 'rollback'].join(';');
+  const [reply] = await channel.exchange(encode.query(sql), 1);
+  if (reply?.error) {
+    if (reply.status !== 'I') await channel.exchange(encode.query('rollback'), 1);
+    throw new Error(`${reply.error.message} (${reply.error.sqlstate})`);
+  }
+  // The first set is that of BEGIN_EXACT's set_config.
+  return (reply?.sets ?? []).slice(1).flat();
+};
+
 /** Name, type OID and type modifier of each column of a cursor, which stays where it is. */
 export const describeCursor = async (channel: StateChannel, name: string): Promise<Rows> => {
   const message = encode.message(Frontend.Describe, Buffer.from(`P${name}\0`, 'latin1'));

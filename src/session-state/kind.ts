@@ -14,12 +14,12 @@ export type Ask =
   | { readonly select: readonly string[] }
   /** SQL with exactly one statement that returns rows. */
   | { readonly sql: string }
-  /** A `COPY … TO STDOUT`; answered by one row of one column: the bytes of its data, one character each (latin1). */
-  | { readonly copy: string }
   /** A cursor, which stays where it is; answered by a row for every column: name, type OID, type modifier. */
   | { readonly describe: string }
   /** One statement that returns rows, in a transaction of its own with exact output (exact.ts). */
-  | { readonly exact: string };
+  | { readonly exact: string }
+  /** Several statements in one transaction of their own with exact output, COPY among them; their rows one after the other. */
+  | { readonly exactly: readonly string[] };
 
 export interface ReadContext {
   readonly tracker: SessionTracker;

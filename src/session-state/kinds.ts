@@ -14,7 +14,7 @@ import { preparedStatements } from './prepared-statements.js';
 import { role } from './role.js';
 import { sequences, type Sequences } from './sequences.js';
 import { settings } from './settings.js';
-import { tempObjects } from './temp-objects.js';
+import { tempObjects, type TempObjects } from './temp-objects.js';
 import { unnamedStatement } from './unnamed-statement.js';
 import { withoutReplay } from './without-replay.js';
 
@@ -22,7 +22,7 @@ export interface SessionState {
   readonly loadedLibraries: LoadedLibraries;
   readonly settings: Settings;
   readonly customSettings: CustomSettings;
-  readonly tempObjects: readonly string[];
+  readonly tempObjects: TempObjects;
   readonly sequences: Sequences;
   readonly preparedStatements: PreparedStatements;
   readonly heldCursors: HeldCursors;

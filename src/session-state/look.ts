@@ -4,7 +4,7 @@
  * by it; whoever lets the session go on restores it (replay.ts, restoreUnnamed).
  */
 import { encode } from '../protocol/index.js';
-import { describeCursor, readExactly } from './exact.js';
+import { describeCursor, readAllExactly, readExactly } from './exact.js';
 import type { Rows, StateChannel } from './channel.js';
 import { kindNames, kinds, type KindName, type SessionState } from './kinds.js';
 import type { Ask, ReadContext, StateKindModule } from './kind.js';
@@ -69,11 +69,11 @@ const answer = async (
     reading.ask && 'select' in reading.ask ? [{ reading, expressions: reading.ask.select }] : [],
   );
   const others = readings.flatMap((reading) =>
-    reading.ask && ('sql' in reading.ask || 'copy' in reading.ask)
-      ? [{ reading, sql: 'sql' in reading.ask ? reading.ask.sql : reading.ask.copy }]
-      : [],
+    reading.ask && 'sql' in reading.ask ? [{ reading, sql: reading.ask.sql }] : [],
   );
-  const alone = readings.filter(({ ask }) => ask && ('describe' in ask || 'exact' in ask));
+  const alone = readings.filter(
+    ({ ask }) => ask && ('describe' in ask || 'exact' in ask || 'exactly' in ask),
+  );
   const list = scalars.flatMap(({ expressions }) => expressions).join(', ');
   const together = scalars.length + others.length > 0;
   const sets = !together
@@ -95,6 +95,7 @@ const answer = async (
 const answerAlone = (channel: StateChannel, ask: Ask | null): Promise<Rows> => {
   if (ask && 'describe' in ask) return describeCursor(channel, ask.describe);
   if (ask && 'exact' in ask) return readExactly(channel, ask.exact);
+  if (ask && 'exactly' in ask) return readAllExactly(channel, ask.exactly);
   return Promise.resolve([]);
 };
 

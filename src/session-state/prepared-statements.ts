@@ -2,7 +2,8 @@
  * Rows 6 and 7: prepared statements, of the protocol (Parse with a name) and of SQL (PREPARE). Their text is in
  * pg_prepared_statements. One that no longer parses is carried as broken: it fails on use, as it would have before.
  *
- * A physical standby has the same catalogs, hence the same type OIDs: they are replayed as numbers.
+ * A physical standby has the same catalogs, hence the same type OIDs: they are replayed as numbers. A temporary type has another
+ * one there: 0 leaves it to the parser, as the client could have done.
  */
 import { arrayElements, encode } from '../protocol/index.js';
 import type { Rows } from './channel.js';
@@ -37,7 +38,9 @@ export const preparedStatements: StateKindModule<PreparedStatements> = {
     if (previous?.fingerprint === fingerprint) return previous;
     if (fingerprint === '0 ') return { byName: new Map(), fingerprint };
     const rows: Rows = yield {
-      sql: `select name, statement, parameter_types::pg_catalog.oid[]::pg_catalog.text, from_sql
+      sql: `select name, statement, array(select case when t.typnamespace = pg_catalog.pg_my_temp_schema() then 0 else p.oid end
+          from pg_catalog.unnest(parameter_types::pg_catalog.oid[]) with ordinality p (oid, place)
+            left join pg_catalog.pg_type t on t.oid = p.oid order by p.place)::pg_catalog.text, from_sql
         from pg_catalog.pg_prepared_statement()`,
     };
     const byName = new Map<string, PreparedStatement>();

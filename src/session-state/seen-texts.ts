@@ -1,5 +1,6 @@
 /**
- * What is recognised in the text of statements because nothing else tells of it: LOAD (row 15), setseed (row 19). The hot path
+ * What is recognised in the text of statements because nothing else tells of it: LOAD (row 15), ON COMMIT
+ * DELETE ROWS of temporary tables (row 10), setseed (row 19). The hot path
  * compares bytes and allocates nothing until one of the words is there.
  */
 import { splitStatements, stripLeadingComments } from './sql-statements.js';
@@ -9,6 +10,7 @@ const MAX_LOADS = 64;
 const MAX_TEXT_BYTES = 64 * 1024;
 
 const LOAD = [...Buffer.from('load')];
+const TEMP = [...Buffer.from('temp')];
 const SETSEED = [...Buffer.from('setseed')];
 
 export class LoadStatements {
@@ -29,20 +31,55 @@ export class LoadStatements {
   }
 }
 
+const CREATE_TEMP =
+  /^create\s+(?:(?:global\s+|local\s+)?temp(?:orary)?\s+table\s+(?:if\s+not\s+exists\s+)?(?:pg_temp\s*\.\s*)?|table\s+(?:if\s+not\s+exists\s+)?pg_temp\s*\.\s*)("(?:[^"]|"")+"|[\w$\x80-\xff]+)/i;
+const DELETE_ROWS = /\bon\s+commit\s+delete\s+rows\b/i;
+
+export class TempTables {
+  /** By name: was the last one that was created ON COMMIT DELETE ROWS? */
+  readonly deleteRows = new Map<string, boolean>();
+  /** One was, or may have been, whose name is not known: in a function, renamed. */
+  missed = false;
+
+  /** `sql`: a text that holds the word, as bytes; null: it was too long. */
+  collect(sql: string | null): void {
+    if (sql === null) this.missed = true;
+    for (const text of splitStatements(sql ?? '').map(stripLeadingComments)) {
+      const [, name] = CREATE_TEMP.exec(text) ?? [];
+      const deletes = DELETE_ROWS.test(text);
+      if (name === undefined) this.missed ||= deletes;
+      else if (deletes || this.deleteRows.size > 0) this.deleteRows.set(unquoted(name), deletes);
+    }
+  }
+
+  /** A table was renamed: which one, nobody looks for. */
+  renamed(): void {
+    if ([...this.deleteRows.values()].includes(true)) this.missed = true;
+  }
+}
+
+const unquoted = (name: string): string =>
+  name.startsWith('"') ? name.slice(1, -1).replaceAll('""', '"') : name.toLowerCase();
+
 /** Looks through the SQL text `buffer[start, end)`. */
 export const seeText = (
   buffer: Buffer,
   start: number,
   end: number,
-  saw: { load(sql: string | null): void; setseed(): void },
+  saw: { load(sql: string | null): void; temp(sql: string | null): void; setseed(): void },
 ): void => {
   let load = false;
+  let temp = false;
   for (let at = start; at < end - 3; at++) {
     const letter = (buffer[at] ?? 0) | 0x20;
     if (letter === 0x6c /* l */) load ||= hasWord(buffer, at, end, LOAD);
+    else if (letter === 0x74 /* t */) temp ||= hasWord(buffer, at, end, TEMP);
     else if (letter === 0x73 /* s */ && hasWord(buffer, at, end, SETSEED)) saw.setseed();
   }
-  if (load) saw.load(end - start > MAX_TEXT_BYTES ? null : buffer.toString('latin1', start, end));
+  if (!load && !temp) return;
+  const sql = end - start > MAX_TEXT_BYTES ? null : buffer.toString('latin1', start, end);
+  if (load) saw.load(sql);
+  if (temp) saw.temp(sql);
 };
 
 const hasWord = (buffer: Buffer, at: number, end: number, word: readonly number[]): boolean => {

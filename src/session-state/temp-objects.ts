@@ -1,28 +1,159 @@
 /**
- * Rows 10 and 11: temporary tables, sequences, views, functions, types and domains; recognised, not moved yet. They live in
- * the session's own schema, which exists from the first one on and stays when they are dropped.
+ * Rows 10 and 11: temporary tables with their rows, sequences, views, functions, types and domains. They live in the session's
+ * own schema, which exists from the first one on and stays when they are dropped. A standby has no room for them, so all are
+ * made after promotion: definitions are read ahead of time, and again only when a catalog has changed (`mark`); rows are read
+ * when the session moves. What cannot be made again just as it was is an obstacle (temp-definitions.ts).
+ *
+ * ON COMMIT DELETE ROWS is in no catalog: it is recognised in the text of statements (tracker.ts). ON COMMIT DROP never lives
+ * until a safe point.
  */
+import { encode } from '../protocol/index.js';
 import type { Rows } from './channel.js';
-import type { StateKindModule } from './kind.js';
+import { BEGIN_EXACT } from './exact.js';
+import type { ReplayStep, StateKindModule } from './kind.js';
 import { listed } from './kind.js';
+import type { TempTables } from './seen-texts.js';
+import {
+  NO_CONTENTS,
+  bytesOf,
+  contentsOf,
+  fill,
+  questions,
+  setSequences,
+  type TempContents,
+} from './temp-data.js';
+import { complete, create, identities, type Ddl } from './temp-ddl.js';
+import { BYTES, EMPTY, MARK, READ_DEFINITIONS, type Definitions } from './temp-definitions.js';
 
-export const tempObjects: StateKindModule<readonly string[]> = {
-  none: [],
-  *read() {
-    const schema: Rows = yield { select: ['pg_catalog.pg_my_temp_schema()'] };
-    if ((schema[0]?.[0] ?? '0') === '0') return [];
-    const rows: Rows = yield {
-      sql: `select relname from pg_catalog.pg_class
-        where relnamespace = pg_catalog.pg_my_temp_schema() and relkind in ('r', 'p', 'v', 'S', 'm', 'f', 'c')
-      union all select proname from pg_catalog.pg_proc where pronamespace = pg_catalog.pg_my_temp_schema()
-      union all select typname from pg_catalog.pg_type
-        where typnamespace = pg_catalog.pg_my_temp_schema() and typrelid = 0 and typelem = 0`,
-    };
-    return rows.map(([name]) => name ?? '');
-  },
-  summarize: (names) =>
-    names.length === 0
-      ? null
-      : { count: names.length, detail: listed(names.length, 'temporary object', names) },
-  replay: null,
+export interface TempObjects {
+  /** Empty: there is nothing. */
+  readonly mark: string;
+  readonly definitions: Definitions | null;
+  /** What the tables take on disk; exactly what COPY wrote once the contents are there. */
+  readonly bytes: number;
+  readonly contents: TempContents;
+  /** Oids of the tables that are ON COMMIT DELETE ROWS. */
+  readonly deleteRows: ReadonlySet<number>;
+  /** Names of tables that may be. */
+  readonly doubtful: readonly string[];
+}
+
+const NOTHING: TempObjects = {
+  mark: '',
+  definitions: null,
+  bytes: 0,
+  contents: NO_CONTENTS,
+  deleteRows: new Set(),
+  doubtful: [],
 };
+
+/** Bytes of COPY that are read, sent and stored in a ms. Measured: bench/session-move.ts. */
+const BYTES_PER_MS = 20_000;
+
+export const tempObjects: StateKindModule<TempObjects> = {
+  none: NOTHING,
+
+  *read({ contents, tracker: { tempTables } }, previous) {
+    const found: Rows = yield { select: [MARK, BYTES, EMPTY] };
+    const [mark, bytes, empty] = found[0] ?? [];
+    if (!mark) return NOTHING;
+    const known = previous?.mark === mark ? previous.definitions : null;
+    const definitions = known ?? (yield* define());
+    if (isEmpty(definitions)) return { ...NOTHING, mark };
+    const state = {
+      ...{ mark, definitions, bytes: Number(bytes ?? 0), contents: NO_CONTENTS },
+      ...onCommit(empty ?? '', tempTables),
+    };
+    if (!contents || definitions.obstacles.length > 0) return state;
+    const asked = questions(definitions);
+    if (asked.length === 0) return state;
+    const read = contentsOf(definitions, yield { exactly: asked });
+    return { ...state, bytes: bytesOf(read), contents: read };
+  },
+
+  summarize({ definitions }) {
+    if (!definitions) return null;
+    const names = namesOf(definitions);
+    return { count: names.length, detail: listed(names.length, 'temporary object', names) };
+  },
+
+  obstacle({ definitions, bytes, doubtful }, { tempBytes }) {
+    if (!definitions) return null;
+    if (doubtful.length > 0)
+      return `temporary table ${doubtful[0]}, empty, and perhaps ON COMMIT DELETE ROWS`;
+    const [obstacle] = definitions.obstacles;
+    if (obstacle !== undefined) return `temporary ${obstacle}, which cannot be made again exactly`;
+    return bytes > tempBytes ? `temporary tables of ${bytes} bytes, over the limit of ${tempBytes}` : null;
+  },
+
+  hasContents: ({ definitions }) => definitions !== null && questions(definitions).length > 0,
+
+  counts: ({ definitions, bytes }) => ({
+    tempTables: definitions?.relations.filter(({ kind }) => kind === 'r').length ?? 0,
+    tempBytes: bytes,
+  }),
+
+  estimate: ({ definitions, bytes }) => ({
+    bytes,
+    ms: (definitions ? namesOf(definitions).length * 2 : 0) + bytes / BYTES_PER_MS,
+  }),
+
+  replay(wanted, there) {
+    if (wanted === there || (!wanted.definitions && !there.definitions)) return [];
+    if (!wanted.definitions) return [DISCARD];
+    const { definitions, contents, deleteRows } = wanted;
+    return [
+      ...(there.definitions ? [DISCARD] : []),
+      query(`${BEGIN_EXACT}; set local check_function_bodies = off`, 'temporary objects'),
+      ...create(definitions, deleteRows).map(ddl),
+      ...fill(definitions, contents).map(({ what, messages }) => ({ ...AFTER, what, messages })),
+      ...identities(definitions).map(ddl),
+      ...setSequences(definitions, contents).map(ddl),
+      ...complete(definitions).map(ddl),
+      query('commit', 'temporary objects'),
+    ];
+  },
+};
+
+/** `empty`: the tables that may be it, and what is known of them by name. */
+const onCommit = (
+  empty: string,
+  { deleteRows, missed }: TempTables,
+): Pick<TempObjects, 'deleteRows' | 'doubtful'> => {
+  const tables = empty
+    .split('\n')
+    .map((line) => ({ oid: parseInt(line, 10), name: line.replace(/^\d+ /, '') }));
+  return {
+    deleteRows: new Set(tables.filter(({ name }) => deleteRows.get(name)).map(({ oid }) => oid)),
+    doubtful:
+      missed && empty !== '' ? tables.map(({ name }) => name).filter((name) => !deleteRows.has(name)) : [],
+  };
+};
+
+function* define(): Generator<{ readonly exact: string }, Definitions, Rows> {
+  const rows: Rows = yield { exact: READ_DEFINITIONS };
+  // Bytes of the server's encoding, one character each; what is not ASCII stands for itself in JSON.
+  return JSON.parse(rows[0]?.[0] ?? '') as Definitions;
+}
+
+const isEmpty = ({ types, functions, relations, obstacles }: Definitions): boolean =>
+  types.length + functions.length + relations.length + obstacles.length === 0;
+
+const namesOf = ({ types, functions, relations, obstacles }: Definitions): string[] => {
+  const names = [
+    ...relations.filter(({ ownedBy }) => !ownedBy).map(({ name }) => name),
+    ...functions.map(({ name }) => name),
+    ...types.map(({ name }) => name),
+  ];
+  return names.length > 0 ? names : [...obstacles];
+};
+
+const AFTER: Pick<ReplayStep, 'ends' | 'onError' | 'afterPromotion'> = {
+  ends: 'query',
+  onError: 'fail',
+  afterPromotion: true,
+};
+const query = (sql: string, what: string): ReplayStep => ({ ...AFTER, messages: encode.query(sql), what });
+const ddl = ({ sql, what }: Ddl): ReplayStep => query(sql, what);
+
+const DISCARD = query('discard temp', 'temporary objects');

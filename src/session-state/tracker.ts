@@ -5,7 +5,7 @@
  */
 import type { ClientObserver, EngineObserver } from '../protocol/index.js';
 import { Frontend } from '../protocol/index.js';
-import { LoadStatements, seeText } from './seen-texts.js';
+import { LoadStatements, TempTables, seeText } from './seen-texts.js';
 import { findSet, type SettingNames } from './setting-names.js';
 
 /** An unnamed statement longer than this is not kept; the session then cannot move until it is replaced (bytes). */
@@ -17,6 +17,7 @@ const SET = tag('SET');
 const RESET = tag('RESET');
 const LOAD = tag('LOAD');
 const DISCARD = tag('DISCARD ALL');
+const ALTER_TABLE = tag('ALTER TABLE');
 
 const equals = (buffer: Buffer, start: number, end: number, expected: readonly number[]): boolean => {
   if (end - start !== expected.length) return false;
@@ -30,6 +31,8 @@ export class SessionTracker implements ClientObserver, EngineObserver {
   /** How often LOAD ran in this session, and what passed by. */
   loaded = 0;
   readonly loads = new LoadStatements();
+  /** Temporary tables that were created with a clause which no catalog holds. */
+  readonly tempTables = new TempTables();
   /** setseed() passed by: where the random generator stands is part of the session, and cannot be read. */
   seeded = false;
   /** SET, RESET or DISCARD ALL ran since the settings were last read. */
@@ -44,6 +47,7 @@ export class SessionTracker implements ClientObserver, EngineObserver {
       if (sql === null) this.loads.missed = true;
       else this.loads.collect(sql);
     },
+    temp: (sql: string | null): void => this.tempTables.collect(sql),
     setseed: (): void => {
       this.seeded = true;
     },
@@ -115,6 +119,9 @@ export class SessionTracker implements ClientObserver, EngineObserver {
         break;
       case 0x44 /* D */:
         if (equals(buffer, start, end, DISCARD)) this.settingsTouched = true;
+        break;
+      case 0x41 /* A */:
+        if (equals(buffer, start, end, ALTER_TABLE)) this.tempTables.renamed();
         break;
       case 0x4c /* L */:
         if (equals(buffer, start, end, LOAD)) this.loaded++;

@@ -1,0 +1,251 @@
+/**
+ * Rows 10 and 11: the statements that make temporary objects again, in exact mode, where names without a schema are those of
+ * temporary relations and types. Tables come bare; what hangs on them comes once their rows are there, so that nothing fires,
+ * nothing is checked twice, and circles do not matter.
+ */
+import { literal } from './kind.js';
+import {
+  own,
+  type Column,
+  type Constraint,
+  type Definitions,
+  type Grant,
+  type Owned,
+  type Relation,
+  type Trigger,
+  type TypeDefinition,
+} from './temp-definitions.js';
+import { inOrder, type TempObject } from './temp-order.js';
+
+export interface Ddl {
+  readonly sql: string;
+  /** `temporary table t` */
+  readonly what: string;
+}
+
+/** Types, functions, sequences, bare tables, views. */
+export const create = (definitions: Definitions, deleteRows: ReadonlySet<number>): Ddl[] =>
+  inOrder(definitions).map((object) => made(definitions, object, deleteRows));
+
+/** What comes after the rows, identities first: their sequences are given their values next. */
+export const identities = ({ relations }: Definitions): Ddl[] =>
+  relations.flatMap((relation) => {
+    const { ownedBy, sequence, name, owner } = relation;
+    if (relation.kind !== 'S' || !ownedBy) return [];
+    const { table, column, identity } = ownedBy;
+    const sql = identity
+      ? `alter table only ${table} alter column ${column} add generated ${identity === 'a' ? 'always' : 'by default'} as identity
+           (sequence name pg_temp.${name} ${(sequence ?? '').replace(/^as \S+/, '')})`
+      : `alter sequence ${name} owned by ${table}.${column}`;
+    return [{ sql: as(owner, sql), what: `sequence ${name}` }];
+  });
+
+/** Defaults, constraints, indexes, triggers; comments and privileges last. */
+export const complete = (definitions: Definitions): Ddl[] => {
+  const { types, functions, relations, constraints, indexes, triggers } = definitions;
+  const tables = relations.filter(isTable);
+  return [
+    ...tables.flatMap((table) => defaults(definitions, table)),
+    ...constraints.flatMap((constraint) => constrain(definitions, constraint)),
+    ...indexes.flatMap(
+      ({ table, name, definition, made: byConstraint, clustered, replicaIdentity, comment, owner }) => [
+        ...(byConstraint ? [] : [{ sql: as(owner, own(definitions, definition)), what: `index ${name}` }]),
+        ...(clustered
+          ? [{ sql: as(owner, `alter table ${table} cluster on ${name}`), what: `index ${name}` }]
+          : []),
+        ...(replicaIdentity
+          ? [
+              {
+                sql: as(owner, `alter table ${table} replica identity using index ${name}`),
+                what: `index ${name}`,
+              },
+            ]
+          : []),
+        ...commented(owner, 'index', name, comment),
+      ],
+    ),
+    ...triggers.flatMap((trigger) => triggered(definitions, trigger)),
+    ...tables.flatMap((table) => tableDetails(table)),
+    ...types.flatMap((type) => [
+      ...commented(type.owner, type.kind === 'd' ? 'domain' : 'type', type.name, type.comment),
+      ...granted(type, 'type', type.name),
+    ]),
+    ...functions.flatMap((each) => [
+      ...commented(each.owner, each.word, `pg_temp.${own(definitions, each.name)}`, each.comment),
+      ...granted(each, each.word, `pg_temp.${own(definitions, each.name)}`),
+    ]),
+    ...relations.flatMap(relationDetails),
+  ];
+};
+
+/** Runs as the object's owner. */
+const as = (owner: string | null, sql: string): string =>
+  owner === null ? sql : `set local role ${owner}; ${sql}; set local role none`;
+
+const isTable = ({ kind }: Relation): boolean => kind === 'r' || kind === 'p';
+
+const made = (definitions: Definitions, object: TempObject, deleteRows: ReadonlySet<number>): Ddl => {
+  const clause = object.is === 'relation' && deleteRows.has(object.of.oid) ? ' on commit delete rows' : '';
+  const sql = own(definitions, definitionOf(object)) + clause;
+  const what =
+    object.is === 'relation'
+      ? `${words[object.of.kind]} ${object.of.name}`
+      : `${object.is} ${object.of.name}`;
+  return { sql: as(object.of.owner, sql), what: `temporary ${what}` };
+};
+
+const words = { r: 'table', p: 'table', v: 'view', S: 'sequence', c: 'type' } as const;
+
+const definitionOf = (object: TempObject): string => {
+  if (object.is === 'function') return object.of.definition;
+  if (object.is === 'type') return typeDefinition(object.of);
+  const { of: relation } = object;
+  switch (relation.kind) {
+    case 'c':
+      return `create type pg_temp.${relation.name} as (${relation.columns
+        .map(({ name, type, collation }) => `${name} ${type}${collated(collation)}`)
+        .join(', ')})`;
+    case 'S':
+      return `create temp sequence ${relation.name} ${relation.sequence ?? ''}`;
+    case 'v':
+      return `create temp view ${relation.name} (${relation.columns.map(({ name }) => name).join(', ')})
+        ${relation.options ? `with ${relation.options}` : ''} as ${relation.view ?? ''}`;
+    case 'r':
+    case 'p':
+      return tableDefinition(relation);
+  }
+};
+
+const typeDefinition = ({ kind, name, labels, domain, checks, range }: TypeDefinition): string => {
+  if (kind === 'e') return `create type pg_temp.${name} as enum (${(labels ?? []).map(literal).join(', ')})`;
+  if (kind === 'r') return `create type pg_temp.${name} as range (${range ?? ''})`;
+  const constraints = (checks ?? []).map(
+    ({ name: check, definition }) => ` constraint ${check} ${definition}`,
+  );
+  return `create domain pg_temp.${name} as ${domain ?? ''}${constraints.join('')}`;
+};
+
+const collated = (collation: string | null): string => (collation === null ? '' : ` collate ${collation}`);
+
+const tableDefinition = ({ name, columns, parents, bound, partitionKey, options }: Relation): string => {
+  const partition = bound === null ? '' : ` partition of ${parents[0]} ${bound}`;
+  const local = columns.filter(({ inherited }) => !inherited).map(columnDefinition);
+  return [
+    `create temp table ${name}`,
+    bound === null ? `(${local.join(', ')})` : partition,
+    parents.length > 0 && bound === null ? `inherits (${parents.join(', ')})` : '',
+    partitionKey === null ? '' : `partition by ${partitionKey}`,
+    options === null ? '' : `with ${options}`,
+  ].join(' ');
+};
+
+const columnDefinition = (column: Column): string =>
+  [
+    column.name,
+    column.type,
+    collated(column.collation),
+    column.compression === null ? '' : `compression ${column.compression}`,
+    column.generated ? `generated always as (${column.default ?? ''}) stored` : '',
+    column.notNull ? 'not null' : '',
+  ].join(' ');
+
+const defaults = (definitions: Definitions, { name: table, columns, owner }: Relation): Ddl[] =>
+  columns.flatMap((column) => {
+    const changes = [
+      ...(column.default !== null && !column.generated
+        ? [`set default ${own(definitions, column.default)}`]
+        : []),
+      ...(column.inherited && column.notNull ? ['set not null'] : []),
+      ...(column.storage === null ? [] : [`set storage ${column.storage}`]),
+      ...(column.statistics === null ? [] : [`set statistics ${column.statistics}`]),
+    ];
+    if (changes.length === 0) return [];
+    const sql = `alter table only ${table} ${changes.map((change) => `alter column ${column.name} ${change}`).join(', ')}`;
+    return [{ sql: as(owner, sql), what: `column ${column.name} of temporary table ${table}` }];
+  });
+
+const constrain = (
+  definitions: Definitions,
+  { table, name, definition, comment, owner, type }: Constraint,
+): Ddl[] => {
+  // A check is added to the children, too, which have not got theirs yet.
+  const only = type === 'c' ? '' : 'only ';
+  const sql = `alter table ${only}${table} add constraint ${name} ${own(definitions, definition)}`;
+  return [
+    { sql: as(owner, sql), what: `constraint ${name} of temporary table ${table}` },
+    ...commented(owner, 'constraint', `${name} on ${table}`, comment),
+  ];
+};
+
+/** pg_trigger.tgenabled: O is as made. */
+const ENABLED: Readonly<Record<string, string>> = { D: 'disable', R: 'enable replica', A: 'enable always' };
+
+const triggered = (
+  definitions: Definitions,
+  { table, name, definition, enabled, comment, owner }: Trigger,
+): Ddl[] => {
+  const change = ENABLED[enabled];
+  return [
+    { sql: as(owner, own(definitions, definition)), what: `trigger ${name}` },
+    ...(change
+      ? [{ sql: as(owner, `alter table ${table} ${change} trigger ${name}`), what: `trigger ${name}` }]
+      : []),
+    ...commented(owner, 'trigger', `${name} on ${table}`, comment),
+  ];
+};
+
+/** pg_class.relreplident: the default, and an index, need nothing here. */
+const REPLICA_IDENTITY: Readonly<Record<string, string>> = { n: 'nothing', f: 'full' };
+
+const tableDetails = ({ name, owner, replicaIdentity, analyzed }: Relation): Ddl[] => {
+  const identity = REPLICA_IDENTITY[replicaIdentity];
+  return [
+    ...(identity
+      ? [{ sql: as(owner, `alter table ${name} replica identity ${identity}`), what: `table ${name}` }]
+      : []),
+    ...(analyzed ? [{ sql: as(owner, `analyze ${name}`), what: `statistics of table ${name}` }] : []),
+  ];
+};
+
+const PRIVILEGES_ON = { r: 'table', p: 'table', v: 'table', S: 'sequence', c: 'type' } as const;
+
+const relationDetails = (relation: Relation): Ddl[] => {
+  const { name, kind, owner, comment, columns } = relation;
+  const word = words[kind];
+  return [
+    ...commented(owner, word, name, comment),
+    ...columns.flatMap((column) => commented(owner, 'column', `${name}.${column.name}`, column.comment)),
+    ...granted(relation, PRIVILEGES_ON[kind], name),
+    ...columns.flatMap((column) => columnGrants(relation, column)),
+  ];
+};
+
+const commented = (owner: string | null, word: string, name: string, comment: string | null): Ddl[] =>
+  comment === null
+    ? []
+    : [
+        {
+          sql: as(owner, `comment on ${word} ${name} is ${literal(comment)}`),
+          what: `comment on ${word} ${name}`,
+        },
+      ];
+
+/** From nothing to just those; owner and PUBLIC have some to begin with. */
+const granted = ({ grants, owner }: Owned, word: string, name: string): Ddl[] => {
+  if (grants === null) return [];
+  const what = `privileges of ${word} ${name}`;
+  const target = `on ${word} ${name}`;
+  return [
+    { sql: as(owner, `revoke all ${target} from public, current_user`), what },
+    ...grants.map((grant) => ({ sql: as(owner, grantSql(grant, grant.privilege, target)), what })),
+  ];
+};
+
+const columnGrants = ({ name, owner }: Relation, column: Column): Ddl[] =>
+  (column.grants ?? []).map((grant) => ({
+    sql: as(owner, grantSql(grant, `${grant.privilege} (${column.name})`, `on ${name}`)),
+    what: `privileges of column ${column.name} of ${name}`,
+  }));
+
+const grantSql = ({ grantee, grantable }: Grant, privilege: string, target: string): string =>
+  `grant ${privilege} ${target} to ${grantee}${grantable ? ' with grant option' : ''}`;

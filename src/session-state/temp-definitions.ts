@@ -1,0 +1,453 @@
+/**
+ * Rows 10 and 11: what is in the temporary schema of a session, read from the catalogs as one JSON value, in exact mode
+ * (exact.ts). There search_path is empty, in which the own temporary tables and types are visible all the same: they come out
+ * unqualified, and are found again that way. Functions are not (manual 19.11.1): they come out as `pg_temp_3.f`, which
+ * `own` makes `pg_temp.f`. Names come out quoted where it is needed.
+ */
+
+export interface Definitions {
+  /** `pg_temp_3` */
+  readonly schema: string;
+  /** The login's role, quoted. */
+  readonly user: string;
+  readonly types: readonly TypeDefinition[];
+  readonly functions: readonly FunctionDefinition[];
+  readonly relations: readonly Relation[];
+  readonly constraints: readonly Constraint[];
+  readonly indexes: readonly Index[];
+  readonly triggers: readonly Trigger[];
+  /** Class and oid of a dependent object, and of what it needs. */
+  readonly dependencies: readonly (readonly [string, number, string, number])[];
+  /** Why something cannot be re-created: an object and the reason. */
+  readonly obstacles: readonly string[];
+}
+
+/** What every kind of object has. */
+export interface Owned {
+  readonly oid: number;
+  readonly name: string;
+  /** The role to be set; null: the login's own. */
+  readonly owner: string | null;
+  readonly comment: string | null;
+  /** Null: the default privileges. */
+  readonly grants: readonly Grant[] | null;
+}
+
+export interface Grant {
+  /** Quoted, or PUBLIC. */
+  readonly grantee: string;
+  readonly privilege: string;
+  readonly grantable: boolean;
+}
+
+export interface TypeDefinition extends Owned {
+  readonly kind: 'e' | 'd' | 'r';
+  readonly array: number;
+  readonly labels: readonly string[] | null;
+  /** What follows `CREATE DOMAIN name AS`, and its constraints. */
+  readonly domain: string | null;
+  readonly checks: readonly { readonly name: string; readonly definition: string }[] | null;
+  /** What stands between the parentheses of `CREATE TYPE name AS RANGE`. */
+  readonly range: string | null;
+  readonly multirange: number | null;
+}
+
+export interface FunctionDefinition extends Owned {
+  readonly definition: string;
+  /** FUNCTION or PROCEDURE. */
+  readonly word: string;
+}
+
+export interface Relation extends Owned {
+  readonly kind: 'r' | 'p' | 'v' | 'S' | 'c';
+  readonly rowType: number;
+  readonly rowArray: number;
+  readonly columns: readonly Column[];
+  /** `(fillfactor='70')`, or null. */
+  readonly options: string | null;
+  readonly partitionKey: string | null;
+  readonly bound: string | null;
+  /** Quoted names, in order. */
+  readonly parents: readonly string[];
+  readonly view: string | null;
+  readonly sequence: string | null;
+  /** Of a sequence: the column it belongs to, and whether it is an identity. */
+  readonly ownedBy: {
+    readonly table: string;
+    readonly column: string;
+    readonly identity: 'a' | 'd' | '';
+  } | null;
+  readonly replicaIdentity: string;
+  readonly analyzed: boolean;
+}
+
+export interface Column {
+  readonly name: string;
+  readonly type: string;
+  readonly notNull: boolean;
+  /** Of the parents only. */
+  readonly inherited: boolean;
+  readonly default: string | null;
+  readonly generated: boolean;
+  readonly collation: string | null;
+  readonly storage: string | null;
+  readonly compression: string | null;
+  readonly statistics: number | null;
+  readonly comment: string | null;
+  readonly grants: readonly Grant[] | null;
+  /** Its binary form says the same on every server with these catalogs. */
+  readonly builtIn: boolean;
+}
+
+export interface Constraint {
+  readonly table: string;
+  readonly name: string;
+  readonly type: string;
+  readonly definition: string;
+  readonly comment: string | null;
+  readonly owner: string | null;
+}
+
+export interface Index {
+  readonly table: string;
+  readonly name: string;
+  readonly definition: string;
+  /** It belongs to a constraint, which makes it. */
+  readonly made: boolean;
+  readonly clustered: boolean;
+  readonly replicaIdentity: boolean;
+  readonly comment: string | null;
+  readonly owner: string | null;
+}
+
+export interface Trigger {
+  readonly table: string;
+  readonly name: string;
+  readonly definition: string;
+  /** pg_trigger.tgenabled */
+  readonly enabled: string;
+  readonly comment: string | null;
+  readonly owner: string | null;
+}
+
+/** The schema has another number on another backend. A text that spells it out means the same there. */
+export const own = ({ schema }: Pick<Definitions, 'schema'>, sql: string): string =>
+  sql.replaceAll(`${schema}.`, 'pg_temp.');
+
+const owner = (oid: string): string =>
+  `case when ${oid} <> (select oid from pg_catalog.pg_roles where rolname = session_user)
+     then pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(${oid})) end`;
+
+const grants = (acl: string): string =>
+  `case when ${acl} is not null then (select coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
+      'grantee', case when a.grantee = 0 then 'PUBLIC' else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) end,
+      'privilege', a.privilege_type, 'grantable', a.is_grantable)), '[]') from pg_catalog.aclexplode(${acl}) a) end`;
+
+const comment = (oid: string, catalog: string, column = '0'): string =>
+  `(select d.description from pg_catalog.pg_description d where d.objoid = ${oid}
+     and d.classoid = 'pg_catalog.${catalog}'::pg_catalog.regclass and d.objsubid = ${column})`;
+
+const list = (select: string): string => `coalesce((select pg_catalog.json_agg(x) from (${select}) x), '[]')`;
+const all = (select: string): string => `select ${list(select)}`;
+
+const TEMP = 'pg_catalog.pg_my_temp_schema()';
+
+const TYPES =
+  all(`select t.oid::int8 as oid, pg_catalog.quote_ident(t.typname) as name, ${owner('t.typowner')} as owner,
+    ${comment('t.oid', 'pg_type')} as comment, ${grants('t.typacl')} as grants, t.typtype as kind, t.typarray::int8 as array,
+    case t.typtype when 'e' then (select pg_catalog.json_agg(e.enumlabel order by e.enumsortorder)
+      from pg_catalog.pg_enum e where e.enumtypid = t.oid) end as labels,
+    case t.typtype when 'd' then pg_catalog.concat(pg_catalog.format_type(t.typbasetype, t.typtypmod),
+      case when t.typcollation <> b.typcollation then ' collate ' || t.typcollation::pg_catalog.regcollation end,
+      ' default ' || pg_catalog.pg_get_expr(t.typdefaultbin, 0), case when t.typnotnull then ' not null' end) end as domain,
+    case t.typtype when 'd' then ${list(`select pg_catalog.quote_ident(c.conname) as name,
+      pg_catalog.pg_get_constraintdef(c.oid, true) as definition from pg_catalog.pg_constraint c
+      where c.contypid = t.oid and c.contype = 'c' order by c.oid`)} end as checks,
+    case t.typtype when 'r' then pg_catalog.concat('subtype = ', pg_catalog.format_type(r.rngsubtype, null),
+      ', subtype_opclass = ' || (select pg_catalog.format('%I.%I', n.nspname, o.opcname) from pg_catalog.pg_opclass o
+        join pg_catalog.pg_namespace n on n.oid = o.opcnamespace where o.oid = r.rngsubopc),
+      ', collation = ' || nullif(r.rngcollation, 0)::pg_catalog.regcollation,
+      ', subtype_diff = ' || nullif(r.rngsubdiff::pg_catalog.oid, 0)::pg_catalog.regproc,
+      ', multirange_type_name = pg_temp.' || (select pg_catalog.quote_ident(m.typname) from pg_catalog.pg_type m
+        where m.oid = r.rngmultitypid)) end as range,
+    r.rngmultitypid::int8 as multirange
+  from pg_catalog.pg_type t left join pg_catalog.pg_type b on b.oid = t.typbasetype
+    left join pg_catalog.pg_range r on r.rngtypid = t.oid
+  where t.typnamespace = ${TEMP} and t.typtype in ('e', 'd', 'r') order by t.oid`);
+
+const FUNCTIONS = all(`select p.oid::int8 as oid, pg_catalog.format('%I(%s)', p.proname,
+      pg_catalog.pg_get_function_identity_arguments(p.oid)) as name, ${owner('p.proowner')} as owner,
+    ${comment('p.oid', 'pg_proc')} as comment, ${grants('p.proacl')} as grants,
+    case when p.prokind in ('f', 'p', 'w') then pg_catalog.pg_get_functiondef(p.oid) end as definition,
+    case p.prokind when 'p' then 'PROCEDURE' else 'FUNCTION' end as word
+  from pg_catalog.pg_proc p where p.pronamespace = ${TEMP} and p.prokind in ('f', 'p', 'w')
+    and not exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+      and d.objid = p.oid and d.deptype = 'i') order by p.oid`);
+
+const COLUMNS = list(`select pg_catalog.quote_ident(a.attname) as name,
+    pg_catalog.format_type(a.atttypid, a.atttypmod) as type, a.attnotnull as "notNull", not a.attislocal as inherited,
+    pg_catalog.pg_get_expr(d.adbin, d.adrelid) as default, a.attgenerated <> '' as generated,
+    case when a.attcollation <> t.typcollation then a.attcollation::pg_catalog.regcollation::pg_catalog.text end as collation,
+    case when a.attstorage <> t.typstorage then
+      case a.attstorage when 'p' then 'plain' when 'e' then 'external' when 'm' then 'main' else 'extended' end end as storage,
+    case a.attcompression when 'p' then 'pglz' when 'l' then 'lz4' end as compression,
+    nullif(a.attstattarget, -1) as statistics, ${comment('c.oid', 'pg_class', 'a.attnum')} as comment,
+    ${grants('a.attacl')} as grants,
+    a.atttypid < 16384 and t.typtype in ('b', 'r', 'm') and t.typcategory not in ('A') and a.atttypid not in
+      (select oid from pg_catalog.pg_type where typname ~ '^reg') as "builtIn"
+  from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid
+    left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+  where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped order by a.attnum`);
+
+const RELATIONS =
+  all(`select c.oid::int8 as oid, pg_catalog.quote_ident(c.relname) as name, ${owner('c.relowner')} as owner,
+    case c.relkind when 'c' then ${comment('t.oid', 'pg_type')} else ${comment('c.oid', 'pg_class')} end as comment,
+    case c.relkind when 'c' then ${grants('t.typacl')} else ${grants('c.relacl')} end as grants, c.relkind as kind,
+    c.reltype::int8 as "rowType", coalesce(t.typarray, 0)::int8 as "rowArray",
+    case when c.relkind <> 'S' then ${COLUMNS} else '[]' end as columns,
+    (select '(' || pg_catalog.string_agg(pg_catalog.format('%s=%L', o.option_name, o.option_value), ', ') || ')'
+      from pg_catalog.pg_options_to_table(c.reloptions) o) as options,
+    case when c.relkind = 'p' then pg_catalog.pg_get_partkeydef(c.oid) end as "partitionKey",
+    pg_catalog.pg_get_expr(c.relpartbound, c.oid) as bound,
+    ${list(`select i.inhparent::pg_catalog.regclass as name from pg_catalog.pg_inherits i where i.inhrelid = c.oid
+      order by i.inhseqno`).replace('json_agg(x)', 'json_agg(x.name)')} as parents,
+    case when c.relkind = 'v' then pg_catalog.pg_get_viewdef(c.oid) end as view,
+    (select pg_catalog.concat('as ', pg_catalog.format_type(q.seqtypid, null), ' increment ', q.seqincrement, ' minvalue ',
+      q.seqmin, ' maxvalue ', q.seqmax, ' start ', q.seqstart, ' cache ', q.seqcache, case when q.seqcycle then ' cycle' end)
+      from pg_catalog.pg_sequence q where q.seqrelid = c.oid) as sequence,
+    (select pg_catalog.json_build_object('table', d.refobjid::pg_catalog.regclass, 'column',
+        pg_catalog.quote_ident(a.attname), 'identity', a.attidentity)
+      from pg_catalog.pg_depend d join pg_catalog.pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+      where c.relkind = 'S' and d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = c.oid
+        and d.refclassid = d.classid and d.deptype in ('a', 'i') and d.refobjsubid > 0) as "ownedBy",
+    c.relreplident as "replicaIdentity", c.reltuples >= 0 and c.relkind = 'r' as analyzed
+  from pg_catalog.pg_class c left join pg_catalog.pg_type t on t.oid = c.reltype
+  where c.relnamespace = ${TEMP} and c.relkind in ('r', 'p', 'v', 'S', 'c') order by c.oid`);
+
+const IN_TEMP = `join pg_catalog.pg_class r on r.oid = `;
+const CONSTRAINTS =
+  all(`select c.conrelid::pg_catalog.regclass as table, pg_catalog.quote_ident(c.conname) as name,
+    c.contype as type, pg_catalog.pg_get_constraintdef(c.oid, true) as definition,
+    ${comment('c.oid', 'pg_constraint')} as comment, ${owner('r.relowner')} as owner
+  from pg_catalog.pg_constraint c ${IN_TEMP} c.conrelid
+  where r.relnamespace = ${TEMP} and c.conislocal and c.conparentid = 0 and c.contype in ('p', 'u', 'x', 'c', 'f')
+  order by pg_catalog.strpos('puxcf', c.contype::pg_catalog.text), c.oid`);
+
+const INDEXES =
+  all(`select i.indrelid::pg_catalog.regclass as table, i.indexrelid::pg_catalog.regclass as name,
+    pg_catalog.pg_get_indexdef(i.indexrelid, 0, true) as definition,
+    exists (select from pg_catalog.pg_constraint c where c.conindid = i.indexrelid and c.contype in ('p', 'u', 'x')) as made,
+    i.indisclustered as clustered, i.indisreplident as "replicaIdentity",
+    ${comment('i.indexrelid', 'pg_class')} as comment, ${owner('r.relowner')} as owner
+  from pg_catalog.pg_index i ${IN_TEMP} i.indrelid where r.relnamespace = ${TEMP} and r.relkind in ('r', 'p')
+  order by i.indexrelid`);
+
+const TRIGGERS =
+  all(`select t.tgrelid::pg_catalog.regclass as table, pg_catalog.quote_ident(t.tgname) as name,
+    pg_catalog.pg_get_triggerdef(t.oid, true) as definition, t.tgenabled as enabled,
+    ${comment('t.oid', 'pg_trigger')} as comment, ${owner('r.relowner')} as owner
+  from pg_catalog.pg_trigger t ${IN_TEMP} t.tgrelid where r.relnamespace = ${TEMP} and not t.tgisinternal and t.tgparentid = 0
+  order by t.oid`);
+
+/** Only among what is made first: of tables without what is added to them later (defaults, constraints). */
+const DEPENDENCIES = `select coalesce((select pg_catalog.json_agg(pg_catalog.json_build_array(
+      d.classid::pg_catalog.regclass, coalesce(w.ev_class, x.adrelid, k.contypid, d.objid)::int8,
+      d.refclassid::pg_catalog.regclass, d.refobjid::int8))
+    from pg_catalog.pg_depend d
+      left join pg_catalog.pg_rewrite w on d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and w.oid = d.objid
+      left join (pg_catalog.pg_attrdef x join pg_catalog.pg_attribute xa on xa.attrelid = x.adrelid and xa.attnum = x.adnum
+        and xa.attgenerated <> '') on d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass and x.oid = d.objid
+      left join pg_catalog.pg_constraint k on d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass
+        and k.oid = d.objid and k.contypid <> 0
+    where d.deptype in ('n', 'a', 'i') and (w.oid is not null or x.oid is not null or k.oid is not null
+        or d.classid in ('pg_catalog.pg_class'::pg_catalog.regclass, 'pg_catalog.pg_type'::pg_catalog.regclass,
+          'pg_catalog.pg_proc'::pg_catalog.regclass))
+      and d.refobjid in (select oid from pg_catalog.pg_class where relnamespace = ${TEMP}
+        union all select oid from pg_catalog.pg_type where typnamespace = ${TEMP}
+        union all select oid from pg_catalog.pg_proc where pronamespace = ${TEMP})), '[]')`;
+
+const named = (kind: string, from: string, name: string, where: string): string =>
+  `select pg_catalog.format('${kind} %s', ${name}) from pg_catalog.${from} where ${where}`;
+
+/** What this file does not know how to re-create exactly. */
+const OBSTACLES = `select coalesce((select pg_catalog.json_agg(o.what) from (
+    ${[
+      named('aggregate', 'pg_proc o', 'o.proname', `o.pronamespace = ${TEMP} and o.prokind = 'a'`),
+      named(
+        'type',
+        'pg_type o',
+        'o.typname',
+        `o.typnamespace = ${TEMP} and o.typtype = 'b' and o.typelem = 0`,
+      ),
+      named(
+        'range type with a canonical function:',
+        'pg_range r join pg_catalog.pg_type o on o.oid = r.rngtypid',
+        'o.typname',
+        `o.typnamespace = ${TEMP} and r.rngcanonical <> 0`,
+      ),
+      named(
+        'materialized view or foreign table',
+        'pg_class o',
+        'o.relname',
+        `o.relnamespace = ${TEMP} and o.relkind in ('m', 'f')`,
+      ),
+      named(
+        'row security of',
+        'pg_class o',
+        'o.relname',
+        `o.relnamespace = ${TEMP} and (o.relrowsecurity or o.relforcerowsecurity)`,
+      ),
+      named(
+        'policy on',
+        'pg_policy p join pg_catalog.pg_class o on o.oid = p.polrelid',
+        'o.relname',
+        `o.relnamespace = ${TEMP}`,
+      ),
+      named(
+        'rule on',
+        'pg_rewrite w join pg_catalog.pg_class o on o.oid = w.ev_class',
+        'o.relname',
+        `o.relnamespace = ${TEMP} and (o.relkind <> 'v' or w.rulename <> '_RETURN')`,
+      ),
+      named(
+        'default of a column of view',
+        'pg_attrdef d join pg_catalog.pg_class o on o.oid = d.adrelid',
+        'o.relname',
+        `o.relnamespace = ${TEMP} and o.relkind = 'v'`,
+      ),
+      named('typed table', 'pg_class o', 'o.relname', `o.relnamespace = ${TEMP} and o.reloftype <> 0`),
+      named('tablespace of', 'pg_class o', 'o.relname', `o.relnamespace = ${TEMP} and o.reltablespace <> 0`),
+      named(
+        'access method of',
+        'pg_class o',
+        'o.relname',
+        `o.relnamespace = ${TEMP} and o.relkind = 'r' and o.relam <> 2`,
+      ),
+      named(
+        'options of a column of',
+        'pg_attribute a join pg_catalog.pg_class o on o.oid = a.attrelid',
+        'o.relname',
+        `o.relnamespace = ${TEMP} and o.relkind in ('r', 'p') and a.attoptions is not null`,
+      ),
+      named(
+        'index of partitioned table',
+        'pg_index i join pg_catalog.pg_class o on o.oid = i.indrelid',
+        'o.relname',
+        `o.relnamespace = ${TEMP} and o.relkind = 'p'`,
+      ),
+      named(
+        'invalid index of',
+        'pg_index i join pg_catalog.pg_class o on o.oid = i.indrelid',
+        'o.relname',
+        `o.relnamespace = ${TEMP} and not i.indisvalid`,
+      ),
+      named(
+        'columns of the parents, dropped or moved, in',
+        'pg_class o',
+        'o.relname',
+        `o.relnamespace = ${TEMP} and exists (select from pg_catalog.pg_inherits i where i.inhrelid = o.oid)
+          and exists (select from pg_catalog.pg_attribute a, pg_catalog.pg_attribute b where a.attrelid = o.oid
+            and b.attrelid = o.oid and a.attnum > 0 and b.attnum > a.attnum and a.attinhcount = 0 and b.attinhcount > 0)`,
+      ),
+      named('extended statistics', 'pg_statistic_ext o', 'o.stxname', `o.stxnamespace = ${TEMP}`),
+      named('operator', 'pg_operator o', 'o.oprname', `o.oprnamespace = ${TEMP}`),
+      named('operator class', 'pg_opclass o', 'o.opcname', `o.opcnamespace = ${TEMP}`),
+      named('operator family', 'pg_opfamily o', 'o.opfname', `o.opfnamespace = ${TEMP}`),
+      named('collation', 'pg_collation o', 'o.collname', `o.collnamespace = ${TEMP}`),
+      named('conversion', 'pg_conversion o', 'o.conname', `o.connamespace = ${TEMP}`),
+      named('text search configuration', 'pg_ts_config o', 'o.cfgname', `o.cfgnamespace = ${TEMP}`),
+      named('text search dictionary', 'pg_ts_dict o', 'o.dictname', `o.dictnamespace = ${TEMP}`),
+      named(
+        'cast of type',
+        'pg_cast c join pg_catalog.pg_type o on o.oid in (c.castsource, c.casttarget)',
+        'o.typname',
+        `o.typnamespace = ${TEMP} and not exists (select from pg_catalog.pg_depend i where i.deptype = 'i'
+          and i.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass and i.objid = c.oid)`,
+      ),
+      named(
+        'a column of a dropped type in',
+        'pg_attribute a join pg_catalog.pg_class o on o.oid = a.attrelid',
+        'o.relname',
+        `o.relnamespace = ${TEMP} and a.attnum > 0 and not a.attisdropped and not exists (select from pg_catalog.pg_type t where t.oid = a.atttypid)`,
+      ),
+      named(
+        'owner of',
+        'pg_class o',
+        `pg_catalog.format('%s (role %s may not be set)', o.relname, pg_catalog.pg_get_userbyid(o.relowner))`,
+        `o.relnamespace = ${TEMP} and not pg_catalog.pg_has_role(session_user, o.relowner, 'set')`,
+      ),
+      named(
+        'owner of',
+        'pg_proc o',
+        `pg_catalog.format('%s (role %s may not be set)', o.proname, pg_catalog.pg_get_userbyid(o.proowner))`,
+        `o.pronamespace = ${TEMP} and not pg_catalog.pg_has_role(session_user, o.proowner, 'set')
+          and not exists (select from pg_catalog.pg_depend i where i.deptype = 'i'
+            and i.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and i.objid = o.oid)`,
+      ),
+      named(
+        'owner of',
+        'pg_type o',
+        `pg_catalog.format('%s (role %s may not be set)', o.typname, pg_catalog.pg_get_userbyid(o.typowner))`,
+        `o.typnamespace = ${TEMP} and not pg_catalog.pg_has_role(session_user, o.typowner, 'set')`,
+      ),
+    ].join(' union all ')}) o (what)), '[]')`;
+
+/** One row of one column: Definitions as JSON, in the server's encoding. */
+export const READ_DEFINITIONS = `select pg_catalog.json_build_object(
+  'schema', (select nspname from pg_catalog.pg_namespace where oid = ${TEMP}),
+  'user', pg_catalog.quote_ident(session_user),
+  'types', (${TYPES}), 'functions', (${FUNCTIONS}), 'relations', (${RELATIONS}), 'constraints', (${CONSTRAINTS}),
+  'indexes', (${INDEXES}), 'triggers', (${TRIGGERS}), 'dependencies', (${DEPENDENCIES}), 'obstacles', (${OBSTACLES}))`;
+
+/**
+ * While this is the same, the definitions are: every change of a catalog writes a new row version (xmin). Null without a
+ * temporary schema, which costs one look at a variable.
+ */
+export const MARK = `case when ${TEMP} <> 0 then (select pg_catalog.md5(pg_catalog.string_agg(x.v, ',')) from (
+    select pg_catalog.concat('r', c.oid, c.xmin, c.reltuples >= 0) from pg_catalog.pg_class c where c.relnamespace = ${TEMP}
+    union all select pg_catalog.concat('a', a.attrelid, a.attnum, a.xmin) from pg_catalog.pg_attribute a
+      join pg_catalog.pg_class c on c.oid = a.attrelid where c.relnamespace = ${TEMP} and a.attnum > 0
+    union all select pg_catalog.concat('d', d.oid, d.xmin) from pg_catalog.pg_attrdef d
+      join pg_catalog.pg_class c on c.oid = d.adrelid where c.relnamespace = ${TEMP}
+    union all select pg_catalog.concat('c', k.oid, k.xmin) from pg_catalog.pg_constraint k
+      where k.connamespace = ${TEMP}
+    union all select pg_catalog.concat('i', i.indexrelid, i.xmin) from pg_catalog.pg_index i
+      join pg_catalog.pg_class c on c.oid = i.indrelid where c.relnamespace = ${TEMP}
+    union all select pg_catalog.concat('g', t.oid, t.xmin) from pg_catalog.pg_trigger t
+      join pg_catalog.pg_class c on c.oid = t.tgrelid where c.relnamespace = ${TEMP}
+    union all select pg_catalog.concat('w', w.oid, w.xmin) from pg_catalog.pg_rewrite w
+      join pg_catalog.pg_class c on c.oid = w.ev_class where c.relnamespace = ${TEMP}
+    union all select pg_catalog.concat('s', s.seqrelid, s.xmin) from pg_catalog.pg_sequence s
+      join pg_catalog.pg_class c on c.oid = s.seqrelid where c.relnamespace = ${TEMP}
+    union all select pg_catalog.concat('t', t.oid, t.xmin, (select pg_catalog.count(*) from pg_catalog.pg_enum e where e.enumtypid = t.oid),
+        (select pg_catalog.max(e.xmin::pg_catalog.text) from pg_catalog.pg_enum e where e.enumtypid = t.oid))
+      from pg_catalog.pg_type t where t.typnamespace = ${TEMP}
+    union all select pg_catalog.concat('f', p.oid, p.xmin) from pg_catalog.pg_proc p where p.pronamespace = ${TEMP}
+    union all select pg_catalog.concat('m', n.objoid, n.objsubid, n.xmin) from pg_catalog.pg_description n
+      where n.objoid in (select oid from pg_catalog.pg_class where relnamespace = ${TEMP}
+        union all select oid from pg_catalog.pg_type where typnamespace = ${TEMP}
+        union all select oid from pg_catalog.pg_proc where pronamespace = ${TEMP}
+        union all select oid from pg_catalog.pg_constraint where connamespace = ${TEMP}
+        union all select t.oid from pg_catalog.pg_trigger t join pg_catalog.pg_class c on c.oid = t.tgrelid
+          where c.relnamespace = ${TEMP})
+    union all select pg_catalog.concat('o', (select pg_catalog.count(*) from pg_catalog.pg_operator where oprnamespace = ${TEMP}),
+      (select pg_catalog.count(*) from pg_catalog.pg_opclass where opcnamespace = ${TEMP}),
+      (select pg_catalog.count(*) from pg_catalog.pg_opfamily where opfnamespace = ${TEMP}),
+      (select pg_catalog.count(*) from pg_catalog.pg_collation where collnamespace = ${TEMP}),
+      (select pg_catalog.count(*) from pg_catalog.pg_conversion where connamespace = ${TEMP}),
+      (select pg_catalog.count(*) from pg_catalog.pg_ts_config where cfgnamespace = ${TEMP}),
+      (select pg_catalog.count(*) from pg_catalog.pg_ts_dict where dictnamespace = ${TEMP}),
+      (select pg_catalog.count(*) from pg_catalog.pg_statistic_ext where stxnamespace = ${TEMP}),
+      (select pg_catalog.count(*) from pg_catalog.pg_policy p join pg_catalog.pg_class c on c.oid = p.polrelid
+        where c.relnamespace = ${TEMP}),
+      (select pg_catalog.count(*) from pg_catalog.pg_cast k join pg_catalog.pg_type t on t.oid in (k.castsource, k.casttarget)
+        where t.typnamespace = ${TEMP}))
+  ) x (v)) end`;
+
+/** Of the contents of all its tables. */
+export const BYTES = `case when ${TEMP} <> 0 then (select coalesce(pg_catalog.sum(pg_catalog.pg_table_size(oid)), 0)
+  from pg_catalog.pg_class where relnamespace = ${TEMP} and relkind = 'r') end`;
+
+/** Tables that take no room, as one with ON COMMIT DELETE ROWS does at a safe point: `OID name`, a line each. */
+export const EMPTY = `case when ${TEMP} <> 0 then (select pg_catalog.string_agg(pg_catalog.concat(oid, ' ', relname), E'\\n')
+  from pg_catalog.pg_class where relnamespace = ${TEMP} and relkind = 'r' and pg_catalog.pg_relation_size(oid) = 0) end`;
