@@ -91,9 +91,9 @@ export const evidence: Readonly<Record<Part, Evidence>> = {
   },
   tempObjects: {
     rows: '10, 11',
-    state: 'temporary tables, views, sequences, functions, types',
-    how: 'recognised by the schema of the session',
-    tests: tests('proxy/move-gate', 'a temporary table (row 10)', 'a temporary view (row 11)'),
+    state: 'temporary tables with their rows, views, sequences, functions, types, domains',
+    how: 'made again after promotion from the catalogs, in the order of what needs what; rows by COPY; an object that cannot be made again exactly (aggregates, operators, row security, rules …) is named and stands in the way',
+    tests: tests('session-state/switch-temp-objects', 'temporary objects and their rows; twice'),
   },
   listen: {
     rows: '12',

@@ -90,36 +90,32 @@ interface Unmovable {
 
 const unmovables: readonly Unmovable[] = [
   {
-    name: 'a temporary table (row 10)',
+    name: 'a temporary aggregate',
     kind: 'tempObjects',
-    make: ['create temp table scratch (n int)', 'insert into scratch values (5)'],
+    make: ['create aggregate pg_temp.total (int) (sfunc = int4pl, stype = int)'],
+    check: 'select pg_temp.total(n)::int as n from (values (3), (4)) v (n)',
+    rows: [{ n: 7 }],
+    reason: /total/,
+  },
+  {
+    name: 'a temporary table with row security',
+    kind: 'tempObjects',
+    make: [
+      'create temp table scratch (n int)',
+      'insert into scratch values (5)',
+      'alter table scratch enable row level security',
+    ],
     check: 'select n from scratch',
     rows: [{ n: 5 }],
     reason: /scratch/,
   },
   {
-    name: 'a temporary view (row 11)',
+    name: 'a temporary table that may be ON COMMIT DELETE ROWS',
     kind: 'tempObjects',
-    make: ['create temp view seen as select 6 as n'],
-    check: 'select n from seen',
-    rows: [{ n: 6 }],
-    reason: /seen/,
-  },
-  {
-    name: 'a temporary function (row 11)',
-    kind: 'tempObjects',
-    make: ['create function pg_temp.helper() returns int language sql as $$select 7$$'],
-    check: 'select pg_temp.helper() as n',
-    rows: [{ n: 7 }],
-    reason: /helper/,
-  },
-  {
-    name: 'a temporary type (row 11)',
-    kind: 'tempObjects',
-    make: [`create type pg_temp.mood as enum ('good')`],
-    check: `select 'good'::pg_temp.mood as n`,
-    rows: [{ n: 'good' }],
-    reason: /mood/,
+    make: ['do $$begin create temp table hidden (n int) on commit delete rows; end$$'],
+    check: 'select count(*)::int as n from hidden',
+    rows: [{ n: 0 }],
+    reason: /hidden/,
   },
 ];
 
@@ -149,6 +145,7 @@ describe('state that cannot move', () => {
     const client = await connect(proxy.url());
     expect((await warm()).unmovable).toEqual([]);
     await client.query('create temp table late (n int)');
+    await client.query('alter table late enable row level security');
     const { committed, unmovable } = await holdAndCommit();
     expect([committed, unmovable.map(({ kinds }) => kinds)]).toEqual([false, [['tempObjects']]]);
     await client.query('select * from late');
@@ -412,6 +409,7 @@ describe('forward only', () => {
   it('drop: the session that cannot move ends with 57P01 and the reason, the others move', async () => {
     const stays = await logIn(proxy.port);
     await stays.query('create temp table doomed (n int)');
+    await stays.query('alter table doomed enable row level security');
     const moves = await connect(proxy.url('app'));
     await moves.query(`set work_mem = '3MB'`);
     await warm();
