@@ -9,7 +9,7 @@ import type { Suite } from '../suites.js';
 const PQ = '1.10.7-2';
 const PGX = '4.15.0-4';
 const PINNED = ['golang-1.19-go', `golang-github-lib-pq-dev=${PQ}`, `golang-github-jackc-pgx-v4-dev=${PGX}`];
-const TEST_LIMIT = '240s';
+const TEST_LIMIT = '900s';
 
 interface Event {
   readonly Action: string;
