@@ -1,9 +1,9 @@
 /**
  * How long a client waits while its database is replaced: many switches under an open-loop load at half of saturation,
- * small ↔ large in turn, 16 clients, tpcb-like. Beside it, for the same load, the naive way: PgBouncer PAUSE, restart of
+ * small ↔ large in turn, 16 clients (or as many as asked for), tpcb-like. Beside it, for the same load, the naive way: PgBouncer PAUSE, restart of
  * PostgreSQL in place, RESUME.
  *
- *   npm run bench:stall -- [--switches 30] [--quiet 60] [--pause 2] [--rate N] [--only dbproxy|pgbouncer]
+ *   npm run bench:stall -- [--switches 30] [--quiet 60] [--pause 2] [--rate N] [--clients 16] [--only dbproxy|pgbouncer]
  *
  * `quiet`: seconds of load before the first and after the last switch; `pause`: between two switches.
  */
@@ -19,6 +19,7 @@ const { values } = parseArgs({
     quiet: { type: 'string', default: '60' },
     pause: { type: 'string', default: '2' },
     rate: { type: 'string' },
+    clients: { type: 'string', default: '16' },
     only: { type: 'string' },
   },
 });
@@ -33,7 +34,7 @@ const plan = {
   switches: Number(values.switches),
   quietMs: Number(values.quiet) * 1000,
   pauseMs: Number(values.pause) * 1000,
-  clients: 16,
+  clients: Number(values.clients),
   scale: 10,
   ...(values.rate === undefined ? {} : { ratePerSecond: Number(values.rate) }),
 };
