@@ -242,11 +242,22 @@ export class Session {
     if (!this.dirty && this.state && sameLimits && !context.thorough && !contents) return this.state;
     this.#limits = JSON.stringify(context.limits);
     this.#unnamedLost = this.tracker.unnamedStatement !== null;
-    const reading = look(this.server, { ...context, tracker: this.tracker }, this.state);
+    const reading = this.#lookTwice({ ...context, tracker: this.tracker });
     this.#reading = reading;
     this.state = await reading;
     this.#relay.dirty = false;
     return this.state;
+  }
+
+  /** A cancel that the client sent for its last statement may come too late, and hit ours (57014). */
+  async #lookTwice(context: ReadContext): Promise<SessionState> {
+    try {
+      return await look(this.server, context, this.state);
+    } catch (error) {
+      // What reading contents has changed cannot be read again.
+      if (context.contents || !(error as Error).message.endsWith('(57014)')) throw error;
+      return look(this.server, context, this.state);
+    }
   }
 
   /** Swaps the server link. Only while held; `target` has the session's state. Returns the old connection. */
