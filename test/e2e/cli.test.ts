@@ -267,7 +267,7 @@ describe('a session that cannot move', () => {
   let holder: pg.Client;
   beforeAll(async () => {
     holder = await connect('holder');
-    await holder.query('select pg_advisory_lock(42)');
+    await holder.query('create aggregate pg_temp.total (int) (sfunc = int4pl, stype = int)');
   });
 
   it('makes check end with 3 and says what it holds', async () => {
@@ -275,7 +275,7 @@ describe('a session that cannot move', () => {
     expect(result).toMatchObject({ schema: 'dbproxy.check/1', movable: false });
     const stuck = result.sessions.filter(({ movable }) => !movable);
     expect(stuck).toMatchObject([
-      { application: 'holder', state: [{ kind: 'advisoryLocks', movable: false }] },
+      { application: 'holder', state: [{ kind: 'tempObjects', movable: false }] },
     ]);
   });
 
