@@ -78,7 +78,7 @@ const moves = ({ name }: HeldCursor, { position }: CursorContents): string[] => 
 const failed = (cursor: HeldCursor): ReplayStep[] => [
   query(
     cursor,
-    `declare ${quoted(cursor.name)} no scroll cursor with hold for select ${cursor.columns
+    `declare ${quoted(cursor.name)} ${cursor.binary ? 'binary ' : ''}no scroll cursor with hold for select ${cursor.columns
       .map(({ name, type }) => `null::${type} as ${quoted(name)}`)
       .join(', ')}; commit`,
   ),

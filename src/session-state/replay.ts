@@ -64,12 +64,10 @@ const plan = (wanted: SessionState, there: SessionState, base: SessionState): Re
   const steps = others.flatMap((name) => stepsOf(name, wanted, there));
   const back = steps.length > 0 ? (kinds.role.replay?.(base.role, there.role) ?? []) : [];
   const role = stepsOf('role', wanted, steps.length > 0 ? base : there);
-  return [
-    ...back,
-    ...steps,
-    ...role,
-    ...(kinds.unnamedStatement.replay?.(wanted.unnamedStatement, unnamedStatement.none) ?? []),
-  ];
+  const all = [...back, ...steps, ...role];
+  // Where there is none, only steps of ours can have left one on the target.
+  const none = 'kept' in wanted.unnamedStatement && wanted.unnamedStatement.kept === null;
+  return none && all.length === 0 ? [] : [...all, ...stepsOf('unnamedStatement', wanted, there)];
 };
 
 /**

@@ -1,6 +1,6 @@
 /**
  * What is recognised in the text of statements because nothing else tells of it: LOAD (row 15), ON COMMIT
- * DELETE ROWS of temporary tables (row 10), setseed (row 19). The hot path
+ * DELETE ROWS of temporary tables (row 10), setval (row 14), setseed (row 19). The hot path
  * compares bytes and allocates nothing until one of the words is there.
  */
 import { splitStatements, stripLeadingComments } from './sql-statements.js';
@@ -12,6 +12,7 @@ const MAX_TEXT_BYTES = 64 * 1024;
 const LOAD = [...Buffer.from('load')];
 const TEMP = [...Buffer.from('temp')];
 const SETSEED = [...Buffer.from('setseed')];
+const SETVAL = [...Buffer.from('setval')];
 
 export class LoadStatements {
   readonly statements = new Set<string>();
@@ -66,7 +67,12 @@ export const seeText = (
   buffer: Buffer,
   start: number,
   end: number,
-  saw: { load(sql: string | null): void; temp(sql: string | null): void; setseed(): void },
+  saw: {
+    load(sql: string | null): void;
+    temp(sql: string | null): void;
+    setseed(): void;
+    setval(): void;
+  },
 ): void => {
   let load = false;
   let temp = false;
@@ -74,7 +80,10 @@ export const seeText = (
     const letter = (buffer[at] ?? 0) | 0x20;
     if (letter === 0x6c /* l */) load ||= hasWord(buffer, at, end, LOAD);
     else if (letter === 0x74 /* t */) temp ||= hasWord(buffer, at, end, TEMP);
-    else if (letter === 0x73 /* s */ && hasWord(buffer, at, end, SETSEED)) saw.setseed();
+    else if (letter === 0x73 /* s */) {
+      if (hasWord(buffer, at, end, SETSEED)) saw.setseed();
+      else if (hasWord(buffer, at, end, SETVAL)) saw.setval();
+    }
   }
   if (!load && !temp) return;
   const sql = end - start > MAX_TEXT_BYTES ? null : buffer.toString('latin1', start, end);

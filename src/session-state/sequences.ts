@@ -38,8 +38,11 @@ export interface Sequences {
 
 const NOTHING: Sequences = { values: new Map(), last: null, obstacle: null };
 
+/** The role of the moment may see fewer sequences than the one that re-creates the values. */
+const AS_LOGIN_USER = 'set local session authorization default;';
+
 /** `dbproxy LASTVAL OID:CURRVAL …`, in quotes; anything else: there is nothing. `always`: even if lastval is not set. */
-const question = (always: boolean): string => `do $dbproxy$
+const question = (always: boolean): string => `${AS_LOGIN_USER} do $dbproxy$
   declare
     seq pg_catalog.oid;
     last pg_catalog.text;
@@ -72,7 +75,7 @@ const question = (always: boolean): string => `do $dbproxy$
       limit ${MAX_SEQUENCES + 1}) c)`;
 
 /** What is to be known of the sequences to re-create their values; those that vanished are left out. */
-const details = (oids: readonly string[]): string => `select c.oid,
+const details = (oids: readonly string[]): string => `${AS_LOGIN_USER} select c.oid,
     pg_catalog.concat(case when c.relpersistence = 't' then 'pg_temp' else pg_catalog.quote_ident(n.nspname) end,
       '.', pg_catalog.quote_ident(c.relname)),
     c.relpersistence = 't',
@@ -90,8 +93,9 @@ const details = (oids: readonly string[]): string => `select c.oid,
 export const sequences: StateKindModule<Sequences> = {
   none: NOTHING,
 
-  *read({ thorough }, previous) {
-    const answer: Rows = yield { sql: question(thorough || (previous?.values.size ?? 0) > 0) };
+  *read({ thorough, tracker }, previous) {
+    const always = thorough || tracker.setvalSeen || (previous?.values.size ?? 0) > 0;
+    const answer: Rows = yield { sql: question(always) };
     const [text, count] = answer[0] ?? [];
     if (!text?.startsWith(`"${MARK}`)) return NOTHING;
     const [last = '', ...found] = text.slice(MARK.length + 1, -1).split(' ');

@@ -35,6 +35,8 @@ export class SessionTracker implements ClientObserver, EngineObserver {
   readonly tempTables = new TempTables();
   /** setseed() passed by: where the random generator stands is part of the session, and cannot be read. */
   seeded = false;
+  /** setval() passed by: currval() may be defined where lastval() is not. */
+  setvalSeen = false;
   /** SET, RESET or DISCARD ALL ran since the settings were last read. */
   settingsTouched = false;
   /** The last unnamed Parse was too long to keep. */
@@ -50,6 +52,9 @@ export class SessionTracker implements ClientObserver, EngineObserver {
     temp: (sql: string | null): void => this.tempTables.collect(sql),
     setseed: (): void => {
       this.seeded = true;
+    },
+    setval: (): void => {
+      this.setvalSeen = true;
     },
   };
   #unnamed: Buffer | null = null;

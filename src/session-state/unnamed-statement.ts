@@ -1,7 +1,9 @@
 /**
  * Row 8: the unnamed prepared statement. In no view; the proxy keeps the last unnamed Parse as it came. Replayed after
- * everything else, because each of our own queries replaces it. If it failed then, it fails again, and nobody is told.
+ * everything else, because each of our own queries replaces it; where there is none, ours is closed. If it failed then, it fails
+ * again, and nobody is told.
  */
+import { encode } from '../protocol/index.js';
 import type { StateKindModule } from './kind.js';
 import { MAX_UNNAMED_STATEMENT_BYTES } from './tracker.js';
 
@@ -24,7 +26,14 @@ export const unnamedStatement: StateKindModule<UnnamedStatement> = {
     'tooLong' in state ? `an unnamed statement of more than ${MAX_UNNAMED_STATEMENT_BYTES} bytes` : null,
 
   replay: (wanted) =>
-    'tooLong' in wanted || !wanted.kept
+    'tooLong' in wanted
       ? []
-      : [{ messages: wanted.kept, ends: 'sync', what: 'the unnamed statement', onError: 'carry' }],
+      : [
+          {
+            messages: wanted.kept ?? encode.closeStatement(''),
+            ends: 'sync',
+            what: 'the unnamed statement',
+            onError: 'carry',
+          },
+        ],
 };

@@ -1,0 +1,41 @@
+/**
+ * Messages of an engine as text to be compared: all of it, byte by byte, but for what may differ by right, all of which is
+ * named here.
+ */
+import { Backend, errorFields, type Message } from '../../src/protocol/index.js';
+import type { ErrorRewrite } from '../../src/proxy/rewrite-errors.js';
+
+/** Severity, SQLSTATE, message, detail, hint. Positions count from the start of a text that has less around it after a move. */
+const FIELDS = ['S', 'C', 'M', 'D', 'H'] as const;
+
+/** Of a RowDescription: a cursor that was re-created reads no table, so it names none (held-cursors.ts). */
+const withoutTables = (body: Buffer): Buffer => {
+  const copy = Buffer.from(body);
+  for (let at = 2, left = copy.readInt16BE(0); left > 0; left--) {
+    const end = copy.indexOf(0, at) + 1;
+    copy.fill(0, end, end + 6);
+    at = end + 18;
+  }
+  return copy;
+};
+
+export const messageText = ({ type, body }: Message, rewrite: ErrorRewrite | null): string => {
+  const letter = String.fromCharCode(type);
+  switch (type) {
+    case Backend.ErrorResponse:
+    case Backend.NoticeResponse: {
+      const fields = errorFields(body);
+      // A statement that no longer parses fails with the words of its Parse, as behind the proxy.
+      const instead = type === Backend.ErrorResponse ? rewrite?.(fields) : null;
+      if (instead) return `${letter} ERROR ${instead.sqlstate} ${instead.message}`;
+      return `${letter} ${FIELDS.flatMap((field) => fields.get(field) ?? []).join(' ')}`;
+    }
+    case Backend.RowDescription:
+      return `${letter} ${withoutTables(body).toString('latin1')}`;
+    case Backend.NotificationResponse:
+      // Of its own, always: who it was is the number of a process.
+      return `${letter} ${body.toString('latin1', 4)}`;
+    default:
+      return `${letter} ${body.toString('latin1')}`;
+  }
+};
