@@ -238,6 +238,15 @@ describe('limits', () => {
     close(session);
   });
 
+  it('a binary cursor that cannot be run any more stays binary', async () => {
+    const session = await open();
+    await session.run('declare c binary no scroll cursor with hold for select 1');
+    expect(await ask(session, 'fetch prior from c')).toBe('55000');
+    const target = await move(session);
+    expect(await target.rows('select name, is_binary from pg_cursors')).toEqual([['c', 't']]);
+    close(session, target);
+  });
+
   it('too many rows of a NO SCROLL cursor: the read fails, by name', async () => {
     const session = await open();
     await session.run(

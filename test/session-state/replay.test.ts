@@ -114,6 +114,17 @@ describe('replay', () => {
     target.close();
   });
 
+  it('a session without an unnamed statement is not left with one of ours', async () => {
+    const session = await Backend.open(primary, { user: 'app' });
+    await session.run(`set work_mem = '6MB'`);
+    const target = await bring(primary, true, await session.look());
+    const unnamed = Buffer.concat([encode.bind('', '', ['a', 'b']), encode.sync()]);
+    const [reply] = await target.connection.exchange(unnamed, 1);
+    expect(reply?.error?.sqlstate).toBe('26000');
+    session.close();
+    target.close();
+  });
+
   it.each(order)('without the replay of %s just that is lost', async (missing) => {
     const session = await makeSession(primary);
     const wanted = await session.look();

@@ -22,6 +22,7 @@ beforeAll(async () => {
   primary = await engines.primary();
   await withPg(directTo(primary), (admin) =>
     admin.query(`create role app login; create role owner; create role apart login noinherit;
+      create role nothing; grant nothing to app;
       grant owner to apart; create schema app authorization app; create schema odd authorization owner;
       create sequence public.foreign_s; grant usage on sequence public.foreign_s to app;
       create sequence public.secret_s;
@@ -139,6 +140,25 @@ describe('sequences', () => {
     expect((await target.query('select lastval()')).error?.sqlstate).toBe('55000');
     session.close();
     target.close();
+  });
+
+  it('setval alone after a first look: a quick look finds it', async () => {
+    const session = await open();
+    const first = await session.look();
+    await session.run(`select setval('app.narrow', 77)`);
+    const { sequences } = await session.look(first, false);
+    expect(sequences.values.get('app.narrow')).toMatchObject({ value: '77' });
+    session.close();
+  });
+
+  it('under a role that may read no sequence: found all the same', async () => {
+    const session = await make();
+    const { sequences } = await session.look();
+    await session.run('set role nothing');
+    const asNothing = await session.look();
+    expect(unmovable(asNothing, DEFAULT_LIMITS)).toEqual([]);
+    expect(asNothing.sequences).toEqual(sequences);
+    session.close();
   });
 
   it('a value out of the bounds the sequence has by now', async () => {

@@ -25,7 +25,7 @@ const SETTINGS: Readonly<Record<string, readonly string[]>> = {
   log_duration: ['off'],
   no_such_setting: ['1'],
 };
-const CUSTOM = ['app.a', 'app.b', 'App.A', 'deep.er.c', '"app"."d"', 'auto_explain.log_analyze'];
+const CUSTOM = ['app.a', 'app.b', 'App.A', 'deep.er.c', '"app"."d"'];
 const VALUES = [`'x'`, `''`, `'it''s, "q" é'`, '7', 'a, b', 'on', 'default'];
 
 const assignment = fc.oneof(
@@ -88,12 +88,14 @@ export const roles: fc.Arbitrary<Command> = sql(
   ),
 );
 
+// No RESET of the library's setting: what it leaves ('') cannot be told from a value, which LOAD warns of.
 export const loads: fc.Arbitrary<Command> = sql(
   fc.constantFrom(
     `load 'plpgsql'`,
     `load 'auto_explain'`,
     `load '$libdir/auto_explain'`,
     `load 'nothing'`,
+    'set auto_explain.log_analyze = on',
     'show auto_explain.log_analyze',
   ),
 );

@@ -23,10 +23,10 @@ afterAll(async () => {
 afterEach(() => vi.restoreAllMocks());
 
 it('thousands of steps without a difference', async () => {
-  const { tally, found } = await hunt(world, { seed: SEED, steps: 3_000, classes: classNames });
+  const { tally, found } = await hunt(world, { seed: SEED, steps: 1_500, classes: classNames });
   expect(found).toBeNull();
-  expect(tally.steps).toBeGreaterThanOrEqual(3_000);
-  expect(tally.moves).toBeGreaterThan(100);
+  expect(tally.steps).toBeGreaterThanOrEqual(1_500);
+  expect(tally.moves).toBeGreaterThan(50);
 });
 
 it.each<[KindName, ClassName]>([
