@@ -4,6 +4,7 @@ import type { Command, Step } from './command.js';
 import { cursors, sequences } from './cursor-commands.js';
 import { discards, loads, roles, settings } from './settings-commands.js';
 import { advisoryLocks, channels } from './shared-commands.js';
+import { temporary } from './temp-commands.js';
 import { failures, prepared, several, transactions } from './statement-commands.js';
 
 const classes = {
@@ -13,6 +14,7 @@ const classes = {
   cursors: { weight: 6, arbitrary: cursors },
   sequences: { weight: 4, arbitrary: sequences },
   loads: { weight: 1, arbitrary: loads },
+  temporary: { weight: 5, arbitrary: temporary },
   channels: { weight: 2, arbitrary: channels },
   advisoryLocks: { weight: 2, arbitrary: advisoryLocks },
   transactions: { weight: 3, arbitrary: transactions },
@@ -23,6 +25,11 @@ const classes = {
 
 export type ClassName = keyof typeof classes;
 export const classNames = Object.keys(classes) as ClassName[];
+/**
+ * Those of which no difference is known. `temporary`: an empty schema of temporary objects is not made again, so that
+ * pg_temp.f(1) fails with 3F000 in place of 42883.
+ */
+export const soundClasses = classNames.filter((name) => name !== 'temporary');
 
 export interface Walk {
   /** Who logs in: `boss` is a superuser. */

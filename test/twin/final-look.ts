@@ -16,6 +16,28 @@ const UNLOCKS = ['1', '-1', '1, 2', '9000000000'].map(
   (key) => `select pg_advisory_unlock(${key}), pg_advisory_unlock_shared(${key}) from generate_series(1, 9)`,
 );
 
+const shown = (text: string): string => `regexp_replace(${text}, 'pg_temp_\\d+', 'pg_temp', 'g')`;
+const TEMPORARY = [
+  `select relname, relkind, relnatts, reloptions, pg_get_userbyid(relowner), relacl from pg_class
+    where relnamespace = pg_my_temp_schema() and relname !~ '^pg_toast' order by relname`,
+  `select relname, attname, attnotnull, attidentity, ${shown('format_type(atttypid, atttypmod)')},
+      ${shown('pg_get_expr(adbin, adrelid)')}
+    from pg_class c join pg_attribute a on a.attrelid = c.oid left join pg_attrdef on adrelid = c.oid and adnum = attnum
+    where relnamespace = pg_my_temp_schema() and relkind in ('r', 'v') and attnum > 0 and not attisdropped
+    order by relname, row_number() over (partition by c.oid order by attnum)`,
+  `select conname, contype, ${shown('pg_get_constraintdef(oid)')} from pg_constraint
+    where connamespace = pg_my_temp_schema() order by 1, 2, 3`,
+  `select ${shown('pg_get_indexdef(oid)')} from pg_class
+    where relnamespace = pg_my_temp_schema() and relkind = 'i' order by 1`,
+  `select ${shown('pg_get_viewdef(oid)')} from pg_class
+    where relnamespace = pg_my_temp_schema() and relkind = 'v' order by 1`,
+  `select ${shown('pg_get_functiondef(oid)')} from pg_proc where pronamespace = pg_my_temp_schema() order by 1`,
+  `select typname, typtype, (select array_agg(enumlabel order by enumsortorder) from pg_enum where enumtypid = t.oid)
+    from pg_type t where typnamespace = pg_my_temp_schema() order by 1`,
+  ...['tt', 'uu', 'mm', 'vv'].map((name) => `select t::text from pg_temp.${name} t order by 1`),
+  'select * from pg_temp.ss',
+];
+
 const bound = (bind: string): Command[] => [
   { bind, values: ['1'] },
   { bind, values: [] },
@@ -36,6 +58,7 @@ export const finalLook = (broken: Iterable<string>): Command[] => [
     'select lastval()',
     ...SEQUENCES.map((name) => `select currval('${name}')`),
     'select * from pg_listening_channels() order by 1',
+    ...TEMPORARY,
     LOCKS,
     ...UNLOCKS,
     ...CURSORS.flatMap((name) => [`fetch next from ${name}`, `fetch all from ${name}`]),

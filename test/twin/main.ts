@@ -3,7 +3,7 @@
  * with 1, and with the counterexample, when a session that moved differs from its twin.
  */
 import { parseArgs } from 'node:util';
-import { classNames, type ClassName } from './classes.js';
+import { classNames, soundClasses, type ClassName } from './classes.js';
 import { hunt } from './hunt.js';
 import { World } from './world.js';
 
@@ -14,7 +14,7 @@ const { values } = parseArgs({
     steps: { type: 'string', default: '1000000' },
     seed: { type: 'string', default: String(Date.now() % 1_000_000_007) },
     path: { type: 'string' },
-    classes: { type: 'string', default: classNames.join(',') },
+    classes: { type: 'string', default: soundClasses.join(',') },
   },
 });
 const asked = values.classes.split(',');

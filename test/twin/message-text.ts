@@ -8,12 +8,18 @@ import type { ErrorRewrite } from '../../src/proxy/rewrite-errors.js';
 /** Severity, SQLSTATE, message, detail, hint. Positions count from the start of a text that has less around it after a move. */
 const FIELDS = ['S', 'C', 'M', 'D', 'H'] as const;
 
+/** FirstNormalObjectId (transam.h): types from here on are made by users, temporary ones anew by a move. */
+const FIRST_OF_USERS = 16384;
+/** The schema of a session is numbered by its backend. */
+const withoutNumber = (text: string): string => text.replace(/pg_(toast_)?temp_\d+/g, 'pg_$1temp');
+
 /** Of a RowDescription: a cursor that was re-created reads no table, so it names none (held-cursors.ts). */
 const withoutTables = (body: Buffer): Buffer => {
   const copy = Buffer.from(body);
   for (let at = 2, left = copy.readInt16BE(0); left > 0; left--) {
     const end = copy.indexOf(0, at) + 1;
     copy.fill(0, end, end + 6);
+    if (copy.readUInt32BE(end + 6) >= FIRST_OF_USERS) copy.fill(0, end + 6, end + 10);
     at = end + 18;
   }
   return copy;
@@ -28,7 +34,7 @@ export const messageText = ({ type, body }: Message, rewrite: ErrorRewrite | nul
       // A statement that no longer parses fails with the words of its Parse, as behind the proxy.
       const instead = type === Backend.ErrorResponse ? rewrite?.(fields) : null;
       if (instead) return `${letter} ERROR ${instead.sqlstate} ${instead.message}`;
-      return `${letter} ${FIELDS.flatMap((field) => fields.get(field) ?? []).join(' ')}`;
+      return withoutNumber(`${letter} ${FIELDS.flatMap((field) => fields.get(field) ?? []).join(' ')}`);
     }
     case Backend.RowDescription:
       return `${letter} ${withoutTables(body).toString('latin1')}`;

@@ -88,13 +88,18 @@ export const roles: fc.Arbitrary<Command> = sql(
   ),
 );
 
-// No RESET of the library's setting: what it leaves ('') cannot be told from a value, which LOAD warns of.
+const load = (library: string): string => `rollback; reset session authorization; load '${library}'`;
+
+/**
+ * No RESET of the library's setting: what it leaves ('') cannot be told from a value, which LOAD warns of. No LOAD that fails
+ * for want of rights: it is tried again by a move, with those of the login user.
+ */
 export const loads: fc.Arbitrary<Command> = sql(
   fc.constantFrom(
-    `load 'plpgsql'`,
-    `load 'auto_explain'`,
-    `load '$libdir/auto_explain'`,
-    `load 'nothing'`,
+    load('plpgsql'),
+    load('auto_explain'),
+    load('$libdir/auto_explain'),
+    load('nothing'),
     'set auto_explain.log_analyze = on',
     'show auto_explain.log_analyze',
   ),
