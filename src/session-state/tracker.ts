@@ -94,6 +94,9 @@ export class SessionTracker implements ClientObserver, EngineObserver {
     if (this.#unnamedBytes > 0) this.#forgetUnnamed();
     this.unnamedTooLong = false;
     this.#names.collect(buffer, start + 5, end);
+    // PREPARE, too, can keep a set_config for an EXECUTE, or a Bind, that has nothing but the name.
+    if (this.bindWanted) this.#names.collectValues(buffer, start + 5, end);
+    else this.bindWanted = findSet(buffer, start + 5, end) === 'set_config';
     seeText(buffer, start + 5, end - 1, this.#saw);
   }
 

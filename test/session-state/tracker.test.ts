@@ -121,6 +121,14 @@ it('keeps the last value of each ParameterStatus, bytes as they are', () => {
   expect([...tracker.parameters]).toEqual([['application_name', 'caf\xe9']]);
 });
 
+it('looks at all values once a PREPARE with set_config has passed by', () => {
+  const { tracker, names, send } = setUp();
+  send(encode.query('prepare q as select set_config($1, $2, false)'));
+  expect(tracker.bindWanted).toBe(true);
+  send(encode.query(`execute q('app.executed', '1')`), encode.bind('', 'q', ['app.bound', '1']));
+  expect(names.all).toEqual(expect.arrayContaining(['app.executed', 'app.bound']));
+});
+
 it('looks at Binds once a statement with set_config was prepared', () => {
   const { tracker, names, send } = setUp();
   send(encode.bind('', 's', ['app.before']));
