@@ -6,13 +6,14 @@
 import { Frontend, encode } from '../protocol/index.js';
 import type { Reply, Rows, StateChannel } from './channel.js';
 
-/** Within the transaction that it begins. Names of types come out qualified. */
-export const BEGIN_EXACT = `begin isolation level read committed not deferrable;
-  set local statement_timeout = 0; set local lock_timeout = 0;
+/** Within a transaction. Names of types come out qualified. */
+export const EXACT = `set local statement_timeout = 0; set local lock_timeout = 0;
   set local datestyle to iso, ymd; set local intervalstyle to iso_8601; set local extra_float_digits to 1;
   set local bytea_output to hex; set local lc_monetary to 'C'; set local quote_all_identifiers to off;
   set local search_path to '';
   select pg_catalog.set_config('client_encoding', pg_catalog.getdatabaseencoding(), true)`;
+
+export const BEGIN_EXACT = `begin isolation level read committed not deferrable; ${EXACT}`;
 
 /** The rows of one statement. Extended query: the rows of a binary cursor come as text, too. Throws on an SQL error. */
 export const readExactly = async (channel: StateChannel, sql: string): Promise<Rows> =>
@@ -20,14 +21,8 @@ export const readExactly = async (channel: StateChannel, sql: string): Promise<R
 
 /** The rows of several statements, one after the other, in one round trip; of a COPY TO as one row of one column. */
 export const readAllExactly = async (channel: StateChannel, statements: readonly string[]): Promise<Rows> => {
-  const sql = [BEGIN_EXACT, ...statements, 'rollback'].join(';');
-  const [reply] = await channel.exchange(encode.query(sql), 1);
-  if (reply?.error) {
-    if (reply.status !== 'I') await channel.exchange(encode.query('rollback'), 1);
-    throw new Error(`${reply.error.message} (${reply.error.sqlstate})`);
-  }
-  // The first set is that of BEGIN_EXACT's set_config.
-  return (reply?.sets ?? []).slice(1).flat();
+  // A message of their own: one message is of one encoding, and theirs is the server's, which the first sets.
+  return (await within(channel, [encode.query(statements.join(';'))], false)).sets.flat();
 };
 
 /** Name, type OID and type modifier of each column of a cursor, which stays where it is. */
@@ -37,8 +32,9 @@ export const describeCursor = async (channel: StateChannel, name: string): Promi
   return columns.map(({ name: column, type, modifier }) => [column, String(type), String(modifier)]);
 };
 
-const within = async (channel: StateChannel, messages: readonly Buffer[]): Promise<Reply> => {
-  const all = [encode.query(BEGIN_EXACT), ...messages, encode.sync(), encode.query('rollback')];
+const within = async (channel: StateChannel, messages: readonly Buffer[], sync = true): Promise<Reply> => {
+  const end = sync ? [encode.sync()] : [];
+  const all = [encode.query(BEGIN_EXACT), ...messages, ...end, encode.query('rollback')];
   const replies = await channel.exchange(Buffer.concat(all), 3);
   const error = replies.find((reply) => reply.error !== null)?.error;
   if (error) throw new Error(`${error.message} (${error.sqlstate})`);

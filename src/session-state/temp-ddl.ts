@@ -25,7 +25,12 @@ export interface Ddl {
 
 /** Types, functions, sequences, bare tables, views. */
 export const create = (definitions: Definitions, deleteRows: ReadonlySet<number>): Ddl[] =>
-  inOrder(definitions).map((object) => made(definitions, object, deleteRows));
+  inOrder(definitions).flatMap((object) => [
+    made(definitions, object, deleteRows),
+    ...definitions.constraints
+      .filter(({ early, table }) => early && object.is === 'relation' && table === object.of.name)
+      .map((constraint) => constrain(definitions, constraint)),
+  ]);
 
 /** What comes after the rows, identities first: their sequences are given their values next. */
 export const identities = ({ relations }: Definitions): Ddl[] =>
@@ -46,10 +51,32 @@ export const complete = (definitions: Definitions): Ddl[] => {
   const tables = relations.filter(isTable);
   return [
     ...tables.flatMap((table) => defaults(definitions, table)),
-    ...constraints.flatMap((constraint) => constrain(definitions, constraint)),
+    ...constraints.flatMap((constraint) => [
+      ...(constraint.early ? [] : [constrain(definitions, constraint)]),
+      ...commented(
+        constraint.owner,
+        'constraint',
+        `${constraint.name} on ${constraint.table}`,
+        constraint.comment,
+      ),
+    ]),
     ...indexes.flatMap(
-      ({ table, name, definition, made: byConstraint, clustered, replicaIdentity, comment, owner }) => [
+      ({
+        table,
+        name,
+        definition,
+        made: byConstraint,
+        statistics,
+        clustered,
+        replicaIdentity,
+        comment,
+        owner,
+      }) => [
         ...(byConstraint ? [] : [{ sql: as(owner, own(definitions, definition)), what: `index ${name}` }]),
+        ...statistics.map(({ column, target }) => ({
+          sql: as(owner, `alter index ${name} alter column ${column} set statistics ${target}`),
+          what: `index ${name}`,
+        })),
         ...(clustered
           ? [{ sql: as(owner, `alter table ${table} cluster on ${name}`), what: `index ${name}` }]
           : []),
@@ -67,14 +94,27 @@ export const complete = (definitions: Definitions): Ddl[] => {
     ...triggers.flatMap((trigger) => triggered(definitions, trigger)),
     ...tables.flatMap((table) => tableDetails(table)),
     ...types.flatMap((type) => [
+      // Values may be there that do not pass.
+      ...(type.checks ?? [])
+        .filter(({ valid }) => !valid)
+        .map(({ name, definition }) => ({
+          sql: as(
+            type.owner,
+            `alter domain pg_temp.${type.name} add constraint ${name} ${own(definitions, definition)}`,
+          ),
+          what: `temporary type ${type.name}`,
+        })),
+      ...(type.checks ?? []).flatMap((check) =>
+        commented(type.owner, 'constraint', `${check.name} on domain pg_temp.${type.name}`, check.comment),
+      ),
       ...commented(type.owner, type.kind === 'd' ? 'domain' : 'type', type.name, type.comment),
-      ...granted(type, 'type', type.name),
+      ...granted(definitions, type, 'type', type.name),
     ]),
     ...functions.flatMap((each) => [
       ...commented(each.owner, each.word, `pg_temp.${own(definitions, each.name)}`, each.comment),
-      ...granted(each, each.word, `pg_temp.${own(definitions, each.name)}`),
+      ...granted(definitions, each, each.word, `pg_temp.${own(definitions, each.name)}`),
     ]),
-    ...relations.flatMap(relationDetails),
+    ...relations.flatMap((relation) => relationDetails(definitions, relation)),
   ];
 };
 
@@ -119,9 +159,9 @@ const definitionOf = (object: TempObject): string => {
 const typeDefinition = ({ kind, name, labels, domain, checks, range }: TypeDefinition): string => {
   if (kind === 'e') return `create type pg_temp.${name} as enum (${(labels ?? []).map(literal).join(', ')})`;
   if (kind === 'r') return `create type pg_temp.${name} as range (${range ?? ''})`;
-  const constraints = (checks ?? []).map(
-    ({ name: check, definition }) => ` constraint ${check} ${definition}`,
-  );
+  const constraints = (checks ?? [])
+    .filter(({ valid }) => valid)
+    .map(({ name: check, definition }) => ` constraint ${check} ${definition}`);
   return `create domain pg_temp.${name} as ${domain ?? ''}${constraints.join('')}`;
 };
 
@@ -164,17 +204,11 @@ const defaults = (definitions: Definitions, { name: table, columns, owner }: Rel
     return [{ sql: as(owner, sql), what: `column ${column.name} of temporary table ${table}` }];
   });
 
-const constrain = (
-  definitions: Definitions,
-  { table, name, definition, comment, owner, type }: Constraint,
-): Ddl[] => {
+const constrain = (definitions: Definitions, { table, name, definition, owner, type }: Constraint): Ddl => {
   // A check is added to the children, too, which have not got theirs yet.
   const only = type === 'c' ? '' : 'only ';
   const sql = `alter table ${only}${table} add constraint ${name} ${own(definitions, definition)}`;
-  return [
-    { sql: as(owner, sql), what: `constraint ${name} of temporary table ${table}` },
-    ...commented(owner, 'constraint', `${name} on ${table}`, comment),
-  ];
+  return { sql: as(owner, sql), what: `constraint ${name} of temporary table ${table}` };
 };
 
 /** pg_trigger.tgenabled: O is as made. */
@@ -209,13 +243,13 @@ const tableDetails = ({ name, owner, replicaIdentity, analyzed }: Relation): Ddl
 
 const PRIVILEGES_ON = { r: 'table', p: 'table', v: 'table', S: 'sequence', c: 'type' } as const;
 
-const relationDetails = (relation: Relation): Ddl[] => {
+const relationDetails = (definitions: Definitions, relation: Relation): Ddl[] => {
   const { name, kind, owner, comment, columns } = relation;
   const word = words[kind];
   return [
     ...commented(owner, word, name, comment),
     ...columns.flatMap((column) => commented(owner, 'column', `${name}.${column.name}`, column.comment)),
-    ...granted(relation, PRIVILEGES_ON[kind], name),
+    ...granted(definitions, relation, PRIVILEGES_ON[kind], name),
     ...columns.flatMap((column) => columnGrants(relation, column)),
   ];
 };
@@ -230,13 +264,21 @@ const commented = (owner: string | null, word: string, name: string, comment: st
         },
       ];
 
-/** From nothing to just those; owner and PUBLIC have some to begin with. */
-const granted = ({ grants, owner }: Owned, word: string, name: string): Ddl[] => {
+/** From nothing to just those; owner, PUBLIC and others have some to begin with. */
+const granted = (
+  { beneficiaries }: Definitions,
+  { grants, owner }: Owned,
+  word: string,
+  name: string,
+): Ddl[] => {
   if (grants === null) return [];
   const what = `privileges of ${word} ${name}`;
   const target = `on ${word} ${name}`;
   return [
-    { sql: as(owner, `revoke all ${target} from public, current_user`), what },
+    {
+      sql: as(owner, `revoke all ${target} from ${['public', 'current_user', ...beneficiaries].join(', ')}`),
+      what,
+    },
     ...grants.map((grant) => ({ sql: as(owner, grantSql(grant, grant.privilege, target)), what })),
   ];
 };

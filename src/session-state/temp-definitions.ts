@@ -18,6 +18,8 @@ export interface Definitions {
   readonly triggers: readonly Trigger[];
   /** Class and oid of a dependent object, and of what it needs. */
   readonly dependencies: readonly (readonly [string, number, string, number])[];
+  /** Roles, quoted, that ALTER DEFAULT PRIVILEGES gives something. */
+  readonly beneficiaries: readonly string[];
   /** Why something cannot be re-created: an object and the reason. */
   readonly obstacles: readonly string[];
 }
@@ -46,10 +48,17 @@ export interface TypeDefinition extends Owned {
   readonly labels: readonly string[] | null;
   /** What follows `CREATE DOMAIN name AS`, and its constraints. */
   readonly domain: string | null;
-  readonly checks: readonly { readonly name: string; readonly definition: string }[] | null;
+  readonly checks: readonly DomainCheck[] | null;
   /** What stands between the parentheses of `CREATE TYPE name AS RANGE`. */
   readonly range: string | null;
   readonly multirange: number | null;
+}
+
+export interface DomainCheck {
+  readonly name: string;
+  readonly definition: string;
+  readonly valid: boolean;
+  readonly comment: string | null;
 }
 
 export interface FunctionDefinition extends Owned {
@@ -104,6 +113,8 @@ export interface Constraint {
   readonly name: string;
   readonly type: string;
   readonly definition: string;
+  /** A view or function needs it: GROUP BY the primary key. */
+  readonly early: boolean;
   readonly comment: string | null;
   readonly owner: string | null;
 }
@@ -115,6 +126,8 @@ export interface Index {
   /** It belongs to a constraint, which makes it. */
   readonly made: boolean;
   readonly clustered: boolean;
+  /** Statistics targets of its expressions, by their number. */
+  readonly statistics: readonly { readonly column: number; readonly target: number }[];
   readonly replicaIdentity: boolean;
   readonly comment: string | null;
   readonly owner: string | null;
@@ -143,6 +156,12 @@ const grants = (acl: string): string =>
       'grantee', case when a.grantee = 0 then 'PUBLIC' else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) end,
       'privilege', a.privilege_type, 'grantable', a.is_grantable)), '[]') from pg_catalog.aclexplode(${acl}) a) end`;
 
+/** None is the usual list, and not that of a new object where ALTER DEFAULT PRIVILEGES was used: then it is spelled out. */
+const grantsOr = (acl: string, usual: string): string =>
+  grants(
+    `coalesce(${acl}, case when exists (select from pg_catalog.pg_default_acl) then pg_catalog.acldefault(${usual}) end)`,
+  );
+
 const comment = (oid: string, catalog: string, column = '0'): string =>
   `(select d.description from pg_catalog.pg_description d where d.objoid = ${oid}
      and d.classoid = 'pg_catalog.${catalog}'::pg_catalog.regclass and d.objsubid = ${column})`;
@@ -154,14 +173,15 @@ const TEMP = 'pg_catalog.pg_my_temp_schema()';
 
 const TYPES =
   all(`select t.oid::int8 as oid, pg_catalog.quote_ident(t.typname) as name, ${owner('t.typowner')} as owner,
-    ${comment('t.oid', 'pg_type')} as comment, ${grants('t.typacl')} as grants, t.typtype as kind, t.typarray::int8 as array,
+    ${comment('t.oid', 'pg_type')} as comment, ${grantsOr('t.typacl', `'T', t.typowner`)} as grants, t.typtype as kind, t.typarray::int8 as array,
     case t.typtype when 'e' then (select pg_catalog.json_agg(e.enumlabel order by e.enumsortorder)
       from pg_catalog.pg_enum e where e.enumtypid = t.oid) end as labels,
     case t.typtype when 'd' then pg_catalog.concat(pg_catalog.format_type(t.typbasetype, t.typtypmod),
       case when t.typcollation <> b.typcollation then ' collate ' || t.typcollation::pg_catalog.regcollation end,
       ' default ' || pg_catalog.pg_get_expr(t.typdefaultbin, 0), case when t.typnotnull then ' not null' end) end as domain,
     case t.typtype when 'd' then ${list(`select pg_catalog.quote_ident(c.conname) as name,
-      pg_catalog.pg_get_constraintdef(c.oid, true) as definition from pg_catalog.pg_constraint c
+      pg_catalog.pg_get_constraintdef(c.oid, true) as definition, c.convalidated as valid,
+      ${comment('c.oid', 'pg_constraint')} as comment from pg_catalog.pg_constraint c
       where c.contypid = t.oid and c.contype = 'c' order by c.oid`)} end as checks,
     case t.typtype when 'r' then pg_catalog.concat('subtype = ', pg_catalog.format_type(r.rngsubtype, null),
       ', subtype_opclass = ' || (select pg_catalog.format('%I.%I', n.nspname, o.opcname) from pg_catalog.pg_opclass o
@@ -177,7 +197,7 @@ const TYPES =
 
 const FUNCTIONS = all(`select p.oid::int8 as oid, pg_catalog.format('%I(%s)', p.proname,
       pg_catalog.pg_get_function_identity_arguments(p.oid)) as name, ${owner('p.proowner')} as owner,
-    ${comment('p.oid', 'pg_proc')} as comment, ${grants('p.proacl')} as grants,
+    ${comment('p.oid', 'pg_proc')} as comment, ${grantsOr('p.proacl', `'f', p.proowner`)} as grants,
     case when p.prokind in ('f', 'p', 'w') then pg_catalog.pg_get_functiondef(p.oid) end as definition,
     case p.prokind when 'p' then 'PROCEDURE' else 'FUNCTION' end as word
   from pg_catalog.pg_proc p where p.pronamespace = ${TEMP} and p.prokind in ('f', 'p', 'w')
@@ -202,11 +222,14 @@ const COLUMNS = list(`select pg_catalog.quote_ident(a.attname) as name,
 const RELATIONS =
   all(`select c.oid::int8 as oid, pg_catalog.quote_ident(c.relname) as name, ${owner('c.relowner')} as owner,
     case c.relkind when 'c' then ${comment('t.oid', 'pg_type')} else ${comment('c.oid', 'pg_class')} end as comment,
-    case c.relkind when 'c' then ${grants('t.typacl')} else ${grants('c.relacl')} end as grants, c.relkind as kind,
+    case c.relkind when 'c' then ${grantsOr('t.typacl', `'T', t.typowner`)} when 'S' then ${grantsOr('c.relacl', `'s', c.relowner`)}
+      else ${grantsOr('c.relacl', `'r', c.relowner`)} end as grants, c.relkind as kind,
     c.reltype::int8 as "rowType", coalesce(t.typarray, 0)::int8 as "rowArray",
     case when c.relkind <> 'S' then ${COLUMNS} else '[]' end as columns,
-    (select '(' || pg_catalog.string_agg(pg_catalog.format('%s=%L', o.option_name, o.option_value), ', ') || ')'
-      from pg_catalog.pg_options_to_table(c.reloptions) o) as options,
+    (select '(' || pg_catalog.string_agg(pg_catalog.format('%s%s=%L', o.prefix, o.name, o.value), ', ') || ')' from (
+        select '', option_name, option_value from pg_catalog.pg_options_to_table(c.reloptions)
+        union all select 'toast.', p.option_name, p.option_value from pg_catalog.pg_class e,
+          pg_catalog.pg_options_to_table(e.reloptions) p where e.oid = c.reltoastrelid) o (prefix, name, value)) as options,
     case when c.relkind = 'p' then pg_catalog.pg_get_partkeydef(c.oid) end as "partitionKey",
     pg_catalog.pg_get_expr(c.relpartbound, c.oid) as bound,
     ${list(`select i.inhparent::pg_catalog.regclass as name from pg_catalog.pg_inherits i where i.inhrelid = c.oid
@@ -227,7 +250,9 @@ const RELATIONS =
 const IN_TEMP = `join pg_catalog.pg_class r on r.oid = `;
 const CONSTRAINTS =
   all(`select c.conrelid::pg_catalog.regclass as table, pg_catalog.quote_ident(c.conname) as name,
-    c.contype as type, pg_catalog.pg_get_constraintdef(c.oid, true) as definition,
+    c.contype as type, c.contype = 'p' and exists (select from pg_catalog.pg_depend d where d.refobjid = c.oid
+      and d.refclassid = 'pg_catalog.pg_constraint'::pg_catalog.regclass and d.classid in
+        ('pg_catalog.pg_rewrite'::pg_catalog.regclass, 'pg_catalog.pg_proc'::pg_catalog.regclass)) as early, pg_catalog.pg_get_constraintdef(c.oid, true) as definition,
     ${comment('c.oid', 'pg_constraint')} as comment, ${owner('r.relowner')} as owner
   from pg_catalog.pg_constraint c ${IN_TEMP} c.conrelid
   where r.relnamespace = ${TEMP} and c.conislocal and c.conparentid = 0 and c.contype in ('p', 'u', 'x', 'c', 'f')
@@ -237,6 +262,8 @@ const INDEXES =
   all(`select i.indrelid::pg_catalog.regclass as table, i.indexrelid::pg_catalog.regclass as name,
     pg_catalog.pg_get_indexdef(i.indexrelid, 0, true) as definition,
     exists (select from pg_catalog.pg_constraint c where c.conindid = i.indexrelid and c.contype in ('p', 'u', 'x')) as made,
+    ${list(`select a.attnum as column, a.attstattarget as target from pg_catalog.pg_attribute a
+      where a.attrelid = i.indexrelid and a.attstattarget >= 0 order by 1`)} as statistics,
     i.indisclustered as clustered, i.indisreplident as "replicaIdentity",
     ${comment('i.indexrelid', 'pg_class')} as comment, ${owner('r.relowner')} as owner
   from pg_catalog.pg_index i ${IN_TEMP} i.indrelid where r.relnamespace = ${TEMP} and r.relkind in ('r', 'p')
@@ -268,6 +295,27 @@ const DEPENDENCIES = `select coalesce((select pg_catalog.json_agg(pg_catalog.jso
 
 const named = (kind: string, from: string, name: string, where: string): string =>
   `select pg_catalog.format('${kind} %s', ${name}) from pg_catalog.${from} where ${where}`;
+
+/** Where `d` refers to something temporary. */
+const REFERRED = `d.refclassid in ('pg_catalog.pg_class'::pg_catalog.regclass, 'pg_catalog.pg_type'::pg_catalog.regclass,
+    'pg_catalog.pg_proc'::pg_catalog.regclass)
+  and d.refobjid in (select oid from pg_catalog.pg_class where relnamespace = ${TEMP}
+    union all select oid from pg_catalog.pg_type where typnamespace = ${TEMP}
+    union all select oid from pg_catalog.pg_proc where pronamespace = ${TEMP})`;
+
+/** What has privileges: catalog, name, list, owner, and which of them. */
+const GRANTED: readonly (readonly [string, string, string, string, string])[] = [
+  ['pg_class o', 'o.relname', 'o.relacl', 'o.relowner', `o.relnamespace = ${TEMP}`],
+  ['pg_proc o', 'o.proname', 'o.proacl', 'o.proowner', `o.pronamespace = ${TEMP}`],
+  ['pg_type o', 'o.typname', 'o.typacl', 'o.typowner', `o.typnamespace = ${TEMP}`],
+  [
+    'pg_attribute c join pg_catalog.pg_class o on o.oid = c.attrelid',
+    'o.relname',
+    'c.attacl',
+    'o.relowner',
+    `o.relnamespace = ${TEMP}`,
+  ],
+];
 
 /** What this file does not know how to re-create exactly. */
 const OBSTACLES = `select coalesce((select pg_catalog.json_agg(o.what) from (
@@ -349,6 +397,46 @@ const OBSTACLES = `select coalesce((select pg_catalog.json_agg(o.what) from (
           and exists (select from pg_catalog.pg_attribute a, pg_catalog.pg_attribute b where a.attrelid = o.oid
             and b.attrelid = o.oid and a.attnum > 0 and b.attnum > a.attnum and a.attinhcount = 0 and b.attinhcount > 0)`,
       ),
+      named(
+        'disabled constraint of',
+        'pg_class o',
+        'o.relname',
+        `o.relnamespace = ${TEMP} and exists (select from pg_catalog.pg_trigger t where t.tgrelid = o.oid
+          and t.tgisinternal and t.tgenabled <> 'O')`,
+      ),
+      named(
+        'values that no input function accepts in',
+        'pg_class o',
+        'o.relname',
+        `o.relnamespace = ${TEMP} and o.relkind = 'r' and exists (select from pg_catalog.pg_attribute a
+          join pg_catalog.pg_type t on t.oid = a.atttypid where a.attrelid = o.oid and not a.attisdropped
+            and t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace and t.typname in ('pg_node_tree', 'pg_ndistinct',
+              'pg_dependencies', 'pg_mcv_list', 'pg_brin_bloom_summary', 'pg_brin_minmax_multi_summary', 'gtsvector'))`,
+      ),
+      ...GRANTED.map(([from, name, acl, owner, where]) =>
+        named(
+          'privileges that its owner did not give on',
+          `${from}, pg_catalog.aclexplode(${acl}) a`,
+          name,
+          `${where} and a.grantor <> ${owner}`,
+        ),
+      ),
+      named(
+        'object that a permanent one depends on:',
+        `pg_depend d left join pg_catalog.pg_rewrite w
+          on d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and w.oid = d.objid`,
+        'pg_catalog.pg_describe_object(d.refclassid, d.refobjid, 0)',
+        `d.deptype in ('n', 'a') and ${REFERRED} and (
+          d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid in
+            (select oid from pg_catalog.pg_proc where pronamespace <> ${TEMP})
+          or d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass and d.objid in
+            (select oid from pg_catalog.pg_type where typnamespace <> ${TEMP})
+          or coalesce(w.ev_class, case when d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass then d.objid end) in
+            (select oid from pg_catalog.pg_class where relnamespace <> ${TEMP} and relkind not in ('t', 'i'))
+          or d.classid in ('pg_catalog.pg_operator'::pg_catalog.regclass, 'pg_catalog.pg_cast'::pg_catalog.regclass,
+            'pg_catalog.pg_event_trigger'::pg_catalog.regclass)
+            and not exists (select from pg_catalog.pg_depend i where i.deptype = 'i' and i.classid = d.classid and i.objid = d.objid))`,
+      ),
       named('extended statistics', 'pg_statistic_ext o', 'o.stxname', `o.stxnamespace = ${TEMP}`),
       named('operator', 'pg_operator o', 'o.oprname', `o.oprnamespace = ${TEMP}`),
       named('operator class', 'pg_opclass o', 'o.opcname', `o.opcnamespace = ${TEMP}`),
@@ -396,11 +484,13 @@ const OBSTACLES = `select coalesce((select pg_catalog.json_agg(o.what) from (
 export const READ_DEFINITIONS = `select pg_catalog.json_build_object(
   'schema', (select nspname from pg_catalog.pg_namespace where oid = ${TEMP}),
   'user', pg_catalog.quote_ident(session_user),
+  'beneficiaries', coalesce((select pg_catalog.json_agg(distinct pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)))
+    from pg_catalog.pg_default_acl d, pg_catalog.aclexplode(d.defaclacl) a where a.grantee <> 0), '[]'),
   'types', (${TYPES}), 'functions', (${FUNCTIONS}), 'relations', (${RELATIONS}), 'constraints', (${CONSTRAINTS}),
   'indexes', (${INDEXES}), 'triggers', (${TRIGGERS}), 'dependencies', (${DEPENDENCIES}), 'obstacles', (${OBSTACLES}))`;
 
 /**
- * While this is the same, the definitions are: every change of a catalog writes a new row version (xmin). Null without a
+ * While this is the same, the definitions are (pg_depend is read by its index, object by object: OFFSET 0): every change of a catalog writes a new row version (xmin). Null without a
  * temporary schema, which costs one look at a variable.
  */
 export const MARK = `case when ${TEMP} <> 0 then (select pg_catalog.md5(pg_catalog.string_agg(x.v, ',')) from (
@@ -430,7 +520,14 @@ export const MARK = `case when ${TEMP} <> 0 then (select pg_catalog.md5(pg_catal
         union all select oid from pg_catalog.pg_constraint where connamespace = ${TEMP}
         union all select t.oid from pg_catalog.pg_trigger t join pg_catalog.pg_class c on c.oid = t.tgrelid
           where c.relnamespace = ${TEMP})
-    union all select pg_catalog.concat('o', (select pg_catalog.count(*) from pg_catalog.pg_operator where oprnamespace = ${TEMP}),
+    union all select pg_catalog.concat('p', d.classid, ' ', d.objid, ' ', d.objsubid, ' ', d.xmin) from (
+        select 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid, oid from pg_catalog.pg_class where relnamespace = ${TEMP}
+        union all select 'pg_catalog.pg_type'::pg_catalog.regclass, oid from pg_catalog.pg_type where typnamespace = ${TEMP}
+        union all select 'pg_catalog.pg_proc'::pg_catalog.regclass, oid from pg_catalog.pg_proc where pronamespace = ${TEMP}) o (class, oid)
+      cross join lateral (select d.classid, d.objid, d.objsubid, d.xmin from pg_catalog.pg_depend d
+        where d.refclassid = o.class and d.refobjid = o.oid offset 0) d
+    union all select pg_catalog.concat('o', (select pg_catalog.count(*) from pg_catalog.pg_default_acl),
+      (select pg_catalog.count(*) from pg_catalog.pg_operator where oprnamespace = ${TEMP}),
       (select pg_catalog.count(*) from pg_catalog.pg_opclass where opcnamespace = ${TEMP}),
       (select pg_catalog.count(*) from pg_catalog.pg_opfamily where opfnamespace = ${TEMP}),
       (select pg_catalog.count(*) from pg_catalog.pg_collation where collnamespace = ${TEMP}),

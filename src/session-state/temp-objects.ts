@@ -9,7 +9,7 @@
  */
 import { encode } from '../protocol/index.js';
 import type { Rows } from './channel.js';
-import { BEGIN_EXACT } from './exact.js';
+import { EXACT } from './exact.js';
 import type { ReplayStep, StateKindModule } from './kind.js';
 import { listed } from './kind.js';
 import type { TempTables } from './seen-texts.js';
@@ -54,7 +54,9 @@ export const tempObjects: StateKindModule<TempObjects> = {
   none: NOTHING,
 
   *read({ contents, tracker: { tempTables } }, previous) {
-    const found: Rows = yield { select: [MARK, BYTES, EMPTY] };
+    // Names are asked for only if one is wanted: not every one can be told in the client's encoding.
+    const wanted = tempTables.missed || tempTables.deleteRows.size > 0;
+    const found: Rows = yield { select: [MARK, BYTES, wanted ? EMPTY : 'null'] };
     const [mark, bytes, empty] = found[0] ?? [];
     if (!mark) return NOTHING;
     const known = previous?.mark === mark ? previous.definitions : null;
@@ -104,7 +106,7 @@ export const tempObjects: StateKindModule<TempObjects> = {
     const { definitions, contents, deleteRows } = wanted;
     return [
       ...(there.definitions ? [DISCARD] : []),
-      query(`${BEGIN_EXACT}; set local check_function_bodies = off`, 'temporary objects'),
+      query(BEGIN, 'temporary objects'),
       ...create(definitions, deleteRows).map(ddl),
       ...fill(definitions, contents).map(({ what, messages }) => ({ ...AFTER, what, messages })),
       ...identities(definitions).map(ddl),
@@ -133,7 +135,13 @@ const onCommit = (
 function* define(): Generator<{ readonly exact: string }, Definitions, Rows> {
   const rows: Rows = yield { exact: READ_DEFINITIONS };
   // Bytes of the server's encoding, one character each; what is not ASCII stands for itself in JSON.
-  return JSON.parse(rows[0]?.[0] ?? '') as Definitions;
+  const text = rows[0]?.[0] ?? '';
+  const definitions = JSON.parse(text) as Definitions;
+  // It is there once, as `schema`; where a dot follows, it is put right (own).
+  const spelled = text.match(new RegExp(`${definitions.schema}(?![.0-9])`, 'g')) ?? [];
+  return spelled.length > 1
+    ? { ...definitions, obstacles: [...definitions.obstacles, 'object that names its schema by number'] }
+    : definitions;
 }
 
 const isEmpty = ({ types, functions, relations, obstacles }: Definitions): boolean =>
@@ -155,5 +163,13 @@ const AFTER: Pick<ReplayStep, 'ends' | 'onError' | 'afterPromotion'> = {
 };
 const query = (sql: string, what: string): ReplayStep => ({ ...AFTER, messages: encode.query(sql), what });
 const ddl = ({ sql, what }: Ddl): ReplayStep => query(sql, what);
+
+/**
+ * The session may be read-only by default. Tables lie where they lay: others are obstacles. Bodies of functions are not looked
+ * into, because what they need may come later.
+ */
+const BEGIN = `begin isolation level read committed read write not deferrable; ${EXACT};
+  set local check_function_bodies to off; set local default_table_access_method to heap;
+  set local default_tablespace to ''; set local temp_tablespaces to ''`;
 
 const DISCARD = query('discard temp', 'temporary objects');
