@@ -506,27 +506,31 @@ export class Gate {
 }
 
 /**
- * Those whose clients wait go first, all at once; the others after them, a few at a time, and one whose client sends meanwhile
- * is next.
+ * Those whose clients wait go at once, now and as they come to wait; the others a few at a time in the background. Nobody waits
+ * for somebody else's state.
  */
 const inTurn = async (
   sessions: readonly Session[],
   work: (session: Session) => Promise<void>,
 ): Promise<void> => {
-  const waiting = sessions.filter(({ hasWaitingBytes }) => hasWaitingBytes);
-  await Promise.all(waiting.map(work));
-  const rest = new Set(sessions.filter((session) => !waiting.includes(session)));
-  const next = (): Session | undefined => {
-    for (const session of rest) if (session.hasWaitingBytes) return session;
-    return rest.values().next().value;
+  const idle = new Set(sessions);
+  const underway: Promise<void>[] = [];
+  const begin = (session: Session): Promise<void> => {
+    idle.delete(session);
+    session.onWaits = null;
+    const done = work(session);
+    underway.push(done);
+    return done;
   };
+  for (const session of sessions) {
+    if (session.hasWaitingBytes) void begin(session);
+    else session.onWaits = () => idle.has(session) && void begin(session);
+  }
   const worker = async (): Promise<void> => {
-    for (let session = next(); session; session = next()) {
-      rest.delete(session);
-      await work(session);
-    }
+    for (const session of idle) await begin(session);
   };
   await Promise.all(Array.from({ length: BACKGROUND_CONCURRENCY }, worker));
+  await Promise.all(underway);
 };
 
 const inTime = async <T>(work: Promise<T>, limitMs: number): Promise<T> => {

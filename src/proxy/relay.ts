@@ -24,6 +24,8 @@ export type Flow = 'free' | 'step' | 'stop';
 export interface RelayEvents {
   /** While stepping: a request was answered, or a safe point is reached. */
   advanced(): void;
+  /** The client has sent something that waits, because the flow has stopped. */
+  waits(): void;
   clientGone(): void;
   engineGone(): void;
   violated(violation: ProtocolViolation): void;
@@ -210,6 +212,7 @@ export class Relay implements LinkOwner {
     this.backlog = this.backlog ? Buffer.concat([this.backlog, copy]) : copy;
     this.client.pause();
     this.pump();
+    if (this.#flow === 'stop') this.#events.waits();
   }
 
   #fromEngine(link: Link, buffer: Buffer, bytes: number): void {

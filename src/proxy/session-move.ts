@@ -80,6 +80,7 @@ export class SessionMove {
   #warmed: EngineConnection | null = null;
   /** Why the session cannot move; empty: it can. */
   obstacles: readonly KindReport[] = [];
+  #abandoned = false;
   /** The gate has seen that the session holds advisory locks. */
   holdsLocks = false;
 
@@ -166,11 +167,14 @@ export class SessionMove {
 
   /** After promotion, session held. Swaps the server link; the old connection is returned, to be closed. */
   async finish(): Promise<EngineConnection> {
-    const connection = await this.#open();
+    await this.#open();
     if (this.#postponed > 0 || this.holdsLocks || this.#replayed !== this.session.state)
       await this.prepare(true);
     await this.#flushNotifications();
+    // Lost meanwhile, it would have been opened anew without the state.
+    const connection = await this.#connection;
     if (this.session.isClosed) throw new Error('the client has left');
+    if (!connection || connection.isLost) throw new Error('the connection to the new engine was lost');
     this.#connection = null;
     return this.session.moveTo(connection, this.#broken);
   }
@@ -186,6 +190,7 @@ export class SessionMove {
 
   /** Idempotent. What runs on the connection is cancelled: a backend that waits for a lock does not see that we are gone. */
   abandon(): void {
+    this.#abandoned = true;
     void this.#connection
       ?.then(async (connection) => {
         if (connection.isBusy) await cancelOnEngine(connection);
@@ -228,6 +233,7 @@ export class SessionMove {
   async #open(): Promise<EngineConnection> {
     const current = await this.#connection?.catch(() => null);
     if (current && !current.isLost) return current;
+    if (this.#abandoned) throw new Error('the move was given up');
     const { identity } = this.session;
     const opening = EngineConnection.open(
       this.#services.links,

@@ -91,6 +91,7 @@ export class Session {
     this.#onClosed = onClosed;
     this.#relay = new Relay(client, server, this.tracker, {
       advanced: () => this.#advance(),
+      waits: () => this.onWaits?.(),
       clientGone: () => this.#close(),
       engineGone: () => this.#engineGone(),
       violated: (violation) => this.#violated(violation),
@@ -132,6 +133,9 @@ export class Session {
   get isActive(): boolean {
     return this.#phase !== 'closed' && (!this.#relay.exchange.settled || this.#inTransaction);
   }
+
+  /** Called when the client sends something while the session is held. */
+  onWaits: (() => void) | null = null;
 
   /** Called at every safe point while nobody holds the session, before the client's next bytes are forwarded. */
   set onSafePoint(call: () => void) {

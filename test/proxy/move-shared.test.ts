@@ -182,12 +182,17 @@ describe('LISTEN', () => {
 describe('while sessions with much to carry move in the background', () => {
   const gate = async (): Promise<string> => (await proxy.control.call('status', {})).gate;
   /** Four of them, and the move that has begun. */
-  const begin = async (): Promise<{ slow: pg.Client[]; move: ReturnType<Switching['move']> }> => {
-    const slow = [await connect(), await connect(), await connect(), await connect()];
+  const begin = async (
+    count = 4,
+    last: () => Promise<unknown> = () => Promise.resolve(),
+  ): Promise<{ slow: pg.Client[]; move: ReturnType<Switching['move']> }> => {
+    const slow: pg.Client[] = [];
+    for (let i = 0; i < count; i++) slow.push(await connect());
     for (const client of slow)
       await client.query(
         `declare long cursor with hold for select repeat('x', 200) from generate_series(1, 90000)`,
       );
+    await last();
     const move = switching.move(proxy);
     await eventually('the move', async () => (await gate()) === 'moving');
     return { slow, move };
@@ -199,6 +204,14 @@ describe('while sessions with much to carry move in the background', () => {
       await late.query('create table early ()');
       expect(await gate()).toBe('moving');
     });
+    expect((await move).failed).toEqual([]);
+  });
+
+  it('a client that sends is served at once, however many are before it', async () => {
+    let light: pg.Client | undefined;
+    const { move } = await begin(12, async () => (light = await connect()));
+    expect(await one(light!, 'select 1')).toBe(1);
+    expect(await gate()).toBe('moving');
     expect((await move).failed).toEqual([]);
   });
 

@@ -13,7 +13,8 @@ const SEED = 20261124;
 let world: World;
 
 beforeAll(async () => {
-  world = await World.open(2);
+  // One pair, so that what is walked depends on the seed alone.
+  world = await World.open(1);
 });
 
 afterAll(async () => {
