@@ -4,6 +4,8 @@
  * unqualified, and are found again that way. Functions are not (manual 19.11.1): they come out as `pg_temp_3.f`, which
  * `own` makes `pg_temp.f`. Names come out quoted where it is needed.
  */
+import { OBSTACLES } from './temp-obstacles.js';
+import { TEMP } from './temp-schema.js';
 
 export interface Definitions {
   /** `pg_temp_3` */
@@ -169,8 +171,6 @@ const comment = (oid: string, catalog: string, column = '0'): string =>
 const list = (select: string): string => `coalesce((select pg_catalog.json_agg(x) from (${select}) x), '[]')`;
 const all = (select: string): string => `select ${list(select)}`;
 
-const TEMP = 'pg_catalog.pg_my_temp_schema()';
-
 const TYPES =
   all(`select t.oid::int8 as oid, pg_catalog.quote_ident(t.typname) as name, ${owner('t.typowner')} as owner,
     ${comment('t.oid', 'pg_type')} as comment, ${grantsOr('t.typacl', `'T', t.typowner`)} as grants, t.typtype as kind, t.typarray::int8 as array,
@@ -292,193 +292,6 @@ const DEPENDENCIES = `select coalesce((select pg_catalog.json_agg(pg_catalog.jso
       and d.refobjid in (select oid from pg_catalog.pg_class where relnamespace = ${TEMP}
         union all select oid from pg_catalog.pg_type where typnamespace = ${TEMP}
         union all select oid from pg_catalog.pg_proc where pronamespace = ${TEMP})), '[]')`;
-
-const named = (kind: string, from: string, name: string, where: string): string =>
-  `select pg_catalog.format('${kind} %s', ${name}) from pg_catalog.${from} where ${where}`;
-
-/** Where `d` refers to something temporary. */
-const REFERRED = `d.refclassid in ('pg_catalog.pg_class'::pg_catalog.regclass, 'pg_catalog.pg_type'::pg_catalog.regclass,
-    'pg_catalog.pg_proc'::pg_catalog.regclass)
-  and d.refobjid in (select oid from pg_catalog.pg_class where relnamespace = ${TEMP}
-    union all select oid from pg_catalog.pg_type where typnamespace = ${TEMP}
-    union all select oid from pg_catalog.pg_proc where pronamespace = ${TEMP})`;
-
-/** What has privileges: catalog, name, list, owner, and which of them. */
-const GRANTED: readonly (readonly [string, string, string, string, string])[] = [
-  ['pg_class o', 'o.relname', 'o.relacl', 'o.relowner', `o.relnamespace = ${TEMP}`],
-  ['pg_proc o', 'o.proname', 'o.proacl', 'o.proowner', `o.pronamespace = ${TEMP}`],
-  ['pg_type o', 'o.typname', 'o.typacl', 'o.typowner', `o.typnamespace = ${TEMP}`],
-  [
-    'pg_attribute c join pg_catalog.pg_class o on o.oid = c.attrelid',
-    'o.relname',
-    'c.attacl',
-    'o.relowner',
-    `o.relnamespace = ${TEMP}`,
-  ],
-];
-
-/** What this file does not know how to re-create exactly. */
-const OBSTACLES = `select coalesce((select pg_catalog.json_agg(o.what) from (
-    ${[
-      named('aggregate', 'pg_proc o', 'o.proname', `o.pronamespace = ${TEMP} and o.prokind = 'a'`),
-      named(
-        'type',
-        'pg_type o',
-        'o.typname',
-        `o.typnamespace = ${TEMP} and o.typtype = 'b' and o.typelem = 0`,
-      ),
-      named(
-        'range type with a canonical function:',
-        'pg_range r join pg_catalog.pg_type o on o.oid = r.rngtypid',
-        'o.typname',
-        `o.typnamespace = ${TEMP} and r.rngcanonical <> 0`,
-      ),
-      named(
-        'materialized view or foreign table',
-        'pg_class o',
-        'o.relname',
-        `o.relnamespace = ${TEMP} and o.relkind in ('m', 'f')`,
-      ),
-      named(
-        'row security of',
-        'pg_class o',
-        'o.relname',
-        `o.relnamespace = ${TEMP} and (o.relrowsecurity or o.relforcerowsecurity)`,
-      ),
-      named(
-        'policy on',
-        'pg_policy p join pg_catalog.pg_class o on o.oid = p.polrelid',
-        'o.relname',
-        `o.relnamespace = ${TEMP}`,
-      ),
-      named(
-        'rule on',
-        'pg_rewrite w join pg_catalog.pg_class o on o.oid = w.ev_class',
-        'o.relname',
-        `o.relnamespace = ${TEMP} and (o.relkind <> 'v' or w.rulename <> '_RETURN')`,
-      ),
-      named(
-        'default of a column of view',
-        'pg_attrdef d join pg_catalog.pg_class o on o.oid = d.adrelid',
-        'o.relname',
-        `o.relnamespace = ${TEMP} and o.relkind = 'v'`,
-      ),
-      named('typed table', 'pg_class o', 'o.relname', `o.relnamespace = ${TEMP} and o.reloftype <> 0`),
-      named('tablespace of', 'pg_class o', 'o.relname', `o.relnamespace = ${TEMP} and o.reltablespace <> 0`),
-      named(
-        'access method of',
-        'pg_class o',
-        'o.relname',
-        `o.relnamespace = ${TEMP} and o.relkind = 'r' and o.relam <> 2`,
-      ),
-      named(
-        'options of a column of',
-        'pg_attribute a join pg_catalog.pg_class o on o.oid = a.attrelid',
-        'o.relname',
-        `o.relnamespace = ${TEMP} and o.relkind in ('r', 'p') and a.attoptions is not null`,
-      ),
-      named(
-        'index of partitioned table',
-        'pg_index i join pg_catalog.pg_class o on o.oid = i.indrelid',
-        'o.relname',
-        `o.relnamespace = ${TEMP} and o.relkind = 'p'`,
-      ),
-      named(
-        'invalid index of',
-        'pg_index i join pg_catalog.pg_class o on o.oid = i.indrelid',
-        'o.relname',
-        `o.relnamespace = ${TEMP} and not i.indisvalid`,
-      ),
-      named(
-        'columns of the parents, dropped or moved, in',
-        'pg_class o',
-        'o.relname',
-        `o.relnamespace = ${TEMP} and exists (select from pg_catalog.pg_inherits i where i.inhrelid = o.oid)
-          and exists (select from pg_catalog.pg_attribute a, pg_catalog.pg_attribute b where a.attrelid = o.oid
-            and b.attrelid = o.oid and a.attnum > 0 and b.attnum > a.attnum and a.attinhcount = 0 and b.attinhcount > 0)`,
-      ),
-      named(
-        'disabled constraint of',
-        'pg_class o',
-        'o.relname',
-        `o.relnamespace = ${TEMP} and exists (select from pg_catalog.pg_trigger t where t.tgrelid = o.oid
-          and t.tgisinternal and t.tgenabled <> 'O')`,
-      ),
-      named(
-        'values that no input function accepts in',
-        'pg_class o',
-        'o.relname',
-        `o.relnamespace = ${TEMP} and o.relkind = 'r' and exists (select from pg_catalog.pg_attribute a
-          join pg_catalog.pg_type t on t.oid = a.atttypid where a.attrelid = o.oid and not a.attisdropped
-            and t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace and t.typname in ('pg_node_tree', 'pg_ndistinct',
-              'pg_dependencies', 'pg_mcv_list', 'pg_brin_bloom_summary', 'pg_brin_minmax_multi_summary', 'gtsvector'))`,
-      ),
-      ...GRANTED.map(([from, name, acl, owner, where]) =>
-        named(
-          'privileges that its owner did not give on',
-          `${from}, pg_catalog.aclexplode(${acl}) a`,
-          name,
-          `${where} and a.grantor <> ${owner}`,
-        ),
-      ),
-      named(
-        'object that a permanent one depends on:',
-        `pg_depend d left join pg_catalog.pg_rewrite w
-          on d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and w.oid = d.objid`,
-        'pg_catalog.pg_describe_object(d.refclassid, d.refobjid, 0)',
-        `d.deptype in ('n', 'a') and ${REFERRED} and (
-          d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid in
-            (select oid from pg_catalog.pg_proc where pronamespace <> ${TEMP})
-          or d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass and d.objid in
-            (select oid from pg_catalog.pg_type where typnamespace <> ${TEMP})
-          or coalesce(w.ev_class, case when d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass then d.objid end) in
-            (select oid from pg_catalog.pg_class where relnamespace <> ${TEMP} and relkind not in ('t', 'i'))
-          or d.classid in ('pg_catalog.pg_operator'::pg_catalog.regclass, 'pg_catalog.pg_cast'::pg_catalog.regclass,
-            'pg_catalog.pg_event_trigger'::pg_catalog.regclass)
-            and not exists (select from pg_catalog.pg_depend i where i.deptype = 'i' and i.classid = d.classid and i.objid = d.objid))`,
-      ),
-      named('extended statistics', 'pg_statistic_ext o', 'o.stxname', `o.stxnamespace = ${TEMP}`),
-      named('operator', 'pg_operator o', 'o.oprname', `o.oprnamespace = ${TEMP}`),
-      named('operator class', 'pg_opclass o', 'o.opcname', `o.opcnamespace = ${TEMP}`),
-      named('operator family', 'pg_opfamily o', 'o.opfname', `o.opfnamespace = ${TEMP}`),
-      named('collation', 'pg_collation o', 'o.collname', `o.collnamespace = ${TEMP}`),
-      named('conversion', 'pg_conversion o', 'o.conname', `o.connamespace = ${TEMP}`),
-      named('text search configuration', 'pg_ts_config o', 'o.cfgname', `o.cfgnamespace = ${TEMP}`),
-      named('text search dictionary', 'pg_ts_dict o', 'o.dictname', `o.dictnamespace = ${TEMP}`),
-      named(
-        'cast of type',
-        'pg_cast c join pg_catalog.pg_type o on o.oid in (c.castsource, c.casttarget)',
-        'o.typname',
-        `o.typnamespace = ${TEMP} and not exists (select from pg_catalog.pg_depend i where i.deptype = 'i'
-          and i.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass and i.objid = c.oid)`,
-      ),
-      named(
-        'a column of a dropped type in',
-        'pg_attribute a join pg_catalog.pg_class o on o.oid = a.attrelid',
-        'o.relname',
-        `o.relnamespace = ${TEMP} and a.attnum > 0 and not a.attisdropped and not exists (select from pg_catalog.pg_type t where t.oid = a.atttypid)`,
-      ),
-      named(
-        'owner of',
-        'pg_class o',
-        `pg_catalog.format('%s (role %s may not be set)', o.relname, pg_catalog.pg_get_userbyid(o.relowner))`,
-        `o.relnamespace = ${TEMP} and not pg_catalog.pg_has_role(session_user, o.relowner, 'set')`,
-      ),
-      named(
-        'owner of',
-        'pg_proc o',
-        `pg_catalog.format('%s (role %s may not be set)', o.proname, pg_catalog.pg_get_userbyid(o.proowner))`,
-        `o.pronamespace = ${TEMP} and not pg_catalog.pg_has_role(session_user, o.proowner, 'set')
-          and not exists (select from pg_catalog.pg_depend i where i.deptype = 'i'
-            and i.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and i.objid = o.oid)`,
-      ),
-      named(
-        'owner of',
-        'pg_type o',
-        `pg_catalog.format('%s (role %s may not be set)', o.typname, pg_catalog.pg_get_userbyid(o.typowner))`,
-        `o.typnamespace = ${TEMP} and not pg_catalog.pg_has_role(session_user, o.typowner, 'set')`,
-      ),
-    ].join(' union all ')}) o (what)), '[]')`;
 
 /** One row of one column: Definitions as JSON, in the server's encoding. */
 export const READ_DEFINITIONS = `select pg_catalog.json_build_object(
