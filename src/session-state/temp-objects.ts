@@ -23,6 +23,7 @@ import {
   type TempContents,
 } from './temp-data.js';
 import { complete, create, identities, type Ddl } from './temp-ddl.js';
+import { TEMP } from './temp-schema.js';
 import { BYTES, EMPTY, MARK, READ_DEFINITIONS, type Definitions } from './temp-definitions.js';
 
 export interface TempObjects {
@@ -54,6 +55,9 @@ export const tempObjects: StateKindModule<TempObjects> = {
   none: NOTHING,
 
   *read({ contents, tracker: { tempTables } }, previous) {
+    const schema: Rows = yield { select: [TEMP] };
+    if ((schema[0]?.[0] ?? '0') === '0') return NOTHING;
+    // Not in the first question of every session: to plan what follows takes longer than all the rest of a look.
     // Names are asked for only if one is wanted: not every one can be told in the client's encoding.
     const wanted = tempTables.missed || tempTables.deleteRows.size > 0;
     const found: Rows = yield { select: [MARK, BYTES, wanted ? EMPTY : 'null'] };
