@@ -242,9 +242,10 @@ export class Session {
     if (this.#phase !== 'held') throw new Error('the session is not held');
     const contents =
       context.contents && this.state !== null && (context.holdsLocks || hasContents(this.state));
-    const sameLimits = this.#limits === JSON.stringify(context.limits);
+    const limits = JSON.stringify(context.limits);
+    const sameLimits = this.#limits === limits;
     if (!this.dirty && this.state && sameLimits && !context.thorough && !contents) return this.state;
-    this.#limits = JSON.stringify(context.limits);
+    this.#limits = limits;
     this.#unnamedLost = this.tracker.unnamedStatement !== null;
     const reading = this.#lookTwice({ ...context, tracker: this.tracker });
     this.#reading = reading;

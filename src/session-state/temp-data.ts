@@ -5,7 +5,7 @@
 import { Frontend, encode } from '../protocol/index.js';
 import type { Rows } from './channel.js';
 import { literal } from './kind.js';
-import type { Ddl } from './temp-ddl.js';
+import { asOwner, type Ddl } from './temp-ddl.js';
 import type { Definitions, Relation } from './temp-definitions.js';
 
 export interface TempContents {
@@ -66,13 +66,13 @@ export const fill = (
     what: `rows of temporary table ${table.name}`,
     messages: hasColumns(table)
       ? Buffer.concat([
-          encode.query(owned(table, `copy ${target(table)} from stdin${format(table)}`)),
+          encode.query(asOwner(table.owner, `copy ${target(table)} from stdin${format(table)}`)),
           ...chunks(contents.rows.get(table.name) ?? ''),
           encode.message(Frontend.CopyDone),
         ])
       : encode.query(
-          owned(
-            table,
+          asOwner(
+            table.owner,
             `insert into ${table.name} select from pg_catalog.generate_series(1, ${contents.rows.get(table.name) ?? '0'})`,
           ),
         ),
@@ -84,7 +84,7 @@ export const setSequences = (definitions: Definitions, { sequences }: TempConten
     const state = sequences.get(name);
     if (!state) return [];
     const sql = `select pg_catalog.setval(${literal(name)}::pg_catalog.regclass, ${state.value}, ${state.called})`;
-    return [{ sql: owned({ owner }, sql), what: `value of temporary sequence ${name}` }];
+    return [{ sql: asOwner(owner, sql), what: `value of temporary sequence ${name}` }];
   });
   return set.length === 0
     ? []
@@ -99,9 +99,6 @@ const target = ({ name, columns }: Relation): string =>
 
 const format = ({ columns }: Relation): string =>
   columns.every(({ builtIn }) => builtIn) ? ' with (format binary)' : '';
-
-const owned = ({ owner }: Pick<Relation, 'owner'>, sql: string): string =>
-  owner === null ? sql : `set local role ${owner}; ${sql}; set local role none`;
 
 /** CopyData messages of a bounded length. */
 const CHUNK_BYTES = 64 * 1024;

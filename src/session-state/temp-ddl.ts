@@ -42,7 +42,7 @@ export const identities = ({ relations }: Definitions): Ddl[] =>
       ? `alter table only ${table} alter column ${column} add generated ${identity === 'a' ? 'always' : 'by default'} as identity
            (sequence name pg_temp.${name} ${(sequence ?? '').replace(/^as \S+/, '')})`
       : `alter sequence ${name} owned by ${table}.${column}`;
-    return [{ sql: as(owner, sql), what: `sequence ${name}` }];
+    return [{ sql: asOwner(owner, sql), what: `sequence ${name}` }];
   });
 
 /** Defaults, constraints, indexes, triggers; comments and privileges last. */
@@ -72,18 +72,20 @@ export const complete = (definitions: Definitions): Ddl[] => {
         comment,
         owner,
       }) => [
-        ...(byConstraint ? [] : [{ sql: as(owner, own(definitions, definition)), what: `index ${name}` }]),
+        ...(byConstraint
+          ? []
+          : [{ sql: asOwner(owner, own(definitions, definition)), what: `index ${name}` }]),
         ...statistics.map(({ column, target }) => ({
-          sql: as(owner, `alter index ${name} alter column ${column} set statistics ${target}`),
+          sql: asOwner(owner, `alter index ${name} alter column ${column} set statistics ${target}`),
           what: `index ${name}`,
         })),
         ...(clustered
-          ? [{ sql: as(owner, `alter table ${table} cluster on ${name}`), what: `index ${name}` }]
+          ? [{ sql: asOwner(owner, `alter table ${table} cluster on ${name}`), what: `index ${name}` }]
           : []),
         ...(replicaIdentity
           ? [
               {
-                sql: as(owner, `alter table ${table} replica identity using index ${name}`),
+                sql: asOwner(owner, `alter table ${table} replica identity using index ${name}`),
                 what: `index ${name}`,
               },
             ]
@@ -98,7 +100,7 @@ export const complete = (definitions: Definitions): Ddl[] => {
       ...(type.checks ?? [])
         .filter(({ valid }) => !valid)
         .map(({ name, definition }) => ({
-          sql: as(
+          sql: asOwner(
             type.owner,
             `alter domain pg_temp.${type.name} add constraint ${name} ${own(definitions, definition)}`,
           ),
@@ -119,7 +121,7 @@ export const complete = (definitions: Definitions): Ddl[] => {
 };
 
 /** Runs as the object's owner. */
-const as = (owner: string | null, sql: string): string =>
+export const asOwner = (owner: string | null, sql: string): string =>
   owner === null ? sql : `set local role ${owner}; ${sql}; set local role none`;
 
 const isTable = ({ kind }: Relation): boolean => kind === 'r' || kind === 'p';
@@ -131,7 +133,7 @@ const made = (definitions: Definitions, object: TempObject, deleteRows: Readonly
     object.is === 'relation'
       ? `${words[object.of.kind]} ${object.of.name}`
       : `${object.is} ${object.of.name}`;
-  return { sql: as(object.of.owner, sql), what: `temporary ${what}` };
+  return { sql: asOwner(object.of.owner, sql), what: `temporary ${what}` };
 };
 
 const words = { r: 'table', p: 'table', v: 'view', S: 'sequence', c: 'type' } as const;
@@ -201,14 +203,14 @@ const defaults = (definitions: Definitions, { name: table, columns, owner }: Rel
     ];
     if (changes.length === 0) return [];
     const sql = `alter table only ${table} ${changes.map((change) => `alter column ${column.name} ${change}`).join(', ')}`;
-    return [{ sql: as(owner, sql), what: `column ${column.name} of temporary table ${table}` }];
+    return [{ sql: asOwner(owner, sql), what: `column ${column.name} of temporary table ${table}` }];
   });
 
 const constrain = (definitions: Definitions, { table, name, definition, owner, type }: Constraint): Ddl => {
   // A check is added to the children, too, which have not got theirs yet.
   const only = type === 'c' ? '' : 'only ';
   const sql = `alter table ${only}${table} add constraint ${name} ${own(definitions, definition)}`;
-  return { sql: as(owner, sql), what: `constraint ${name} of temporary table ${table}` };
+  return { sql: asOwner(owner, sql), what: `constraint ${name} of temporary table ${table}` };
 };
 
 /** pg_trigger.tgenabled: O is as made. */
@@ -220,9 +222,9 @@ const triggered = (
 ): Ddl[] => {
   const change = ENABLED[enabled];
   return [
-    { sql: as(owner, own(definitions, definition)), what: `trigger ${name}` },
+    { sql: asOwner(owner, own(definitions, definition)), what: `trigger ${name}` },
     ...(change
-      ? [{ sql: as(owner, `alter table ${table} ${change} trigger ${name}`), what: `trigger ${name}` }]
+      ? [{ sql: asOwner(owner, `alter table ${table} ${change} trigger ${name}`), what: `trigger ${name}` }]
       : []),
     ...commented(owner, 'trigger', `${name} on ${table}`, comment),
   ];
@@ -235,9 +237,9 @@ const tableDetails = ({ name, owner, replicaIdentity, analyzed }: Relation): Ddl
   const identity = REPLICA_IDENTITY[replicaIdentity];
   return [
     ...(identity
-      ? [{ sql: as(owner, `alter table ${name} replica identity ${identity}`), what: `table ${name}` }]
+      ? [{ sql: asOwner(owner, `alter table ${name} replica identity ${identity}`), what: `table ${name}` }]
       : []),
-    ...(analyzed ? [{ sql: as(owner, `analyze ${name}`), what: `statistics of table ${name}` }] : []),
+    ...(analyzed ? [{ sql: asOwner(owner, `analyze ${name}`), what: `statistics of table ${name}` }] : []),
   ];
 };
 
@@ -259,7 +261,7 @@ const commented = (owner: string | null, word: string, name: string, comment: st
     ? []
     : [
         {
-          sql: as(owner, `comment on ${word} ${name} is ${literal(comment)}`),
+          sql: asOwner(owner, `comment on ${word} ${name} is ${literal(comment)}`),
           what: `comment on ${word} ${name}`,
         },
       ];
@@ -276,16 +278,19 @@ const granted = (
   const target = `on ${word} ${name}`;
   return [
     {
-      sql: as(owner, `revoke all ${target} from ${['public', 'current_user', ...beneficiaries].join(', ')}`),
+      sql: asOwner(
+        owner,
+        `revoke all ${target} from ${['public', 'current_user', ...beneficiaries].join(', ')}`,
+      ),
       what,
     },
-    ...grants.map((grant) => ({ sql: as(owner, grantSql(grant, grant.privilege, target)), what })),
+    ...grants.map((grant) => ({ sql: asOwner(owner, grantSql(grant, grant.privilege, target)), what })),
   ];
 };
 
 const columnGrants = ({ name, owner }: Relation, column: Column): Ddl[] =>
   (column.grants ?? []).map((grant) => ({
-    sql: as(owner, grantSql(grant, `${grant.privilege} (${column.name})`, `on ${name}`)),
+    sql: asOwner(owner, grantSql(grant, `${grant.privilege} (${column.name})`, `on ${name}`)),
     what: `privileges of column ${column.name} of ${name}`,
   }));
 

@@ -303,10 +303,10 @@ export const READ_DEFINITIONS = `select pg_catalog.json_build_object(
   'indexes', (${INDEXES}), 'triggers', (${TRIGGERS}), 'dependencies', (${DEPENDENCIES}), 'obstacles', (${OBSTACLES}))`;
 
 /**
- * While this is the same, the definitions are (pg_depend is read by its index, object by object: OFFSET 0): every change of a catalog writes a new row version (xmin). Null without a
- * temporary schema, which costs one look at a variable.
+ * While this is the same, the definitions are: every change of a catalog writes a new row version (xmin). pg_depend is read by its
+ * index, object by object (OFFSET 0). To be asked where there is a temporary schema only, like the two below.
  */
-export const MARK = `case when ${TEMP} <> 0 then (select pg_catalog.md5(pg_catalog.string_agg(x.v, ',')) from (
+export const MARK = `(select pg_catalog.md5(pg_catalog.string_agg(x.v, ',')) from (
     select pg_catalog.concat('r', c.oid, c.xmin, c.reltuples >= 0) from pg_catalog.pg_class c where c.relnamespace = ${TEMP}
     union all select pg_catalog.concat('a', a.attrelid, a.attnum, a.xmin) from pg_catalog.pg_attribute a
       join pg_catalog.pg_class c on c.oid = a.attrelid where c.relnamespace = ${TEMP} and a.attnum > 0
@@ -352,12 +352,12 @@ export const MARK = `case when ${TEMP} <> 0 then (select pg_catalog.md5(pg_catal
         where c.relnamespace = ${TEMP}),
       (select pg_catalog.count(*) from pg_catalog.pg_cast k join pg_catalog.pg_type t on t.oid in (k.castsource, k.casttarget)
         where t.typnamespace = ${TEMP}))
-  ) x (v)) end`;
+  ) x (v))`;
 
 /** Of the contents of all its tables. */
-export const BYTES = `case when ${TEMP} <> 0 then (select coalesce(pg_catalog.sum(pg_catalog.pg_table_size(oid)), 0)
-  from pg_catalog.pg_class where relnamespace = ${TEMP} and relkind = 'r') end`;
+export const BYTES = `(select coalesce(pg_catalog.sum(pg_catalog.pg_table_size(oid)), 0)
+  from pg_catalog.pg_class where relnamespace = ${TEMP} and relkind = 'r')`;
 
 /** Tables that take no room, as one with ON COMMIT DELETE ROWS does at a safe point: `OID name`, a line each. */
-export const EMPTY = `case when ${TEMP} <> 0 then (select pg_catalog.string_agg(pg_catalog.concat(oid, ' ', relname), E'\\n')
-  from pg_catalog.pg_class where relnamespace = ${TEMP} and relkind = 'r' and pg_catalog.pg_relation_size(oid) = 0) end`;
+export const EMPTY = `(select pg_catalog.string_agg(pg_catalog.concat(oid, ' ', relname), E'\\n')
+  from pg_catalog.pg_class where relnamespace = ${TEMP} and relkind = 'r' and pg_catalog.pg_relation_size(oid) = 0)`;

@@ -2,7 +2,7 @@
  * Rows 10 and 11: temporary tables with their rows, sequences, views, functions, types and domains. They live in the session's
  * own schema, which exists from the first one on and stays when they are dropped. A standby has no room for them, so all are
  * made after promotion: definitions are read ahead of time, and again only when a catalog has changed (`mark`); rows are read
- * when the session moves. What cannot be made again just as it was is an obstacle (temp-definitions.ts).
+ * when the session moves. What cannot be made again just as it was is an obstacle (temp-obstacles.ts).
  *
  * ON COMMIT DELETE ROWS is in no catalog: it is recognised in the text of statements (tracker.ts). ON COMMIT DROP never lives
  * until a safe point.
@@ -55,9 +55,9 @@ export const tempObjects: StateKindModule<TempObjects> = {
   none: NOTHING,
 
   *read({ contents, tracker: { tempTables } }, previous) {
+    // Alone, for every session: to plan the questions that follow takes longer than all the rest of a look.
     const schema: Rows = yield { select: [TEMP] };
     if ((schema[0]?.[0] ?? '0') === '0') return NOTHING;
-    // Not in the first question of every session: to plan what follows takes longer than all the rest of a look.
     // Names are asked for only if one is wanted: not every one can be told in the client's encoding.
     const wanted = tempTables.missed || tempTables.deleteRows.size > 0;
     const found: Rows = yield { select: [MARK, BYTES, wanted ? EMPTY : 'null'] };
