@@ -3,6 +3,9 @@
  * they are asked inside a DO block that catches it (a caught error is not logged); the answer comes out through search_path,
  * which the surrounding transaction takes back. nextval() sets both; setval() sets currval only.
  *
+ * Which sequence lastval() tells of is known by its value; where several have that, by the lock that lastval() takes on it, the
+ * first time in a transaction (lock_and_open_sequence).
+ *
  * Replay, per sequence, in a transaction that is rolled back: ALTER SEQUENCE gives it a new file with the value, setval() or
  * nextval() reads it from there. The rollback takes the file back, not what the session remembers, so the shared sequence
  * stays as it was, also for sessions that cached values of it. Values that this session had cached (CACHE n) become gaps.
@@ -30,7 +33,7 @@ export interface Sequence {
 export interface Sequences {
   /** currval, by qualified and quoted name (`pg_temp.s` if temporary). */
   readonly values: ReadonlyMap<string, Sequence>;
-  /** The one that lastval() tells of. If several have its value, one of those. */
+  /** The one that lastval() tells of. */
   readonly last: string | null;
   /** Why it cannot be read or re-created. */
   readonly obstacle: string | null;
@@ -74,15 +77,31 @@ const question = (always: boolean): string => `${AS_LOGIN_USER} do $dbproxy$
         and pg_catalog.current_setting('search_path') operator(pg_catalog.~~) '"${MARK}%'
       limit ${MAX_SEQUENCES + 1}) c)`;
 
-/** What is to be known of the sequences to re-create their values; those that vanished are left out. */
-const details = (oids: readonly string[]): string => `${AS_LOGIN_USER} select c.oid,
+/** After it, lastval() holds a lock on its sequence until the transaction ends. */
+const CALL_LASTVAL = `do $dbproxy$
+  begin
+    perform pg_catalog.lastval();
+  exception when others then null;
+  end $dbproxy$;`;
+const LOCKED = `c.oid in (select l.relation from pg_catalog.pg_lock_status() l
+    where l.pid = pg_catalog.pg_backend_pid() and l.locktype = 'relation' and l.mode = 'RowExclusiveLock')`;
+
+/**
+ * What is to be known of the sequences to re-create their values; those that vanished are left out. `tied`: also which of them
+ * lastval() tells of.
+ */
+const details = (
+  oids: readonly string[],
+  tied: boolean,
+): string => `${AS_LOGIN_USER} ${tied ? CALL_LASTVAL : ''} select c.oid,
     pg_catalog.concat(case when c.relpersistence = 't' then 'pg_temp' else pg_catalog.quote_ident(n.nspname) end,
       '.', pg_catalog.quote_ident(c.relname)),
     c.relpersistence = 't',
     case when not pg_catalog.pg_has_role(c.relowner, 'usage') then pg_catalog.quote_ident(o.rolname) end,
     (pg_catalog.pg_has_role(c.relowner, 'usage') or pg_catalog.pg_has_role(c.relowner, 'set'))
       and pg_catalog.has_schema_privilege(u.rolname, n.oid, 'usage')
-      and pg_catalog.has_sequence_privilege(u.rolname, c.oid, 'update')
+      and pg_catalog.has_sequence_privilege(u.rolname, c.oid, 'update'),
+    ${tied ? LOCKED : 'false'}
   from pg_catalog.pg_class c
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     join pg_catalog.pg_roles o on o.oid = c.relowner
@@ -105,7 +124,8 @@ export const sequences: StateKindModule<Sequences> = {
       return { ...NOTHING, obstacle: `currval() among more than ${MAX_SEQUENCES} sequences` };
     if (found.length === 0) return NOTHING;
     const byOid = new Map(found.map((pair) => pair.split(':') as [string, string]));
-    const rows: Rows = yield { sql: details([...byOid.keys()]) };
+    const tied = [...byOid.values()].filter((value) => value === last).length > 1;
+    const rows: Rows = yield { sql: details([...byOid.keys()], tied) };
     return stateOf(rows, byOid, last);
   },
 
@@ -144,6 +164,7 @@ export const sequences: StateKindModule<Sequences> = {
 const stateOf = (rows: Rows, byOid: ReadonlyMap<string, string>, last: string): Sequences => {
   const values = new Map<string, Sequence>();
   const foreign: string[] = [];
+  const named = rows.find(([, , , , , locked]) => locked === 't')?.[1];
   for (const [oid, name, temporary, owner, possible] of rows) {
     const sequence = {
       value: byOid.get(oid ?? '') ?? '',
@@ -153,7 +174,7 @@ const stateOf = (rows: Rows, byOid: ReadonlyMap<string, string>, last: string): 
     values.set(name ?? '', sequence);
     if (possible !== 't') foreign.push(name ?? '');
   }
-  const ofLast = [...values].find(([, { value }]) => value === last)?.[0] ?? null;
+  const ofLast = named ?? [...values].find(([, { value }]) => value === last)?.[0] ?? null;
   if (foreign.length > 0)
     return {
       values,

@@ -151,6 +151,25 @@ describe('sequences', () => {
     session.close();
   });
 
+  it.each(['app.twin_a', 'app.twin_b'])('of two with the same value, lastval() tells of %s', async (last) => {
+    const session = await open();
+    await session.run(
+      'create sequence app.twin_a; create sequence app.twin_b',
+      `select nextval('app.twin_a'), nextval('app.twin_b'), setval('${last}', 1, false), nextval('${last}')`,
+      'set default_transaction_read_only = on',
+    );
+    const wanted = await session.look();
+    expect(wanted.sequences).toMatchObject({ last });
+    const target = await bring(wanted);
+    for (const sql of ['app.twin_a', 'app.twin_b'].map(
+      (name) => `begin read write; select setval('${name}', 7); rollback; select lastval()`,
+    ))
+      expect(await target.query(sql)).toEqual(await session.query(sql));
+    await session.run('set default_transaction_read_only = off', 'drop sequence app.twin_a, app.twin_b');
+    session.close();
+    target.close();
+  });
+
   it('under a role that may read no sequence: found all the same', async () => {
     const session = await make();
     const { sequences } = await session.look();
