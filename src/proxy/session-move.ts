@@ -72,7 +72,7 @@ export class SessionMove {
   /** The state that was replayed last, and whether something of it waits for the promotion. */
   #replayed: SessionState | null = null;
   #postponed = 0;
-  readonly #broken = new Map<string, ReplyError>();
+  #broken: ReadonlyMap<string, ReplyError> = new Map();
   /** Settings that the target does not know, and its words. */
   #lost: ReadonlyMap<string, string> = new Map();
   #preparing: Promise<void> = Promise.resolve();
@@ -209,9 +209,7 @@ export class SessionMove {
       this.#base,
       promoted,
     );
-    for (const name of this.#broken.keys())
-      if (!wanted.preparedStatements.byName.has(name)) this.#broken.delete(name);
-    for (const [name, error] of broken) this.#broken.set(name, error);
+    this.#broken = broken;
     this.#there = state;
     this.#replayed = wanted;
     this.#postponed = postponed;

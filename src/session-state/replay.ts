@@ -40,12 +40,17 @@ export const replay = async (
   const now = steps.filter((step) => promoted || step.afterPromotion !== true);
   const first = await run(channel, now);
   const { lost } = first;
-  const broken = await againUnderRole(channel, now, first.broken, wanted, base);
+  const broken = await again(channel, now, first.broken, wanted, base);
+  const state = withoutSettings(withoutStatements(wanted, broken), lost);
   const postponed = steps.length - now.length;
-  if (postponed === 0) return { state: withoutSettings(wanted, lost), postponed, broken, lost };
+  if (postponed === 0) return { state, postponed, broken, lost };
   // What did not parse may need a temporary table that is still to come.
-  const state = withoutSettings(withoutStatements(withoutPostponed(wanted, there), broken), lost);
-  return { state, postponed: postponed + broken.size, broken: new Map(), lost };
+  return {
+    state: withoutPostponed(state, wanted, there),
+    postponed: postponed + broken.size,
+    broken: new Map(),
+    lost,
+  };
 };
 
 /** Our own queries destroy the unnamed statement of a session: gives it back to the backend it stays on. */
@@ -71,21 +76,38 @@ const plan = (wanted: SessionState, there: SessionState, base: SessionState): Re
 };
 
 /**
- * A statement that was prepared under SET ROLE may need that role's rights already to be parsed (USAGE of a schema): what the
- * login user could not parse is tried again as the role, which is set by now.
+ * What the login user could not parse is tried again: as the role, which is set by now, because a statement that was prepared
+ * under it may need its rights (USAGE of a schema); and with the search_path of the login, because the session may have
+ * another one by now. Whatever the path is, a statement is analyzed anew when it is used under another one (plancache.c).
  */
-const againUnderRole = async (
+const again = async (
   channel: StateChannel,
   steps: readonly ReplayStep[],
-  broken: ReadonlyMap<string, ReplyError>,
+  failed: Outcome['broken'],
   wanted: SessionState,
   base: SessionState,
-): Promise<ReadonlyMap<string, ReplyError>> => {
-  if (broken.size === 0 || (kinds.role.replay?.(wanted.role, base.role) ?? []).length === 0) return broken;
-  const again = steps.filter(({ statement }) => statement !== undefined && broken.has(statement));
+): Promise<Outcome['broken']> => {
+  if (failed.size === 0) return failed;
+  const only = (broken: Outcome['broken']): ReplayStep[] =>
+    steps.filter(({ statement }) => statement !== undefined && broken.has(statement));
+  const underRole = (kinds.role.replay?.(wanted.role, base.role) ?? []).length > 0;
+  const asRole = underRole ? (await run(channel, only(failed))).broken : failed;
+  const elsewhere = only(asRole).flatMap((step) => [DEFAULT_PATH, step, ROLLBACK]);
   const unnamed = kinds.unnamedStatement.replay?.(wanted.unnamedStatement, unnamedStatement.none) ?? [];
-  return (await run(channel, [...again, ...unnamed])).broken;
+  const { broken } = await run(channel, [...elsewhere, ...unnamed]);
+  // In the words of the path that the session has.
+  return new Map([...asRole].filter(([name]) => broken.has(name)));
 };
+
+const helper = (sql: string): ReplayStep => ({
+  messages: encode.query(sql),
+  ends: 'query',
+  what: 'search_path',
+  onError: 'fail',
+});
+const DEFAULT_PATH = helper('begin isolation level read committed; set local search_path to default');
+/** Prepared statements stay. */
+const ROLLBACK = helper('rollback');
 
 const run = async (channel: StateChannel, steps: readonly ReplayStep[]): Promise<Outcome> => {
   const broken = new Map<string, ReplyError>();
@@ -106,12 +128,12 @@ const run = async (channel: StateChannel, steps: readonly ReplayStep[]): Promise
 };
 
 /** Of a kind with postponed steps nothing new is there yet; of the settings, only those are missing. */
-const withoutPostponed = (wanted: SessionState, there: SessionState): SessionState => {
+const withoutPostponed = (state: SessionState, wanted: SessionState, there: SessionState): SessionState => {
   const waiting = kindNames.filter(
     (kind) => kind !== 'settings' && stepsOf(kind, wanted, there).some((step) => step.afterPromotion),
   );
   const kept = Object.fromEntries(waiting.map((kind) => [kind, there[kind]])) as Partial<SessionState>;
-  return { ...wanted, ...kept, settings: withoutPostponedSettings(wanted, there) };
+  return { ...state, ...kept, settings: withoutPostponedSettings(state, there) };
 };
 
 const withoutPostponedSettings = (wanted: SessionState, there: SessionState): SessionState['settings'] => {

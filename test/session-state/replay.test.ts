@@ -173,9 +173,38 @@ describe('replay', () => {
     const wanted = await session.look();
     const target = await Backend.open(primary);
     const base = await target.look();
-    const { broken } = await replay(target.connection, wanted, base, base, true);
+    const { broken, state } = await replay(target.connection, wanted, base, base, true);
     expect([...broken].map(([name, { sqlstate }]) => [name, sqlstate])).toEqual([['lost', '42P01']]);
     expect(await target.rows('execute kept')).toEqual([['1']]);
+    const again = await replay(target.connection, wanted, state, base, true);
+    expect([...again.broken.keys()]).toEqual(['lost']);
+    session.close();
+    target.close();
+  });
+
+  it('a statement that parses under the search_path of the login only is there all the same', async () => {
+    const session = await Backend.open(primary);
+    await session.run('create table passing (n int)', 'create schema elsewhere');
+    await session.send(
+      Buffer.concat([encode.parse('of_protocol', 'select n from passing where n = $1'), encode.sync()]),
+    );
+    await session.run('prepare of_sql as select n from passing', 'set search_path = elsewhere');
+    const wanted = await session.look();
+    const target = await Backend.open(primary);
+    const base = await target.look();
+    const { broken } = await replay(target.connection, wanted, base, base, true);
+    expect(broken).toEqual(new Map());
+    for (const sql of [
+      'execute of_sql',
+      'execute of_protocol (1)',
+      'reset search_path',
+      'execute of_sql',
+      'execute of_protocol (1)',
+      'deallocate of_sql',
+      'show search_path',
+    ])
+      expect([sql, await target.query(sql)]).toEqual([sql, await session.query(sql)]);
+    await session.run('drop table passing', 'drop schema elsewhere');
     session.close();
     target.close();
   });

@@ -75,9 +75,8 @@ export class Mover {
     const replayed = await replay(this.#target, this.#state, this.#there, this.#base, promoted);
     this.#there = replayed.state;
     if (promoted) {
-      const before = [...this.#session.broken].filter(
-        ([name]) => !this.#state?.preparedStatements.byName.has(name),
-      );
+      const names = this.#state.preparedStatements.byName;
+      const before = [...this.#session.broken].filter(([name]) => !names.has(name));
       this.#session.broken = new Map([...before, ...replayed.broken]);
     }
     return null;
