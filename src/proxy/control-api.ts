@@ -103,7 +103,7 @@ export interface ProxyStatus {
 /** For tests: sessions are moved at random safe points (torture.ts). */
 export interface TortureConfig {
   readonly seed: number;
-  /** That something happens at a safe point, 0 to 1. */
+  /** That something happens at a safe point, 0 to 1; of sessions with thousands of them less and less. */
   readonly probability: number;
 }
 
@@ -113,8 +113,10 @@ export interface TortureTally {
   /** Warmed, and left for a later safe point. */
   readonly warmed: number;
   readonly moves: number;
-  /** Sessions that stayed, by kind of state or another reason. */
-  readonly skipped: Readonly<Record<string, number>>;
+  /** How often sessions whose state others can tell apart moved together, with everybody held. */
+  readonly together: number;
+  /** How often a session stayed, by kind of state or another reason. */
+  readonly stayed: Readonly<Record<string, number>>;
   readonly failed: readonly { readonly id: number; readonly reason: string }[];
 }
 

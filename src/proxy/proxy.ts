@@ -5,7 +5,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { chmod, mkdir, rm } from 'node:fs/promises';
 import { DbproxyError } from '../errors/index.js';
 import { SettingNames, type MoveLimits } from '../session-state/index.js';
-import { CancelKeys, cancelOnEngine } from './cancel.js';
+import { CancelKeys } from './cancel.js';
 import type { EngineRoute, ProxyConfig, ProxyStatus, SessionReport, SessionSnapshot } from './control-api.js';
 import { Conversation } from './conversation.js';
 import { EngineAdmin } from './engine-admin.js';
@@ -205,8 +205,8 @@ export class Proxy {
       this.#sessions.add(session);
       this.#totals.sessions++;
       this.#keys.set(session.identity.cancelKey, session);
-      this.#torture?.begin(session);
       session.start(early);
+      this.#torture?.begin(session);
       this.gate.joined(session);
     },
     loginFailed: () => this.#totals.failedLogins++,
@@ -221,6 +221,7 @@ export class Proxy {
     this.#sessions.delete(session);
     this.#keys.delete(session.identity.cancelKey);
     this.gate.left(session);
+    this.#torture?.left(session);
   }
 
   /** A request that comes while the session is held has nothing to cancel; it waits until the gate is open. */
@@ -228,7 +229,6 @@ export class Proxy {
     const session = this.#keys.find(processId, secret);
     if (!session) return;
     await this.gate.opened();
-    await session.flowing();
-    if (!session.isClosed) await cancelOnEngine(session.server);
+    await session.cancel();
   }
 }

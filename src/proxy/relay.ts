@@ -34,6 +34,8 @@ export interface RelayEvents {
 /** ParameterStatus values that tell a fenced or waiting engine from a primary; a client sees neither. */
 const NOT_FOR_CLIENTS: ReadonlySet<string> = new Set(['in_hot_standby', 'default_transaction_read_only']);
 
+const TERMINATE = encode.terminate();
+
 export class Relay implements LinkOwner {
   readonly client: Link;
   /** Client bytes were forwarded since this was last set to false. */
@@ -90,6 +92,11 @@ export class Relay implements LinkOwner {
 
   get atSafePoint(): boolean {
     return this.#exchange.settled && this.#exchange.status === 'I' && this.atBoundary;
+  }
+
+  /** The client is gone, or has said so, and asks nothing any more. */
+  get clientLeft(): boolean {
+    return this.backlog === null ? this.clientEnded : this.backlog.equals(TERMINATE);
   }
 
   /** If the engine ends the connection now, the client knows why. */
@@ -212,7 +219,9 @@ export class Relay implements LinkOwner {
     this.backlog = this.backlog ? Buffer.concat([this.backlog, copy]) : copy;
     this.client.pause();
     this.pump();
-    if (this.#flow === 'stop') this.#events.waits();
+    if (this.#flow !== 'stop') return;
+    if (this.clientLeft) this.#events.clientGone();
+    else this.#events.waits();
   }
 
   #fromEngine(link: Link, buffer: Buffer, bytes: number): void {

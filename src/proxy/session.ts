@@ -75,6 +75,8 @@ export class Session {
   #broken: ReadonlyMap<string, ReplyError> = new Map();
   /** Operation that cancels what keeps the session from its safe point; null: none does. */
   #canceling: string | null = null;
+  /** CancelRequests on their way to the engine. One that comes too late for its statement would hit the next query of ours. */
+  #cancels = 0;
   /** The client believes itself in a transaction: the engine has to be in an aborted one before the session goes on. */
   #failTransaction = false;
   readonly #onClosed: (session: Session) => void;
@@ -171,10 +173,20 @@ export class Session {
     // busy: what is under way sees that nobody holds the session any more.
   }
 
-  /** Resolves when client bytes flow: before that there is nothing of the client's to cancel. */
-  async flowing(): Promise<void> {
+  /** Passes on the client's CancelRequest when client bytes flow: before that there is nothing of the client's to cancel. */
+  async cancel(): Promise<void> {
     while (this.#phase === 'held' || this.#phase === 'busy')
       await new Promise<void>((resolve) => this.#flowWaiters.push(resolve));
+    await this.#cancelOnEngine();
+  }
+
+  /** Whoever waits for a hold waits for this, too. */
+  async #cancelOnEngine(): Promise<void> {
+    if (this.#phase === 'closed') return;
+    this.#cancels++;
+    await cancelOnEngine(this.server);
+    this.#cancels--;
+    this.#advance();
   }
 
   /** The hold time so far, ms. */
@@ -186,16 +198,17 @@ export class Session {
   #advance(): void {
     if (this.#phase !== 'draining') return;
     const { exchange, atSafePoint, atBoundary } = this.#relay;
-    if (atSafePoint) this.#becomeHeld();
-    else if (this.#canceling !== null && exchange.settled && atBoundary)
-      void this.#abortTransaction(this.#canceling);
-    else this.#relay.pump();
+    const canceled = exchange.settled && atBoundary ? this.#canceling : null;
+    if (!atSafePoint && canceled === null) this.#relay.pump();
+    else if (this.#cancels > 0) return;
+    else if (canceled !== null && !atSafePoint) void this.#abortTransaction(canceled);
+    else this.#becomeHeld();
   }
 
   #becomeHeld(): void {
     this.#phase = 'held';
     this.#relay.stop();
-    if (this.#relay.clientEnded && !this.#relay.backlog) this.#close();
+    if (this.#relay.clientLeft) this.#close();
     else this.#settleWaiters(true);
   }
 
@@ -247,22 +260,11 @@ export class Session {
     if (!this.dirty && this.state && sameLimits && !context.thorough && !contents) return this.state;
     this.#limits = limits;
     this.#unnamedLost = this.tracker.unnamedStatement !== null;
-    const reading = this.#lookTwice({ ...context, tracker: this.tracker });
+    const reading = look(this.server, { ...context, tracker: this.tracker }, this.state);
     this.#reading = reading;
     this.state = await reading;
     this.#relay.dirty = false;
     return this.state;
-  }
-
-  /** A cancel that the client sent for its last statement may come too late, and hit ours (57014). */
-  async #lookTwice(context: ReadContext): Promise<SessionState> {
-    try {
-      return await look(this.server, context, this.state);
-    } catch (error) {
-      // What reading contents has changed cannot be read again.
-      if (context.contents || !(error as Error).message.endsWith('(57014)')) throw error;
-      return look(this.server, context, this.state);
-    }
   }
 
   /** Swaps the server link. Only while held; `target` has the session's state. Returns the old connection. */
@@ -293,7 +295,7 @@ export class Session {
     this.#canceling = operation;
     this.#relay.rewrite = renameCancellation(operation);
     if (this.#relay.exchange.settled) this.#advance();
-    else void cancelOnEngine(this.server);
+    else void this.#cancelOnEngine();
   }
 
   async #abortTransaction(operation: string): Promise<void> {
@@ -391,6 +393,7 @@ export class Session {
   /** Completes "session 7 …". */
   whyNotSafe(): string {
     const { exchange, sinceMs } = this.#relay;
+    if (this.#cancels > 0) return 'has sent a cancel request that its engine has not taken yet';
     const seconds = ((performance.now() - sinceMs) / 1_000).toFixed(1);
     if (exchange.copyIn) return `has been in COPY for ${seconds} s`;
     if (!exchange.settled) return `has been running a statement for ${seconds} s`;

@@ -19,8 +19,13 @@ export const role: StateKindModule<Role> = {
   none: { sessionUser: '', role: 'none' },
 
   *read() {
-    // Raises an error for a role that was dropped.
-    const rows: Rows = yield { select: ['session_user', `pg_catalog.current_setting('role')`] };
+    // The setting keeps the name of a role that was renamed since; current_user does not. Both raise an error for a dropped one.
+    const rows: Rows = yield {
+      select: [
+        'session_user',
+        `case pg_catalog.current_setting('role') when 'none' then 'none' else current_user::pg_catalog.text end`,
+      ],
+    };
     const [sessionUser, current] = rows[0] ?? [];
     return { sessionUser: sessionUser ?? '', role: current ?? 'none' };
   },

@@ -338,11 +338,14 @@ describe('hold and release', () => {
     await client.end();
   });
 
-  it('a client that leaves while held is gone, and no obstacle', async () => {
+  it.each([
+    ['says goodbye', (client: RawClient) => client.send(encode.terminate())],
+    ['vanishes', (client: RawClient) => client.close()],
+  ])('a client that %s while held is gone, and no obstacle', async (_, leave) => {
     const [client, other] = await Promise.all([logIn(proxy.port), logIn(proxy.port)]);
     await warm();
     expect((await hold()).held).toBe(true);
-    client.close();
+    leave(client);
     await eventually('one session to be left', async () =>
       (await proxy.control.call('sessions', {})).length === 1 ? true : null,
     );

@@ -187,6 +187,17 @@ const cases: readonly Case[] = [
     expected: [[['app', 'owner', 'owner', '5MB']], '3', 'off'],
   },
   {
+    name: 'SET ROLE of a role that was renamed since (row 4)',
+    make: async (client) => {
+      await done(client, 'drop role if exists new_name; create role old_name', 'set role old_name');
+      await withPg(directTo(switching.primary), (admin) =>
+        admin.query('alter role old_name rename to new_name'),
+      );
+    },
+    observe: (client) => rows(client, 'select session_user, current_user'),
+    expected: [['postgres', 'new_name']],
+  },
+  {
     name: 'SET SESSION AUTHORIZATION (row 5)',
     make: (client) => done(client, `set session authorization app; set role owner`),
     observe: async (client) => [

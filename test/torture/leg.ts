@@ -5,7 +5,7 @@ import { directTo, withPg } from '../support/clients.js';
 import { PASSWORD, TestEngines } from '../support/engines.js';
 import { TestProxy } from '../support/proxies.js';
 
-const NOTHING: TortureTally = { safePoints: 0, warmed: 0, moves: 0, skipped: {}, failed: [] };
+const NOTHING: TortureTally = { safePoints: 0, warmed: 0, moves: 0, together: 0, stayed: {}, failed: [] };
 
 export class Leg {
   readonly #engines: TestEngines;

@@ -75,7 +75,7 @@ for (const suite of SUITES.filter(({ name }) => values.suite.split(',').includes
   keep(suite, 'tortured', outcomes);
   const { names, unstable, known, different } = compare(suite, straight.outcomes, again.outcomes, outcomes);
   const equal = names.length - unstable.length - known.length - different.length;
-  const stayed = Object.entries(tally.skipped).map(([why, count]) => `${why} ${count}`);
+  const stayed = Object.entries(tally.stayed).map(([why, count]) => `${why} ${count}`);
   const cells = [
     `${suite.name} (${suite.version})`,
     names.length,
