@@ -56,13 +56,13 @@ export class Output {
     if (!this.json) process.stderr.write(`\n  ${this.#messageStyle.dim(label)}  ${list}\n`);
   }
 
-  /** What is being done now; shown at once. */
-  step(name: string, detail = ''): void {
+  /** What is being done now, and how much of it is done (0…1), where that is known; shown at once. */
+  step(name: string, detail = '', fraction?: number): void {
     this.#progress ??= new Progress(process.stderr, this.#messageStyle, {
       animated: canAnimate(process.stderr),
       silent: this.json && !canAnimate(process.stderr),
     });
-    this.#progress.step(name, detail);
+    this.#progress.step(name, detail, fraction);
   }
 
   endProgress(): void {

@@ -1,4 +1,7 @@
-/** Progress of a long command: one line that is redrawn on a terminal, one plain line a step elsewhere. */
+/**
+ * Progress of a long command: one line that is redrawn on a terminal, with a bar where it is known how much is done; elsewhere
+ * one plain line a step, and one for each quarter of it.
+ */
 import type { WriteStream } from 'node:tty';
 import { clip, duration } from './format.js';
 import type { Style } from './style.js';
@@ -6,6 +9,8 @@ import { widthOf } from './terminal.js';
 
 const FRAMES = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 const FRAME_MS = 80;
+const BAR_WIDTH = 20;
+const QUARTERS = 4;
 export const CLEAR_LINE = '\r\u001b[2K';
 
 export class Progress {
@@ -17,6 +22,8 @@ export class Progress {
   #frame = 0;
   #step = '';
   #detail = '';
+  #fraction: number | undefined;
+  #quarter = 0;
   #since = performance.now();
 
   constructor(stream: WriteStream, style: Style, mode: { animated: boolean; silent: boolean }) {
@@ -26,13 +33,17 @@ export class Progress {
     this.#silent = mode.silent;
   }
 
-  step(name: string, detail: string): void {
+  step(name: string, detail: string, fraction?: number): void {
+    const quarter = Math.floor((fraction ?? 0) * QUARTERS);
     const isNew = name !== this.#step;
+    const isNews = isNew || quarter > this.#quarter;
     if (isNew) this.#since = performance.now();
     this.#step = name;
     this.#detail = detail;
+    this.#fraction = fraction;
+    this.#quarter = quarter;
     if (this.#animated) this.#draw();
-    else if (isNew && !this.#silent) this.#stream.write(`${this.#plain()}\n`);
+    else if (isNews && !this.#silent) this.#stream.write(`${this.#plain()}\n`);
   }
 
   /** Removes the line, so that something else can be written; the next frame draws it again. */
@@ -50,11 +61,20 @@ export class Progress {
     this.#timer ??= setInterval(() => this.#draw(), FRAME_MS).unref();
     const frame = FRAMES[this.#frame++ % FRAMES.length] ?? '';
     const time = duration(performance.now() - this.#since);
-    const text = clip(this.#plain(), widthOf(this.#stream) - time.length - 6);
-    this.#stream.write(`${CLEAR_LINE}${this.#style.accent(frame)} ${text}  ${this.#style.dim(time)}`);
+    const bar = this.#fraction === undefined ? '' : `${barOf(this.#fraction)} `;
+    const text = clip(this.#plain(), widthOf(this.#stream) - bar.length - time.length - 6);
+    this.#stream.write(
+      `${CLEAR_LINE}${this.#style.accent(`${frame} ${bar}`.trimEnd())} ${text}  ${this.#style.dim(time)}`,
+    );
   }
 
   #plain(): string {
     return this.#detail === '' ? this.#step : `${this.#step}: ${this.#detail}`;
   }
+}
+
+/** `███████░░░░░` */
+export function barOf(fraction: number): string {
+  const done = Math.round(Math.min(Math.max(fraction, 0), 1) * BAR_WIDTH);
+  return '█'.repeat(done) + '░'.repeat(BAR_WIDTH - done);
 }

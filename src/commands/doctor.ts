@@ -12,7 +12,7 @@ export default class Doctor extends BaseCommand<typeof Doctor, DoctorResult> {
     'to be put right first.';
   static override examples = ['<%= config.bin %> doctor', '<%= config.bin %> doctor --fix'];
   static override flags = {
-    fix: boolean({ description: 'repair instances whose supervisor died, end what is left over' }),
+    fix: boolean({ description: 'repair instances whose supervisor died, end and remove what is left over' }),
   };
 
   protected override async execute(): Promise<DoctorResult> {

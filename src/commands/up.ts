@@ -18,7 +18,10 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
     port: integer({ min: 1, max: 65_535, description: 'where clients connect (6432 for a new instance)' }),
     host: string({ description: 'address to listen on (127.0.0.1 for a new instance)' }),
     size: sizeFlag({ description: 'size of the engine (small for a new instance)' }),
-    postgres: string({ description: 'PostgreSQL version (17 for a new instance)', helpValue: 'VERSION' }),
+    postgres: string({
+      description: 'PostgreSQL version, 17.9 or 17 (17 for a new instance); fetched when it is not here',
+      helpValue: 'VERSION',
+    }),
     provider: string({
       options: ['auto', 'embedded', 'docker'],
       description: 'how engines run; auto takes what works here and says why',
@@ -37,7 +40,7 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
         maxSessions: this.flags['max-sessions'],
         ...{ port, host, size, postgres },
       },
-      ({ step, detail }) => this.out.step(step, detail),
+      ({ step, detail, fraction }) => this.out.step(step, detail, fraction),
     );
   }
 

@@ -11,7 +11,7 @@ import { InstanceDirectory, newInstanceRecord } from './instance-directory.js';
 import { launchSupervisor } from './launch.js';
 import { withInstanceLock } from './lock.js';
 import { isAlive, waitForExit } from './processes.js';
-import { pickProvider } from './provider.js';
+import { ensureEngine, pickProvider } from './provider.js';
 import type { InstanceRecord } from './records.js';
 
 type Connect = (directory: InstanceDirectory) => Promise<Supervisor | null>;
@@ -27,6 +27,7 @@ export async function bringUp(
   const startedAt = performance.now();
   const directory = InstanceDirectory.of(request.name);
   const attempt = async (): Promise<UpResult> => {
+    await fetchEngine(request, directory, onProgress);
     const found = await findOrStart(request, directory, onProgress, connect);
     const result = await awaitReady(found, onProgress);
     return { ...result, alreadyRunning: !found.started, readyMs: Math.round(performance.now() - startedAt) };
@@ -38,6 +39,18 @@ export async function bringUp(
     if (error instanceof DbproxyError && error.code === 'DBP_SUPERVISOR_GONE') return attempt();
     throw error;
   }
+}
+
+/** A new instance of a version that is not here: fetched first, before anybody waits for the instance's lock. */
+async function fetchEngine(
+  { provider, postgres }: UpRequest,
+  directory: InstanceDirectory,
+  onProgress: (progress: StepProgress) => void,
+): Promise<void> {
+  if (postgres === undefined || provider === 'docker' || (await directory.readInstance())) return;
+  await ensureEngine(postgres, {
+    onProgress: ({ detail = '', ...rest }) => onProgress({ ...rest, detail }),
+  });
 }
 
 interface Found {
@@ -120,7 +133,7 @@ async function specOf(request: UpRequest, stored: InstanceRecord | null): Promis
   const postgres = before?.postgres ?? request.postgres ?? UP_DEFAULTS.postgres;
   return {
     name: request.name,
-    ...(before ?? (await resolveProvider(request.provider ?? 'auto', postgres))),
+    ...(before ?? (await resolveProvider(request.provider ?? 'auto'))),
     postgres,
     size: request.size ?? before?.size ?? UP_DEFAULTS.size,
     host: request.host ?? before?.host ?? UP_DEFAULTS.host,
@@ -131,9 +144,8 @@ async function specOf(request: UpRequest, stored: InstanceRecord | null): Promis
 
 async function resolveProvider(
   asked: 'auto' | InstanceSpec['provider'],
-  postgres: string,
 ): Promise<Pick<InstanceSpec, 'provider' | 'providerReason'>> {
-  const { provider, reason } = await pickProvider(asked, postgres);
+  const { provider, reason } = await pickProvider(asked);
   return { provider: provider.kind, providerReason: reason };
 }
 

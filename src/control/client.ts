@@ -36,6 +36,8 @@ export const UP_DEFAULTS = {
 export interface StepProgress {
   readonly step: string;
   readonly detail: string;
+  /** 0…1, where it can be known. */
+  readonly fraction?: number;
 }
 
 type ProgressOf<Method> = Method extends { progress: infer P } ? P : never;

@@ -7,6 +7,7 @@ import { constants } from 'node:fs';
 import { access, chmod, mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
+import { findRemains, removeRemains } from '../engine/index.js';
 import {
   connectSupervisor,
   listInstances,
@@ -15,7 +16,7 @@ import {
   type InstanceListing,
 } from './client.js';
 import { InstanceDirectory } from './instance-directory.js';
-import { dbproxyHome } from './paths.js';
+import { dbproxyHome, engineCache } from './paths.js';
 import { describePortHolder, findFreePort } from './port-holder.js';
 import { isAlive } from './processes.js';
 import { pickProvider } from './provider.js';
@@ -57,6 +58,7 @@ export async function examine({
   const steps: readonly [string, () => Promise<DoctorCheck | DoctorCheck[]>][] = [
     ['node', checkNode],
     ['home', checkHome],
+    ['cache', () => checkCache(fix)],
     ['engine', checkEngine],
     ['port', checkPort],
     ['psql', checkPsql],
@@ -118,7 +120,7 @@ async function checkEngine(): Promise<DoctorCheck> {
   const startedAt = performance.now();
   try {
     await chmod(directory, 0o711);
-    const { provider, reason } = await pickProvider('auto', UP_DEFAULTS.postgres);
+    const { provider, reason } = await pickProvider('auto');
     const engine = await provider.create({
       id: 'doctor',
       directory: join(directory, 'engine'),
@@ -141,6 +143,22 @@ async function checkEngine(): Promise<DoctorCheck> {
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
+}
+
+/** Every file of the cache against what was fetched, and what broken-off work has left there. */
+async function checkCache(fix: boolean): Promise<DoctorCheck[]> {
+  const cache = engineCache();
+  const remains = await findRemains(cache, { thorough: true });
+  if (remains.length === 0) return [ok('cache', cache)];
+  return Promise.all(
+    remains.map(async (each) => {
+      const detail = `${each.detail} (${each.path})`;
+      if (fix) return tryFix('cache', detail, `remove ${each.path}`, () => removeRemains(each));
+      // It goes on from there, or is made anew; an engine that was started from damaged files is another matter.
+      const advice = 'dbproxy doctor --fix removes it';
+      return each.kind === 'damaged' ? problem('cache', detail, advice) : warning('cache', detail, advice);
+    }),
+  );
 }
 
 async function checkPort(): Promise<DoctorCheck> {
@@ -183,6 +201,7 @@ async function checkInstances(fix: boolean): Promise<DoctorCheck[]> {
 async function checkInstance(instance: InstanceListing, fix: boolean): Promise<DoctorCheck[]> {
   const { name, state } = instance;
   const label = `instance ${name}`;
+  const logs = `dbproxy logs supervisor --name ${name}`;
   if (state === 'damaged') {
     return [problem(label, 'its files cannot be read', `dbproxy down --name ${name} --purge`)];
   }
@@ -190,13 +209,13 @@ async function checkInstance(instance: InstanceListing, fix: boolean): Promise<D
     const detail = 'its supervisor is gone';
     if (!fix)
       return [problem(label, detail, `dbproxy status --name ${name} repairs it, or dbproxy doctor --fix`)];
-    return [await tryFix(label, detail, async () => (await connectSupervisor(name)).close())];
+    return [await tryFix(label, detail, logs, async () => (await connectSupervisor(name)).close())];
   }
   const left = state === 'stopped' ? await leftOver(instance) : [];
   if (left.length === 0) return [];
   const detail = `should be down, but there is ${left.join(', ')}`;
   if (!fix) return [problem(label, detail, `dbproxy down --name ${name}, or dbproxy doctor --fix`)];
-  return [await tryFix(label, detail, () => stopInstance(name))];
+  return [await tryFix(label, detail, logs, () => stopInstance(name))];
 }
 
 async function leftOver({ name, engines }: InstanceListing): Promise<string[]> {
@@ -215,15 +234,16 @@ async function leftOver({ name, engines }: InstanceListing): Promise<string[]> {
   return left;
 }
 
-async function tryFix(name: string, detail: string, repair: () => Promise<unknown>): Promise<DoctorCheck> {
+async function tryFix(
+  name: string,
+  detail: string,
+  advice: string,
+  repair: () => Promise<unknown>,
+): Promise<DoctorCheck> {
   try {
     await repair();
     return { name, state: 'fixed', detail, advice: null };
   } catch (error) {
-    return problem(
-      name,
-      `${detail}; not fixed: ${(error as Error).message}`,
-      `dbproxy logs supervisor --name ${name}`,
-    );
+    return problem(name, `${detail}; not fixed: ${(error as Error).message}`, advice);
   }
 }

@@ -102,7 +102,8 @@ export class Instance {
       directory: engineDirectory(this.paths, id),
       socketDirectory: engineSocketDirectory(this.paths, id),
       size,
-      postgres: this.#record.spec.postgres,
+      // A standby has the version of its primary; `17` may mean a newer one by now.
+      postgres: this.primary?.postgres ?? this.#record.spec.postgres,
       superuserPassword: this.password,
       signal,
     };

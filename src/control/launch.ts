@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { DbproxyError } from '../errors/index.js';
 import type { InstanceDirectory } from './instance-directory.js';
+import { engineCache } from './paths.js';
 
 /** From src/control as from dist/control this is the built supervisor. */
 const SUPERVISOR_MAIN = fileURLToPath(new URL('../../dist/control/main.js', import.meta.url));
@@ -25,7 +26,7 @@ export async function launchSupervisor(directory: InstanceDirectory): Promise<vo
       // Not the directory of whoever typed `up`: it must stay possible to remove or unmount that.
       cwd: '/',
       stdio: ['ignore', log.fd, log.fd],
-      env: { ...process.env, DBPROXY_HOME: paths.home },
+      env: { ...process.env, DBPROXY_HOME: paths.home, DBPROXY_CACHE: engineCache() },
     });
     child.unref();
     const failed = once(child, 'error').then(([error]) => Promise.reject(error as Error));

@@ -48,6 +48,18 @@ export function dbproxyHome(env: NodeJS.ProcessEnv = process.env, uid = userInfo
   return join(env.XDG_STATE_HOME ? resolve(env.XDG_STATE_HOME) : join(homedir(), '.local/state'), 'dbproxy');
 }
 
+/**
+ * Where versions of PostgreSQL are kept that all instances share: `$DBPROXY_CACHE`, else `$DBPROXY_HOME/cache`, else
+ * `$XDG_CACHE_HOME/dbproxy` (`~/.cache/dbproxy`), else `/var/cache/dbproxy` for root.
+ */
+export function engineCache(env: NodeJS.ProcessEnv = process.env, uid = userInfo().uid): string {
+  if (env.DBPROXY_CACHE) return resolve(env.DBPROXY_CACHE);
+  if (env.DBPROXY_HOME) return join(resolve(env.DBPROXY_HOME), 'cache');
+  // For the same reason as above.
+  if (uid === 0) return '/var/cache/dbproxy';
+  return join(env.XDG_CACHE_HOME ? resolve(env.XDG_CACHE_HOME) : join(homedir(), '.cache'), 'dbproxy');
+}
+
 export function assertInstanceName(name: string): void {
   if (!/^[a-z][a-z0-9-]{0,31}$/.test(name)) throw new DbproxyError('DBP_USAGE_INSTANCE_NAME', { name });
 }

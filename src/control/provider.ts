@@ -1,11 +1,17 @@
-/** The provider of an instance's engines. Binaries that have to be copied go to a cache that all instances share. */
-import { join } from 'node:path';
-import { chooseProvider, embeddedProvider, type ProviderChoice } from '../engine/index.js';
+/** The provider of an instance's engines. Their binaries are in a cache that all instances share. */
+import {
+  chooseProvider,
+  embeddedProvider,
+  ensureEngine as ensure,
+  type EnginePackage,
+  type EnsureOptions,
+  type ProviderChoice,
+} from '../engine/index.js';
 import type { EngineProvider, ProviderKind } from '../engine/types.js';
 import { DbproxyError } from '../errors/index.js';
-import { dbproxyHome } from './paths.js';
+import { engineCache } from './paths.js';
 
-const options = (): { cacheDirectory: string } => ({ cacheDirectory: join(dbproxyHome(), 'cache') });
+const options = (): { cacheDirectory: string } => ({ cacheDirectory: engineCache() });
 
 /** Throws DBP_ENV_NO_PROVIDER. */
 export function createProvider(kind: ProviderKind): EngineProvider {
@@ -13,14 +19,18 @@ export function createProvider(kind: ProviderKind): EngineProvider {
   throw new DbproxyError('DBP_ENV_NO_PROVIDER', { reason: `the ${kind} provider does not exist yet` });
 }
 
-/** For a new instance. Throws DBP_ENV_NO_PROVIDER, DBP_USAGE_UNKNOWN_VERSION. */
-export async function pickProvider(wanted: ProviderKind | 'auto', postgres: string): Promise<ProviderChoice> {
-  const choice = await chooseProvider(wanted, options());
-  if (choice.versions.some((version) => version === postgres || version.startsWith(`${postgres}.`)))
-    return choice;
-  throw new DbproxyError('DBP_USAGE_UNKNOWN_VERSION', {
-    version: postgres,
-    versions: choice.versions.join(', '),
-    first: choice.versions[0],
-  });
+/** For a new instance. Throws DBP_ENV_NO_PROVIDER. */
+export function pickProvider(wanted: ProviderKind | 'auto'): Promise<ProviderChoice> {
+  return chooseProvider(wanted, options());
+}
+
+/**
+ * The binaries of `17.9`, or of the newest one at hand for `17`; fetched when they are not here.
+ * Throws DBP_USAGE_UNKNOWN_VERSION, DBP_ENV_REGISTRY, DBP_ENGINE_CORRUPT, DBP_ENV_DIRECTORY, DBP_ENV_NO_PROVIDER.
+ */
+export function ensureEngine(
+  version: string,
+  { onProgress, signal }: Omit<EnsureOptions, 'cacheDirectory'> = {},
+): Promise<EnginePackage> {
+  return ensure(version, { ...options(), onProgress, signal });
 }

@@ -7,7 +7,6 @@ export interface ProviderChoice {
   readonly provider: EngineProvider;
   /** For people: what was chosen and why. */
   readonly reason: string;
-  readonly versions: readonly string[];
 }
 
 /** Throws DBP_ENV_NO_PROVIDER when none can run engines here. */
@@ -22,5 +21,5 @@ export async function chooseProvider(
   const available = await provider.available();
   if (!available.ok) throw new DbproxyError('DBP_ENV_NO_PROVIDER', { reason: available.reason });
   const why = wanted === 'embedded' ? 'asked for' : 'auto: the docker provider does not exist yet';
-  return { provider, reason: `embedded (${why}): ${available.detail}`, versions: available.versions };
+  return { provider, reason: `embedded (${why}): ${available.detail}` };
 }

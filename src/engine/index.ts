@@ -18,3 +18,18 @@ export { createReplicationSlot, dropReplicationSlot, slotName } from './replicat
 export { chooseProvider, type ProviderChoice } from './choose.js';
 export { afterPromotion } from './providers/embedded/after-promotion.js';
 export { embeddedProvider, type EmbeddedOptions } from './providers/embedded/index.js';
+export {
+  addEngine,
+  bytesOf,
+  ensureEngine,
+  findRemains,
+  offeredEngines,
+  packagesAtHand,
+  removeCached,
+  removeRemains,
+  type AddedEngine,
+  type EnginePackage,
+  type EnsureOptions,
+  type OfferedVersion,
+  type Remains,
+} from './providers/embedded/versions/index.js';

@@ -29,9 +29,9 @@ export const catalogue = define({
     suggestions: ['dbproxy scale --to large'],
   },
   DBP_USAGE_UNKNOWN_VERSION: {
-    message: 'PostgreSQL {version} is not available; available here: {versions}',
+    message: 'PostgreSQL {version} is not available; the nearest: {nearest}',
     exit: 2,
-    suggestions: ['dbproxy up --postgres {first}'],
+    suggestions: ['dbproxy engine ls --available', 'dbproxy up --postgres {first}'],
   },
   DBP_USAGE_INSTANCE_NAME: {
     message: 'instance name "{name}" is not allowed: 1 to 32 of a-z, 0-9 and "-", beginning with a letter',
@@ -52,7 +52,19 @@ export const catalogue = define({
   DBP_ENV_DIRECTORY: {
     message: 'the directory {directory} cannot be used: {reason}',
     exit: 4,
-    suggestions: ['set DBPROXY_HOME to a directory of yours', 'dbproxy doctor'],
+    suggestions: [
+      'set DBPROXY_HOME (for the cache of engines: DBPROXY_CACHE) to a directory of yours',
+      'dbproxy doctor',
+    ],
+  },
+  DBP_ENV_REGISTRY: {
+    message: 'the npm registry {registry} does not help: {reason}; here without it: PostgreSQL {here}',
+    exit: 4,
+    suggestions: [
+      'dbproxy engine ls',
+      'npm config get registry',
+      'the same command again: it goes on where it was',
+    ],
   },
   DBP_ENV_MISSING_TOOL: {
     message: '{tool} is not installed here',
@@ -120,6 +132,30 @@ export const catalogue = define({
     message: 'a query of ours failed on engine {engine}: {reason}',
     exit: 1,
     suggestions: ['dbproxy logs {engine}'],
+  },
+  DBP_ENGINE_CORRUPT: {
+    message:
+      'PostgreSQL {version} as it was fetched is not what the registry promised, and was thrown away: {reason}',
+    exit: 1,
+    suggestions: [
+      'dbproxy engine add {version}',
+      'look at what lies between here and the registry: a proxy, a mirror',
+    ],
+  },
+  DBP_ENGINE_BUSY: {
+    message: 'another process works on {name} all the time',
+    exit: 1,
+    suggestions: ['dbproxy engine ls', 'dbproxy doctor'],
+  },
+  DBP_ENGINE_IN_USE: {
+    message: 'PostgreSQL {version} stays: it is used by {instances}',
+    exit: 1,
+    suggestions: ['dbproxy engine ls', 'dbproxy down --name {first} --purge'],
+  },
+  DBP_ENGINE_NOT_CACHED: {
+    message: 'PostgreSQL {version} is not in the cache: {reason}',
+    exit: 2,
+    suggestions: ['dbproxy engine ls'],
   },
   // --- switchover ----------------------------------------------------------------------------------------------------
   DBP_SWITCH_UNMOVABLE: {

@@ -2,17 +2,14 @@ import { chmod, cp, lstat, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import {
-  installedPackage,
-  prepareBinaries,
-  restoreLinks,
-  type Package,
-} from '../../src/engine/providers/embedded/binaries.js';
+import { prepareBinaries } from '../../src/engine/providers/embedded/binaries.js';
 import { serverUser } from '../../src/engine/providers/embedded/server-user.js';
+import { restoreLinks } from '../../src/engine/providers/embedded/versions/links.js';
+import { bundledPackage, type EnginePackage } from '../../src/engine/providers/embedded/versions/package.js';
 import { failure } from './support.js';
 
 let home: string;
-let bare: Package;
+let bare: EnginePackage;
 beforeEach(async () => {
   home = await mkdtemp(join(tmpdir(), 'dbx-'));
   await chmod(home, 0o711);
@@ -21,8 +18,8 @@ beforeEach(async () => {
 afterEach(() => rm(home, { recursive: true, force: true }));
 
 /** The package as npm packs it: without its symbolic links. */
-async function bareCopy(to: string): Promise<Package> {
-  const installed = await installedPackage();
+async function bareCopy(to: string): Promise<EnginePackage> {
+  const installed = await bundledPackage();
   await cp(installed.root, to, {
     recursive: true,
     filter: async (source) => !(await lstat(source)).isSymbolicLink(),
@@ -53,14 +50,14 @@ describe('the binaries', () => {
       const user = await serverUser();
       await mkdir(cache(), { recursive: true });
       // What a process that was killed in the middle left behind.
-      await mkdir(join(cache(), `postgres-${bare.version}-${bare.platform}.999999999`));
+      await mkdir(join(cache(), `postgres-${bare.package}-${bare.platform}.999999999`));
       const both = await Promise.all([1, 2].map(() => prepareBinaries(cache(), user, bare)));
       for (const binaries of both) {
         expect(binaries.postgres).toBe(
-          join(cache(), `postgres-${bare.version}-${bare.platform}`, 'native/bin/postgres'),
+          join(cache(), `postgres-${bare.package}-${bare.platform}`, 'native/bin/postgres'),
         );
       }
-      expect(await readdir(cache())).toEqual([`postgres-${bare.version}-${bare.platform}`]);
+      expect(await readdir(cache())).toEqual([`postgres-${bare.package}-${bare.platform}`]);
     },
   );
 

@@ -2,10 +2,8 @@
  * The embedded provider: engines are PostgreSQL servers that run as processes of this machine, from the binaries of an npm
  * package. No TCP port; the way in is a Unix socket in a directory that only we can open.
  */
-import { DbproxyError } from '../../../errors/index.js';
 import { UsageMeter } from '../../process-usage.js';
 import type { EngineProvider, EngineRecord, ProvisionOptions } from '../../types.js';
-import { prepareBinaries, type Binaries } from './binaries.js';
 import { SOCKET_PORT } from './configuration.js';
 import { findPostmaster } from './find.js';
 import { initialise, SUPERUSER } from './initdb.js';
@@ -13,50 +11,36 @@ import { inspectServer } from './inspect.js';
 import { dataDirectoryOf, logFileOf, makeDirectories, removeDirectories } from './paths.js';
 import { releaseSharedMemory } from './release-memory.js';
 import { prepareStart } from './prepare-start.js';
-import { serverUser, type ServerUser } from './server-user.js';
 import { makeStandby } from './standby.js';
 import { askFacts, startServer } from './start.js';
 import { stopServer } from './stop.js';
+import { Toolbox, type Tools } from './tools.js';
 import { yieldProcessor } from './yield-processor.js';
 
 export interface EmbeddedOptions {
-  /** For a copy of the binaries, where the installed ones cannot be used as they are. */
+  /** For versions that are fetched, and for a copy of the installed one where it cannot be used as it is. */
   readonly cacheDirectory: string;
-}
-
-interface Tools {
-  readonly binaries: Binaries;
-  readonly user: ServerUser | null;
 }
 
 export function embeddedProvider({ cacheDirectory }: EmbeddedOptions): EngineProvider {
   const meter = new UsageMeter();
-  let ready: Promise<Tools> | undefined;
-  const tools = (): Promise<Tools> => {
-    // A failure is not kept: what was missing may be there at the next try.
-    ready ??= findTools(cacheDirectory).catch((error: unknown) => {
-      ready = undefined;
-      throw error;
-    });
-    return ready;
-  };
+  const toolbox = new Toolbox(cacheDirectory);
 
   const provider: EngineProvider = {
     kind: 'embedded',
 
     async available() {
       try {
-        const { binaries, user } = await tools();
+        const { versions, user } = await toolbox.atHand();
         const as = user === null ? '' : `, engines run as user ${user.name}`;
-        return { ok: true, detail: `PostgreSQL ${binaries.version}${as}`, versions: [binaries.version] };
+        return { ok: true, detail: `PostgreSQL ${versions.join(', ')}${as}`, versions };
       } catch (error) {
         return { ok: false, reason: (error as Error).message };
       }
     },
 
     async create(options) {
-      const { binaries, user } = await tools();
-      requireVersion(options.postgres, binaries);
+      const { binaries, user } = await toolbox.fetch(options.postgres, options);
       await makeDirectories(options, user);
       try {
         options.onProgress?.({ step: 'initdb' });
@@ -71,8 +55,7 @@ export function embeddedProvider({ cacheDirectory }: EmbeddedOptions): EnginePro
     },
 
     async createStandby(primary, options) {
-      const { binaries, user } = await tools();
-      requireVersion(options.postgres, binaries);
+      const { binaries, user } = await toolbox.fetch(options.postgres, options);
       await makeDirectories(options, user);
       try {
         const draft = draftRecord(options, 'standby', binaries);
@@ -84,9 +67,9 @@ export function embeddedProvider({ cacheDirectory }: EmbeddedOptions): EnginePro
     },
 
     async start(engine, options = {}) {
-      const { binaries, user } = await tools();
       const running = findPostmaster(engine);
       if (running !== null) return { ...engine, ...(await askFacts(engine)), process: running };
+      const { binaries, user } = await toolbox.forData(engine.postgres, options);
       options.onProgress?.({ step: 'start' });
       await prepareStart(engine, user);
       return { ...engine, ...(await startServer(engine, binaries, user, options.signal)) };
@@ -98,7 +81,7 @@ export function embeddedProvider({ cacheDirectory }: EmbeddedOptions): EnginePro
     async remove(engine) {
       await stopServer(engine, 'immediate');
       // Without binaries there is nothing to release it with, and the rest is still to be removed.
-      const found = await tools().catch(() => null);
+      const found = await toolbox.here(engine.postgres).catch(() => null);
       await discard(directoriesOf(engine), found);
     },
 
@@ -123,21 +106,11 @@ async function discard(
   await removeDirectories(directories);
 }
 
-async function findTools(cacheDirectory: string): Promise<Tools> {
-  const user = await serverUser();
-  return { user, binaries: await prepareBinaries(cacheDirectory, user) };
-}
-
-function requireVersion(wanted: string, { version }: Binaries): void {
-  if (version === wanted || version.startsWith(`${wanted}.`)) return;
-  throw new DbproxyError('DBP_USAGE_UNKNOWN_VERSION', { version: wanted, versions: version, first: version });
-}
-
 /** The record as it will be, but for what only the running server can tell. */
 function draftRecord(
   options: ProvisionOptions,
   role: 'primary' | 'standby',
-  binaries: Binaries,
+  binaries: Tools['binaries'],
 ): EngineRecord {
   return {
     id: options.id,

@@ -1,0 +1,11 @@
+/** The part of @pnpm/npm-conf that is used here; it comes without types. */
+declare module '@pnpm/npm-conf' {
+  interface NpmConf {
+    readonly config: {
+      get(key: string): unknown;
+      /** Every setting, the sources merged. */
+      readonly snapshot: Record<string, unknown>;
+    };
+  }
+  export default function npmConf(options?: { global?: boolean }): NpmConf;
+}
