@@ -1,4 +1,4 @@
-/** Flags of what a session may hold and still be moved: the same for `check` and `scale`, so that the one foretells the other. */
+/** Flags of what a session may hold and still be moved: the same for `check`, `scale` and `patch`, so that the one foretells the other. */
 import type { MoveLimits } from '../control/api.js';
 import { bytesFlag, countFlag, durationFlag } from './flags.js';
 

@@ -1,11 +1,10 @@
 /** `dbproxy scale`: move every session to an engine of another size. */
-import { string } from '@oclif/core/flags';
 import type { MoveRecord } from '../control/api.js';
-import { catalogue, knownCode, type ExitCode } from '../errors/index.js';
-import { durationFlag, sizeFlag } from '../cli/flags.js';
-import { sessionLimitFlags, sessionLimitsOf } from '../cli/session-limits.js';
+import type { ExitCode } from '../errors/index.js';
+import { sizeFlag } from '../cli/flags.js';
 import { InstanceCommand } from '../cli/instance-command.js';
-import { moveView } from '../cli/views/move.js';
+import { moveFlags, moveParamsOf } from '../cli/move-flags.js';
+import { exitCodeOfMove, MOVE_GOES_ON, showMove, tellProgress } from '../cli/move-outcome.js';
 
 export default class Scale extends InstanceCommand<typeof Scale, MoveRecord> {
   static override summary = 'move every live session to an engine of another size';
@@ -21,56 +20,25 @@ export default class Scale extends InstanceCommand<typeof Scale, MoveRecord> {
   ];
   static override flags = {
     to: sizeFlag({ required: true, description: 'the size to move to' }),
-    'hold-budget': durationFlag({ default: 250, description: 'longest that one attempt may hold a session' }),
-    deadline: durationFlag({ default: 300_000, description: 'longest that all attempts together may take' }),
-    'on-timeout': string({
-      options: ['rollback', 'cancel'],
-      default: 'rollback',
-      description: 'at the deadline: give up, or cancel the transactions that are still open',
-    }),
-    unmovable: string({
-      options: ['rollback', 'wait', 'drop'],
-      default: 'rollback',
-      description:
-        'a session whose state cannot move: give up, wait until it can or the deadline has come, or end that session with a clear error',
-    }),
-    ...sessionLimitFlags,
+    ...moveFlags,
   };
 
   protected override async execute(): Promise<MoveRecord> {
-    this.out.step('scale', `to ${this.flags.to}`);
-    return this.ask(
-      'scale',
-      {
-        to: this.flags.to,
-        holdBudgetMs: this.flags['hold-budget'],
-        deadlineMs: this.flags.deadline,
-        onTimeout: this.flags['on-timeout'] as 'rollback' | 'cancel',
-        unmovable: this.flags.unmovable as 'rollback' | 'wait' | 'drop',
-        sessionLimits: sessionLimitsOf(this.flags),
-      },
-      {
-        onProgress: ({ step, detail, attempt }) =>
-          this.out.step(step, attempt > 1 ? `${detail} (attempt ${attempt})` : detail),
-      },
-    );
+    const { to } = this.flags;
+    this.out.step('scale', `to ${to}`);
+    const params = { to, ...moveParamsOf(this.flags) };
+    return this.ask('scale', params, { onProgress: (progress) => tellProgress(this.out, progress) });
   }
 
   protected override show(record: MoveRecord): void {
-    this.out.data(moveView(record, this.out.style));
-    if (!record.error) return;
-    const { suggestions } = catalogue[knownCode(record.error.code)];
-    this.out.hint(
-      'next',
-      suggestions.filter((text) => !text.includes('{')),
-    );
+    showMove(this.out, record);
   }
 
   protected override exitCodeOf(record: MoveRecord): ExitCode {
-    return record.error ? catalogue[knownCode(record.error.code)].exit : 0;
+    return exitCodeOfMove(record);
   }
 
   protected override afterInterruption(): string {
-    return 'the operation goes on to its end; watch it: dbproxy events --follow';
+    return MOVE_GOES_ON;
   }
 }

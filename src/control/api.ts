@@ -54,7 +54,7 @@ export interface UpResult {
 
 export interface OperationProgress {
   readonly id: string;
-  /** `scale`, later `patch` … */
+  /** `scale`, `patch`. */
   readonly operation: string;
   /** `provision`, `warm`, `drain`, `fence`, `catchup`, `promote`, `move`, `retire`. */
   readonly step: string;
@@ -157,8 +157,8 @@ export interface MoveRecord {
   readonly error: { readonly code: string; readonly message: string } | null;
 }
 
-export interface ScaleParams {
-  readonly to: SizeName;
+/** What bounds an operation that moves sessions. */
+export interface MoveParams {
   /** Bound of one hold attempt, ms. Default 250. */
   readonly holdBudgetMs: number;
   /** Bound of all attempts, ms. Default 300 000. */
@@ -167,6 +167,17 @@ export interface ScaleParams {
   readonly unmovable: 'rollback' | 'wait' | 'drop';
   /** What a session may hold and still be moved. */
   readonly sessionLimits?: MoveLimits;
+}
+
+export interface ScaleParams extends MoveParams {
+  readonly to: SizeName;
+}
+
+export interface PatchParams extends MoveParams {
+  /** `17.9`, or `17` for the newest one at hand. */
+  readonly to: string;
+  /** The size stays without it. */
+  readonly size?: SizeName;
 }
 
 /** One line of the event log (`events.ndjson`), and of `dbproxy events`. */
@@ -191,6 +202,8 @@ export interface SupervisorApi {
   check: { params: { withinMs: number; limits?: MoveLimits }; result: CheckResult };
   /** Runs to its end even if the caller goes away. A roll-back is a result (outcome), not an RPC error. */
   scale: { params: ScaleParams; result: MoveRecord; progress: OperationProgress };
+  /** The same to another version. Throws DBP_PATCH_MAJOR, DBP_PATCH_DOWNGRADE, DBP_USAGE_UNKNOWN_VERSION, DBP_ENV_REGISTRY. */
+  patch: { params: PatchParams; result: MoveRecord; progress: OperationProgress };
   /** Events after `after`; with `follow` it goes on as progress until the caller goes away. */
   events: { params: { after: number; follow: boolean }; result: LogEvent[]; progress: LogEvent };
   /** Stops proxy and engines; the supervisor exits once it has answered. */

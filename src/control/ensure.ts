@@ -130,7 +130,7 @@ async function createPrimary(instance: Instance, signal: AbortSignal, onStep: On
   const id = await instance.nextEngineId();
   onStep('engine', `making ${id} (${record.spec.size})`);
   const engine = await provider.create({
-    ...instance.provisionOptions(id, record.spec.size, signal),
+    ...instance.provisionOptions(id, record.spec, signal),
     onProgress: ({ step, detail }) => onStep(`engine:${step}`, detail ?? id),
   });
   await instance.putEngine({ ...engine, role: 'primary' }, { primary: id });

@@ -1,6 +1,6 @@
 /** An instance as its supervisor knows it: the record on disk, its log, its provider. Every change is written at once. */
 import { readdir } from 'node:fs/promises';
-import type { EngineProvider, EngineRecord, ProvisionOptions, SizeName } from '../engine/types.js';
+import type { EngineProvider, EngineRecord, ProvisionOptions } from '../engine/types.js';
 import { DbproxyError } from '../errors/index.js';
 import { EventLog } from './event-log.js';
 import type { InstanceDirectory } from './instance-directory.js';
@@ -9,6 +9,8 @@ import type { InstanceRecord } from './records.js';
 
 /** The port in the name of an embedded engine's socket; nothing listens on it. */
 const ENGINE_PORT = 5432;
+
+type EngineKind = Pick<ProvisionOptions, 'size' | 'postgres'>;
 
 export class Instance {
   readonly directory: InstanceDirectory;
@@ -96,14 +98,13 @@ export class Instance {
     return `${operation}-${number}`;
   }
 
-  provisionOptions(id: string, size: SizeName, signal: AbortSignal): ProvisionOptions {
+  provisionOptions(id: string, { size, postgres }: EngineKind, signal: AbortSignal): ProvisionOptions {
     return {
       id,
       directory: engineDirectory(this.paths, id),
       socketDirectory: engineSocketDirectory(this.paths, id),
       size,
-      // A standby has the version of its primary; `17` may mean a newer one by now.
-      postgres: this.primary?.postgres ?? this.#record.spec.postgres,
+      postgres,
       superuserPassword: this.password,
       signal,
     };

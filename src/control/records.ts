@@ -51,7 +51,7 @@ export type InstanceRecord = z.infer<typeof instanceRecord>;
 export const operationRecord = z.object({
   schema: z.literal('dbproxy.operation/1'),
   id: z.string(),
-  operation: z.enum(['scale']),
+  operation: z.enum(['scale', 'patch']),
   /** The step about to be done; a name of `SwitchoverStep`. */
   step: z.string(),
   detail: z.string(),

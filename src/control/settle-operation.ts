@@ -98,10 +98,15 @@ export async function makePrimary(instance: Instance, promoted: EngineRecord): P
   const others = instance.record.engines
     .filter(({ id }) => id !== promoted.id)
     .map((engine): EngineRecord => ({ ...engine, role: 'retired' }));
+  const { spec } = instance.record;
+  // `17` may stay what was asked for.
+  const postgres = `${promoted.postgres}.`.startsWith(`${spec.postgres}.`)
+    ? spec.postgres
+    : promoted.postgres;
   await instance.update({
     primary: promoted.id,
     engines: [...others, { ...promoted, role: 'primary' }],
-    spec: { ...instance.record.spec, size: promoted.size },
+    spec: { ...spec, postgres, size: promoted.size },
   });
 }
 

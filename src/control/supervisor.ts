@@ -1,7 +1,7 @@
 /**
  * The supervisor of one instance: owns its record and its engines, runs its operations, repairs what dies.
  *
- *   starting ──ensure──▶ running ◀──▶ operating (scale)           one thing at a time: `#exclusively`
+ *   starting ──ensure──▶ running ◀──▶ operating (move)            one thing at a time: `#exclusively`
  *                          │  ▲  something died: ensure again
  *                          ▼  │
  *                        degraded (ensure failed; tried again)           any state ──down──▶ stopping ──▶ exit
@@ -18,12 +18,13 @@ import type {
   LogEvent,
   MoveRecord,
   OperationProgress,
-  ScaleParams,
   SupervisorApi,
   UpResult,
 } from './api.js';
 import { ensureRunning } from './ensure.js';
 import type { Instance } from './instance.js';
+import type { OperationContext } from './operations/move.js';
+import { patch } from './operations/patch.js';
 import { scale } from './operations/scale.js';
 import { isAlive } from './processes.js';
 import { proxyStatus, type Proxy } from './proxy-process.js';
@@ -90,7 +91,8 @@ export class Supervisor {
         return { schema: 'dbproxy.sessions/1', instance: this.#instance.paths.name, sessions };
       },
       check: (params) => this.#check(params),
-      scale: (params, context) => this.#scale(params, (progress) => context.progress(progress)),
+      scale: (params, context) => this.#operate('scale', context, (on) => scale(on, params)),
+      patch: (params, context) => this.#operate('patch', context, (on) => patch(on, params)),
       events: (params, context) => this.#events(params, context),
       down: ({ purge }) => this.#down(purge),
     };
@@ -251,30 +253,35 @@ export class Supervisor {
   // --- operations -------------------------------------------------------------------------------------------------------
 
   /** Refused while another operation runs; waits for a repair. Throws DBP_INSTANCE_BUSY. */
-  async #scale(params: ScaleParams, onProgress: (progress: OperationProgress) => void): Promise<MoveRecord> {
+  async #operate(
+    operation: 'scale' | 'patch',
+    context: RpcContext<OperationProgress>,
+    work: (on: OperationContext) => Promise<MoveRecord>,
+  ): Promise<MoveRecord> {
     this.#assertNotBusy();
-    const placeholder = { id: '', operation: 'scale', step: 'provision', detail: 'starting', attempt: 0 };
+    const placeholder = { id: '', operation, step: 'provision', detail: 'starting', attempt: 0 };
     this.#operation = { ...placeholder, startedAt: new Date().toISOString() };
     try {
       await this.#settled();
-      return await this.#exclusively(() => this.#runScale(params, onProgress));
+      return await this.#exclusively(() => this.#run(work, (progress) => context.progress(progress)));
     } finally {
       this.#operation = null;
     }
   }
 
-  async #runScale(
-    params: ScaleParams,
-    onProgress: (progress: OperationProgress) => void,
+  async #run(
+    work: (on: OperationContext) => Promise<MoveRecord>,
+    tell: (progress: OperationProgress) => void,
   ): Promise<MoveRecord> {
     const proxy = this.#runningProxy();
     this.#state = 'operating';
-    const tell = (progress: OperationProgress): void => {
+    const onProgress = (progress: OperationProgress): void => {
       this.#operation = progress;
-      onProgress(progress);
+      tell(progress);
     };
     try {
-      const move = await scale(this.#instance, proxy, params, tell, this.#end.signal);
+      const context = { instance: this.#instance, proxy, onProgress, signal: this.#end.signal };
+      const move = await work(context);
       if (move.outcome === 'rolled-back') await this.#afterFailure();
       return move;
     } catch (error) {

@@ -163,20 +163,20 @@ export const catalogue = define({
     exit: 1,
     suggestions: [
       'dbproxy check',
-      'dbproxy scale --to {size} --unmovable wait',
-      'dbproxy scale --to {size} --unmovable drop',
+      'dbproxy {command} --unmovable wait',
+      'dbproxy {command} --unmovable drop',
     ],
   },
   DBP_SWITCH_DEADLINE: {
     message:
       'rolled back after {attempts} attempts in {deadlineMs} ms: session {session} ({user}@{database}) {why}',
     exit: 5,
-    suggestions: ['dbproxy sessions', 'dbproxy check', 'dbproxy scale --to {size} --on-timeout cancel'],
+    suggestions: ['dbproxy sessions', 'dbproxy check', 'dbproxy {command} --on-timeout cancel'],
   },
   DBP_SWITCH_TIMEOUT: {
     message: 'rolled back after {attempts} attempts in {deadlineMs} ms: {reason}',
     exit: 5,
-    suggestions: ['dbproxy status', 'dbproxy scale --to {size} --hold-budget 500'],
+    suggestions: ['dbproxy status', 'dbproxy {command} --hold-budget 500'],
   },
   DBP_SWITCH_ROLLED_BACK: {
     message: 'rolled back in step {step}: {reason}',
@@ -186,7 +186,26 @@ export const catalogue = define({
   DBP_SWITCH_HOLD_LOST: {
     message: 'the proxy had already let the sessions go on: {reason}',
     exit: 1,
-    suggestions: ['dbproxy scale --to {size} --hold-budget 500'],
+    suggestions: ['dbproxy {command} --hold-budget 500'],
+  },
+  // --- patch ---------------------------------------------------------------------------------------------------------
+  DBP_PATCH_MAJOR: {
+    message:
+      'PostgreSQL {to} is another major version than {from}: patch goes between the minor versions of one major, whose data files are the same. ' +
+      'A new major needs a cluster of its own, initialised by its own initdb; schema and data brought there by logical replication or a dump; ' +
+      'what logical replication leaves out (sequences, large objects, DDL made meanwhile, tables without a key) carried at the switch; ' +
+      'and sessions whose state names objects by their OIDs, which differ there, translated. dbproxy does none of this',
+    exit: 2,
+    suggestions: [
+      'dbproxy engine ls --available',
+      'dbproxy up --name next --postgres {major}, then pg_dump from the one and psql to the other',
+    ],
+  },
+  DBP_PATCH_DOWNGRADE: {
+    message:
+      'PostgreSQL {to} is an older major version than {from}, whose data it cannot read: there is no way back across majors but a dump',
+    exit: 2,
+    suggestions: ['dbproxy engine ls --available'],
   },
   // --- rpc -----------------------------------------------------------------------------------------------------------
   DBP_RPC_UNREACHABLE: {

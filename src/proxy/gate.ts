@@ -391,7 +391,10 @@ export class Gate {
       return Promise.resolve(this.#lastMove.result);
     }
     return Promise.reject(
-      new DbproxyError('DBP_SWITCH_HOLD_LOST', { reason: `the gate is ${this.#state}`, size: 'SIZE' }),
+      new DbproxyError('DBP_SWITCH_HOLD_LOST', {
+        reason: `the gate is ${this.#state}`,
+        command: 'scale --to SIZE',
+      }),
     );
   }
 

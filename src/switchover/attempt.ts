@@ -85,7 +85,7 @@ export async function attemptHold(
   const reason = `the hold budget of ${holdBudgetMs} ms ran out before the commit`;
   return {
     kind: 'late',
-    reason: new DbproxyError('DBP_SWITCH_HOLD_LOST', { reason, size: plan.target.size }).message,
+    reason: new DbproxyError('DBP_SWITCH_HOLD_LOST', { reason, command: plan.command }).message,
   };
 }
 

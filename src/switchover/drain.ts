@@ -118,12 +118,12 @@ export function unmovable(plan: SwitchoverPlan, { id, user, database, reason }: 
     user,
     database,
     why: reason,
-    size: plan.target.size,
+    command: plan.command,
   });
 }
 
 function timedOut(plan: SwitchoverPlan, attempts: number, result: AttemptResult): DbproxyError {
-  const common = { attempts, deadlineMs: plan.limits.deadlineMs, size: plan.target.size };
+  const common = { attempts, deadlineMs: plan.limits.deadlineMs, command: plan.command };
   const blocker = result.kind === 'blocked' ? (result.blockers[0] ?? result.unmovable[0]) : undefined;
   if (!blocker) return new DbproxyError('DBP_SWITCH_TIMEOUT', { ...common, reason: reasonOf(result) });
   const { id, user, database, reason } = blocker;

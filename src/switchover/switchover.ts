@@ -129,7 +129,7 @@ async function provision(
   watch.enter('provision');
   await ports.journal.step(
     'provision',
-    `making ${plan.target.id} (${plan.target.size}) as a standby of ${plan.from.id}`,
+    `making ${plan.target.id} (${plan.target.size}, PostgreSQL ${plan.target.postgres}) as a standby of ${plan.from.id}`,
   );
   return ports.provider.createStandby(plan.from, plan.target);
 }

@@ -32,6 +32,8 @@ export interface SwitchoverLimits {
 export interface SwitchoverPlan {
   /** Id of the operation, `scale-3`: clients whose transaction is cancelled read it. */
   readonly operation: string;
+  /** What was typed, without its limits: `scale --to large`. */
+  readonly command: string;
   readonly from: EngineRecord;
   readonly target: ProvisionOptions;
   readonly limits: SwitchoverLimits;

@@ -1,10 +1,20 @@
 /** kill -9 at every step of a switchover: of the supervisor, of the target, of the proxy. Under a load that would notice. */
 import { access, readFile, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { connectSupervisor, startInstance } from '../../src/control/client.js';
+import { startInstance } from '../../src/control/client.js';
 import { InstanceDirectory } from '../../src/control/instance-directory.js';
 import { SWITCHOVER_STEPS, type SwitchoverStep } from '../../src/switchover/index.js';
-import { events, isRunning, LiveHome, pidOf, SCALE, status, until, Writer } from './live.js';
+import {
+  events,
+  isRunning,
+  killSupervisor,
+  LiveHome,
+  pausingAt,
+  SCALE,
+  status,
+  until,
+  Writer,
+} from './live.js';
 
 const NAME = 'crash';
 let live: LiveHome;
@@ -22,10 +32,7 @@ const operationStep = async (): Promise<string> =>
 
 /** Has a new supervisor that pauses at this step; then begins a scale, and waits until it is there. */
 async function scaleUntil(step: SwitchoverStep): Promise<{ ended: Promise<unknown> }> {
-  await killSupervisor();
-  process.env['DBPROXY_TEST_PAUSE_AT'] = step;
-  const supervisor = await connectSupervisor(NAME);
-  delete process.env['DBPROXY_TEST_PAUSE_AT'];
+  const supervisor = await pausingAt(NAME, step);
   const size = (await supervisor.call('status', {})).engines.find(({ role }) => role === 'primary')?.size;
   const running = supervisor
     .call('scale', { ...SCALE, holdBudgetMs: 3_000, to: size === 'large' ? 'small' : 'large' })
@@ -33,12 +40,6 @@ async function scaleUntil(step: SwitchoverStep): Promise<{ ended: Promise<unknow
     .finally(() => supervisor.close());
   await until(`the operation is at ${step}`, async () => (await operationStep()) === step);
   return { ended: running };
-}
-
-async function killSupervisor(): Promise<void> {
-  const pid = await pidOf(NAME);
-  process.kill(pid, 'SIGKILL');
-  await until('the supervisor is gone', () => !isRunning(pid));
 }
 
 /** What must be true after any crash and repair. */
@@ -59,7 +60,7 @@ describe.each(SWITCHOVER_STEPS)('supervisor killed at %s', (step) => {
     const writer = await Writer.start(url);
     await writer.progressed();
     const running = await scaleUntil(step);
-    await killSupervisor();
+    await killSupervisor(NAME);
     await running.ended;
     // Without anybody's help: a hold runs out by itself, a commit is finished by the proxy.
     await writer.progressed();
@@ -82,10 +83,7 @@ describe('target killed', () => {
       const before = await expectHealthy();
       const writer = await Writer.start(url);
       const go = `${live.home}/go-${step}`;
-      await killSupervisor();
-      process.env['DBPROXY_TEST_PAUSE_AT'] = `${step}@${go}`;
-      const supervisor = await connectSupervisor(NAME);
-      delete process.env['DBPROXY_TEST_PAUSE_AT'];
+      const supervisor = await pausingAt(NAME, `${step}@${go}`);
       const running = supervisor.call('scale', { ...SCALE, holdBudgetMs: 3_000, to: 'xlarge' });
       await until(`the operation is at ${step}`, async () => (await operationStep()) === step);
       const target = (await supervisor.call('status', {})).engines.find(({ role }) => role === 'standby');
@@ -107,7 +105,7 @@ test('supervisor and proxy killed between commit and promotion: one primary, no 
   await writer.progressed();
   const running = await scaleUntil('promote');
   const proxy = await InstanceDirectory.of(NAME).readProxy();
-  await killSupervisor();
+  await killSupervisor(NAME);
   process.kill(proxy!.process.pid, 'SIGKILL');
   await running.ended;
   await until('the writer saw its connection break', () => writer.error !== null);

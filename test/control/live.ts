@@ -4,12 +4,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
-import type { LogEvent, MoveRecord, ScaleParams, UpResult } from '../../src/control/api.js';
+import type {
+  LogEvent,
+  MoveParams,
+  MoveRecord,
+  PatchParams,
+  ScaleParams,
+  UpResult,
+} from '../../src/control/api.js';
 import { connectSupervisor, startInstance, stopInstance } from '../../src/control/client.js';
 import { InstanceDirectory } from '../../src/control/instance-directory.js';
 import { freePort } from '../support/free-port.js';
 
-export const SCALE: Omit<ScaleParams, 'to'> = {
+export const SCALE: MoveParams = {
   holdBudgetMs: 1_000,
   deadlineMs: 20_000,
   onTimeout: 'rollback',
@@ -34,7 +41,7 @@ export class LiveHome {
 
   async up(
     name: string,
-    more: { port?: number; size?: 'small' | 'medium' | 'large' } = {},
+    more: { port?: number; size?: 'small' | 'medium' | 'large'; postgres?: string } = {},
   ): Promise<UpResult> {
     this.#names.add(name);
     const port = more.port ?? (await this.#portOf(name));
@@ -86,6 +93,15 @@ export async function scale(
   }
 }
 
+export async function patch(name: string, to: string, more: Partial<PatchParams> = {}): Promise<MoveRecord> {
+  const supervisor = await connectSupervisor(name);
+  try {
+    return await supervisor.call('patch', { ...SCALE, ...more, to });
+  } finally {
+    supervisor.close();
+  }
+}
+
 export async function status(name: string) {
   const supervisor = await connectSupervisor(name);
   try {
@@ -118,6 +134,26 @@ export async function until(
 
 export const pidOf = async (name: string): Promise<number> =>
   (await InstanceDirectory.of(name).readSupervisor())?.process.pid ?? 0;
+
+export async function killSupervisor(name: string): Promise<void> {
+  const pid = await pidOf(name);
+  process.kill(pid, 'SIGKILL');
+  await until('the supervisor is gone', () => !isRunning(pid));
+}
+
+/** A new supervisor that waits at this step: for ever, or (`drain@/some/file`) until that file exists. */
+export async function pausingAt(
+  name: string,
+  step: string,
+): Promise<Awaited<ReturnType<typeof connectSupervisor>>> {
+  await killSupervisor(name);
+  process.env['DBPROXY_TEST_PAUSE_AT'] = step;
+  try {
+    return await connectSupervisor(name);
+  } finally {
+    delete process.env['DBPROXY_TEST_PAUSE_AT'];
+  }
+}
 
 export function isRunning(pid: number): boolean {
   try {

@@ -1,4 +1,4 @@
-/** The record of a switchover (`scale`) for people. */
+/** The record of a switchover (`scale`, `patch`) for people. */
 import type { MoveRecord, PhasesMs } from '../../control/api.js';
 import { byLoss } from '../../control/losses.js';
 import { count, duration, plural, size } from '../format.js';
@@ -19,10 +19,10 @@ const PHASES = [
 export function moveView(record: MoveRecord, style: Style): string {
   const { outcome, from, to, sessions, holdMs } = record;
   const done = outcome === 'completed';
-  const direction = `${from.size} → ${to.size}`;
+  const direction = style.strong(changes(record));
   const headline = done
-    ? `${style.ok} ${style.strong(direction)}  ${plural(sessions.moved, 'session')} moved`
-    : `${style.caution} ${style.strong(direction)}  rolled back, every session stays on ${from.engine}`;
+    ? `${style.ok} ${direction}  ${record.attempts === 0 ? 'already, nothing to do' : `${plural(sessions.moved, 'session')} moved`}`
+    : `${style.caution} ${direction}  rolled back, every session stays on ${from.engine}`;
   return [
     `${headline}  ${style.dim(duration(record.totalMs))}`,
     '',
@@ -40,11 +40,19 @@ export function moveView(record: MoveRecord, style: Style): string {
             [index === 0 ? 'may be lost' : '', `${style.warn(what)}  ${style.dim(whose)}`] as const,
         ),
         ['attempts', record.attempts > 1 ? count(record.attempts) : undefined],
-        ['phases', phasesLine(record.phasesMs, style)],
+        ['phases', record.attempts > 0 ? phasesLine(record.phasesMs, style) : undefined],
       ],
       style,
     ),
   ].join('\n');
+}
+
+/** `small → large`, `PostgreSQL 17.9 → 17.10`, or both; what it is when nothing was to change. */
+function changes({ from, to }: MoveRecord): string {
+  const size = from.size === to.size ? [] : [`${from.size} → ${to.size}`];
+  const postgres = from.postgres === to.postgres ? [] : [`PostgreSQL ${from.postgres} → ${to.postgres}`];
+  const changed = [...postgres, ...size].join(', ');
+  return changed === '' ? `PostgreSQL ${to.postgres}, ${to.size}` : changed;
 }
 
 function sessionsLine({ sessions }: MoveRecord): string {

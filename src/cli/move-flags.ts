@@ -1,0 +1,37 @@
+/** The flags of operations that move sessions: the same for `scale` and `patch`. */
+import { string } from '@oclif/core/flags';
+import type { MoveParams } from '../control/api.js';
+import { durationFlag } from './flags.js';
+import { sessionLimitFlags, sessionLimitsOf } from './session-limits.js';
+
+export const moveFlags = {
+  'hold-budget': durationFlag({ default: 250, description: 'longest that one attempt may hold a session' }),
+  deadline: durationFlag({ default: 300_000, description: 'longest that all attempts together may take' }),
+  'on-timeout': string({
+    options: ['rollback', 'cancel'],
+    default: 'rollback',
+    description: 'at the deadline: give up, or cancel the transactions that are still open',
+  }),
+  unmovable: string({
+    options: ['rollback', 'wait', 'drop'],
+    default: 'rollback',
+    description:
+      'a session whose state cannot move: give up, wait until it can or the deadline has come, or end that session with a clear error',
+  }),
+  ...sessionLimitFlags,
+};
+
+interface Flags {
+  readonly 'hold-budget': number;
+  readonly deadline: number;
+  readonly 'on-timeout': string;
+  readonly unmovable: string;
+}
+
+export const moveParamsOf = (flags: Flags & Parameters<typeof sessionLimitsOf>[0]): MoveParams => ({
+  holdBudgetMs: flags['hold-budget'],
+  deadlineMs: flags.deadline,
+  onTimeout: flags['on-timeout'] as MoveParams['onTimeout'],
+  unmovable: flags.unmovable as MoveParams['unmovable'],
+  sessionLimits: sessionLimitsOf(flags),
+});

@@ -1,0 +1,25 @@
+/** How `scale` and `patch` tell what they do, and how they end. */
+import type { MoveRecord, OperationProgress } from '../control/api.js';
+import { catalogue, knownCode, type ExitCode } from '../errors/index.js';
+import type { Output } from './output.js';
+import { moveView } from './views/move.js';
+
+export function tellProgress(out: Output, { step, detail, attempt }: OperationProgress): void {
+  out.step(step, attempt > 1 ? `${detail} (attempt ${attempt})` : detail);
+}
+
+export function showMove(out: Output, record: MoveRecord): void {
+  out.data(moveView(record, out.style));
+  if (!record.error) return;
+  const { suggestions } = catalogue[knownCode(record.error.code)];
+  out.hint(
+    'next',
+    suggestions.filter((text) => !text.includes('{')),
+  );
+}
+
+/** A roll-back is a result, and has the exit code of its reason. */
+export const exitCodeOfMove = ({ error }: MoveRecord): ExitCode =>
+  error ? catalogue[knownCode(error.code)].exit : 0;
+
+export const MOVE_GOES_ON = 'the operation goes on to its end; watch it: dbproxy events --follow';

@@ -1,0 +1,91 @@
+/** `dbproxy.move/1`, made from what a switchover found, and the events that tell of it. */
+import type { EngineRecord } from '../../engine/types.js';
+import { NOTHING_MOVED, type SwitchoverResult } from '../../switchover/index.js';
+import type { MoveEnd, MoveRecord, PhasesMs } from '../api.js';
+import type { Instance } from '../instance.js';
+import { byLoss } from '../losses.js';
+
+const NO_PHASES: PhasesMs = {
+  provision: 0,
+  warm: 0,
+  drain: 0,
+  fence: 0,
+  catchup: 0,
+  promote: 0,
+  move: 0,
+  retire: 0,
+};
+
+export interface Started {
+  /** `patch-3` */
+  readonly operation: string;
+  readonly at: Date;
+  readonly atMs: number;
+}
+
+export type Outcome = Omit<MoveRecord, 'operation' | 'startedAt' | 'totalMs'>;
+
+/** One event for the end, with the whole record, in the order of the contract. */
+export function record(instance: Instance, { operation, at, atMs }: Started, found: Outcome): MoveRecord {
+  const { schema, outcome, from, to, sessions, ...rest } = found;
+  const totalMs = Math.round((performance.now() - atMs) * 10) / 10;
+  const ended = { startedAt: at.toISOString(), totalMs };
+  const move: MoveRecord = { schema, operation, outcome, from, to, sessions, ...rest, ...ended };
+  for (const { what, whose, ids } of byLoss(move.lost)) {
+    const data = { operation, what, sessions: ids };
+    instance.events.append('session.lost', `${operation}: ${whose} may have lost ${what}`, data);
+  }
+  instance.events.append(`operation.${outcome}`, inWords(move), { ...move });
+  return move;
+}
+
+function inWords({ operation, outcome, from, to, sessions, holdMs, error }: MoveRecord): string {
+  const named = ({ engine, size, postgres }: MoveEnd): string =>
+    `${engine} (${size}, PostgreSQL ${postgres})`;
+  return outcome === 'completed'
+    ? `${operation}: ${named(to)} serves ${sessions.moved} moved sessions, held ${holdMs.max} ms at most`
+    : `${operation}: ${named(from)} stays: ${error?.message ?? 'rolled back'}`;
+}
+
+export function outcomeOf(result: SwitchoverResult): Omit<Outcome, 'from' | 'to'> {
+  const common = { schema: 'dbproxy.move/1', phasesMs: result.phasesMs, attempts: result.attempts } as const;
+  if (result.outcome === 'completed') {
+    const { total, moved, kept, failed, dropped, holdMs, stateMoved, lost } = result.move;
+    return {
+      ...common,
+      outcome: 'completed',
+      sessions: { total, moved, kept, failed, dropped },
+      ...{ holdMs, stateMoved, lost },
+      error: null,
+    };
+  }
+  const { code, message } = result.error;
+  const { holdMs, stateMoved } = NOTHING_MOVED;
+  return {
+    ...common,
+    outcome: 'rolled-back',
+    sessions: { total: result.sessions, moved: 0, kept: result.sessions, failed: [], dropped: 0 },
+    ...{ holdMs, stateMoved, lost: [] },
+    error: { code, message },
+  };
+}
+
+/** Asked for what is there already: done, nothing was touched. */
+export function nothingToDo(from: EngineRecord): Outcome {
+  const { total, moved, kept, failed, dropped, holdMs, stateMoved } = NOTHING_MOVED;
+  return {
+    schema: 'dbproxy.move/1',
+    outcome: 'completed',
+    from: endOf(from),
+    to: endOf(from),
+    sessions: { total, moved, kept, failed, dropped },
+    holdMs,
+    phasesMs: NO_PHASES,
+    attempts: 0,
+    stateMoved,
+    lost: [],
+    error: null,
+  };
+}
+
+export const endOf = ({ id, size, postgres }: EngineRecord): MoveEnd => ({ engine: id, size, postgres });
