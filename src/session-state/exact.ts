@@ -6,8 +6,8 @@
 import { Frontend, encode } from '../protocol/index.js';
 import type { Reply, Rows, StateChannel } from './channel.js';
 
-/** Within a transaction. Names of types come out qualified. */
-export const EXACT = `set local statement_timeout = 0; set local lock_timeout = 0;
+/** Within a transaction, as the login user, who re-creates it all. Names of types come out qualified. */
+export const EXACT = `set local session authorization default; set local statement_timeout = 0; set local lock_timeout = 0;
   set local datestyle to iso, ymd; set local intervalstyle to iso_8601; set local extra_float_digits to 1;
   set local bytea_output to hex; set local lc_monetary to 'C'; set local quote_all_identifiers to off;
   set local search_path to '';

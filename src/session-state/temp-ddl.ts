@@ -27,6 +27,7 @@ export interface Ddl {
 export const create = (definitions: Definitions, deleteRows: ReadonlySet<number>): Ddl[] =>
   inOrder(definitions).flatMap((object) => [
     made(definitions, object, deleteRows),
+    ...(object.is === 'relation' && object.of.attached ? attach(object.of) : []),
     ...definitions.constraints
       .filter(({ early, table }) => early && object.is === 'relation' && table === object.of.name)
       .map((constraint) => constrain(definitions, constraint)),
@@ -169,17 +170,30 @@ const typeDefinition = ({ kind, name, labels, domain, checks, range }: TypeDefin
 
 const collated = (collation: string | null): string => (collation === null ? '' : ` collate ${collation}`);
 
-const tableDefinition = ({ name, columns, parents, bound, partitionKey, options }: Relation): string => {
-  const partition = bound === null ? '' : ` partition of ${parents[0]} ${bound}`;
-  const local = columns.filter(({ inherited }) => !inherited).map(columnDefinition);
+const tableDefinition = (table: Relation): string => {
+  const { name, columns, parents, bound, attached, partitionKey, options } = table;
+  const asPartition = bound !== null && !attached;
+  const local = columns.filter(({ inherited }) => !inherited || attached).map(columnDefinition);
   return [
     `create temp table ${name}`,
-    bound === null ? `(${local.join(', ')})` : partition,
-    parents.length > 0 && bound === null ? `inherits (${parents.join(', ')})` : '',
+    asPartition ? `partition of ${parents[0]} ${bound}` : `(${local.join(', ')})`,
+    parents.length > 0 && bound === null && !attached ? `inherits (${parents.join(', ')})` : '',
     partitionKey === null ? '' : `partition by ${partitionKey}`,
     options === null ? '' : `with ${options}`,
   ].join(' ');
 };
+
+/** Its parents are as bare as it is: nothing that it would have to have already. */
+const attach = ({ name, parents, bound, owner }: Relation): Ddl[] =>
+  parents.map((parent) => ({
+    sql: asOwner(
+      owner,
+      bound === null
+        ? `alter table ${name} inherit ${parent}`
+        : `alter table ${parent} attach partition ${name} ${bound}`,
+    ),
+    what: `parent ${parent} of temporary table ${name}`,
+  }));
 
 const columnDefinition = (column: Column): string =>
   [

@@ -5,7 +5,7 @@
  * `own` makes `pg_temp.f`. Names come out quoted where it is needed.
  */
 import { OBSTACLES } from './temp-obstacles.js';
-import { TEMP } from './temp-schema.js';
+import { MISPLACED, TEMP } from './temp-schema.js';
 
 export interface Definitions {
   /** `pg_temp_3` */
@@ -80,6 +80,8 @@ export interface Relation extends Owned {
   readonly bound: string | null;
   /** Quoted names, in order. */
   readonly parents: readonly string[];
+  /** Its columns are in another order than one that is created as a child has: it came to its parents later. */
+  readonly attached: boolean;
   readonly view: string | null;
   readonly sequence: string | null;
   /** Of a sequence: the column it belongs to, and whether it is an identity. */
@@ -234,6 +236,7 @@ const RELATIONS =
     pg_catalog.pg_get_expr(c.relpartbound, c.oid) as bound,
     ${list(`select i.inhparent::pg_catalog.regclass as name from pg_catalog.pg_inherits i where i.inhrelid = c.oid
       order by i.inhseqno`).replace('json_agg(x)', 'json_agg(x.name)')} as parents,
+    ${MISPLACED} as attached,
     case when c.relkind = 'v' then pg_catalog.pg_get_viewdef(c.oid) end as view,
     (select pg_catalog.concat('as ', pg_catalog.format_type(q.seqtypid, null), ' increment ', q.seqincrement, ' minvalue ',
       q.seqmin, ' maxvalue ', q.seqmax, ' start ', q.seqstart, ' cache ', q.seqcache, case when q.seqcycle then ' cycle' end)

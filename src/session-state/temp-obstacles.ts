@@ -1,5 +1,5 @@
 /** Rows 10 and 11: what among temporary objects temp-ddl.ts cannot make again just as it was, found in the catalogs, by name. */
-import { TEMP } from './temp-schema.js';
+import { MISPLACED, TEMP } from './temp-schema.js';
 
 const named = (kind: string, from: string, name: string, where: string): string =>
   `select pg_catalog.format('${kind} %s', ${name}) from pg_catalog.${from} where ${where}`;
@@ -99,11 +99,20 @@ export const OBSTACLES = `select coalesce((select pg_catalog.json_agg(o.what) fr
       ),
       named(
         'columns of the parents, dropped or moved, in',
+        'pg_class c',
+        'c.relname',
+        `c.relnamespace = ${TEMP} and ${MISPLACED} and (
+          not c.relispartition and exists (select from pg_catalog.pg_attribute a
+            where a.attrelid = c.oid and not a.attislocal and not a.attisdropped)
+          or exists (select from pg_catalog.pg_inherits i join pg_catalog.pg_class p on p.oid = i.inhparent
+            where i.inhrelid = c.oid and p.relnamespace <> ${TEMP}))`,
+      ),
+      named(
+        'mark of a CYCLE that no server reads as it is written, of view',
         'pg_class o',
         'o.relname',
-        `o.relnamespace = ${TEMP} and exists (select from pg_catalog.pg_inherits i where i.inhrelid = o.oid)
-          and exists (select from pg_catalog.pg_attribute a, pg_catalog.pg_attribute b where a.attrelid = o.oid
-            and b.attrelid = o.oid and a.attnum > 0 and b.attnum > a.attnum and a.attinhcount = 0 and b.attinhcount > 0)`,
+        `o.relnamespace = ${TEMP} and case when o.relkind = 'v'
+          then pg_catalog.pg_get_viewdef(o.oid) ~ '[)] CYCLE .* TO [^ ]*::.* USING ' end`,
       ),
       named(
         'disabled constraint of',
