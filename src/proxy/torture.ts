@@ -21,6 +21,9 @@ import { Turns } from './turns.js';
 
 /** What a session is warmed for may be decided by another one's lock, which only ends when nobody waits for us; ms. */
 const BLOCKED_MS = 2_000;
+const BLOCKED = 'blocked by another session';
+/** lock_not_available: a look does not wait for locks of others (look.ts). */
+const LOCKED = /\(55P03\)$/;
 /** How long all others are waited for, ms: they may wait for the one that is held. */
 const HOLD_BUDGET_MS = 250;
 /** Of the strikes, those that only warm and leave the move to a later one. */
@@ -96,11 +99,12 @@ export class Torture {
         alone?.kind === 'shared' ? await this.#turns.alone(() => this.#moveTogether(session)) : alone;
       if (outcome?.kind === 'warmed') this.#warmed++;
       else this.left(session);
-      if (outcome === null) this.#stays('blocked by another session');
+      if (outcome === null) this.#stays(BLOCKED);
       else if (outcome.kind === 'stayed') this.#stays(outcome.reason);
     } catch (error) {
       this.left(session);
-      this.#fails(session, error as Error);
+      if (LOCKED.test((error as Error).message)) this.#stays(BLOCKED);
+      else this.#fails(session, error as Error);
     } finally {
       await session.release();
     }

@@ -63,7 +63,7 @@ export const advisoryLocks: StateKindModule<AdvisoryLocks> = {
       const countedOn = backend[0]?.[0] ?? '';
       // What was counted once is not there to be counted again.
       if (known.countedOn === countedOn) return known;
-      const rows: Rows = yield { sql: `set local statement_timeout = 0; ${COUNTED}` };
+      const rows: Rows = yield { sql: COUNTED };
       return rows.length === 0 ? NONE : { locks: rows.map(lockOf), countedOn };
     }
     if (!thorough) return known;

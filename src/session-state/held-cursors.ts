@@ -184,7 +184,7 @@ function* move({
   limits,
 }: ReadContext): Generator<Ask, ReadonlyMap<string, Position | 'failed'>, Rows> {
   const rows: Rows = yield {
-    sql: `set local statement_timeout = 0; do $dbproxy$
+    sql: `do $dbproxy$
       declare
         c pg_catalog.record;
         cursor pg_catalog.refcursor;

@@ -13,6 +13,17 @@ import type { Ask, ReadContext, StateKindModule } from './kind.js';
 const BEGIN = 'begin isolation level read committed not deferrable';
 // Later rounds read what only the real user may see; the role itself was read in the first.
 const AS_SESSION_USER = 'set local role none';
+/**
+ * The session's own limits are not for us. What others have locked is not waited for as long as they like: the client of the
+ * session waits meanwhile. After the settings, which are read as the session has them.
+ */
+const unlimited = ({ settableNames }: ReadContext): string =>
+  ['statement_timeout', 'transaction_timeout']
+    .filter((name) => settableNames.includes(`"${name}"`))
+    .map((name) => `set local ${name} = 0; `)
+    .join('') + `set local lock_timeout = ${LOCK_TIMEOUT_MS}`;
+/** Bound of waiting for one lock, ms. */
+const LOCK_TIMEOUT_MS = 100;
 /** These change search_path within the transaction, so they are read at the end. */
 const lastOnes: readonly KindName[] = ['sequences', 'heldCursors'];
 
@@ -36,8 +47,9 @@ export const look = async (
   const readings = kindNames
     .toSorted((a, b) => Number(lastOnes.includes(a)) - Number(lastOnes.includes(b)))
     .map((name) => start(name, context, previous));
+  const limits = unlimited(context);
   for (let round = 0; readings.some(({ ask }) => ask !== null); round++)
-    await answer(channel, readings, round > 0);
+    await answer(channel, readings, limits, round > 0);
   return Object.fromEntries(readings.map(({ name, state }) => [name, state])) as unknown as SessionState;
 };
 
@@ -63,6 +75,7 @@ const advance = (reading: Reading, rows: Rows): void => {
 const answer = async (
   channel: StateChannel,
   readings: readonly Reading[],
+  limits: string,
   asUser: boolean,
 ): Promise<void> => {
   const scalars = readings.flatMap((reading) =>
@@ -71,6 +84,8 @@ const answer = async (
   const others = readings.flatMap((reading) =>
     reading.ask && 'sql' in reading.ask ? [{ reading, sql: reading.ask.sql }] : [],
   );
+  const settings = others.filter(({ reading: { name } }) => name === 'settings');
+  const rest = others.filter(({ reading: { name } }) => name !== 'settings');
   const alone = readings.filter(
     ({ ask }) => ask && ('describe' in ask || 'exact' in ask || 'exactly' in ask),
   );
@@ -82,13 +97,15 @@ const answer = async (
         BEGIN,
         ...(asUser ? [AS_SESSION_USER] : []),
         ...(list === '' ? [] : [`select ${list}`]),
-        ...others.map(({ sql }) => sql),
+        ...settings.map(({ sql }) => sql),
+        limits,
+        ...rest.map(({ sql }) => sql),
         'rollback',
       ]);
   const queue = [...sets];
   const row = list === '' ? [] : [...(queue.shift()?.[0] ?? [])];
   for (const { reading, expressions } of scalars) advance(reading, [row.splice(0, expressions.length)]);
-  for (const { reading } of others) advance(reading, queue.shift() ?? []);
+  for (const { reading } of [...settings, ...rest]) advance(reading, queue.shift() ?? []);
   for (const reading of alone) advance(reading, await answerAlone(channel, reading.ask));
 };
 

@@ -41,6 +41,8 @@ export interface Sequences {
 
 const NOTHING: Sequences = { values: new Map(), last: null, obstacle: null };
 
+/** Then nothing can be told, and the look fails. Before 55000, which in plpgsql stands for its whole class. */
+const NOT_LOCKED = 'when lock_not_available then raise;';
 /** The role of the moment may see fewer sequences than the one that re-creates the values. */
 const AS_LOGIN_USER = 'set local session authorization default;';
 
@@ -54,6 +56,7 @@ const question = (always: boolean): string => `${AS_LOGIN_USER} do $dbproxy$
     begin
       last := pg_catalog.lastval();
     exception
+      ${NOT_LOCKED}
       when object_not_in_prerequisite_state then
         if not ${String(always)} then return; end if;
       when insufficient_privilege then last := '${HIDDEN}';
@@ -67,7 +70,9 @@ const question = (always: boolean): string => `${AS_LOGIN_USER} do $dbproxy$
     loop
       begin
         found := pg_catalog.concat(found, ' ', seq, ':', pg_catalog.currval(seq));
-      exception when others then null;
+      exception
+        ${NOT_LOCKED}
+        when others then null;
       end;
     end loop;
     perform pg_catalog.set_config('search_path', pg_catalog.concat('"${MARK}', last, found, '"'), true);
@@ -81,7 +86,9 @@ const question = (always: boolean): string => `${AS_LOGIN_USER} do $dbproxy$
 const CALL_LASTVAL = `do $dbproxy$
   begin
     perform pg_catalog.lastval();
-  exception when others then null;
+  exception
+    ${NOT_LOCKED}
+    when others then null;
   end $dbproxy$;`;
 const LOCKED = `c.oid in (select l.relation from pg_catalog.pg_lock_status() l
     where l.pid = pg_catalog.pg_backend_pid() and l.locktype = 'relation' and l.mode = 'RowExclusiveLock')`;

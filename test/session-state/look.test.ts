@@ -144,6 +144,29 @@ it('everything together is found in one read, and a second one finds the same', 
   expect(second).toEqual(first);
 });
 
+it('a lock of another session is not waited for, and no value is overlooked', async () => {
+  await backend.run('select public.draw()');
+  await withPg(directTo(engine), async (admin) => {
+    await admin.query('begin; alter sequence numbers no cycle');
+    await expect(backend.look()).rejects.toThrow(/lock timeout \(55P03\)/);
+    await admin.query('rollback');
+  });
+  expect(stateKinds(await backend.look())).toContain('sequences');
+  expect((await backend.query('show lock_timeout')).sets).toEqual([[['0']]]);
+});
+
+it('short limits of the session itself do not apply', async () => {
+  const many = `do $$begin
+    for i in 1..900 loop execute format('create sequence many%s', i); end loop; end$$`;
+  await withPg(directTo(engine), (admin) => admin.query(many));
+  await backend.run('select public.draw()', `set statement_timeout = '20ms'`);
+  expect(stateKinds(await backend.look())).toContain('sequences');
+  expect((await backend.query('show statement_timeout')).sets).toEqual([[['20ms']]]);
+  await withPg(directTo(engine), (admin) =>
+    admin.query(`do $$begin for i in 1..900 loop execute format('drop sequence many%s', i); end loop; end$$`),
+  );
+});
+
 it('dblink connections are found', async () => {
   const superuser = await Backend.open(engine);
   const { directory } = engine.access as { directory: string };
