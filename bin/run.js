@@ -14,7 +14,7 @@ if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-v')) {
 
 /** Something on the screen before the program is loaded. The writer (src/cli/output.ts) takes the line away again. */
 function showSign([verb, ...flags]) {
-  const slow = ['up', 'down', 'scale', 'check', 'demo', 'workload'].includes(verb);
+  const slow = ['up', 'down', 'scale', 'check', 'demo', 'workload', 'engine'].includes(verb);
   const animated = process.stderr.isTTY && process.env.TERM !== 'dumb' && !process.env.CI;
   if (slow && animated && !flags.includes('--help') && !flags.includes('-h'))
     process.stderr.write(`⠋ ${verb}`);

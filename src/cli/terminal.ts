@@ -30,7 +30,8 @@ export function colorLevel(
 export const canAnimate = (stream: TerminalStream, env: Environment = process.env): boolean =>
   stream.isTTY === true && env.TERM !== 'dumb' && !env.CI;
 
-export const widthOf = (stream: TerminalStream): number => stream.columns ?? DEFAULT_WIDTH;
+/** A terminal that nobody has told its width says 0. */
+export const widthOf = (stream: TerminalStream): number => stream.columns || DEFAULT_WIDTH;
 
 /** Arguments of ours: what stands after `--` belongs to somebody else. */
 export function beforeDashes(argv: readonly string[]): readonly string[] {

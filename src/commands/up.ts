@@ -29,6 +29,9 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
     'max-sessions': integer({ min: 1, max: 100_000, description: 'clients at the same time' }),
   };
 
+  /** There is a supervisor that goes on without us. */
+  #starting = false;
+
   protected override async execute(): Promise<UpResult> {
     this.out.step('up', this.instance);
     const { startInstance } = await import('../control/client.js');
@@ -40,7 +43,10 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
         maxSessions: this.flags['max-sessions'],
         ...{ port, host, size, postgres },
       },
-      ({ step, detail, fraction }) => this.out.step(step, detail, fraction),
+      ({ step, detail, fraction }) => {
+        this.#starting ||= step === 'supervisor';
+        this.out.step(step, detail, fraction);
+      },
     );
   }
 
@@ -51,6 +57,8 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
   }
 
   protected override afterInterruption(): string {
-    return `the instance goes on starting; dbproxy down --name ${this.instance} stops it`;
+    return this.#starting
+      ? `the instance goes on starting; dbproxy down --name ${this.instance} stops it`
+      : 'nothing was started; what was fetched is kept';
   }
 }

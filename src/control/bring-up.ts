@@ -41,16 +41,25 @@ export async function bringUp(
   }
 }
 
-/** A new instance of a version that is not here: fetched first, before anybody waits for the instance's lock. */
+/**
+ * The binaries of a new instance, or of one that is down, fetched before anybody waits for the instance's lock or for its
+ * supervisor. Where data is there already, another minor may serve it: whether one does is for the start to say.
+ */
 async function fetchEngine(
   { provider, postgres }: UpRequest,
   directory: InstanceDirectory,
   onProgress: (progress: StepProgress) => void,
 ): Promise<void> {
-  if (postgres === undefined || provider === 'docker' || (await directory.readInstance())) return;
-  await ensureEngine(postgres, {
-    onProgress: ({ detail = '', ...rest }) => onProgress({ ...rest, detail }),
-  });
+  const stored = await directory.readInstance();
+  const version = stored?.engines.find(({ id }) => id === stored.primary)?.postgres ?? postgres;
+  if (version === undefined || (stored?.spec.provider ?? provider) === 'docker') return;
+  try {
+    await ensureEngine(version, {
+      onProgress: ({ detail = '', ...rest }) => onProgress({ ...rest, detail }),
+    });
+  } catch (error) {
+    if (stored === null) throw error;
+  }
 }
 
 interface Found {

@@ -131,8 +131,8 @@ function cachedOnes(version: string, found: readonly EnginePackage[]): EnginePac
 async function assertUnused(version: string): Promise<void> {
   const users = (await usersByVersion()).get(version) ?? [];
   if (users.length === 0) return;
-  const instances = users.map((name) => `instance "${name}"`).join(', ');
-  throw new DbproxyError('DBP_ENGINE_IN_USE', { version, instances, first: users[0] });
+  const named = users.map((name) => `instance "${name}"`).join(', ');
+  throw new DbproxyError('DBP_ENGINE_IN_USE', { version, users: named });
 }
 
 /** A stopped instance counts: its data is of that version. */

@@ -148,9 +148,9 @@ export const catalogue = define({
     suggestions: ['dbproxy engine ls', 'dbproxy doctor'],
   },
   DBP_ENGINE_IN_USE: {
-    message: 'PostgreSQL {version} stays: it is used by {instances}',
+    message: 'PostgreSQL {version} stays: it is used by {users}',
     exit: 1,
-    suggestions: ['dbproxy engine ls', 'dbproxy down --name {first} --purge'],
+    suggestions: ['dbproxy engine ls', 'dbproxy status', 'dbproxy down --purge'],
   },
   DBP_ENGINE_NOT_CACHED: {
     message: 'PostgreSQL {version} is not in the cache: {reason}',

@@ -1,5 +1,7 @@
 /** `dbproxy engine` from outside: exit codes, the JSON contract, two processes at once, one that is killed. */
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { copyFile, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { EngineAddResult, EnginesResult } from '../../src/control/engines.js';
@@ -8,7 +10,7 @@ import { InstanceDirectory, newInstanceRecord } from '../../src/control/instance
 import { instancePaths } from '../../src/control/paths.js';
 import { offeredEngines } from '../../src/engine/index.js';
 import type { ErrorJson } from '../../src/errors/index.js';
-import { Cli, freePort, type CliResult } from '../support/cli.js';
+import { BIN, Cli, freePort, type CliResult } from '../support/cli.js';
 import { NpmRegistry } from '../support/npm-registry.js';
 
 let cli: Cli;
@@ -108,6 +110,22 @@ describe('engine', () => {
     );
   });
 
+  const hasScript = spawnSync('script', ['--version']).status === 0;
+  it.skipIf(!hasScript)('add draws a bar on a terminal', async () => {
+    const command = `${process.execPath} ${BIN} engine add 17.91`;
+    const child = spawn('script', ['-qec', command, '/dev/null'], {
+      env: {
+        ...{ PATH: process.env.PATH, HOME: cli.home, DBPROXY_HOME: join(cli.home, 'h') },
+        TERM: 'xterm',
+        npm_config_registry: registry.url,
+      },
+    });
+    let shown = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (shown += text));
+    await once(child, 'close');
+    expect(shown).toMatch(/[█░]{20}.*fetch: PostgreSQL 17\.91, .* of 0\.4 MB/);
+  });
+
   it('rm keeps what an instance uses, and names it; also one that is stopped', async () => {
     await json(['add', '17.91']);
     await stoppedInstance('shop', '17.91');
@@ -118,6 +136,21 @@ describe('engine', () => {
     });
     const { engines } = await json<EnginesResult>(['ls']);
     expect(engines[0]).toMatchObject({ postgres: '17.91', usedBy: ['shop'] });
+  });
+
+  it('rm keeps what a process runs from, although no instance says so', async () => {
+    const { path } = await json<EngineAddResult>(['add', '17.91']);
+    await copyFile('/bin/sleep', join(path, 'native/bin/sleep'));
+    const child = spawn(join(path, 'native/bin/sleep'), ['60']);
+    await once(child, 'spawn');
+    try {
+      expect(await json<ErrorJson>(['rm', '17.91'], 1)).toMatchObject({
+        code: 'DBP_ENGINE_IN_USE',
+        message: `PostgreSQL 17.91 stays: it is used by process ${child.pid}`,
+      });
+    } finally {
+      child.kill();
+    }
   });
 
   it('rm of what is not in the cache: exit 2', async () => {
@@ -181,14 +214,17 @@ describe('several processes', () => {
     expect(registry.tarballRequests.at(-1)?.range).toBe('bytes=50000-');
   });
 
-  it('are not kept waiting by one that was asked to end', async () => {
+  it.each([
+    ['engine add', ['engine', 'add', '17.91'], 'goes on from there'],
+    ['up', ['up', '--postgres', '17.91'], 'nothing was started'],
+  ])('are not kept waiting by %s that was asked to end', async (_, args, says) => {
     registry.failNext({ kind: 'stall', after: 50_000 });
-    const ended = cli.start(['engine', 'add', '17.91'], { npm_config_registry: registry.url });
+    const ended = cli.start(args, { npm_config_registry: registry.url });
     await arrived(50_000);
     ended.child.kill('SIGINT');
     const { code, stderr } = await ended.done;
     expect(code).toBe(130);
-    expect(stderr).toContain('goes on from there');
+    expect(stderr).toContain(says);
     expect(await readdir(join(cache(), 'locks'))).toEqual([]);
   });
 });

@@ -241,6 +241,12 @@ describe('a registry', () => {
     ]);
   });
 
+  it('that passes on the addresses of the public one is asked itself', async () => {
+    registry.tarballsAt = 'https://registry.npmjs.org/';
+    await ensure('17.91');
+    expect(ranges()).toHaveLength(1);
+  });
+
   it("is asked through the proxy of npm's configuration", async () => {
     const asked: string[] = [];
     const proxy = createServer().on('connect', ({ url = '' }, client: Socket) => {
@@ -279,6 +285,21 @@ describe('the cache', () => {
     const error = await failure(ensure('17.91'));
     expect(error).toMatchObject({ code: 'DBP_ENV_DIRECTORY', exitCode: 4 });
     expect(error.message).toContain('ENOSPC');
+  });
+
+  it('is open to the user that engines run as, whatever the umask', async () => {
+    const before = process.umask(0o077);
+    try {
+      const { root } = await ensure('17.91');
+      const modes = await Promise.all(
+        [cache, root, join(root, 'native/lib/libpq.so.5.17')].map(
+          async (path) => (await stat(path)).mode & 0o777,
+        ),
+      );
+      expect(modes).toEqual([0o755, 0o755, 0o644]);
+    } finally {
+      process.umask(before);
+    }
   });
 
   it('with a damaged entry fetches it anew', async () => {

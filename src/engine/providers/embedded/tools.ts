@@ -1,6 +1,6 @@
 /** What engines of a version are made and started with; found or fetched once, and kept. */
 import { access } from 'node:fs/promises';
-import { DbproxyError } from '../../../errors/index.js';
+import { DbproxyError, type ErrorCode } from '../../../errors/index.js';
 import type { ProvisionOptions } from '../../types.js';
 import { prepareBinaries, type Binaries } from './binaries.js';
 import { serverUser, type ServerUser } from './server-user.js';
@@ -17,6 +17,9 @@ export interface Tools {
   readonly binaries: Binaries;
   readonly user: ServerUser | null;
 }
+
+/** It is not here, and the registry cannot give it. */
+const OUT_OF_REACH: readonly ErrorCode[] = ['DBP_ENV_REGISTRY', 'DBP_USAGE_UNKNOWN_VERSION'];
 
 type Options = Pick<ProvisionOptions, 'signal' | 'onProgress'>;
 
@@ -54,7 +57,7 @@ export class Toolbox {
     try {
       return await this.fetch(postgres, options);
     } catch (error) {
-      if (!(error instanceof DbproxyError && error.code === 'DBP_ENV_REGISTRY')) throw error;
+      if (!(error instanceof DbproxyError && OUT_OF_REACH.includes(error.code))) throw error;
       const [major = ''] = postgres.split('.');
       const newer = await findAtHand(major, this.#cacheDirectory);
       if (newer === null || compareVersions(newer.postgres, postgres) < 0) throw error;

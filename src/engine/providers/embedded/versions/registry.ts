@@ -26,6 +26,8 @@ export class RegistryTrouble extends Error {
   }
 }
 
+const PUBLIC_HOST = 'registry.npmjs.org';
+
 /** npm's abbreviated form: a hundred versions in some kB. */
 const ABBREVIATED = 'application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8';
 
@@ -72,10 +74,16 @@ export class Registry {
       // Nothing weaker proves a download.
       const integrity = dist.integrity?.split(/\s+/).find((hash) => hash.startsWith('sha512-'));
       if (deprecated || integrity === undefined || !isRunnable(postgres)) return [];
-      return [{ postgres, package: version, platform, tarball: dist.tarball, integrity }];
+      return [{ postgres, package: version, platform, tarball: this.#locate(dist.tarball), integrity }];
     });
     const seen = new Set<string>();
     return all.sort(newestFirst).filter(({ postgres }) => !seen.has(postgres) && seen.add(postgres));
+  }
+
+  /** A mirror may pass on the public registry's addresses; as npm (`replace-registry-host`), we ask the mirror. */
+  #locate(tarball: string): string {
+    const { host, pathname } = new URL(tarball);
+    return host === PUBLIC_HOST ? new URL(pathname.slice(1), this.#settings.registry).href : tarball;
   }
 
   /** Throws RegistryTrouble when there is no answer; an answer of any status is for the caller. */

@@ -2,6 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import { readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { DbproxyError } from '../../../../errors/index.js';
+import { processesFrom } from '../find.js';
 import { isLocked, withCacheLock } from './cache-lock.js';
 import { abandoned, bytesOf, damageOf, entryName, entryRoots } from './entry.js';
 import { usingCache } from './make-entry.js';
@@ -27,15 +29,23 @@ export async function removeRemains({ path }: Remains): Promise<void> {
   await rm(path, { recursive: true, force: true });
 }
 
-/** Removes an entry, unless `inUse` (asked while nobody can add it) objects by throwing; the bytes that it had. */
+/**
+ * Removes an entry; the bytes that it had. `assertUnused` is asked while nobody can add it. Whatever the records say, what runs
+ * from it keeps it: an engine that is just being made is in no record yet. Throws DBP_ENGINE_IN_USE.
+ */
 export async function removeCached(
   cache: string,
   entry: EnginePackage,
-  inUse: () => Promise<void>,
+  assertUnused: () => Promise<void>,
 ): Promise<number> {
   return usingCache(cache, () =>
     withCacheLock({ cache, name: entryName(entry), onWait: () => undefined }, async () => {
-      await inUse();
+      await assertUnused();
+      const [pid] = processesFrom(entry.root);
+      if (pid !== undefined) {
+        const details = { version: entry.postgres, users: `process ${pid}` };
+        throw new DbproxyError('DBP_ENGINE_IN_USE', details);
+      }
       const bytes = await bytesOf(entry.root);
       // Gone at once; who dies in the middle of the rest leaves what the next one takes for abandoned.
       const doomed = `${entry.root}.${process.pid}.${randomUUID()}`;
