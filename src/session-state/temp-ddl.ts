@@ -10,6 +10,7 @@ import {
   type Constraint,
   type Definitions,
   type Grant,
+  type Index,
   type Owned,
   type Relation,
   type Trigger,
@@ -33,6 +34,25 @@ export const create = (definitions: Definitions, deleteRows: ReadonlySet<number>
       .map((constraint) => constrain(definitions, constraint)),
   ]);
 
+/**
+ * Indexes of tables that were never analyzed. They come before the rows: made after them, they would tell the planner how many
+ * there are (index.c, index_update_stats), and plans be others than before.
+ */
+export const emptyIndexes = (definitions: Definitions): Ddl[] => [
+  ...definitions.constraints
+    .filter((constraint) => isEmptyIndex(definitions, constraint))
+    .map((constraint) => constrain(definitions, constraint)),
+  ...definitions.indexes
+    .filter((index) => !index.made && isNew(definitions, index))
+    .map((index) => indexed(definitions, index)),
+];
+
+const isNew = ({ relations }: Definitions, { table }: { table: string }): boolean =>
+  relations.some(({ name, kind, analyzed }) => name === table && kind === 'r' && !analyzed);
+
+const isEmptyIndex = (definitions: Definitions, constraint: Constraint): boolean =>
+  !constraint.early && 'pux'.includes(constraint.type) && isNew(definitions, constraint);
+
 /** What comes after the rows, identities first: their sequences are given their values next. */
 export const identities = ({ relations }: Definitions): Ddl[] =>
   relations.flatMap((relation) => {
@@ -53,7 +73,9 @@ export const complete = (definitions: Definitions): Ddl[] => {
   return [
     ...tables.flatMap((table) => defaults(definitions, table)),
     ...constraints.flatMap((constraint) => [
-      ...(constraint.early ? [] : [constrain(definitions, constraint)]),
+      ...(constraint.early || isEmptyIndex(definitions, constraint)
+        ? []
+        : [constrain(definitions, constraint)]),
       ...commented(
         constraint.owner,
         'constraint',
@@ -61,21 +83,10 @@ export const complete = (definitions: Definitions): Ddl[] => {
         constraint.comment,
       ),
     ]),
-    ...indexes.flatMap(
-      ({
-        table,
-        name,
-        definition,
-        made: byConstraint,
-        statistics,
-        clustered,
-        replicaIdentity,
-        comment,
-        owner,
-      }) => [
-        ...(byConstraint
-          ? []
-          : [{ sql: asOwner(owner, own(definitions, definition)), what: `index ${name}` }]),
+    ...indexes.flatMap((index) => {
+      const { table, name, statistics, clustered, replicaIdentity, comment, owner } = index;
+      return [
+        ...(index.made || isNew(definitions, index) ? [] : [indexed(definitions, index)]),
         ...statistics.map(({ column, target }) => ({
           sql: asOwner(owner, `alter index ${name} alter column ${column} set statistics ${target}`),
           what: `index ${name}`,
@@ -92,8 +103,8 @@ export const complete = (definitions: Definitions): Ddl[] => {
             ]
           : []),
         ...commented(owner, 'index', name, comment),
-      ],
-    ),
+      ];
+    }),
     ...triggers.flatMap((trigger) => triggered(definitions, trigger)),
     ...tables.flatMap((table) => tableDetails(table)),
     ...types.flatMap((type) => [
@@ -226,6 +237,11 @@ const constrain = (definitions: Definitions, { table, name, definition, owner, t
   const sql = `alter table ${only}${table} add constraint ${name} ${own(definitions, definition)}`;
   return { sql: asOwner(owner, sql), what: `constraint ${name} of temporary table ${table}` };
 };
+
+const indexed = (definitions: Definitions, { name, definition, owner }: Index): Ddl => ({
+  sql: asOwner(owner, own(definitions, definition)),
+  what: `index ${name}`,
+});
 
 /** pg_trigger.tgenabled: O is as made. */
 const ENABLED: Readonly<Record<string, string>> = { D: 'disable', R: 'enable replica', A: 'enable always' };

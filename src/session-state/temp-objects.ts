@@ -22,7 +22,7 @@ import {
   setSequences,
   type TempContents,
 } from './temp-data.js';
-import { complete, create, identities, type Ddl } from './temp-ddl.js';
+import { complete, create, emptyIndexes, identities, type Ddl } from './temp-ddl.js';
 import { TEMP } from './temp-schema.js';
 import { BYTES, EMPTY, MARK, READ_DEFINITIONS, type Definitions } from './temp-definitions.js';
 
@@ -112,6 +112,7 @@ export const tempObjects: StateKindModule<TempObjects> = {
       ...(there.definitions ? [DISCARD] : []),
       query(BEGIN, 'temporary objects'),
       ...create(definitions, deleteRows).map(ddl),
+      ...emptyIndexes(definitions).map(ddl),
       ...fill(definitions, contents).map(({ what, messages }) => ({ ...AFTER, what, messages })),
       ...identities(definitions).map(ddl),
       ...setSequences(definitions, contents).map(ddl),

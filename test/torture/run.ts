@@ -1,15 +1,14 @@
 /**
- * Whole suites of others, straight to PostgreSQL and under torture, compared test by test.
+ * Whole suites of others, straight to PostgreSQL and under torture, compared hunk by hunk.
  *
  *   npm run torture -- [--suite regress,lib/pq,pgx] [--seed 1] [--probability 0.3]
  *
- * Straight twice: what differs between those two runs says nothing. Exit code 1: a result differs that is not known to, a
- * move failed, or too few sessions moved.
+ * Straight twice: what differs between those two runs says nothing. Exit code 1: a hunk differs that is not known to, a move
+ * failed, or too few sessions moved. Every leg is bounded: what has not ended by then counts as different.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { TortureConfig, TortureTally } from '../../src/proxy/control-api.js';
+import { compare, type Comparison } from './compare.js';
 import { Leg } from './leg.js';
 import { CACHE } from './packages.js';
 import type { Outcomes, Suite } from './suites.js';
@@ -29,71 +28,76 @@ const { values } = parseArgs({
 });
 const torture: TortureConfig = { seed: Number(values.seed), probability: Number(values.probability) };
 
-interface Ran {
-  readonly outcomes: Outcomes;
-  readonly tally: TortureTally;
-}
-
-const runOn = async (suite: Suite, config: TortureConfig | null): Promise<Ran> => {
+const runOn = async (
+  suite: Suite,
+  config: TortureConfig | null,
+): Promise<{ outcomes: Outcomes; tally: TortureTally; seconds: number }> => {
   const leg = await Leg.open(config);
+  const startMs = performance.now();
   try {
     const outcomes = await suite.run(leg);
-    return { outcomes, tally: await leg.tally() };
+    return { outcomes, tally: await leg.tally(), seconds: Math.round((performance.now() - startMs) / 1_000) };
   } finally {
     await leg.close();
   }
 };
 
-const compare = (suite: Suite, straight: Outcomes, again: Outcomes, tortured: Outcomes) => {
-  const names = [...new Set([...straight.keys(), ...tortured.keys()])];
-  const unstable = names.filter((name) => straight.get(name) !== again.get(name));
-  const different = names.filter(
-    (name) => straight.get(name) !== tortured.get(name) && !unstable.includes(name),
+const row = (cells: readonly (string | number)[]): string => `| ${cells.join(' | ')} |`;
+
+const report = (suite: Suite, found: Comparison, tally: TortureTally, seconds: readonly number[]): void => {
+  const { tests, unstable, known, different } = found;
+  const equal = tests - unstable.length - known.size - different.size;
+  const stayed = Object.entries(tally.stayed).map(([why, count]) => `${why} ${count}`);
+  const counts = [tests, equal, known.size, unstable.length, different.size, tally.moves, tally.together];
+  console.log(
+    row([`${suite.name} (${suite.version})`, ...counts, stayed.join(', ') || '-', seconds.join(', ')]),
   );
-  const known = different.filter((name) => suite.known[name] !== undefined);
-  return { names, unstable, known, different: different.filter((name) => !known.includes(name)) };
 };
 
-/** For people who look into a difference. */
-const keep = (suite: Suite, leg: string, outcomes: Outcomes): void => {
-  const directory = join(CACHE, 'results', suite.name.replace('/', '-'), leg);
-  mkdirSync(directory, { recursive: true });
-  for (const [name, outcome] of outcomes)
-    writeFileSync(join(directory, name.replaceAll('/', '-')), outcome, 'latin1');
-};
+const notes = (suite: Suite, { unstable, known, different }: Comparison, tally: TortureTally): string[] => [
+  ...[...known].map(
+    ([name, reasons]) => `${suite.name} ${name}: known: ${[...reasons].map(({ why }) => why).join('; ')}`,
+  ),
+  ...unstable.map((name) => `${suite.name} ${name}: differs between two straight runs`),
+  ...[...different].map(([name, hunks]) =>
+    [
+      `${suite.name} ${name}: DIFFERENT`,
+      ...hunks.flatMap(({ straight, tortured }) => [
+        ...straight.map((line) => `  -${line}`),
+        ...tortured.map((line) => `  +${line}`),
+      ]),
+    ].join('\n'),
+  ),
+  ...tally.failed.map(({ id, reason }) => `${suite.name}: session ${id} could not be moved: ${reason}`),
+];
 
 let failed = false;
 console.log(`seed ${torture.seed}, probability ${torture.probability}; results in ${CACHE}/results\n`);
-console.log('| suite | tests | equal | known | unstable straight | different | moves | stayed |');
-console.log('| --- | --- | --- | --- | --- | --- | --- | --- |');
-const notes: string[] = [];
+console.log(
+  row([
+    'suite',
+    'tests',
+    'equal',
+    'known',
+    'unstable straight',
+    'different',
+    'moves',
+    'together',
+    'stayed',
+    's',
+  ]),
+);
+console.log(row(Array.from({ length: 10 }, () => '---')));
+const remarks: string[] = [];
 for (const suite of SUITES.filter(({ name }) => values.suite.split(',').includes(name))) {
   const straight = await runOn(suite, null);
   const again = await runOn(suite, null);
-  const { outcomes, tally } = await runOn(suite, torture);
-  keep(suite, 'straight', straight.outcomes);
-  keep(suite, 'tortured', outcomes);
-  const { names, unstable, known, different } = compare(suite, straight.outcomes, again.outcomes, outcomes);
-  const equal = names.length - unstable.length - known.length - different.length;
-  const stayed = Object.entries(tally.stayed).map(([why, count]) => `${why} ${count}`);
-  const cells = [
-    `${suite.name} (${suite.version})`,
-    names.length,
-    equal,
-    known.length,
-    unstable.length,
-    different.length,
-    tally.moves,
-    stayed.join(', ') || '-',
-  ];
-  console.log(`| ${cells.join(' | ')} |`);
-  notes.push(
-    ...known.map((name) => `${suite.name} ${name}: known: ${suite.known[name]}`),
-    ...unstable.map((name) => `${suite.name} ${name}: differs between two straight runs`),
-    ...different.map((name) => `${suite.name} ${name}: DIFFERENT`),
-    ...tally.failed.map(({ id, reason }) => `${suite.name}: session ${id} could not be moved: ${reason}`),
-  );
-  if (different.length > 0 || tally.failed.length > 0 || tally.moves < LEAST_MOVES) failed = true;
+  const tortured = await runOn(suite, torture);
+  const found = compare(suite, straight.outcomes, again.outcomes, tortured.outcomes);
+  const { tally } = tortured;
+  report(suite, found, tally, [straight.seconds, again.seconds, tortured.seconds]);
+  remarks.push(...notes(suite, found, tally));
+  if (found.different.size > 0 || tally.failed.length > 0 || tally.moves < LEAST_MOVES) failed = true;
 }
-console.log(`\n${notes.join('\n')}`);
+console.log(`\n${remarks.join('\n')}`);
 process.exit(failed ? 1 : 0);

@@ -4,11 +4,18 @@ import type { Leg } from './leg.js';
 /** By test: `pass`, `fail`, `skip`, or all that it printed. */
 export type Outcomes = ReadonlyMap<string, string>;
 
+/** A difference that is right, and why. Lines that differ have to match, each for itself. */
+export interface Known {
+  readonly test: string;
+  readonly straight: RegExp;
+  readonly tortured: RegExp;
+  readonly why: string;
+}
+
 export interface Suite {
   readonly name: string;
   /** Of what is run. */
   readonly version: string;
   run(leg: Leg): Promise<Outcomes>;
-  /** Tests that differ rightly, and why. */
-  readonly known: Readonly<Record<string, string>>;
+  readonly known: readonly Known[];
 }
