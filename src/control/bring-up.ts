@@ -52,9 +52,9 @@ async function fetchEngine(
 ): Promise<void> {
   const stored = await directory.readInstance();
   const version = stored?.engines.find(({ id }) => id === stored.primary)?.postgres ?? postgres;
-  if (version === undefined || (stored?.spec.provider ?? provider) === 'docker') return;
+  if ((stored?.spec.provider ?? provider) === 'docker') return;
   try {
-    await ensureEngine(version, {
+    await ensureEngine(version ?? UP_DEFAULTS.postgres, {
       onProgress: ({ detail = '', ...rest }) => onProgress({ ...rest, detail }),
     });
   } catch (error) {

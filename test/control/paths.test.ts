@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import {
   dbproxyHome,
+  engineCache,
   instancePaths,
   runDirectoryOf,
   MAX_SOCKET_PATH_BYTES,
@@ -12,6 +13,17 @@ describe('home', () => {
     expect(dbproxyHome({ XDG_STATE_HOME: '/s' }, 1000)).toBe('/s/dbproxy');
     expect(dbproxyHome({}, 1000)).toMatch(/\/\.local\/state\/dbproxy$/);
     expect(dbproxyHome({ XDG_STATE_HOME: '/s' }, 0)).toBe('/var/lib/dbproxy');
+  });
+});
+
+describe('the cache of engines', () => {
+  test('DBPROXY_CACHE wins, then DBPROXY_HOME, then XDG_CACHE_HOME; root has /var/cache/dbproxy', () => {
+    const all = { DBPROXY_CACHE: '/c', DBPROXY_HOME: '/h', XDG_CACHE_HOME: '/x' };
+    expect(engineCache(all, 1000)).toBe('/c');
+    expect(engineCache({ ...all, DBPROXY_CACHE: undefined }, 0)).toBe('/h/cache');
+    expect(engineCache({ XDG_CACHE_HOME: '/x' }, 1000)).toBe('/x/dbproxy');
+    expect(engineCache({}, 1000)).toMatch(/\/\.cache\/dbproxy$/);
+    expect(engineCache({ XDG_CACHE_HOME: '/x' }, 0)).toBe('/var/cache/dbproxy');
   });
 });
 

@@ -241,6 +241,19 @@ describe('a registry', () => {
     ]);
   });
 
+  it('cannot name a directory outside of the cache', async () => {
+    await registry.offer('17.92.0/../../../outside');
+    expect(await failure(ensure('17.92'))).toMatchObject({ code: 'DBP_USAGE_UNKNOWN_VERSION' });
+    expect(registry.tarballRequests).toEqual([]);
+  });
+
+  it("is not asked with a configuration of npm's that makes no sense: exit 4", async () => {
+    vi.stubEnv('npm_config_proxy', 'http://[');
+    const error = await failure(ensure('17.91'));
+    expect(error).toMatchObject({ code: 'DBP_ENV_REGISTRY', exitCode: 4 });
+    expect(error.message).toContain("npm's configuration cannot be used");
+  });
+
   it('that passes on the addresses of the public one is asked itself', async () => {
     registry.tarballsAt = 'https://registry.npmjs.org/';
     await ensure('17.91');

@@ -132,15 +132,17 @@ async function asking<T>(
   signal: AbortSignal | undefined,
   work: (registry: Registry) => Promise<T>,
 ): Promise<T> {
-  const registry = await Registry.open();
+  let address = "of npm's configuration";
   try {
+    const registry = await Registry.open();
+    address = registry.address;
     return await work(registry);
   } catch (cause) {
     signal?.throwIfAborted();
     if (!(cause instanceof RegistryTrouble)) throw cause;
     const here = (await packagesAtHand(cache)).map(({ postgres }) => postgres);
     const details = {
-      registry: registry.address,
+      registry: address,
       reason: cause.message,
       here: [...new Set(here)].join(', ') || 'none',
     };

