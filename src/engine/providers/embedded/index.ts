@@ -2,6 +2,7 @@
  * The embedded provider: engines are PostgreSQL servers that run as processes of this machine, from the binaries of an npm
  * package. No TCP port; the way in is a Unix socket in a directory that only we can open.
  */
+import { DbproxyError } from '../../../errors/index.js';
 import { UsageMeter } from '../../process-usage.js';
 import type { EngineProvider, EngineRecord, ProvisionOptions } from '../../types.js';
 import { SOCKET_PORT } from './configuration.js';
@@ -35,7 +36,9 @@ export function embeddedProvider({ cacheDirectory }: EmbeddedOptions): EnginePro
         const as = user === null ? '' : `, engines run as user ${user.name}`;
         return { ok: true, detail: `PostgreSQL ${versions.join(', ')}${as}`, versions };
       } catch (error) {
-        return { ok: false, reason: (error as Error).message };
+        // Without the words that every DBP_ENV_NO_PROVIDER begins with: whoever asks says them again.
+        const { message, details } = DbproxyError.from(error);
+        return { ok: false, reason: String(details.reason ?? message) };
       }
     },
 
