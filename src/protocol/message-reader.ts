@@ -15,7 +15,11 @@ const EMPTY = Buffer.alloc(0);
 
 export class MessageReader {
   readonly #maxBytes: number;
-  #buffer: Buffer = EMPTY;
+  /** In order. They are put together only when a message is whole: one of 100 MB comes in thousands. */
+  #pieces: Buffer[] = [];
+  #bytes = 0;
+  /** What the next message takes, as far as that is known. */
+  #wanted = HEADER_BYTES;
 
   /** `maxBytes` bounds one message's length field. */
   constructor(maxBytes: number) {
@@ -24,27 +28,39 @@ export class MessageReader {
 
   /** Takes a copy of `chunk`; call `next` until it returns null. */
   push(chunk: Uint8Array): void {
-    this.#buffer = Buffer.concat([this.#buffer, chunk]);
+    this.#pieces.push(Buffer.from(chunk));
+    this.#bytes += chunk.length;
   }
 
   /** The next whole message, or null. Throws ProtocolViolation when a length is out of bounds. */
   next(): Message | null {
-    if (this.#buffer.length < HEADER_BYTES) return null;
-    const length = this.#buffer.readInt32BE(1);
+    if (this.#bytes < this.#wanted) return null;
+    const buffer = this.#join();
+    const length = buffer.readInt32BE(1);
     if (length < 4 || length > this.#maxBytes) throw new ProtocolViolation('invalid message length');
-    if (this.#buffer.length < length + 1) return null;
-    const message = {
-      type: this.#buffer[0] ?? 0,
-      body: this.#buffer.subarray(HEADER_BYTES, length + 1),
-    };
-    this.#buffer = this.#buffer.subarray(length + 1);
-    return message;
+    this.#wanted = length + 1;
+    if (this.#bytes < this.#wanted) return null;
+    this.#wanted = HEADER_BYTES;
+    this.#keep(buffer.subarray(length + 1));
+    return { type: buffer[0] ?? 0, body: buffer.subarray(HEADER_BYTES, length + 1) };
   }
 
   /** What has not become a message yet; the reader is empty afterwards. */
   takeRest(): Buffer {
-    const rest = this.#buffer;
-    this.#buffer = EMPTY;
+    const rest = this.#join();
+    this.#keep(EMPTY);
+    this.#wanted = HEADER_BYTES;
     return rest;
+  }
+
+  #join(): Buffer {
+    const [only] = this.#pieces;
+    if (this.#pieces.length !== 1 || !only) this.#keep(Buffer.concat(this.#pieces));
+    return this.#pieces[0] ?? EMPTY;
+  }
+
+  #keep(rest: Buffer): void {
+    this.#pieces = [rest];
+    this.#bytes = rest.length;
   }
 }

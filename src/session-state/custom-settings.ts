@@ -1,6 +1,7 @@
 /**
  * Row 3: custom settings (`app.user_id`), which pg_settings does not show: asked for by the names that passed by. After a
- * SET LOCAL the value is '' and not NULL, and stays so on the target.
+ * SET LOCAL the value is '' and not NULL, and stays so on the target. A name that a loaded library has made its own counts only
+ * where the session has set it: else its default would be set there, which not everybody may do.
  */
 import type { Rows } from './channel.js';
 import type { StateKindModule } from './kind.js';
@@ -40,7 +41,9 @@ export const customSettings: StateKindModule<CustomSettings> = {
     const rows: Rows = yield {
       sql: `select n, pg_catalog.current_setting(n, true)
       from pg_catalog.unnest(${literal(arrayLiteral(candidates))}::pg_catalog.text[]) n
-      where pg_catalog.current_setting(n, true) is not null`,
+      where pg_catalog.current_setting(n, true) is not null
+        and ('NO_SHOW_ALL' = any (pg_catalog.pg_settings_get_flags(n)) or n in
+          (select pg_catalog.lower(name) from pg_catalog.pg_settings where source = 'session'))`,
     };
     return { values: new Map(rows.map(([name, value]) => [name ?? '', value ?? ''])), incomplete };
   },

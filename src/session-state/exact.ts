@@ -6,12 +6,18 @@
 import { Frontend, encode } from '../protocol/index.js';
 import type { Reply, Rows, StateChannel } from './channel.js';
 
-/** Within a transaction, as the login user, who re-creates it all. Names of types come out qualified. */
+/**
+ * Within a transaction, as the login user, who re-creates it all. Names of types come out qualified. With array_nulls off NULL in an
+ * array would be read as a string, and with xmloption at DOCUMENT not every XML value. Past transaction_timeout, which PostgreSQL 17
+ * brought, the connection would end.
+ */
 export const EXACT = `set local session authorization default; set local statement_timeout = 0; set local lock_timeout = 0;
   set local datestyle to iso, ymd; set local intervalstyle to iso_8601; set local extra_float_digits to 1;
   set local bytea_output to hex; set local lc_monetary to 'C'; set local quote_all_identifiers to off;
-  set local search_path to '';
-  select pg_catalog.set_config('client_encoding', pg_catalog.getdatabaseencoding(), true)`;
+  set local array_nulls to on; set local xmloption to content; set local search_path to '';
+  select pg_catalog.set_config('client_encoding', pg_catalog.getdatabaseencoding(), true),
+    case when pg_catalog.current_setting('transaction_timeout', true) is not null
+      then pg_catalog.set_config('transaction_timeout', '0', true) end`;
 
 export const BEGIN_EXACT = `begin isolation level read committed not deferrable; ${EXACT}`;
 
@@ -28,7 +34,10 @@ export const readAllExactly = async (channel: StateChannel, statements: readonly
 /** Name, type OID and type modifier of each column of a cursor, which stays where it is. */
 export const describeCursor = async (channel: StateChannel, name: string): Promise<Rows> => {
   const message = encode.message(Frontend.Describe, Buffer.from(`P${name}\0`, 'latin1'));
-  const { columns } = await within(channel, [message]);
+  const { columns } = await within(channel, [message]).catch((error: Error) => {
+    // Of a column whose type is gone PostgreSQL tells no more than a number.
+    throw new Error(`held cursor ${name}: ${error.message}`);
+  });
   return columns.map(({ name: column, type, modifier }) => [column, String(type), String(modifier)]);
 };
 

@@ -18,8 +18,8 @@ export interface CursorColumn {
   readonly name: string;
   /** With its modifier, qualified: `numeric(5,2)`, `app.mood`. */
   readonly type: string;
-  /** No text can be cast to it: a row of no declared type. */
-  readonly pseudo: boolean;
+  /** No text can be cast to it: a row of no declared type, or the user of the login may not name its type. */
+  readonly nameless: boolean;
   /** Of one value, guessed from the type. */
   readonly bytes: number;
 }
@@ -104,8 +104,10 @@ export const heldCursors: StateKindModule<HeldCursors> = {
   obstacle({ cursors }, { cursorRows }) {
     const long = cursors.find(({ count }) => (count ?? 0) > cursorRows);
     if (long) return tooLong(long.name, cursorRows);
-    const odd = cursors.find(({ columns }) => columns.some(({ pseudo }) => pseudo));
-    return odd ? `held cursor ${odd.name}: a column of no declared type` : null;
+    const odd = cursors.find(({ columns }) => columns.some(({ nameless }) => nameless));
+    return odd
+      ? `held cursor ${odd.name}: a column of no declared type, or of one in a schema that the login role may not use`
+      : null;
   },
 
   hasContents: ({ cursors }) => cursors.length > 0,
@@ -139,7 +141,7 @@ function* describe(): Generator<Ask, HeldCursor[], Rows> {
         ? []
         : yield {
             exact: `select pg_catalog.regexp_replace(pg_catalog.format_type(c.type, c.modifier), '^pg_temp_[0-9]+[.]', 'pg_temp.'),
-                t.typtype = 'p', case when t.typlen > 0 then t.typlen else ${GUESSED_BYTES} end
+                t.typtype = 'p' or not pg_catalog.has_schema_privilege(session_user, t.typnamespace, 'usage'), case when t.typlen > 0 then t.typlen else ${GUESSED_BYTES} end
               from rows from (pg_catalog.unnest('{${described.map(([, type]) => type).join()}}'::pg_catalog.oid[]),
                   pg_catalog.unnest('{${described.map(([, , modifier]) => modifier).join()}}'::pg_catalog.int4[]))
                 with ordinality c (type, modifier, place)
@@ -150,7 +152,7 @@ function* describe(): Generator<Ask, HeldCursor[], Rows> {
       name: column ?? '',
       type: types[i]?.[0] ?? '',
       // A type that is gone counts as such.
-      pseudo: types[i]?.[1] !== 'f',
+      nameless: types[i]?.[1] !== 'f',
       bytes: Number(types[i]?.[2] ?? 0),
     }));
     cursors.push({

@@ -61,8 +61,12 @@ export const restoreUnnamed = async (
   await run(channel, kinds.unnamedStatement.replay?.(state, unnamedStatement.none) ?? []);
 };
 
-const stepsOf = (name: KindName, wanted: SessionState, there: SessionState): ReplayStep[] =>
-  (kinds[name] as StateKindModule<unknown>).replay?.(wanted[name], there[name]) ?? [];
+const stepsOf = (name: KindName, wanted: SessionState, there: SessionState): ReplayStep[] => {
+  const steps = (kinds[name] as StateKindModule<unknown>).replay?.(wanted[name], there[name]) ?? [];
+  // Parsed before a temporary table is there, they would be statements on the permanent one of that name.
+  const early = name === 'preparedStatements' && wanted.tempObjects.definitions?.shadows === true;
+  return early ? steps.map((step) => ({ ...step, afterPromotion: true })) : steps;
+};
 
 const plan = (wanted: SessionState, there: SessionState, base: SessionState): ReplayStep[] => {
   const others = kindNames.filter((name) => name !== 'role' && name !== 'unnamedStatement');

@@ -9,6 +9,9 @@ import { splitStatements, stripLeadingComments } from './sql-statements.js';
 const MAX_LOADS = 64;
 const MAX_TEXT_BYTES = 64 * 1024;
 
+/** Names of temporary tables kept of a session, at most. */
+const MAX_TEMP_TABLES = 1_000;
+
 const LOAD = [...Buffer.from('load')];
 const TEMP = [...Buffer.from('temp')];
 const SETSEED = [...Buffer.from('setseed')];
@@ -49,13 +52,34 @@ export class TempTables {
       const [, name] = CREATE_TEMP.exec(text) ?? [];
       const deletes = DELETE_ROWS.test(text);
       if (name === undefined) this.missed ||= deletes;
-      else if (deletes || this.deleteRows.size > 0) this.deleteRows.set(unquoted(name), deletes);
+      else this.#created(unquoted(name), deletes, /^[^"]*?\bif\s+not\s+exists\b/i.test(text));
     }
+  }
+
+  #created(name: string, deletes: boolean, unlessThere: boolean): void {
+    const before = this.deleteRows.get(name);
+    if (unlessThere && before !== undefined && before !== deletes) {
+      // Whether the one of before was there still, nobody has told.
+      this.deleteRows.delete(name);
+      this.missed = true;
+      return;
+    }
+    if (before !== undefined || this.deleteRows.size < MAX_TEMP_TABLES) this.deleteRows.set(name, deletes);
+    else this.missed ||= deletes;
+  }
+
+  /** Some table is ON COMMIT DELETE ROWS, or may be. */
+  get some(): boolean {
+    return this.missed || this.#someDelete;
+  }
+
+  get #someDelete(): boolean {
+    return [...this.deleteRows.values()].includes(true);
   }
 
   /** A table was renamed: which one, nobody looks for. */
   renamed(): void {
-    if ([...this.deleteRows.values()].includes(true)) this.missed = true;
+    if (this.#someDelete) this.missed = true;
   }
 }
 

@@ -10,8 +10,6 @@ import { MISPLACED, TEMP } from './temp-schema.js';
 export interface Definitions {
   /** `pg_temp_3` */
   readonly schema: string;
-  /** The login's role, quoted. */
-  readonly user: string;
   readonly types: readonly TypeDefinition[];
   readonly functions: readonly FunctionDefinition[];
   readonly relations: readonly Relation[];
@@ -20,6 +18,10 @@ export interface Definitions {
   readonly triggers: readonly Trigger[];
   /** Class and oid of a dependent object, and of what it needs. */
   readonly dependencies: readonly (readonly [string, number, string, number])[];
+  /** The language is there, as it is unless somebody dropped it. */
+  readonly plpgsql: boolean;
+  /** Something has the name of something permanent, which another session finds under that name. */
+  readonly shadows: boolean;
   /** Roles, quoted, that ALTER DEFAULT PRIVILEGES gives something. */
   readonly beneficiaries: readonly string[];
   /** Why something cannot be re-created: an object and the reason. */
@@ -299,7 +301,11 @@ const DEPENDENCIES = `select coalesce((select pg_catalog.json_agg(pg_catalog.jso
 /** One row of one column: Definitions as JSON, in the server's encoding. */
 export const READ_DEFINITIONS = `select pg_catalog.json_build_object(
   'schema', (select nspname from pg_catalog.pg_namespace where oid = ${TEMP}),
-  'user', pg_catalog.quote_ident(session_user),
+  'plpgsql', exists (select from pg_catalog.pg_language where lanname = 'plpgsql'),
+  'shadows', exists (select from pg_catalog.pg_class t join pg_catalog.pg_class p on p.relname = t.relname
+      and p.relnamespace <> t.relnamespace and p.relpersistence <> 't' where t.relnamespace = ${TEMP})
+    or exists (select from pg_catalog.pg_type t join pg_catalog.pg_type p on p.typname = t.typname
+      and p.typnamespace <> t.typnamespace where t.typnamespace = ${TEMP} and t.typtype <> 'c' and t.typelem = 0),
   'beneficiaries', coalesce((select pg_catalog.json_agg(distinct pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)))
     from pg_catalog.pg_default_acl d, pg_catalog.aclexplode(d.defaclacl) a where a.grantee <> 0), '[]'),
   'types', (${TYPES}), 'functions', (${FUNCTIONS}), 'relations', (${RELATIONS}), 'constraints', (${CONSTRAINTS}),

@@ -59,8 +59,7 @@ export const tempObjects: StateKindModule<TempObjects> = {
     const schema: Rows = yield { select: [TEMP] };
     if ((schema[0]?.[0] ?? '0') === '0') return NOTHING;
     // Names are asked for only if one is wanted: not every one can be told in the client's encoding.
-    const wanted = tempTables.missed || tempTables.deleteRows.size > 0;
-    const found: Rows = yield { select: [MARK, BYTES, wanted ? EMPTY : 'null'] };
+    const found: Rows = yield { select: [MARK, BYTES, tempTables.some ? EMPTY : 'null'] };
     const [mark, bytes, empty] = found[0] ?? [];
     if (!mark) return NOTHING;
     const known = previous?.mark === mark ? previous.definitions : null;

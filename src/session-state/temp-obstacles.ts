@@ -42,6 +42,13 @@ export const OBSTACLES = `select coalesce((select pg_catalog.json_agg(o.what) fr
         `o.typnamespace = ${TEMP} and r.rngcanonical <> 0`,
       ),
       named(
+        'range type with its multirange in another schema:',
+        `pg_range r join pg_catalog.pg_type o on o.oid = r.rngtypid
+          join pg_catalog.pg_type m on m.oid = r.rngmultitypid`,
+        'o.typname',
+        `o.typnamespace = ${TEMP} and m.typnamespace <> o.typnamespace`,
+      ),
+      named(
         'materialized view or foreign table',
         'pg_class o',
         'o.relname',

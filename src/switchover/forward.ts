@@ -13,8 +13,9 @@ import { promote } from './promote.js';
 /** How long the target may take to come back, should it die between commit and promotion. */
 const FORWARD_BOUND_MS = 60_000;
 const RETRY_PAUSE_MS = 100;
-/** The proxy bounds every session's move; this is for a proxy that does not answer at all. */
-const MOVE_BOUND_MS = 120_000;
+/** The proxy bounds every session's move. After this long it is asked whether it is there at all. */
+const MOVE_ANSWER_MS = 60_000;
+const STATUS_BOUND_MS = 10_000;
 
 /** Promotes the target, over the kept connection if it still works. Returns its record: its process may be a new one. */
 export async function promoteForSure(
@@ -59,14 +60,23 @@ export async function moveSessions(
   proxy: RpcClient<ProxyApi>,
   sessionIds: readonly number[],
 ): Promise<MoveResult> {
-  try {
-    return await proxy.call('move', {}, { timeoutMs: MOVE_BOUND_MS });
-  } catch (error) {
-    if (!(error instanceof DbproxyError) || error.code !== 'DBP_RPC_UNREACHABLE') throw error;
-    const failed = sessionIds.map((id) => ({ id, reason: 'the proxy died during the move' }));
-    return { ...NOTHING_MOVED, total: failed.length, failed };
+  for (;;) {
+    try {
+      return await proxy.call('move', {}, { timeoutMs: MOVE_ANSWER_MS });
+    } catch (error) {
+      if (!(error instanceof DbproxyError) || error.code !== 'DBP_RPC_UNREACHABLE') throw error;
+      if (await answers(proxy)) continue;
+      const failed = sessionIds.map((id) => ({ id, reason: 'the proxy died during the move' }));
+      return { ...NOTHING_MOVED, total: failed.length, failed };
+    }
   }
 }
+
+const answers = (proxy: RpcClient<ProxyApi>): Promise<boolean> =>
+  proxy.call('status', {}, { timeoutMs: STATUS_BOUND_MS }).then(
+    () => true,
+    () => false,
+  );
 
 export const NOTHING_MOVED: MoveResult = {
   total: 0,

@@ -157,3 +157,15 @@ describe('array elements', () => {
     );
   });
 });
+
+it('a large message is put together once, not with every piece of it', () => {
+  const body = Buffer.alloc(32 * 1024 * 1024, 'x');
+  const message = encode.message(0x64, body);
+  const reader = new MessageReader(2 ** 30);
+  for (let at = 0; at < message.length; at += 16 * 1024) {
+    expect(reader.next()).toBeNull();
+    reader.push(message.subarray(at, at + 16 * 1024));
+  }
+  expect(reader.next()?.body.equals(body)).toBe(true);
+  expect(reader.takeRest()).toHaveLength(0);
+}, 4_000);

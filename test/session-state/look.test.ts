@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, afterEach, describe, expect, it } from 'vitest';
 import type { EngineRecord } from '../../src/engine/index.js';
 import { encode } from '../../src/protocol/index.js';
+import { readExactly } from '../../src/session-state/exact.js';
 import { stateKinds, type KindName } from '../../src/session-state/index.js';
 import { directTo, withPg } from '../support/clients.js';
 import { TestEngines } from '../support/engines.js';
@@ -199,4 +200,22 @@ it('what changes after a read is seen by the next one, however it changed', asyn
   expect((await next('deallocate a', 'prepare b as select 2')).preparedStatements.byName.has('b')).toBe(true);
   expect((await next('deallocate all')).preparedStatements.byName.size).toBe(0);
   expect((await next('reset all')).settings.values.get('work_mem')?.own).not.toBe(true);
+});
+
+it('contents are read without the limits of the session, which may end it', async () => {
+  await backend.run(
+    `set transaction_timeout = '10min'; set statement_timeout = '10min'; set lock_timeout = '10min'`,
+  );
+  const names = ['transaction', 'statement', 'lock'].map((what) => `current_setting('${what}_timeout')`);
+  expect(await readExactly(backend.connection, `select ${names.join()}`)).toEqual([['0', '0', '0']]);
+});
+
+it('a setting that a library has made its own counts only when the session has set it', async () => {
+  const session = await Backend.open(engine, { user: 'app' });
+  session.names.add('plpgsql.variable_conflict');
+  await session.run('do $$begin end$$');
+  expect([...(await session.look()).customSettings.values]).toEqual([]);
+  await session.run(`select set_config('plpgsql.check_asserts', 'off', false)`);
+  expect([...(await session.look()).customSettings.values]).toEqual([['plpgsql.check_asserts', 'off']]);
+  session.close();
 });

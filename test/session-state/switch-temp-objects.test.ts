@@ -61,3 +61,16 @@ it('temporary objects and their rows; twice', async () => {
   expect(await rows('select count(*)::int from c')).toEqual([[9]]);
   await client.end();
 });
+
+it('a statement on a temporary table that hides a permanent one', async () => {
+  const client = await connectPg(proxy.url());
+  for (const sql of [
+    'create table hidden (n int)',
+    `create temp table hidden as select 'mine' as t`,
+    'prepare mine as select * from hidden',
+  ])
+    await client.query(sql);
+  expect((await switching.move(proxy)).failed).toEqual([]);
+  expect((await client.query('execute mine')).rows).toEqual([{ t: 'mine' }]);
+  await client.end();
+});

@@ -120,6 +120,11 @@ const same: Readonly<Record<string, readonly string[]>> = {
     'create temp table f (a int)',
     'alter table f replica identity full',
   ],
+  'values that other settings of input would change': [
+    `create temp table t as select array['NULL', null] as a, xmlparse(content 'a<b/>') as b`,
+    'set array_nulls to off',
+    'set xmloption to document',
+  ],
   'triggers do not fire': [
     'create temp table t (a int)',
     'insert into t values (1)',
@@ -361,6 +366,26 @@ describe('the same after a move', () => {
   });
 });
 
+it('rows that violate a constraint stay, and it checks new ones', async () => {
+  const session = await open('postgres');
+  await session.run(
+    `create function pg_temp.odd(int) returns bool immutable language sql as 'select $1 % 2 = 1'`,
+    'create temp table a (id int primary key, n int check (pg_temp.odd(n)))',
+    'create temp table b (id int references a)',
+    'insert into a values (1, 3)',
+    'set session_replication_role to replica',
+    'insert into b values (9)',
+    'set session_replication_role to default',
+    `create or replace function pg_temp.odd(int) returns bool immutable language sql as 'select $1 % 2 = 0'`,
+  );
+  const target = await move(session, 'postgres');
+  expect(await target.rows('select * from a, b')).toEqual([['1', '3', '9']]);
+  expect((await target.query('insert into b values (10)')).error?.sqlstate).toBe('23503');
+  expect((await target.query('insert into a values (2, 5)')).error?.sqlstate).toBe('23514');
+  session.close();
+  target.close();
+});
+
 const impossible: Readonly<Record<string, readonly [statements: readonly string[], reason: RegExp]>> = {
   'a disabled constraint': [
     [
@@ -410,6 +435,10 @@ const impossible: Readonly<Record<string, readonly [statements: readonly string[
       `create function app.uses(pg_temp.e) returns int language sql as 'select 1'`,
     ],
     /object that a permanent one depends on: type e/,
+  ],
+  'a range type with its multirange elsewhere': [
+    ['create type pg_temp.r as range (subtype = int, multirange_type_name = app.many)'],
+    /range type with its multirange in another schema: r/,
   ],
   'its schema by number': [
     [

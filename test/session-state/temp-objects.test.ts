@@ -285,6 +285,33 @@ describe('ON COMMIT DELETE ROWS', () => {
     for (const backend of [from, to]) backend.close();
   });
 
+  it('a table that was there already keeps what it is, or is an obstacle while it is empty', async () => {
+    const again = [
+      'create temp table t (a int) on commit delete rows',
+      'create temp table if not exists t (a int) on commit delete rows',
+    ];
+    const from = await Backend.open(primary, { user: 'app' });
+    await from.run(...again);
+    const to = await move(from);
+    expect(await survives(to, 't')).toBe(false);
+
+    for (const [first, second] of [
+      ['', ' on commit delete rows'],
+      [' on commit delete rows', ''],
+    ]) {
+      const doubtful = await Backend.open(primary, { user: 'app' });
+      await doubtful.run(
+        `create temp table t (a int)${first}`,
+        `create temp table if not exists t (a int)${second}`,
+      );
+      expect(unmovable(await doubtful.look(), DEFAULT_LIMITS)).toMatchObject([
+        { detail: expect.stringContaining('table t, empty') as unknown },
+      ]);
+      doubtful.close();
+    }
+    for (const backend of [from, to]) backend.close();
+  });
+
   it('that may be there makes an empty table an obstacle', async () => {
     const from = await Backend.open(primary, { user: 'app' });
     await from.run(`do $$begin create temp table hidden (a int) on commit delete rows; end$$`);
