@@ -25,11 +25,11 @@ const sequencesOf = ({ relations }: Definitions): readonly Relation[] =>
 /** Statements of which each gives one row: of three columns for a sequence, of one with all its rows for a table. */
 export const questions = (definitions: Definitions): string[] => [
   ...sequencesOf(definitions).map(
-    ({ name, owner }) => `${role(owner)}; select ${literal(name)}, last_value, is_called from ${name}`,
+    ({ name, reader }) => `${role(reader)}; select ${literal(name)}, last_value, is_called from ${name}`,
   ),
   ...tablesOf(definitions).map(
     (table) =>
-      `${role(table.owner)}; ${
+      `${role(table.reader)}; ${
         hasColumns(table)
           ? `copy ${target(table)} to stdout${format(table)}`
           : `select pg_catalog.count(*) from only ${table.name}`
@@ -40,7 +40,7 @@ export const questions = (definitions: Definitions): string[] => [
 /** Of its own, that hold something; without them rows can only be counted. */
 const hasColumns = ({ columns }: Relation): boolean => columns.some(({ generated }) => !generated);
 
-const role = (owner: string | null): string => `set local role ${owner ?? 'none'}`;
+const role = (reader: string | null): string => `set local role ${reader ?? 'none'}`;
 
 export const contentsOf = (definitions: Definitions, answers: Rows): TempContents => {
   const tables = answers.filter(({ length }) => length === 1);

@@ -5,7 +5,7 @@
  * `own` makes `pg_temp.f`. Names come out quoted where it is needed.
  */
 import { OBSTACLES } from './temp-obstacles.js';
-import { MISPLACED, TEMP } from './temp-schema.js';
+import { MAY_READ, MISPLACED, TEMP } from './temp-schema.js';
 
 export interface Definitions {
   /** `pg_temp_3` */
@@ -73,6 +73,8 @@ export interface FunctionDefinition extends Owned {
 
 export interface Relation extends Owned {
   readonly kind: 'r' | 'p' | 'v' | 'S' | 'c';
+  /** The role, quoted, that may read it: its owner, or the login's own (null) where the owner took that away from itself. */
+  readonly reader: string | null;
   readonly rowType: number;
   readonly rowArray: number;
   readonly columns: readonly Column[];
@@ -228,6 +230,7 @@ const RELATIONS =
     case c.relkind when 'c' then ${comment('t.oid', 'pg_type')} else ${comment('c.oid', 'pg_class')} end as comment,
     case c.relkind when 'c' then ${grantsOr('t.typacl', `'T', t.typowner`)} when 'S' then ${grantsOr('c.relacl', `'s', c.relowner`)}
       else ${grantsOr('c.relacl', `'r', c.relowner`)} end as grants, c.relkind as kind,
+    case when ${MAY_READ('c.relowner', 'c')} or not ${MAY_READ('session_user', 'c')} then ${owner('c.relowner')} end as reader,
     c.reltype::int8 as "rowType", coalesce(t.typarray, 0)::int8 as "rowArray",
     case when c.relkind <> 'S' then ${COLUMNS} else '[]' end as columns,
     (select '(' || pg_catalog.string_agg(pg_catalog.format('%s%s=%L', o.prefix, o.name, o.value), ', ') || ')' from (

@@ -335,6 +335,21 @@ describe('the same after a move', () => {
     target.close();
   });
 
+  it('what its owner may not read any more, but the login user may', async () => {
+    const session = await open('postgres');
+    await session.run(
+      'set role app',
+      'create temp table t (n serial); insert into t default values',
+      'revoke select on t from app; revoke all on sequence t_n_seq from app',
+      'reset role',
+    );
+    const before = await snapshot(session);
+    const target = await move(session, 'postgres');
+    expect(await snapshot(target)).toEqual(before);
+    session.close();
+    target.close();
+  });
+
   it('objects of a user that the session had become', async () => {
     const session = await open('postgres');
     await session.run(
@@ -474,6 +489,13 @@ describe('cannot move', () => {
     expect(await obstacleOf(session)).toMatch(/owner of t \(role other may not be set\)/);
     session.close();
     admin.close();
+  });
+
+  it('a table that its owner may not read', async () => {
+    const session = await open();
+    await session.run('create temp table t (n int)', 'revoke select on t from app');
+    expect(await obstacleOf(session)).toMatch(/right to read t/);
+    session.close();
   });
 
   it('more than the limit', async () => {
