@@ -16,11 +16,13 @@ export interface PreparedStatement {
   /** `{23,25}` */
   readonly types: string;
   readonly fromSql: boolean;
+  /** It was executed. */
+  readonly planned: boolean;
 }
 
 export interface PreparedStatements {
   readonly byName: ReadonlyMap<string, PreparedStatement>;
-  /** How many there are and when the last one was made: while that is the same, they are. */
+  /** How many there are, when the last one was made, and how many were executed: while that is the same, they are. */
   readonly fingerprint: string;
 }
 
@@ -30,22 +32,28 @@ export const preparedStatements: StateKindModule<PreparedStatements> = {
   *read(_context, previous) {
     const mark: Rows = yield {
       select: [
-        `(select pg_catalog.concat(pg_catalog.count(*), ' ', pg_catalog.max(prepare_time))
-           from pg_catalog.pg_prepared_statement())`,
+        `(select pg_catalog.concat(pg_catalog.count(*), ' ', pg_catalog.max(prepare_time), ' ',
+           pg_catalog.count(*) filter (where generic_plans + custom_plans > 0)) from pg_catalog.pg_prepared_statement())`,
       ],
     };
     const fingerprint = mark[0]?.[0] ?? '';
     if (previous?.fingerprint === fingerprint) return previous;
-    if (fingerprint === '0 ') return { byName: new Map(), fingerprint };
+    if (fingerprint.startsWith('0 ')) return { byName: new Map(), fingerprint };
     const rows: Rows = yield {
       sql: `select name, statement, array(select case when t.typnamespace = pg_catalog.pg_my_temp_schema() then 0 else p.oid end
           from pg_catalog.unnest(parameter_types::pg_catalog.oid[]) with ordinality p (oid, place)
-            left join pg_catalog.pg_type t on t.oid = p.oid order by p.place)::pg_catalog.text, from_sql
+            left join pg_catalog.pg_type t on t.oid = p.oid order by p.place)::pg_catalog.text, from_sql,
+          generic_plans + custom_plans > 0
         from pg_catalog.pg_prepared_statement()`,
     };
     const byName = new Map<string, PreparedStatement>();
-    for (const [name, sql, types, fromSql] of rows) {
-      byName.set(name ?? '', { sql: sql ?? '', types: types ?? '{}', fromSql: fromSql === 't' });
+    for (const [name, sql, types, fromSql, planned] of rows) {
+      byName.set(name ?? '', {
+        sql: sql ?? '',
+        types: types ?? '{}',
+        fromSql: fromSql === 't',
+        planned: planned === 't',
+      });
     }
     return { byName, fingerprint };
   },

@@ -1,7 +1,8 @@
 /**
  * A new backend is slow at first: it has planned nothing and knows no table. Measured with 16 sessions at half load, that cost
  * more than the whole hold (docs/performance.md). So while a target connection waits, it plans the session's prepared
- * statements and opens the largest tables: EXPLAIN does both and runs nothing, so a standby accepts it for writes, too.
+ * statements and opens the largest tables: EXPLAIN does both and runs nothing, so a standby accepts it for writes, too. One that
+ * was never executed is left alone: its plan is made under the settings that hold when it first is.
  */
 import { arrayElements, encode } from '../protocol/index.js';
 import type { StateChannel } from './channel.js';
@@ -28,6 +29,7 @@ export const warmUp = async (channel: StateChannel, state: SessionState): Promis
   await explainAll(channel, [
     ...names(tables?.sets[0]?.[0]?.[0]).map((table) => `select * from ${table}`),
     ...[...state.preparedStatements.byName]
+      .filter(([, { planned }]) => planned)
       .slice(0, MAX_STATEMENTS)
       .map(([name, { types }]) => executeOf(name, types)),
   ]);
