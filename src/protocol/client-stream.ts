@@ -20,6 +20,22 @@ export interface ClientObserver {
   tooLong(type: number): void;
 }
 
+/** Where a stream stands, as plain data: what another process needs to follow it from there. */
+export interface StreamImage {
+  /** Type of the current message, or of the last one. */
+  readonly type: number;
+  /** Body bytes of the current message that are still to come. */
+  readonly need: number;
+  /** Bytes of an incomplete header. */
+  readonly header: Buffer;
+  /** What was kept of a message that is wanted whole; null: nothing is kept. */
+  readonly kept: Buffer | null;
+}
+
+export interface ClientStreamImage extends StreamImage {
+  readonly terminated: boolean;
+}
+
 const { Bind, Close, CopyData, CopyDone, CopyFail, Describe, Execute } = Frontend;
 const { Flush, FunctionCall, Parse, Query, Sync, Terminate } = Frontend;
 
@@ -101,6 +117,25 @@ export class ClientStream {
       if (this.#finish() && oneRequest) return at;
     }
     return end;
+  }
+
+  save(): ClientStreamImage {
+    return {
+      type: this.#type,
+      need: this.#need,
+      header: Buffer.from(this.#header.subarray(0, this.#headerBytes)),
+      kept: this.#pieces && Buffer.concat(this.#pieces),
+      terminated: this.terminated,
+    };
+  }
+
+  /** Goes on where the stream of the image stood. */
+  restore({ type, need, header, kept, terminated }: ClientStreamImage): void {
+    this.#type = type;
+    this.#need = need;
+    this.#headerBytes = header.copy(this.#header);
+    this.#pieces = kept && [kept];
+    this.terminated = terminated;
   }
 
   /** Reads a header and checks its bounds; returns the length field. */

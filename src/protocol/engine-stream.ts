@@ -2,6 +2,7 @@
  * Follows the byte stream of an engine without copying it: sees each ReadyForQuery and CopyInResponse, and shows the few
  * messages that carry session state (ParameterStatus, CommandComplete). Called once for every chunk that is forwarded.
  */
+import type { StreamImage } from './client-stream.js';
 import { Backend, type TxStatus } from './codes.js';
 import type { Exchange } from './exchange.js';
 import { ProtocolViolation } from './violation.js';
@@ -76,6 +77,23 @@ export class EngineStream {
       }
     }
     return this.#answered;
+  }
+
+  save(): StreamImage {
+    return {
+      type: this.#type,
+      need: this.#need,
+      header: Buffer.from(this.#header.subarray(0, this.#headerBytes)),
+      kept: this.#pieces && Buffer.concat(this.#pieces),
+    };
+  }
+
+  /** Goes on where the stream of the image stood. */
+  restore({ type, need, header, kept }: StreamImage): void {
+    this.#type = type;
+    this.#need = need;
+    this.#headerBytes = header.copy(this.#header);
+    this.#pieces = kept && [kept];
   }
 
   #begin(buffer: Buffer, at: number): number {

@@ -7,6 +7,15 @@
  */
 import type { TxStatus } from './codes.js';
 
+/** An Exchange as plain data: what another process needs to go on from there. */
+export interface ExchangeImage {
+  readonly kinds: readonly number[];
+  readonly batchOpen: boolean;
+  readonly copyIn: boolean;
+  readonly status: TxStatus;
+  readonly skipping: boolean;
+}
+
 export class Exchange {
   /** Query, Sync and FunctionCall sent without their ReadyForQuery. */
   pending = 0;
@@ -66,6 +75,27 @@ export class Exchange {
       this.#skipping = false;
     }
     if (this.pending > 0) this.#shift();
+  }
+
+  save(): ExchangeImage {
+    const { batchOpen, copyIn, status } = this;
+    const kinds = Array.from({ length: this.pending }, (_, i) => this.#kindAt(i));
+    return { kinds, batchOpen, copyIn, status, skipping: this.#skipping };
+  }
+
+  static from(image: ExchangeImage): Exchange {
+    const exchange = new Exchange();
+    for (const kind of image.kinds) exchange.#push(kind);
+    exchange.batchOpen = image.batchOpen;
+    exchange.copyIn = image.copyIn;
+    exchange.status = image.status;
+    exchange.#skipping = image.skipping;
+    return exchange;
+  }
+
+  /** Of the pending one at `place`; 0 is the oldest. */
+  #kindAt(place: number): number {
+    return this.#kinds[(this.#oldest + place) & (this.#kinds.length - 1)] ?? 0;
   }
 
   #shift(): void {

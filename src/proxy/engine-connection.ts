@@ -22,6 +22,7 @@ import {
 import type { Column, Reply, Rows, StateChannel } from '../session-state/index.js';
 import type { EngineRoute } from './control-api.js';
 import type { Link, LinkFactory, LinkOwner } from './link.js';
+import type { RawHandle } from './raw-handle.js';
 
 /** Bound of connecting and logging in to an engine, ms. */
 export const ENGINE_LOGIN_TIMEOUT_MS = 10_000;
@@ -56,6 +57,14 @@ interface PendingExchange {
   readonly replies: Reply[];
   resolve(replies: readonly Reply[]): void;
   reject(error: Error): void;
+}
+
+/** A connection that is lent, as plain data; its socket apart. */
+export interface ConnectionImage {
+  readonly engine: EngineRoute;
+  readonly backendPid: number;
+  readonly cancelSecret: Buffer;
+  readonly parameters: readonly (readonly [string, string])[];
 }
 
 const socketOptions = ({ access }: EngineRoute): NetConnectOpts =>
@@ -117,6 +126,21 @@ export class EngineConnection implements LinkOwner, StateChannel {
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  /** Goes on with a connection that another process has logged in, and has lent. */
+  static inherit(links: LinkFactory, handle: RawHandle, image: ConnectionImage): EngineConnection {
+    const connection = new EngineConnection(image.engine);
+    connection.backendPid = image.backendPid;
+    connection.cancelSecret = image.cancelSecret;
+    for (const [name, value] of image.parameters) connection.parameters.set(name, value);
+    connection.#link = links.inherit(handle, connection);
+    return connection;
+  }
+
+  save(): ConnectionImage {
+    const { engine, backendPid, cancelSecret, parameters } = this;
+    return { engine, backendPid, cancelSecret, parameters: [...parameters] };
   }
 
   set events(events: EngineConnectionEvents | null) {

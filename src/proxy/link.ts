@@ -21,6 +21,17 @@ import { ReadBuffers, READ_BUFFER_BYTES, type Reader } from './read-buffers.js';
 /** How long a finished link waits for its peer to close, ms. */
 const LINGER_MS = 5_000;
 
+/** How net.Socket is made of a connected handle. */
+const ON_A_HANDLE = { allowHalfOpen: true, pauseOnCreate: true };
+
+/** Of a link that was given away. */
+const NOBODY: LinkOwner = {
+  received: () => undefined,
+  drained: () => undefined,
+  ended: () => undefined,
+  closed: () => undefined,
+};
+
 export interface LinkOwner {
   received(link: Link, buffer: Buffer, bytes: number): void;
   drained(link: Link): void;
@@ -33,6 +44,8 @@ export interface LinkOwner {
 export interface LinkFactory {
   /** Takes over a socket accepted with `pauseOnConnect`. Nothing is read before `resume`. */
   accept(socket: Socket, owner: LinkOwner): Link;
+  /** Takes over a connected socket that came from another process. Nothing is read before `resume`. */
+  inherit(handle: RawHandle, owner: LinkOwner): Link;
   /** Connects; resolves when connected. Nothing is read before `resume`. */
   connect(where: NetConnectOpts, owner: LinkOwner, timeoutMs: number): Promise<Link>;
 }
@@ -47,6 +60,9 @@ export class Link implements Reader {
   #request: WriteRequest | null = null;
   /** Writes the kernel has not taken yet. */
   #unfinished = 0;
+  /** The bytes of those that went straight to the handle. */
+  readonly #unfinishedViews: Uint8Array[] = [];
+  #frozen = false;
   #pinning = false;
   #closed = false;
   #ending = false;
@@ -72,19 +88,14 @@ export class Link implements Reader {
         return true;
       },
     });
+    const inherit = (handle: RawHandle | null, owner: LinkOwner): Link => {
+      const options: object = { handle, onread: onread(() => link), ...ON_A_HANDLE };
+      const link: Link = new Link(new Socket(options), owner, buffers);
+      return link.#attach();
+    };
     return {
-      accept: (accepted, owner) => {
-        const handle = rawHandle(accepted);
-        const options: object = {
-          handle,
-          onread: onread(() => link),
-          allowHalfOpen: true,
-          pauseOnCreate: true,
-        };
-        const link: Link = new Link(new Socket(options), owner, buffers);
-        link.#attach();
-        return link;
-      },
+      accept: (accepted, owner) => inherit(rawHandle(accepted), owner),
+      inherit,
       connect: async (where, owner, timeoutMs) => {
         const options = { ...where, onread: onread(() => link), allowHalfOpen: true } as NetConnectOpts;
         const socket = connect(options);
@@ -104,6 +115,10 @@ export class Link implements Reader {
       accept: (socket, owner) => {
         (socket as { allowHalfOpen: boolean }).allowHalfOpen = true;
         return new Link(socket, owner, null).#attach();
+      },
+      inherit: (handle, owner) => {
+        const options: object = { handle, ...ON_A_HANDLE };
+        return new Link(new Socket(options), owner, null).#attach();
       },
       connect: async (where, owner, timeoutMs) => {
         const socket = connect({ ...where, allowHalfOpen: true } as NetConnectOpts);
@@ -175,7 +190,7 @@ export class Link implements Reader {
   }
 
   resume(): void {
-    this.#socket.resume();
+    if (!this.#frozen) this.#socket.resume();
   }
 
   /** Sends what is unsent, then FIN. */
@@ -199,6 +214,47 @@ export class Link implements Reader {
   }
 
   destroy(): void {
+    this.#socket.destroy();
+  }
+
+  // --- handing the socket to another process ----------------------------------------------------------------------------
+
+  /** What another process can be given; null: the socket is gone. Both then refer to the same connection. */
+  get inheritable(): RawHandle | null {
+    return this.#closed ? null : rawHandle(this.#socket);
+  }
+
+  /**
+   * From when this resolves on nothing is read any more: what has come by then was received by the owner. A `resume` just
+   * before takes effect in a later tick (stream.Readable), hence the wait.
+   */
+  async freeze(): Promise<void> {
+    this.#frozen = true;
+    this.#socket.pause();
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    this.#socket.pause();
+    // What net.Socket itself keeps; it emits `data`.
+    if (!this.#buffers) while (this.#socket.read() !== null);
+  }
+
+  /** The link can be resumed again. */
+  thaw(): void {
+    this.#frozen = false;
+  }
+
+  /** Bytes given to `send` that the kernel has not taken. Null: it cannot be told. The link goes on writing them. */
+  get unsent(): Buffer | null {
+    if (!this.blocked) return Buffer.alloc(0);
+    if (!this.handle) return null;
+    const views = Buffer.concat(this.#unfinishedViews);
+    return views.subarray(views.length - this.handle.writeQueueSize);
+  }
+
+  /** Lets go of the socket without a word to the peer: another process has it. What is unsent is not sent from here. */
+  giveAway(): void {
+    if (this.#closed) return;
+    this.owner = NOBODY;
+    this.#onClose();
     this.#socket.destroy();
   }
 
@@ -236,9 +292,12 @@ export class Link implements Reader {
     if (!lastWriteWasAsync()) return true;
     this.#request = null;
     this.#unfinished++;
+    this.#unfinishedViews.push(view);
     request.buffer = view;
     request.oncomplete = (result) => {
       request.buffer = null;
+      // In the order of the writes.
+      this.#unfinishedViews.shift();
       this.#written(result === 0);
     };
     return false;

@@ -11,6 +11,8 @@ export interface RawHandle {
   writeBuffer(request: WriteRequest, buffer: Uint8Array): number;
   /** From now on reads land in `buffer`. Each call keeps a few bytes until the handle is closed. */
   useUserBuffer(buffer: Uint8Array): void;
+  /** Bytes of writes that the kernel has not taken yet. */
+  readonly writeQueueSize: number;
   /** Called for every read and for the end of the stream; the count is in Node's own state. */
   onread: (this: RawHandle, data: unknown) => unknown;
 }

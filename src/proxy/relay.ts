@@ -12,10 +12,19 @@
  * Invariant 1 (architecture.md): a client byte goes to exactly one engine, in order. Only `#fromClient` and `pump` send, and
  * the server link changes only while stopped.
  */
-import { ClientStream, EngineStream, Exchange, encode, type ProtocolViolation } from '../protocol/index.js';
+import {
+  ClientStream,
+  EngineStream,
+  Exchange,
+  encode,
+  type ClientStreamImage,
+  type ExchangeImage,
+  type ProtocolViolation,
+  type StreamImage,
+} from '../protocol/index.js';
 import type { SessionTracker } from '../session-state/index.js';
 import { coarseNow } from './coarse-clock.js';
-import type { EngineConnection } from './engine-connection.js';
+import type { ConnectionImage, EngineConnection } from './engine-connection.js';
 import type { Link, LinkOwner } from './link.js';
 import { rewriteErrors, type ErrorRewrite } from './rewrite-errors.js';
 
@@ -30,6 +39,23 @@ export interface RelayEvents {
   engineGone(): void;
   violated(violation: ProtocolViolation): void;
 }
+
+/** Where the bytes between the two links stand, as plain data; the sockets apart. */
+export interface RelayImage {
+  readonly exchange: ExchangeImage;
+  readonly clientStream: ClientStreamImage;
+  readonly engineStream: StreamImage;
+  readonly dirty: boolean;
+  readonly answeredMsAgo: number;
+  readonly backlog: Buffer | null;
+  readonly clientEnded: boolean;
+  /** Taken from one peer and not yet with the other. */
+  readonly unsentToClient: Buffer;
+  readonly unsentToEngine: Buffer;
+  readonly server: ConnectionImage;
+}
+
+const NOTHING_UNSENT: { readonly toClient: Buffer; readonly toEngine: Buffer } = { toClient: Buffer.alloc(0), toEngine: Buffer.alloc(0) };
 
 /** ParameterStatus values that tell a fenced or waiting engine from a primary; a client sees neither. */
 const NOT_FOR_CLIENTS: ReadonlySet<string> = new Set(['in_hot_standby', 'default_transaction_read_only']);
@@ -58,6 +84,8 @@ export class Relay implements LinkOwner {
   #clientStream: ClientStream;
   #engineStream: EngineStream;
   #flow: Flow = 'free';
+  /** What the process before this one had not sent. */
+  #inherited = NOTHING_UNSENT;
 
   constructor(client: Link, server: EngineConnection, tracker: SessionTracker, events: RelayEvents) {
     this.client = client;
@@ -170,6 +198,64 @@ export class Relay implements LinkOwner {
     this.backlog = null;
     this.#server.close(this.#clientStream.atBoundary);
     this.client.finish();
+  }
+
+  // --- handing both sockets to another process ------------------------------------------------------------------------
+
+  /** While bytes flow freely: stops both links; once this resolves, nothing that the relay knows changes. */
+  async freeze(): Promise<void> {
+    await Promise.all([this.client.freeze(), this.#server.link.freeze()]);
+  }
+
+  /** Frozen: everything that another process needs to go on. Null: what the kernel has not taken cannot be told. */
+  save(): RelayImage | null {
+    const unsentToClient = this.client.unsent;
+    const unsentToEngine = this.#server.link.unsent;
+    if (!unsentToClient || !unsentToEngine) return null;
+    const { dirty, backlog, clientEnded } = this;
+    return {
+      exchange: this.#exchange.save(),
+      clientStream: this.#clientStream.save(),
+      engineStream: this.#engineStream.save(),
+      ...{ dirty, backlog, clientEnded, unsentToClient, unsentToEngine },
+      answeredMsAgo: coarseNow() - this.sinceMs,
+      server: this.#server.save(),
+    };
+  }
+
+  /** In place of `start`: takes over where another process stood. Nothing flows before `thaw`. */
+  restore(image: RelayImage): void {
+    this.client.owner = this;
+    this.#server.lend(this);
+    this.#exchange = Exchange.from(image.exchange);
+    this.#clientStream = new ClientStream(this.#exchange, this.#tracker);
+    this.#clientStream.restore(image.clientStream);
+    this.#engineStream = new EngineStream(this.#exchange, this.#tracker);
+    this.#engineStream.restore(image.engineStream);
+    this.dirty = image.dirty;
+    this.sinceMs = coarseNow() - image.answeredMsAgo;
+    this.backlog = image.backlog;
+    this.clientEnded = image.clientEnded;
+    this.#inherited = { toClient: image.unsentToClient, toEngine: image.unsentToEngine };
+  }
+
+  /** Lets the bytes flow again: here after a freeze that was taken back, or in the process that took over. */
+  thaw(): void {
+    this.client.thaw();
+    this.#server.link.thaw();
+    const { toClient, toEngine } = this.#inherited;
+    this.#inherited = NOTHING_UNSENT;
+    this.client.send(toClient);
+    this.#server.link.send(toEngine);
+    if (!this.client.blocked) this.#server.link.resume();
+    this.pump();
+  }
+
+  /** Another process has the sockets. */
+  giveAway(): void {
+    this.#flow = 'stop';
+    this.client.giveAway();
+    this.#server.link.giveAway();
   }
 
   // --- LinkOwner ------------------------------------------------------------------------------------------------------

@@ -6,7 +6,8 @@
  *
  * draining: client bytes go on request by request until a safe point: everything answered, status I, no message cut in two.
  * held: the server link answers queries of ours (look), or is swapped (moveTo). busy: queries of ours run on it between two
- * other phases. The bytes themselves are the relay's (relay.ts).
+ * other phases. frozen: while another process takes over both sockets, at any moment of `relaying`, no safe point needed
+ * (handover/). The bytes themselves are the relay's (relay.ts).
  *
  * Rejected: holding at any ReadyForQuery whatever its status (an open transaction cannot move); reading ahead without bound
  * while held (memory; the kernel's buffers are the queue).
@@ -23,6 +24,7 @@ import {
   type ReplyError,
   type SessionState,
   type SettingNames,
+  type TrackerImage,
 } from '../session-state/index.js';
 import { cancelOnEngine, type CancelKey } from './cancel.js';
 import {
@@ -35,7 +37,8 @@ import type { SessionRef, SessionSnapshot } from './control-api.js';
 import type { EngineConnection } from './engine-connection.js';
 import type { Link } from './link.js';
 import { nameBroken } from './broken-statements.js';
-import { Relay } from './relay.js';
+import type { RawHandle } from './raw-handle.js';
+import { Relay, type RelayImage } from './relay.js';
 
 /** Who the client is and how it came; enough to log in again as it did. */
 export interface SessionIdentity {
@@ -48,11 +51,26 @@ export interface SessionIdentity {
   readonly cancelKey: CancelKey;
 }
 
-type Phase = 'relaying' | 'draining' | 'held' | 'busy' | 'closed';
+/** A session as plain data, for the process that takes over its sockets (structured clone). */
+export interface SessionImage {
+  readonly identity: SessionIdentity;
+  readonly connectedAt: Date;
+  readonly tracker: TrackerImage;
+  readonly state: SessionState | null;
+  readonly moves: number;
+  readonly lastMoveMs: number | null;
+  readonly limits: string;
+  readonly broken: ReadonlyMap<string, ReplyError>;
+  /** Operation that canceled the transaction which the client believes to be in; null: none did. */
+  readonly canceledBy: string | null;
+  readonly relay: RelayImage;
+}
+
+type Phase = 'relaying' | 'draining' | 'held' | 'busy' | 'frozen' | 'closed';
 
 export class Session {
   readonly identity: SessionIdentity;
-  readonly connectedAt = new Date();
+  connectedAt = new Date();
   readonly tracker: SessionTracker;
   /** As of the last look. */
   state: SessionState | null = null;
@@ -77,6 +95,8 @@ export class Session {
   #canceling: string | null = null;
   /** CancelRequests on their way to the engine. One that comes too late for its statement would hit the next query of ours. */
   #cancels = 0;
+  /** Operation that has canceled a transaction of which the client was not told yet. */
+  #canceledBy: string | null = null;
   /** The client believes itself in a transaction: the engine has to be in an aborted one before the session goes on. */
   #failTransaction = false;
   readonly #onClosed: (session: Session) => void;
@@ -300,14 +320,17 @@ export class Session {
 
   async #abortTransaction(operation: string): Promise<void> {
     // In an aborted transaction the client has seen an error already.
-    if (this.#relay.exchange.status === 'T') {
-      const canceled = new CanceledTransaction(operation);
-      this.#relay.intercept = (bytes) => this.#answerCanceled(canceled, bytes);
-    }
+    if (this.#relay.exchange.status === 'T') this.#tellOfCancellation(operation);
     this.#failTransaction = true;
     await this.#rollBack();
     if (this.#isBusy && this.#holds === 0) await this.#leaveHold();
     else this.#afterBusy();
+  }
+
+  #tellOfCancellation(operation: string): void {
+    this.#canceledBy = operation;
+    const canceled = new CanceledTransaction(operation);
+    this.#relay.intercept = (bytes) => this.#answerCanceled(canceled, bytes);
   }
 
   async #rollBack(): Promise<void> {
@@ -338,6 +361,7 @@ export class Session {
       return false;
     }
     relay.intercept = null;
+    this.#canceledBy = null;
     if (verdict.kind === 'forward') return true;
     const { response, rest, ends } = verdict;
     relay.backlog = rest.length > 0 ? rest : null;
@@ -347,6 +371,73 @@ export class Session {
       else relay.pump();
     });
     return false;
+  }
+
+  // --- handed to another process --------------------------------------------------------------------------------------
+
+  /** Stops all bytes, wherever they are; false when the session is held, or ended: try again, or it is no more. */
+  async freeze(): Promise<boolean> {
+    if (this.#phase !== 'relaying' || this.#holds > 0) return false;
+    this.#phase = 'frozen';
+    await this.#relay.freeze();
+    return !this.isClosed;
+  }
+
+  /** Frozen: the whole session, its sockets apart. Null: what the kernel has not taken cannot be told. */
+  save(): SessionImage | null {
+    const relay = this.#relay.save();
+    if (!relay) return null;
+    const { identity, connectedAt, state, moves, lastMoveMs } = this;
+    return {
+      ...{ identity, connectedAt, state, moves, lastMoveMs, relay },
+      tracker: this.tracker.save(),
+      limits: this.#limits,
+      broken: this.#broken,
+      canceledBy: this.#canceledBy,
+    };
+  }
+
+  /** In place of `start`: becomes the session of the image, frozen. */
+  restore(image: SessionImage): void {
+    this.#phase = 'frozen';
+    this.connectedAt = image.connectedAt;
+    this.tracker.restore(image.tracker);
+    this.state = image.state;
+    this.moves = image.moves;
+    this.lastMoveMs = image.lastMoveMs;
+    this.#limits = image.limits;
+    this.#broken = image.broken;
+    this.#relay.rewrite = nameBroken(image.broken);
+    if (image.canceledBy !== null) this.#tellOfCancellation(image.canceledBy);
+    this.#relay.restore(image.relay);
+  }
+
+  /** Frozen: goes on, here. */
+  thaw(): void {
+    if (this.#phase !== 'frozen') return;
+    this.#phase = 'relaying';
+    this.#relay.thaw();
+    if (this.#holds === 0) return;
+    this.#phase = 'draining';
+    this.#relay.flow('step');
+    this.#advance();
+  }
+
+  /** Frozen: it goes on in another process, and is no session of this one any more. */
+  giveAway(): void {
+    if (this.#phase === 'closed') return;
+    this.#phase = 'closed';
+    this.#settleWaiters(false);
+    this.#settleFlowWaiters();
+    this.#relay.giveAway();
+    this.#onClosed(this);
+  }
+
+  /** Both sockets, for the other process; null when one is gone. */
+  get sockets(): { readonly client: RawHandle; readonly server: RawHandle } | null {
+    const client = this.#relay.client.inheritable;
+    const server = this.server.link.inheritable;
+    return client && server && { client, server };
   }
 
   // --- the end --------------------------------------------------------------------------------------------------------
@@ -421,6 +512,7 @@ export class Session {
   #describe(): SessionSnapshot['state'] {
     if (this.#phase === 'closed') return 'closing';
     if (this.#phase === 'held' || this.#phase === 'busy') return 'held';
+    if (this.#phase === 'frozen') return 'moving';
     if (!this.#relay.exchange.settled) return 'active';
     return this.#inTransaction ? 'in tx' : 'idle';
   }

@@ -19,7 +19,7 @@ export {
   type KindReport,
 } from './report.js';
 export { isLeftOut } from './without-replay.js';
-export { SessionTracker } from './tracker.js';
+export { SessionTracker, type TrackerImage } from './tracker.js';
 export { OF_A_TRANSACTION } from './settings.js';
 export { SettingNames } from './setting-names.js';
 export {

@@ -24,6 +24,16 @@ export class LoadStatements {
   /** There was one that could not be kept. */
   missed = false;
 
+  save(): LoadsImage {
+    return { statements: [...this.statements], seen: this.seen, missed: this.missed };
+  }
+
+  restore({ statements, seen, missed }: LoadsImage): void {
+    for (const statement of statements) this.statements.add(statement);
+    this.seen = seen;
+    this.missed = missed;
+  }
+
   /** `sql`: a text that holds the word, as bytes. */
   collect(sql: string): void {
     for (const text of splitStatements(sql).map(stripLeadingComments)) {
@@ -35,6 +45,11 @@ export class LoadStatements {
   }
 }
 
+export type LoadsImage = Pick<LoadStatements, 'seen' | 'missed'> & { readonly statements: readonly string[] };
+export type TempTablesImage = Pick<TempTables, 'missed'> & {
+  readonly deleteRows: readonly (readonly [string, boolean])[];
+};
+
 const CREATE_TEMP =
   /^create\s+(?:(?:global\s+|local\s+)?temp(?:orary)?\s+table\s+(?:if\s+not\s+exists\s+)?(?:pg_temp\s*\.\s*)?|table\s+(?:if\s+not\s+exists\s+)?pg_temp\s*\.\s*)("(?:[^"]|"")+"|[\w$\x80-\xff]+)/i;
 const DELETE_ROWS = /\bon\s+commit\s+delete\s+rows\b/i;
@@ -44,6 +59,15 @@ export class TempTables {
   readonly deleteRows = new Map<string, boolean>();
   /** One was, or may have been, whose name is not known: in a function, renamed. */
   missed = false;
+
+  save(): TempTablesImage {
+    return { deleteRows: [...this.deleteRows], missed: this.missed };
+  }
+
+  restore({ deleteRows, missed }: TempTablesImage): void {
+    for (const [name, deletes] of deleteRows) this.deleteRows.set(name, deletes);
+    this.missed = missed;
+  }
 
   /** `sql`: a text that holds the word, as bytes; null: it was too long. */
   collect(sql: string | null): void {

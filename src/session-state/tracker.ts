@@ -5,12 +5,32 @@
  */
 import type { ClientObserver, EngineObserver } from '../protocol/index.js';
 import { Frontend } from '../protocol/index.js';
-import { LoadStatements, TempTables, seeText } from './seen-texts.js';
+import {
+  LoadStatements,
+  TempTables,
+  seeText,
+  type LoadsImage,
+  type TempTablesImage,
+} from './seen-texts.js';
 import { findSet, type SettingNames } from './setting-names.js';
 
 /** An unnamed statement longer than this is not kept; the session then cannot move until it is replaced (bytes). */
 export const MAX_UNNAMED_STATEMENT_BYTES = 4 * 1024 * 1024;
 const SMALL_BYTES = 16 * 1024;
+
+/** What was seen, as plain data: for the process that goes on in this one's place. */
+export interface TrackerImage {
+  readonly parameters: readonly (readonly [string, string])[];
+  readonly loaded: number;
+  readonly loads: LoadsImage;
+  readonly tempTables: TempTablesImage;
+  readonly seeded: boolean;
+  readonly setvalSeen: boolean;
+  readonly settingsTouched: boolean;
+  readonly unnamedTooLong: boolean;
+  readonly bindWanted: boolean;
+  readonly unnamedStatement: Buffer | null;
+}
 
 const tag = (text: string): number[] => [...Buffer.from(`${text}\0`)];
 const SET = tag('SET');
@@ -69,6 +89,26 @@ export class SessionTracker implements ClientObserver, EngineObserver {
     return this.#unnamed && this.#unnamedBytes > 0
       ? Buffer.from(this.#unnamed.subarray(0, this.#unnamedBytes))
       : null;
+  }
+
+  save(): TrackerImage {
+    const { loaded, seeded, setvalSeen, settingsTouched, unnamedTooLong, bindWanted, unnamedStatement } = this;
+    return {
+      ...{ loaded, seeded, setvalSeen, settingsTouched, unnamedTooLong, bindWanted, unnamedStatement },
+      parameters: [...this.parameters],
+      loads: this.loads.save(),
+      tempTables: this.tempTables.save(),
+    };
+  }
+
+  restore(image: TrackerImage): void {
+    const { parameters, loads, tempTables, unnamedStatement, ...flags } = image;
+    Object.assign(this, flags);
+    for (const [name, value] of parameters) this.parameters.set(name, value);
+    this.loads.restore(loads);
+    this.tempTables.restore(tempTables);
+    this.#unnamed = unnamedStatement;
+    this.#unnamedBytes = unnamedStatement?.length ?? 0;
   }
 
   parse(buffer: Buffer, start: number, end: number): void {
