@@ -158,6 +158,11 @@ export const catalogue = define({
     suggestions: ['dbproxy engine ls'],
   },
   // --- switchover ----------------------------------------------------------------------------------------------------
+  DBP_PROXY_HANDOVER: {
+    message: 'the proxy was not replaced, the one that runs goes on: {reason}',
+    exit: 1,
+    suggestions: ['dbproxy status', 'dbproxy logs proxy'],
+  },
   DBP_SWITCH_UNMOVABLE: {
     message: 'rolled back, because a session cannot be moved: session {session} ({user}@{database}) {why}',
     exit: 1,

@@ -221,8 +221,31 @@ export interface ProxyApi {
   move: { params: Record<string, never>; result: MoveResult; progress: { moved: number; total: number } };
   /** Resolves when the connections that moved sessions left behind are closed: one by one, the clients go first. */
   left: { params: Record<string, never>; result: null };
+  /**
+   * Replaces this process by another build of itself, which inherits every socket (handover/). Answered by the old process,
+   * which ends then. Refused while the gate is not open. Throws DBP_PROXY_HANDOVER: the old process goes on.
+   */
+  handover: { params: { program: Program }; result: HandoverResult; progress: { handed: number } };
   /** Ends every session with 57P01, closes the listener and exits. */
   shutdown: { params: Record<string, never>; result: null };
+}
+
+/** What runs in the new process: the absolute paths of Node and of a build's proxy/main.js. */
+export interface Program {
+  readonly node: string;
+  readonly main: string;
+}
+
+export interface HandoverResult {
+  /** The new process. */
+  readonly pid: number;
+  readonly version: string;
+  readonly sessions: {
+    readonly handed: number;
+    readonly lost: readonly { readonly id: number; readonly reason: string }[];
+  };
+  /** How long each session's bytes waited. */
+  readonly holdMs: HoldTimes;
 }
 
 /** How a proxy process is started: one JSON object in the environment variable DBPROXY_PROXY_CONFIG. */

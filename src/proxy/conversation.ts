@@ -7,6 +7,7 @@ import {
   type StartupPacket,
 } from '../protocol/index.js';
 import type { Link, LinkOwner } from './link.js';
+import type { RawHandle } from './raw-handle.js';
 
 /** The client went away while we waited for it. */
 export class ClientGone extends Error {
@@ -18,6 +19,7 @@ export class Conversation implements LinkOwner {
   #bytes: Buffer = Buffer.alloc(0);
   #gone = false;
   #wake: (() => void) | null = null;
+  #silent = true;
 
   constructor(accept: (owner: LinkOwner) => Link) {
     this.link = accept(this);
@@ -61,9 +63,27 @@ export class Conversation implements LinkOwner {
   }
 
   received(link: Link, buffer: Buffer, bytes: number): void {
+    this.#silent = false;
     this.#bytes = Buffer.concat([this.#bytes, buffer.subarray(0, bytes)]);
     link.pause();
     this.#wake?.();
+  }
+
+  /** Lets go of the connection if the client has not said anything yet; false: it has. */
+  async giveAway(give: (handle: RawHandle) => Promise<void>): Promise<boolean> {
+    if (!this.#silent || this.#gone) return false;
+    await this.link.freeze();
+    const handle = this.link.inheritable;
+    const silent = this.#silent && !this.#gone && handle !== null;
+    if (silent) {
+      await give(handle);
+      this.link.giveAway();
+      this.giveUp();
+    } else {
+      this.link.thaw();
+      if (!this.#gone) this.link.resume();
+    }
+    return silent;
   }
 
   drained(): void {}

@@ -24,8 +24,8 @@ const LINGER_MS = 5_000;
 /** How net.Socket is made of a connected handle. */
 const ON_A_HANDLE = { allowHalfOpen: true, pauseOnCreate: true };
 
-/** Of a link that was given away. */
-const NOBODY: LinkOwner = {
+/** Of a link that was given away, or that nobody listens to yet. */
+export const NOBODY: LinkOwner = {
   received: () => undefined,
   drained: () => undefined,
   ended: () => undefined,

@@ -2,7 +2,6 @@
  * How a client becomes a session: start-up, authentication against the engine's own verifier, login to the engine as the
  * client's real role. Errors are FATAL with PostgreSQL's own texts and SQLSTATEs.
  */
-import { randomBytes } from 'node:crypto';
 import { DbproxyError } from '../errors/index.js';
 import {
   AuthCode,
@@ -29,13 +28,12 @@ import { type SessionIdentity } from './session.js';
 /** Default bound of a login, ms (PostgreSQL: authentication_timeout, 60 s). */
 export const LOGIN_TIMEOUT_MS = 60_000;
 
-/** Secret of this process for the salts of roles that do not exist. */
-const mockSecret = randomBytes(32);
-
 export interface LoginServices {
   /** Bound from accept to the first ReadyForQuery, ms. */
   timeoutMs(): number;
   nextId(): number;
+  /** For the salts of roles that do not exist. */
+  readonly mockSecret: Buffer;
   issueKey(version: number): CancelKey;
   cancel(processId: number, secret: Buffer): Promise<void>;
   roleSecret(user: string): Promise<RoleSecret | null>;
@@ -148,7 +146,7 @@ const authenticate = async (
   const wrong = new DbproxyError('DBP_WIRE_PASSWORD', { user });
   const secret = await services.roleSecret(user);
   const verifier = parseVerifier(secret?.verifier ?? null);
-  const scram = new ScramServer(verifier ?? mockVerifier(user, mockSecret));
+  const scram = new ScramServer(verifier ?? mockVerifier(user, services.mockSecret));
 
   conversation.link.send(encode.authenticationSasl([SCRAM_MECHANISM]));
   const first = await saslMessage(conversation);
@@ -191,7 +189,8 @@ const welcome = ({ link }: Conversation, engine: EngineConnection, key: CancelKe
   );
 };
 
-const refuse = ({ link }: Conversation, error: unknown): void => {
+/** Ends a login with an error. */
+export const refuse = ({ link }: Conversation, error: unknown): void => {
   link.send(response(error));
   link.finish();
 };

@@ -1,68 +1,101 @@
 /**
  * Entry of the proxy process: `node dist/proxy/main.js` with a ProxyConfig in DBPROXY_PROXY_CONFIG. Ready when its control
- * socket answers `status`. Exits 98 when the port is taken, 0 after `shutdown` or SIGTERM.
+ * socket answers `status`. Exits 98 when the port is taken, 0 after `shutdown`, SIGTERM, or when a successor has taken over.
+ * With DBPROXY_PROXY_SUCCESSOR it is that successor, and takes over from the process that started it (handover/).
  */
 import { readFileSync } from 'node:fs';
-import { RpcServer } from '../rpc/index.js';
+import { setTimeout as delay } from 'node:timers/promises';
+import { RpcServer, type RpcHandlers } from '../rpc/index.js';
 import { DEFAULT_LIMITS } from '../session-state/index.js';
 import type { ProxyApi, ProxyConfig } from './control-api.js';
+import { SUCCESSOR_VARIABLE } from './handover/predecessor.js';
+import { Successor } from './handover/successor.js';
 import { Proxy } from './proxy.js';
 import { selfTest } from './raw-handle.js';
 
 const EXIT_ADDRESS_IN_USE = 98;
+/** How long a replaced process waits for whoever asked for it to have read the answer, ms. */
+const ANSWER_READ_MS = 1_000;
+/** How long it keeps connections that it is closing, ms; then the kernel closes them. */
+const CLOSING_MS = 500;
 
 const packageVersion = (): string => {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
   return (JSON.parse(text) as { version: string }).version;
 };
 
+const handlers = (proxy: Proxy, stop: () => void): RpcHandlers<ProxyApi> => ({
+  status: () => proxy.status(),
+  sessions: () => proxy.snapshots(),
+  check: ({ withinMs, limits }) => proxy.check(withinMs, limits ?? DEFAULT_LIMITS),
+  route: async ({ engine }) => {
+    await proxy.route(engine);
+    return null;
+  },
+  warm: ({ target, withinMs, limits }, context) =>
+    proxy.gate.warm(target, withinMs, limits ?? DEFAULT_LIMITS, (warmed) =>
+      context.progress({ warmed, sessions: proxy.sessions.size }),
+    ),
+  lookAgain: ({ withinMs }) => proxy.gate.lookAgain(withinMs),
+  unwarm: () => {
+    proxy.gate.unwarm();
+    return null;
+  },
+  hold: ({ budgetMs, unmovable, cancelTransactions, operation }) =>
+    proxy.gate.hold(budgetMs, unmovable, cancelTransactions, operation),
+  release: async () => {
+    await proxy.gate.release();
+    return null;
+  },
+  commit: (_params, { signal }) => proxy.gate.commit(signal),
+  move: (_params, context) => proxy.gate.move((moved, total) => context.progress({ moved, total })),
+  left: async () => {
+    await proxy.gate.leftBehind.closed();
+    return null;
+  },
+  handover: async ({ program }, context) => {
+    const result = await proxy.handOver(program, (handed) => context.progress({ handed }));
+    void exitWhenRead(context.signal);
+    return result;
+  },
+  shutdown: () => {
+    setImmediate(stop);
+    return null;
+  },
+});
+
+/** Nothing is closed in order: the listening sockets and the control socket's name are the successor's now. */
+const exitWhenRead = async (caller: AbortSignal): Promise<void> => {
+  const gone = new Promise<void>((resolve) => caller.addEventListener('abort', () => resolve()));
+  await Promise.race([gone, delay(ANSWER_READ_MS)]);
+  await delay(CLOSING_MS);
+  process.exit(0);
+};
+
 const run = async (): Promise<void> => {
   const config = JSON.parse(process.env['DBPROXY_PROXY_CONFIG'] ?? '{}') as ProxyConfig;
-  const proxy = new Proxy({ ...config, version: packageVersion(), fastPath: await selfTest() });
-  await proxy.listen();
-
-  const control = new RpcServer<ProxyApi>({
-    status: () => proxy.status(),
-    sessions: () => proxy.sessions(),
-    check: ({ withinMs, limits }) => proxy.check(withinMs, limits ?? DEFAULT_LIMITS),
-    route: async ({ engine }) => {
-      await proxy.route(engine);
-      return null;
-    },
-    warm: ({ target, withinMs, limits }, context) =>
-      proxy.gate.warm(target, withinMs, limits ?? DEFAULT_LIMITS, (warmed) =>
-        context.progress({ warmed, sessions: proxy.status().sessions }),
-      ),
-    lookAgain: ({ withinMs }) => proxy.gate.lookAgain(withinMs),
-    unwarm: () => {
-      proxy.gate.unwarm();
-      return null;
-    },
-    hold: ({ budgetMs, unmovable, cancelTransactions, operation }) =>
-      proxy.gate.hold(budgetMs, unmovable, cancelTransactions, operation),
-    release: async () => {
-      await proxy.gate.release();
-      return null;
-    },
-    commit: (_params, { signal }) => proxy.gate.commit(signal),
-    move: (_params, context) => proxy.gate.move((moved, total) => context.progress({ moved, total })),
-    left: async () => {
-      await proxy.gate.leftBehind.closed();
-      return null;
-    },
-    shutdown: () => {
-      setImmediate(stop);
-      return null;
-    },
-  });
   const stop = (): void => {
+    // What a successor has is not ours to close.
+    if (proxy.isReplaced) process.exit(0);
     void Promise.all([proxy.close(), control.close()]).finally(() => process.exit(0));
     setTimeout(() => process.exit(0), 1_000).unref();
   };
+  const proxy: Proxy = new Proxy({
+    config,
+    version: packageVersion(),
+    fastPath: await selfTest(),
+    openControl: () => control.listen(config.controlSocket),
+  });
+  const control: RpcServer<ProxyApi> = new RpcServer<ProxyApi>(handlers(proxy, stop));
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
   process.on('SIGHUP', () => undefined);
-  await control.listen(config.controlSocket);
+  if (process.env[SUCCESSOR_VARIABLE] !== undefined && process.send) {
+    await new Successor(proxy).run();
+    return;
+  }
+  await proxy.listen();
+  await proxy.openControl();
 };
 
 run().catch((error: NodeJS.ErrnoException) => {

@@ -1,21 +1,34 @@
 /**
  * The proxy: listener, logins, sessions, and the gate over them. Owns client sockets and server sockets, nothing else.
  */
+import { randomBytes } from 'node:crypto';
 import { createServer, type Server, type Socket } from 'node:net';
 import { chmod, mkdir, rm } from 'node:fs/promises';
 import { DbproxyError } from '../errors/index.js';
 import { SettingNames, type MoveLimits } from '../session-state/index.js';
 import { CancelKeys } from './cancel.js';
-import type { EngineRoute, ProxyConfig, ProxyStatus, SessionReport, SessionSnapshot } from './control-api.js';
+import type {
+  EngineRoute,
+  HandoverResult,
+  Program,
+  ProxyConfig,
+  ProxyStatus,
+  SessionReport,
+  SessionSnapshot,
+} from './control-api.js';
 import { Conversation } from './conversation.js';
 import { EngineAdmin } from './engine-admin.js';
 import { EngineConnection } from './engine-connection.js';
 import { Gate, type GateServices } from './gate.js';
-import { Link, type LinkFactory } from './link.js';
-import { LOGIN_TIMEOUT_MS, logIn, type LoginServices } from './login.js';
+import type { ListenerName, ProxyImage } from './handover/messages.js';
+import { Predecessor, type HandoverSource, type Redirect } from './handover/predecessor.js';
+import type { HandoverTarget, Sockets } from './handover/successor.js';
+import { Link, NOBODY, type LinkFactory, type LinkOwner } from './link.js';
+import { LOGIN_TIMEOUT_MS, logIn, refuse, type LoginServices } from './login.js';
+import { rawHandle, type RawHandle } from './raw-handle.js';
 import { Refusals } from './refusals.js';
 import { sessionReport } from './session-report.js';
-import { Session } from './session.js';
+import { Session, type SessionImage } from './session.js';
 import { Torture } from './torture.js';
 
 /** Sockets that may be in the middle of their login at the same time, beyond the sessions. */
@@ -25,14 +38,22 @@ const BACKLOG = 1_024;
 /** Sessions looked at at the same time by `check`. */
 const CHECK_CONCURRENCY = 4;
 
-export interface ProxyOptions extends ProxyConfig {
+export interface ProxyOptions {
+  readonly config: ProxyConfig;
   readonly version: string;
+  /** Writes go straight to the sockets' handles. */
   readonly fastPath: boolean;
+  /** Answers control requests from when it is called. */
+  readonly openControl: () => Promise<void>;
 }
 
-export class Proxy {
+export class Proxy implements HandoverSource, HandoverTarget {
   readonly gate: Gate;
-  readonly #options: ProxyOptions;
+  readonly config: ProxyConfig;
+  readonly version: string;
+  readonly fastPath: boolean;
+  readonly openControl: () => Promise<void>;
+  readonly sessions: ReadonlySet<Session>;
   readonly #links: LinkFactory;
   readonly #names = new SettingNames();
   readonly #sessions = new Set<Session>();
@@ -40,15 +61,24 @@ export class Proxy {
   readonly #logins = new Map<Conversation, Promise<void>>();
   /** Those of `#logins` that have, or are opening, an engine connection. */
   readonly #loginsUnderway = new Set<Promise<void>>();
-  readonly #servers: Server[] = [];
-  readonly #totals = { sessions: 0, failedLogins: 0 };
-  #moves = 0;
-  #nextId = 1;
+  readonly #servers = new Map<ListenerName, Server>();
+  readonly #totals = { sessions: 0, moves: 0, failedLogins: 0 };
+  nextId = 1;
+  cancelElsewhere: ((processId: number, secret: Buffer) => void) | null = null;
+  #mockSecret: Buffer = randomBytes(32);
+  #redirect: Redirect | null = null;
+  #handover: Promise<HandoverResult> | null = null;
+  #replaced = false;
   #primary: EngineAdmin | null = null;
   readonly #torture: Torture | null;
 
   constructor(options: ProxyOptions) {
-    this.#options = options;
+    const { config } = options;
+    this.config = config;
+    this.version = options.version;
+    this.fastPath = options.fastPath;
+    this.openControl = options.openControl;
+    this.sessions = this.#sessions;
     this.#links = options.fastPath ? Link.fast() : Link.plain();
     const services: GateServices = {
       links: this.#links,
@@ -70,39 +100,44 @@ export class Proxy {
       setPrimary: (admin) => {
         this.#primary?.close();
         this.#primary = admin;
-        this.#moves++;
+        this.#totals.moves++;
       },
     };
     this.gate = new Gate(services);
-    this.#torture = options.torture ? new Torture(options.torture, services) : null;
+    this.#torture = config.torture ? new Torture(config.torture, services) : null;
   }
 
   /** Binds the TCP port and the Unix socket. Throws the listener's error (EADDRINUSE …). */
   async listen(): Promise<void> {
-    const { host, port, socketDirectory } = this.#options;
-    await this.#bind({ host, port });
+    const { host, port, socketDirectory } = this.config;
+    await this.#bind('tcp', { host, port });
     if (socketDirectory === null) return;
     await mkdir(socketDirectory, { recursive: true, mode: 0o700 });
     const path = `${socketDirectory}/.s.PGSQL.${port}`;
     await rm(path, { force: true });
-    await this.#bind({ path });
+    await this.#bind('unix', { path });
     await chmod(path, 0o600);
   }
 
-  async #bind(where: { host: string; port: number } | { path: string }): Promise<void> {
+  async #bind(
+    name: ListenerName,
+    where: { host: string; port: number } | { path: string } | RawHandle,
+  ): Promise<void> {
     const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) =>
       this.#accept(socket),
     );
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen({ ...where, backlog: BACKLOG }, () => {
+      const begun = (): void => {
         server.removeListener('error', reject);
         // Running out of descriptors must not end the process; the next accept may succeed.
         server.on('error', (error) => process.stderr.write(`listener: ${error.message}\n`));
         resolve();
-      });
+      };
+      if ('onread' in where) server.listen(where, BACKLOG, begun);
+      else server.listen({ ...where, backlog: BACKLOG }, begun);
     });
-    this.#servers.push(server);
+    this.#servers.set(name, server);
   }
 
   /** Sets the engine that sessions go to. */
@@ -131,12 +166,13 @@ export class Proxy {
     return reports.sort((a, b) => a.id - b.id);
   }
 
-  sessions(): SessionSnapshot[] {
+  snapshots(): SessionSnapshot[] {
     return [...this.#sessions].map((session) => session.snapshot());
   }
 
   status(): ProxyStatus {
-    const { version, generation, host, port, fastPath } = this.#options;
+    const { version, fastPath } = this;
+    const { generation, host, port } = this.config;
     const sessions = [...this.#sessions];
     return {
       pid: process.pid,
@@ -150,39 +186,52 @@ export class Proxy {
       sessions: sessions.length,
       held: sessions.filter(({ held }) => held).length,
       fastPath,
-      totals: { ...this.#totals, moves: this.#moves },
+      totals: { ...this.#totals },
       ...(this.#torture ? { torture: this.#torture.tally } : {}),
     };
   }
 
   /** Ends every session with 57P01 and stops listening. */
   async close(): Promise<void> {
-    for (const server of this.#servers) server.close();
+    for (const server of this.#servers.values()) server.close();
     for (const { link } of this.#logins.keys()) link.destroy();
     for (const session of this.#sessions) session.fail('DBP_WIRE_ENGINE_LOST');
     this.#primary?.close();
-    const { socketDirectory, port } = this.#options;
+    const { socketDirectory, port } = this.config;
     if (socketDirectory !== null) await rm(`${socketDirectory}/.s.PGSQL.${port}`, { force: true });
   }
 
   // --- logins ---------------------------------------------------------------------------------------------------------
 
   #accept(socket: Socket): void {
+    const handle = rawHandle(socket);
+    if (!this.#redirect || !handle) {
+      this.#begin(socket, (owner) => this.#links.accept(socket, owner));
+      return;
+    }
+    this.#redirect.accepted(handle).then(
+      () => socket.destroy(),
+      () => this.#begin(socket, (owner) => this.#links.accept(socket, owner)),
+    );
+  }
+
+  #begin(socket: { destroy(): void }, open: (owner: LinkOwner) => Link): void {
     if (this.#logins.size >= MAX_LOGINS) {
       socket.destroy();
       return;
     }
-    const conversation = new Conversation((owner) => this.#links.accept(socket, owner));
-    const login = logIn(conversation, this.#loginServices).finally(() => {
+    const conversation = new Conversation(open);
+    const login = logIn(conversation, this.#loginServices()).finally(() => {
       this.#logins.delete(conversation);
       this.#loginsUnderway.delete(login);
     });
     this.#logins.set(conversation, login);
   }
 
-  readonly #loginServices: LoginServices = {
-    timeoutMs: () => this.#options.loginTimeoutMs ?? LOGIN_TIMEOUT_MS,
-    nextId: () => this.#nextId++,
+  readonly #loginServices = (): LoginServices => ({
+    timeoutMs: () => this.config.loginTimeoutMs ?? LOGIN_TIMEOUT_MS,
+    nextId: () => this.nextId++,
+    mockSecret: this.#mockSecret,
     issueKey: (version) => this.#keys.issue(version),
     cancel: (processId, secret) => this.#cancel(processId, secret),
     roleSecret: async (user) => {
@@ -196,7 +245,7 @@ export class Proxy {
       return EngineConnection.open(this.#links, this.#admin().engine, parameters, keys);
     },
     admit: () => {
-      const limit = this.#options.maxSessions;
+      const limit = this.config.maxSessions;
       if (this.#sessions.size >= limit) throw new DbproxyError('DBP_WIRE_TOO_MANY_SESSIONS', { limit });
     },
     createSession: (identity, conversation, engine) =>
@@ -210,7 +259,7 @@ export class Proxy {
       this.gate.joined(session);
     },
     loginFailed: () => this.#totals.failedLogins++,
-  };
+  });
 
   #admin(): EngineAdmin {
     if (!this.#primary) throw new DbproxyError('DBP_WIRE_ENGINE_UNAVAILABLE', { reason: 'no engine yet' });
@@ -224,11 +273,121 @@ export class Proxy {
     this.#torture?.left(session);
   }
 
-  /** A request that comes while the session is held has nothing to cancel; it waits until the gate is open. */
   async #cancel(processId: number, secret: Buffer): Promise<void> {
+    if (await this.cancelHere(processId, secret)) return;
+    this.#redirect?.cancel(processId, secret);
+    this.cancelElsewhere?.(processId, secret);
+  }
+
+  /** A request that comes while the session is held has nothing to cancel; it waits until the gate is open. */
+  async cancelHere(processId: number, secret: Buffer): Promise<boolean> {
     const session = this.#keys.find(processId, secret);
-    if (!session) return;
+    if (!session) return false;
     await this.gate.opened();
     await session.cancel();
+    return true;
+  }
+
+  // --- handover: the side that is replaced ------------------------------------------------------------------------------
+
+  /** See ProxyApi.handover. When it resolves, nothing is left here. */
+  handOver(program: Program, onProgress: (handed: number) => void): Promise<HandoverResult> {
+    if (this.#handover) return this.#handover;
+    const busy = this.gate.target ? `a switchover is under way (the gate is ${this.gate.state})` : null;
+    const reason = this.#torture ? 'it tortures its sessions' : busy;
+    if (reason !== null) return Promise.reject(new DbproxyError('DBP_PROXY_HANDOVER', { reason }));
+    const handover = new Predecessor(this, program, onProgress).run();
+    this.#handover = handover;
+    handover.then(
+      () => (this.#replaced = true),
+      () => (this.#handover = null),
+    );
+    return handover;
+  }
+
+  /** A successor has everything that was here. */
+  get isReplaced(): boolean {
+    return this.#replaced;
+  }
+
+  get logins(): number {
+    return this.#logins.size;
+  }
+
+  /** Logins that are under way here take theirs from before it. */
+  get nextFreeId(): number {
+    return this.nextId + this.#logins.size;
+  }
+
+  save(): ProxyImage {
+    return {
+      primary: this.#primary?.engine ?? null,
+      limits: this.gate.limits,
+      settingNames: { names: this.#names.all, overflowed: this.#names.overflowed },
+      mockSecret: this.#mockSecret,
+    };
+  }
+
+  get totals(): ProxyStatus['totals'] {
+    return { ...this.#totals };
+  }
+
+  listeners(): { name: ListenerName; handle: RawHandle }[] {
+    return [...this.#servers].flatMap(([name, server]) => {
+      const handle = rawHandle(server);
+      return handle ? [{ name, handle }] : [];
+    });
+  }
+
+  redirect(to: Redirect | null): void {
+    this.#redirect = to;
+  }
+
+  async redirectSilent(): Promise<void> {
+    const redirect = this.#redirect;
+    if (!redirect) return;
+    for (const conversation of this.#logins.keys())
+      await conversation.giveAway((handle) => redirect.accepted(handle));
+  }
+
+  refuseLogins(reason: string): void {
+    for (const conversation of this.#logins.keys()) {
+      refuse(conversation, new DbproxyError('DBP_WIRE_ENGINE_UNAVAILABLE', { reason }));
+      conversation.giveUp();
+    }
+  }
+
+  // --- handover: the side that takes over -------------------------------------------------------------------------------
+
+  async restore({ primary, limits, settingNames, mockSecret }: ProxyImage): Promise<void> {
+    this.gate.limits = limits;
+    for (const name of settingNames.names) this.#names.add(name);
+    this.#names.overflowed ||= settingNames.overflowed;
+    this.#mockSecret = mockSecret;
+    if (primary) await this.route(primary);
+  }
+
+  addTotals({ sessions, moves, failedLogins }: ProxyStatus['totals']): void {
+    this.#totals.sessions += sessions;
+    this.#totals.moves += moves;
+    this.#totals.failedLogins += failedLogins;
+  }
+
+  listenOn(name: ListenerName, handle: RawHandle): Promise<void> {
+    return this.#bind(name, handle);
+  }
+
+  takeIn(handle: RawHandle): void {
+    this.#begin({ destroy: () => handle.close() }, (owner) => this.#links.inherit(handle, owner));
+  }
+
+  inherit(image: SessionImage, { client, server }: Sockets): Session {
+    const connection = EngineConnection.inherit(this.#links, server, image.relay.server);
+    const link = this.#links.inherit(client, NOBODY);
+    const session = new Session(image.identity, link, connection, this.#names, (left) => this.#left(left));
+    session.restore(image);
+    this.#sessions.add(session);
+    this.#keys.set(session.identity.cancelKey, session);
+    return session;
   }
 }

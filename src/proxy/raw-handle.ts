@@ -3,7 +3,7 @@
  * (docs/performance.md). The handle's interface is private to Node, so it is used only after `selfTest` has seen it work in
  * this very process; otherwise links fall back to net.Socket (link.ts), under the same tests.
  */
-import { createServer, connect, type AddressInfo, type Socket } from 'node:net';
+import { createServer, connect, type AddressInfo, type Server, type Socket } from 'node:net';
 
 /** The part of Node's StreamBase that we use (src/stream_base.cc). */
 export interface RawHandle {
@@ -13,6 +13,7 @@ export interface RawHandle {
   useUserBuffer(buffer: Uint8Array): void;
   /** Bytes of writes that the kernel has not taken yet. */
   readonly writeQueueSize: number;
+  close(): void;
   /** Called for every read and for the end of the stream; the count is in Node's own state. */
   onread: (this: RawHandle, data: unknown) => unknown;
 }
@@ -70,7 +71,7 @@ export const onRawRead = (handle: RawHandle, received: (bytes: number) => void):
   };
 };
 
-export const rawHandle = (socket: Socket): RawHandle | null =>
+export const rawHandle = (socket: Socket | Server): RawHandle | null =>
   (socket as unknown as { _handle: RawHandle | null })._handle;
 
 /** Bytes of the self-test's large write: more than any socket buffer takes at once. */

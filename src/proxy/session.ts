@@ -423,9 +423,12 @@ export class Session {
     this.#advance();
   }
 
+  wasGivenAway = false;
+
   /** Frozen: it goes on in another process, and is no session of this one any more. */
   giveAway(): void {
     if (this.#phase === 'closed') return;
+    this.wasGivenAway = true;
     this.#phase = 'closed';
     this.#settleWaiters(false);
     this.#settleFlowWaiters();

@@ -1,5 +1,5 @@
 /** The answering end of the RPC: a Unix socket that dispatches lines to handlers. */
-import { chmod, rm } from 'node:fs/promises';
+import { chmod, rename, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { DbproxyError } from '../errors/index.js';
 import type { RpcApi } from './index.js';
@@ -44,13 +44,18 @@ export class RpcServer<Api extends RpcApi<Api>> {
     this.#server = createServer((socket) => this.#serve(socket));
   }
 
-  /** Listens on `path` with mode 0600; a socket file left by a dead process is replaced. */
+  /**
+   * Listens on `path` with mode 0600. The name is taken in one step, from a dead process or from one that is to be replaced:
+   * whoever connects reaches the one or the other.
+   */
   async listen(path: string): Promise<void> {
-    await rm(path, { force: true });
+    const making = `${path}~`;
+    await rm(making, { force: true });
     await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject).listen(path, () => resolve());
+      this.#server.once('error', reject).listen(making, () => resolve());
     });
-    await chmod(path, 0o600);
+    await chmod(making, 0o600);
+    await rename(making, path);
     this.#path = path;
   }
 

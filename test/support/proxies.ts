@@ -3,8 +3,15 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { EngineRecord } from '../../src/engine/index.js';
-import type { MoveResult, ProxyApi, ProxyConfig, TortureConfig } from '../../src/proxy/control-api.js';
+import { processIdentity, type EngineRecord } from '../../src/engine/index.js';
+import type {
+  HandoverResult,
+  MoveResult,
+  Program,
+  ProxyApi,
+  ProxyConfig,
+  TortureConfig,
+} from '../../src/proxy/control-api.js';
 import { RpcClient } from '../../src/rpc/index.js';
 import { EngineLink } from '../../src/switchover/engine-link.js';
 import { emitFence, waitUntilReplayed } from '../../src/switchover/catch-up.js';
@@ -12,16 +19,29 @@ import { promote } from '../../src/switchover/promote.js';
 import { freePort } from './free-port.js';
 import { PASSWORD, randomName, routeTo, type TestEngines } from './engines.js';
 
-const ENTRY = new URL('../../dist/proxy/main.js', import.meta.url).pathname;
+export const ENTRY = new URL('../../dist/proxy/main.js', import.meta.url).pathname;
 
 export { freePort };
+
+export const THIS_BUILD: Program = { node: process.execPath, main: ENTRY };
+
+/** Also of a process that is not our child. */
+export const waitForExit = async (pid: number): Promise<void> => {
+  const end = Date.now() + 10_000;
+  while (processIdentity(pid)) {
+    if (Date.now() > end) throw new Error(`process ${pid} does not end`);
+    await delay(5);
+  }
+};
 
 export class TestProxy {
   readonly port: number;
   readonly socketDirectory: string;
   readonly controlSocket: string;
   readonly process: ChildProcess;
-  readonly control: RpcClient<ProxyApi>;
+  control: RpcClient<ProxyApi>;
+  /** Of the process that serves now. */
+  pid: number;
   log = '';
 
   private constructor(
@@ -36,6 +56,7 @@ export class TestProxy {
     this.controlSocket = controlSocket;
     this.process = child;
     this.control = control;
+    this.pid = child.pid ?? 0;
   }
 
   /** Starts a proxy in front of `engine`; ready when its control socket answers. */
@@ -48,6 +69,7 @@ export class TestProxy {
       loginTimeoutMs?: number;
       port?: number;
       torture?: TortureConfig;
+      env?: NodeJS.ProcessEnv;
     } = {},
   ): Promise<TestProxy> {
     const port = options.port ?? (await freePort());
@@ -68,6 +90,7 @@ export class TestProxy {
         ...process.env,
         DBPROXY_PROXY_CONFIG: JSON.stringify(config),
         ...(options.fastPath === false ? { DBPROXY_FAST_PATH: '0' } : {}),
+        ...options.env,
       },
       stdio: ['ignore', 'ignore', 'pipe'],
     });
@@ -84,7 +107,25 @@ export class TestProxy {
     return `postgres://${user}:${encodeURIComponent(password)}@127.0.0.1:${this.port}/${database}`;
   }
 
+  /** Has the process replaced by a new one of the same build, or of another. */
+  async handOver(program: Program = THIS_BUILD): Promise<HandoverResult> {
+    const result = await this.control.call('handover', { program }, { timeoutMs: 60_000 });
+    await this.reconnect();
+    return result;
+  }
+
+  /** To whoever answers control requests now. */
+  async reconnect(): Promise<void> {
+    this.control.close();
+    this.control = await connectWhenUp(this.controlSocket, this.process, () => this.log);
+    this.pid = (await this.control.call('status', {})).pid;
+  }
+
   async stop(): Promise<void> {
+    if (this.pid !== this.process.pid) {
+      await this.control.call('shutdown', {}).catch(() => undefined);
+      await waitForExit(this.pid);
+    }
     this.control.close();
     if (this.process.exitCode !== null || this.process.signalCode !== null) return;
     this.process.kill('SIGTERM');
@@ -104,7 +145,7 @@ const connectWhenUp = async (
       await control.call('status', {});
       return control;
     } catch (error) {
-      if (child.exitCode !== null) throw new Error(`the proxy ended: ${log()}`, { cause: error });
+      if (child.exitCode !== null && child.exitCode !== 0) throw new Error(`the proxy ended: ${log()}`, { cause: error });
       if (Date.now() > end) throw error;
       await delay(10);
     }

@@ -2,7 +2,7 @@
 import type { EngineRecord } from '../../engine/types.js';
 import type { Journal, SwitchoverStep } from '../../switchover/index.js';
 import type { OperationProgress } from '../api.js';
-import { faultPoint } from '../fault-point.js';
+import { faultPoint } from '../../fault-point.js';
 import type { Instance } from '../instance.js';
 import type { OperationRecord } from '../records.js';
 import { makePrimary } from '../settle-operation.js';

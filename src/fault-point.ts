@@ -1,8 +1,8 @@
 /**
- * Fault injection for tests: the supervisor stops at a named step of an operation, so that a test can kill something there.
+ * Fault injection for tests: a process of ours stops at a named step, so that a test can kill something there.
  *
  * `DBPROXY_TEST_PAUSE_AT=drain` waits at that step until the process is killed; `DBPROXY_TEST_PAUSE_AT=drain@/some/file`
- * waits until that file exists. The step is on disk (`operation.json`, `events.ndjson`) when the wait begins. Without the
+ * waits until that file exists. A step of an operation is on disk (`operation.json`, `events.ndjson`) when the wait begins. Without the
  * variable this costs one comparison.
  */
 import { access } from 'node:fs/promises';

@@ -1,0 +1,94 @@
+/**
+ * What two proxy processes say to each other while one takes over from the other, over Node's IPC channel: structured clone
+ * (Buffers, Maps and bigints travel as they are), and sockets as SCM_RIGHTS (unix(7)). Who owns a session, when:
+ *
+ *   predecessor                                   successor
+ *     spawn ───────────────────────────────────▶ self-test
+ *           ◀──────────────────────────── hello   formats, version, descriptors
+ *     prepare ─────────────────────────────────▶ reaches the primary
+ *           ◀───────────────────────── prepared
+ *     listener* ───────────────────────────────▶ accepts from here on
+ *           ◀──────────────────────── listening
+ *   ┌ socket, socket ──────────────────────────▶ keeps them, reads nothing          the session flows here meanwhile
+ *   │       ◀───────────────────────────── have
+ *   │ freeze; sessions ────────────────────────▶ builds them, reads nothing
+ *   │       ◀────────────────────────── adopted   up to here the predecessor can take them back
+ *   └ go ──────────────────────────────────────▶ lets them flow                     from here the successor owns them
+ *     finish ──────────────────────────────────▶ takes the control socket's name
+ *           ◀───────────────────────── finished
+ *     exit
+ *
+ * If the predecessor dies, the successor takes over what it has been given (whole), and ends the rest. If the successor dies,
+ * the predecessor goes on with what it had not said `go` for.
+ */
+import type { MoveLimits } from '../../session-state/index.js';
+import type { EngineRoute, ProxyStatus } from '../control-api.js';
+import type { RawHandle } from '../raw-handle.js';
+import type { SessionImage } from '../session.js';
+
+/** Version of everything in this file and of the images in it. Raise it whenever one of their shapes changes. */
+export const FORMAT = 1;
+/** Formats that this build can take over from. */
+export const READABLE_FORMATS: readonly number[] = [FORMAT];
+
+/** The proxy without its sessions. */
+export interface ProxyImage {
+  readonly primary: EngineRoute | null;
+  readonly limits: MoveLimits;
+  readonly settingNames: { readonly names: readonly string[]; readonly overflowed: boolean };
+  /** For the salts of roles that do not exist: they stay what they were. */
+  readonly mockSecret: Buffer;
+}
+
+export interface Hello {
+  readonly formats: readonly number[];
+  readonly version: string;
+  readonly fastPath: boolean;
+  /** How many more files this process can open. */
+  readonly descriptors: number;
+}
+
+/** Which of a proxy's listening sockets. */
+export type ListenerName = 'tcp' | 'unix';
+
+export interface ToSuccessor {
+  prepare: { readonly format: number; readonly proxy: ProxyImage };
+  /** With the listening socket. */
+  listener: { readonly name: ListenerName };
+  /** All listeners were sent. */
+  listen: { readonly nextId: number };
+  /** With the socket of a client, or of its backend. */
+  socket: { readonly session: number; readonly side: 'client' | 'server' };
+  /** `frozenAt`: ns, monotonic, the same clock in all processes. */
+  sessions: { readonly images: readonly SessionImage[]; readonly frozenAt: bigint };
+  go: { readonly ids: readonly number[] };
+  /** These have ended, or stay. */
+  drop: { readonly ids: readonly number[] };
+  /** With a socket that was accepted over there, and from which nothing was read. */
+  accepted: Record<string, never>;
+  cancel: { readonly processId: number; readonly secret: Buffer };
+  finish: { readonly nextId: number; readonly totals: ProxyStatus['totals'] };
+}
+
+export interface ToPredecessor {
+  hello: Hello;
+  prepared: Record<string, never>;
+  /** It cannot take over, and ends. */
+  failed: { readonly reason: string };
+  listening: Record<string, never>;
+  have: { readonly session: number };
+  adopted: { readonly ids: readonly number[]; readonly failed: readonly SessionFailure[] };
+  running: { readonly ids: readonly number[]; readonly holdMs: readonly number[] };
+  cancel: { readonly processId: number; readonly secret: Buffer };
+  finished: Record<string, never>;
+}
+
+export interface SessionFailure {
+  readonly id: number;
+  readonly reason: string;
+}
+
+/** Handlers by message; the second argument is the socket that came along. */
+export type Handlers<Messages> = {
+  readonly [K in keyof Messages]?: (message: Messages[K], socket: RawHandle | null) => void;
+};
