@@ -60,8 +60,10 @@ export class Link implements Reader {
   #request: WriteRequest | null = null;
   /** Writes the kernel has not taken yet. */
   #unfinished = 0;
-  /** The bytes of those that went straight to the handle. */
+  /** Their bytes. */
   readonly #unfinishedViews: Uint8Array[] = [];
+  /** Bytes given to net.Socket, which has a queue of its own. */
+  #plainBytes = 0;
   #frozen = false;
   #pinning = false;
   #closed = false;
@@ -136,10 +138,10 @@ export class Link implements Reader {
       this.#buffers.add(this);
       if (this.handle) onRawRead(this.handle, (bytes) => this.#received(bytes));
     } else {
+      this.#socket.pause();
       this.#socket.on('data', (chunk: Buffer) => {
         if (!this.#discarding) this.owner.received(this, chunk, chunk.length);
       });
-      this.#socket.pause();
     }
     return this;
   }
@@ -233,21 +235,37 @@ export class Link implements Reader {
     this.#socket.pause();
     await new Promise<void>((resolve) => setImmediate(resolve));
     this.#socket.pause();
-    // What net.Socket itself keeps; it emits `data`.
-    if (!this.#buffers) while (this.#socket.read() !== null);
+    if (!this.#buffers) this.#stopReading();
+  }
+
+  /** A paused net.Socket goes on reading into a buffer of its own. */
+  #stopReading(): void {
+    // Emits `data`.
+    while (this.#socket.read() !== null);
+    const handle = this.inheritable;
+    if (!handle) return;
+    handle.reading = false;
+    handle.readStop();
   }
 
   /** The link can be resumed again. */
   thaw(): void {
+    if (!this.#frozen) return;
     this.#frozen = false;
+    const handle = this.#buffers ? null : this.inheritable;
+    if (!handle) return;
+    handle.reading = true;
+    handle.readStart();
   }
 
   /** Bytes given to `send` that the kernel has not taken. Null: it cannot be told. The link goes on writing them. */
   get unsent(): Buffer | null {
-    if (!this.blocked) return Buffer.alloc(0);
-    if (!this.handle) return null;
+    if (this.#unfinishedViews.length === 0) return Buffer.alloc(0);
+    const handle = this.inheritable;
+    if (!handle) return null;
+    const inItsQueue = this.#buffers ? 0 : this.#plainBytes - handle.bytesWritten;
     const views = Buffer.concat(this.#unfinishedViews);
-    return views.subarray(views.length - this.handle.writeQueueSize);
+    return views.subarray(views.length - handle.writeQueueSize - inItsQueue);
   }
 
   /** Lets go of the socket without a word to the peer: another process has it. What is unsent is not sent from here. */
@@ -304,7 +322,9 @@ export class Link implements Reader {
   }
 
   #sendPlain(view: Uint8Array): void {
-    if (this.#socket.write(view)) return;
+    this.#plainBytes += view.length;
+    this.#unfinishedViews.push(view);
+    if (this.#socket.write(view, () => void this.#unfinishedViews.shift())) return;
     if (this.#unfinished++ === 0) {
       this.#socket.once('drain', () => {
         this.#unfinished = 1;

@@ -55,7 +55,7 @@ const handlers = (proxy: Proxy, stop: () => void): RpcHandlers<ProxyApi> => ({
   },
   handover: async ({ program }, context) => {
     const result = await proxy.handOver(program, (handed) => context.progress({ handed }));
-    void exitWhenRead(context.signal);
+    void exitWhenRead(proxy, context.signal);
     return result;
   },
   shutdown: () => {
@@ -65,10 +65,11 @@ const handlers = (proxy: Proxy, stop: () => void): RpcHandlers<ProxyApi> => ({
 });
 
 /** Nothing is closed in order: the listening sockets and the control socket's name are the successor's now. */
-const exitWhenRead = async (caller: AbortSignal): Promise<void> => {
+const exitWhenRead = async (proxy: Proxy, caller: AbortSignal): Promise<void> => {
   const gone = new Promise<void>((resolve) => caller.addEventListener('abort', () => resolve()));
   await Promise.race([gone, delay(ANSWER_READ_MS)]);
   await delay(CLOSING_MS);
+  await proxy.redirected();
   process.exit(0);
 };
 

@@ -67,6 +67,8 @@ export class Proxy implements HandoverSource, HandoverTarget {
   cancelElsewhere: ((processId: number, secret: Buffer) => void) | null = null;
   #mockSecret: Buffer = randomBytes(32);
   #redirect: Redirect | null = null;
+  /** Connections that are on their way to the successor. */
+  readonly #redirecting = new Set<Promise<void>>();
   #handover: Promise<HandoverResult> | null = null;
   #replaced = false;
   #primary: EngineAdmin | null = null;
@@ -209,10 +211,12 @@ export class Proxy implements HandoverSource, HandoverTarget {
       this.#begin(socket, (owner) => this.#links.accept(socket, owner));
       return;
     }
-    this.#redirect.accepted(handle).then(
-      () => socket.destroy(),
+    const redirected = this.#redirect.accepted(handle).then(
+      () => void socket.destroy(),
       () => this.#begin(socket, (owner) => this.#links.accept(socket, owner)),
     );
+    this.#redirecting.add(redirected);
+    void redirected.then(() => this.#redirecting.delete(redirected));
   }
 
   #begin(socket: { destroy(): void }, open: (owner: LinkOwner) => Link): void {
@@ -308,6 +312,11 @@ export class Proxy implements HandoverSource, HandoverTarget {
   /** A successor has everything that was here. */
   get isReplaced(): boolean {
     return this.#replaced;
+  }
+
+  /** Resolves when no connection is between the two processes. */
+  async redirected(): Promise<void> {
+    while (this.#redirecting.size > 0) await Promise.all(this.#redirecting);
   }
 
   get logins(): number {

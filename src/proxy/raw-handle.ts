@@ -13,6 +13,11 @@ export interface RawHandle {
   useUserBuffer(buffer: Uint8Array): void;
   /** Bytes of writes that the kernel has not taken yet. */
   readonly writeQueueSize: number;
+  /** All that were given to it, those included that wait. */
+  readonly bytesWritten: number;
+  reading: boolean;
+  readStart(): number;
+  readStop(): number;
   close(): void;
   /** Called for every read and for the end of the stream; the count is in Node's own state. */
   onread: (this: RawHandle, data: unknown) => unknown;

@@ -55,7 +55,10 @@ export interface RelayImage {
   readonly server: ConnectionImage;
 }
 
-const NOTHING_UNSENT: { readonly toClient: Buffer; readonly toEngine: Buffer } = { toClient: Buffer.alloc(0), toEngine: Buffer.alloc(0) };
+const NOTHING_UNSENT: { readonly toClient: Buffer; readonly toEngine: Buffer } = {
+  toClient: Buffer.alloc(0),
+  toEngine: Buffer.alloc(0),
+};
 
 /** ParameterStatus values that tell a fenced or waiting engine from a primary; a client sees neither. */
 const NOT_FOR_CLIENTS: ReadonlySet<string> = new Set(['in_hot_standby', 'default_transaction_read_only']);

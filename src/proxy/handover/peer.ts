@@ -14,7 +14,6 @@ interface Channel {
   ): unknown;
   on(event: 'message', received: (message: unknown, handle: unknown) => void): unknown;
   once(event: 'disconnect', gone: () => void): unknown;
-  disconnect(): void;
   readonly connected: boolean;
 }
 
@@ -82,10 +81,6 @@ export class Peer<Outgoing, Incoming> {
   /** Sends what nobody waits for; that the other process is gone is seen elsewhere. */
   tell<K extends keyof Outgoing>(kind: K, body: Outgoing[K]): void {
     this.send(kind, body).catch(() => undefined);
-  }
-
-  close(): void {
-    if (this.#channel.connected) this.#channel.disconnect();
   }
 
   #received({ kind, body }: Envelope, handle: unknown): void {

@@ -98,9 +98,8 @@ export class Predecessor {
       await this.#giveListeners();
       await this.#giveSessions();
       await this.#finish();
+      // Until this process ends it goes on to redirect: its listening sockets are the same as the successor's.
       const pid = this.#child.pid ?? 0;
-      this.#peer.close();
-      this.#child.unref();
       const sessions = { handed: this.#holdMs.length, lost: this.#lost };
       return { pid, version, sessions, holdMs: holdTimes(this.#holdMs) };
     } catch (error) {
@@ -123,7 +122,9 @@ export class Predecessor {
     if (source.fastPath && !hello.fastPath) throw new Error('the self-test of the new process failed');
     const needed = 2 * source.sessions.size + source.logins;
     if (hello.descriptors < needed) {
-      throw new Error(`${needed} file descriptors are needed there, ${hello.descriptors} are free (ulimit -n)`);
+      throw new Error(
+        `${needed} file descriptors are needed there, ${hello.descriptors} are free (ulimit -n)`,
+      );
     }
     await faultPoint('handover.hello');
     await peer.send('prepare', { format: FORMAT, proxy: source.save() });
@@ -242,7 +243,9 @@ export class Predecessor {
   async #letGo(sessions: readonly Session[], adopted: readonly number[]): Promise<boolean> {
     const byId = new Map(sessions.map((session) => [session.identity.id, session]));
     // Their client went away meanwhile. (Those with something unsent were given away before.)
-    const ids = adopted.filter((id) => byId.get(id)?.wasGivenAway === true || byId.get(id)?.isClosed === false);
+    const ids = adopted.filter(
+      (id) => byId.get(id)?.wasGivenAway === true || byId.get(id)?.isClosed === false,
+    );
     await this.#peer.send('go', { ids });
     for (const id of ids) {
       const session = byId.get(id);
@@ -302,7 +305,9 @@ const start = (config: ProxyConfig, { node, main }: Program): ChildProcess => {
 const ended = (child: ChildProcess): Promise<never> =>
   new Promise((_, reject) => {
     child.once('error', (error) => reject(new Error(`the new process cannot be started: ${error.message}`)));
-    child.once('exit', (code, signal) => reject(new Error(`the new process ended (${signal ?? `exit ${code}`})`)));
+    child.once('exit', (code, signal) =>
+      reject(new Error(`the new process ended (${signal ?? `exit ${code}`})`)),
+    );
   });
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
