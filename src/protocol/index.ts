@@ -8,7 +8,12 @@ export { ProtocolViolation } from './violation.js';
 export { MessageReader, type Message } from './message-reader.js';
 export { readStartupPacket, type StartupPacket } from './startup.js';
 export { Exchange, type ExchangeImage } from './exchange.js';
-export { ClientStream, type ClientObserver, type ClientStreamImage, type StreamImage } from './client-stream.js';
+export {
+  ClientStream,
+  type ClientObserver,
+  type ClientStreamImage,
+  type StreamImage,
+} from './client-stream.js';
 export { EngineStream, type EngineObserver } from './engine-stream.js';
 export {
   SCRAM_MECHANISM,

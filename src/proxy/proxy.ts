@@ -2,8 +2,8 @@
  * The proxy: listener, logins, sessions, and the gate over them. Owns client sockets and server sockets, nothing else.
  */
 import { randomBytes } from 'node:crypto';
-import { createServer, type Server, type Socket } from 'node:net';
-import { chmod, mkdir, rm } from 'node:fs/promises';
+import { createServer, type Server } from 'node:net';
+import { chmod, mkdir, rename, rm } from 'node:fs/promises';
 import { DbproxyError } from '../errors/index.js';
 import { SettingNames, type MoveLimits } from '../session-state/index.js';
 import { CancelKeys } from './cancel.js';
@@ -45,6 +45,13 @@ export interface ProxyOptions {
   readonly fastPath: boolean;
   /** Answers control requests from when it is called. */
   readonly openControl: () => Promise<void>;
+}
+
+/** A connection from which nothing was read. */
+interface NewConnection {
+  readonly handle: RawHandle | null;
+  readonly open: (owner: LinkOwner) => Link;
+  destroy(): void;
 }
 
 export class Proxy implements HandoverSource, HandoverTarget {
@@ -116,9 +123,13 @@ export class Proxy implements HandoverSource, HandoverTarget {
     if (socketDirectory === null) return;
     await mkdir(socketDirectory, { recursive: true, mode: 0o700 });
     const path = `${socketDirectory}/.s.PGSQL.${port}`;
-    await rm(path, { force: true });
-    await this.#bind('unix', { path });
-    await chmod(path, 0o600);
+    // Under another name first: libuv removes the name it was bound to when this process closes the socket, which a
+    // successor may have by then.
+    const making = `${path}~`;
+    await rm(making, { force: true });
+    await this.#bind('unix', { path: making });
+    await chmod(making, 0o600);
+    await rename(making, path);
   }
 
   async #bind(
@@ -126,7 +137,11 @@ export class Proxy implements HandoverSource, HandoverTarget {
     where: { host: string; port: number } | { path: string } | RawHandle,
   ): Promise<void> {
     const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) =>
-      this.#accept(socket),
+      this.#accept({
+        handle: rawHandle(socket),
+        open: (owner) => this.#links.accept(socket, owner),
+        destroy: () => socket.destroy(),
+      }),
     );
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
@@ -195,7 +210,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
 
   /** Ends every session with 57P01 and stops listening. */
   async close(): Promise<void> {
-    for (const server of this.#servers.values()) server.close();
+    this.stopListening();
     for (const { link } of this.#logins.keys()) link.destroy();
     for (const session of this.#sessions) session.fail('DBP_WIRE_ENGINE_LOST');
     this.#primary?.close();
@@ -205,26 +220,25 @@ export class Proxy implements HandoverSource, HandoverTarget {
 
   // --- logins ---------------------------------------------------------------------------------------------------------
 
-  #accept(socket: Socket): void {
-    const handle = rawHandle(socket);
-    if (!this.#redirect || !handle) {
-      this.#begin(socket, (owner) => this.#links.accept(socket, owner));
+  #accept(connection: NewConnection): void {
+    if (!this.#redirect || !connection.handle) {
+      this.#begin(connection);
       return;
     }
-    const redirected = this.#redirect.accepted(handle).then(
-      () => void socket.destroy(),
-      () => this.#begin(socket, (owner) => this.#links.accept(socket, owner)),
+    const redirected = this.#redirect.accepted(connection.handle).then(
+      () => connection.destroy(),
+      () => this.#begin(connection),
     );
     this.#redirecting.add(redirected);
     void redirected.then(() => this.#redirecting.delete(redirected));
   }
 
-  #begin(socket: { destroy(): void }, open: (owner: LinkOwner) => Link): void {
+  #begin(connection: NewConnection): void {
     if (this.#logins.size >= MAX_LOGINS) {
-      socket.destroy();
+      connection.destroy();
       return;
     }
-    const conversation = new Conversation(open);
+    const conversation = new Conversation(connection.open);
     const login = logIn(conversation, this.#loginServices()).finally(() => {
       this.#logins.delete(conversation);
       this.#loginsUnderway.delete(login);
@@ -348,6 +362,11 @@ export class Proxy implements HandoverSource, HandoverTarget {
     });
   }
 
+  stopListening(): void {
+    for (const server of this.#servers.values()) server.close();
+    this.#servers.clear();
+  }
+
   redirect(to: Redirect | null): void {
     this.#redirect = to;
   }
@@ -387,7 +406,8 @@ export class Proxy implements HandoverSource, HandoverTarget {
   }
 
   takeIn(handle: RawHandle): void {
-    this.#begin({ destroy: () => handle.close() }, (owner) => this.#links.inherit(handle, owner));
+    const open = (owner: LinkOwner): Link => this.#links.inherit(handle, owner);
+    this.#accept({ handle, open, destroy: () => handle.close() });
   }
 
   inherit(image: SessionImage, { client, server }: Sockets): Session {

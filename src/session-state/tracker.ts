@@ -5,13 +5,7 @@
  */
 import type { ClientObserver, EngineObserver } from '../protocol/index.js';
 import { Frontend } from '../protocol/index.js';
-import {
-  LoadStatements,
-  TempTables,
-  seeText,
-  type LoadsImage,
-  type TempTablesImage,
-} from './seen-texts.js';
+import { LoadStatements, TempTables, seeText, type LoadsImage, type TempTablesImage } from './seen-texts.js';
 import { findSet, type SettingNames } from './setting-names.js';
 
 /** An unnamed statement longer than this is not kept; the session then cannot move until it is replaced (bytes). */
@@ -92,7 +86,8 @@ export class SessionTracker implements ClientObserver, EngineObserver {
   }
 
   save(): TrackerImage {
-    const { loaded, seeded, setvalSeen, settingsTouched, unnamedTooLong, bindWanted, unnamedStatement } = this;
+    const { loaded, seeded, setvalSeen, settingsTouched, unnamedTooLong, bindWanted, unnamedStatement } =
+      this;
     return {
       ...{ loaded, seeded, setvalSeen, settingsTouched, unnamedTooLong, bindWanted, unnamedStatement },
       parameters: [...this.parameters],

@@ -26,6 +26,8 @@ export const SUCCESSOR_VARIABLE = 'DBPROXY_PROXY_SUCCESSOR';
 const START_BOUND_MS = 15_000;
 /** For one answer of a successor that runs, ms. */
 const ANSWER_BOUND_MS = 10_000;
+/** Between the end of its channel and that of the process, ms. */
+const EXIT_MS = 500;
 /** Sessions that wait at the same time. The first batches are smaller: the successor's code is cold then. */
 const BATCH = 16;
 /** Between two looks at sessions that cannot be given away yet, ms. */
@@ -46,6 +48,7 @@ export interface HandoverSource {
   readonly logins: number;
   save(): ProxyImage;
   readonly totals: ProxyStatus['totals'];
+  stopListening(): void;
   listeners(): { readonly name: ListenerName; readonly handle: RawHandle }[];
   /** From now on new connections, and cancel requests for unknown sessions, go to the successor; null: not any more. */
   redirect(to: Redirect | null): void;
@@ -98,7 +101,6 @@ export class Predecessor {
       await this.#giveListeners();
       await this.#giveSessions();
       await this.#finish();
-      // Until this process ends it goes on to redirect: its listening sockets are the same as the successor's.
       const pid = this.#child.pid ?? 0;
       const sessions = { handed: this.#holdMs.length, lost: this.#lost };
       return { pid, version, sessions, holdMs: holdTimes(this.#holdMs) };
@@ -134,7 +136,12 @@ export class Predecessor {
   }
 
   #next<K extends keyof ToPredecessor>(kind: K, boundMs = ANSWER_BOUND_MS): Promise<ToPredecessor[K]> {
-    return Promise.race([this.#peer.next(kind, boundMs), this.#stopped]);
+    const answer = this.#peer.next(kind, boundMs).catch(async (error: unknown) => {
+      // Its exit says more than the end of its channel, which comes first.
+      await Promise.race([this.#stopped, delay(EXIT_MS)]);
+      throw error;
+    });
+    return Promise.race([answer, this.#stopped]);
   }
 
   async #giveListeners(): Promise<void> {
@@ -281,6 +288,8 @@ export class Predecessor {
     const { nextFreeId: nextId } = this.#source;
     await this.#peer.send('finish', { nextId, totals: this.#source.totals });
     await this.#next('finished');
+    // What was accepted here up to now is on its way.
+    this.#source.stopListening();
   }
 }
 

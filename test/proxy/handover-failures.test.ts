@@ -1,0 +1,197 @@
+/** What goes wrong while a proxy's process is replaced: no session is owned by two processes, and only the dead lose theirs. */
+import { access, chmod, writeFile } from 'node:fs/promises';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type pg from 'pg';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { processIdentity, type EngineRecord } from '../../src/engine/index.js';
+import { readProcessStat } from '../../src/engine/process-identity.js';
+import type { Program } from '../../src/proxy/control-api.js';
+import { connectPg, directTo, eventually, withPg } from '../support/clients.js';
+import { TestEngines, randomName } from '../support/engines.js';
+import { ENTRY, TestProxy, waitForExit } from '../support/proxies.js';
+
+const CLIENTS = 6;
+
+let engines: TestEngines;
+let primary: EngineRecord;
+let proxy: TestProxy;
+let clients: pg.Client[] = [];
+
+beforeAll(async () => {
+  engines = await TestEngines.open();
+  primary = await engines.primary();
+  await withPg(directTo(primary), (admin) => admin.query('create table counted (own int, n int)'));
+});
+
+afterAll(() => engines?.close());
+
+afterEach(async () => {
+  await Promise.all(clients.map((client) => client.end().catch(() => undefined)));
+  clients = [];
+  await proxy?.stop();
+});
+
+/** Each in a transaction of its own that it goes on with. */
+const openTransactions = async (): Promise<void> => {
+  clients = await Promise.all(Array.from({ length: CLIENTS }, () => connectPg(proxy.url())));
+  await Promise.all(
+    clients.map((client, own) => client.query(`begin; insert into counted values (${own}, 1)`)),
+  );
+};
+
+/** How many go on where they were, to the end of their transactions. */
+const survivors = async (): Promise<number> => {
+  const ends = await Promise.allSettled(
+    clients.map((client, own) => client.query(`insert into counted values (${own}, 2); commit`)),
+  );
+  const alive = ends.flatMap(({ status }, own) => (status === 'fulfilled' ? [own] : []));
+  await withPg(directTo(primary), async (admin) => {
+    // The engine notices at once who is gone.
+    await eventually('the transactions of the dead to be gone', async () => {
+      const { rowCount } = await admin.query(`select from pg_stat_activity where xact_start is not null
+        and pid <> pg_backend_pid() and backend_type = 'client backend'`);
+      return rowCount === 0;
+    });
+    const { rows } = await admin.query<{ own: number; n: number[] }>(
+      'select own, array_agg(n order by n) as n from counted group by own order by own',
+    );
+    expect(rows).toEqual(alive.map((own) => ({ own, n: [1, 2] })));
+    await admin.query('truncate counted');
+  });
+  return alive.length;
+};
+
+describe('a successor that cannot take over: the process that runs goes on', () => {
+  /** A program that does `lines` and then, maybe, is the proxy (`@PROXY`). */
+  const script = async (lines: string): Promise<Program> => {
+    const main = join(engines.home, `${randomName()}.sh`);
+    await writeFile(main, lines.replaceAll('@PROXY', `${process.execPath} ${ENTRY}`));
+    await chmod(main, 0o755);
+    return { node: '/bin/sh', main };
+  };
+
+  const SPEAKS_ANOTHER_FORMAT = `
+    process.send({ kind: 'hello', body: { formats: [99], version: '9.9.9', fastPath: true, descriptors: 1e9 } });
+    process.on('message', () => undefined);`;
+
+  it.each([
+    {
+      what: 'does not exist',
+      reason: /cannot be started: .*ENOENT/,
+      program: () => ({ node: '/no/node', main: ENTRY }),
+    },
+    { what: 'ends at once', reason: /ended \(exit 7\)/, program: () => script('exit 7') },
+    {
+      what: 'fails its self-test',
+      reason: /self-test/,
+      program: () => script('export DBPROXY_FAST_PATH=0; exec @PROXY'),
+    },
+    {
+      what: 'reads other formats only',
+      reason: /version 9\.9\.9 reads formats 99, not \d/,
+      program: async () => {
+        const main = join(engines.home, `${randomName()}.cjs`);
+        await writeFile(main, SPEAKS_ANOTHER_FORMAT);
+        return { node: process.execPath, main };
+      },
+    },
+    {
+      what: 'may not open enough files',
+      reason: /12 file descriptors are needed there, \d+ are free/,
+      program: () => script('ulimit -n 95; exec @PROXY'),
+    },
+  ])('$what', async ({ reason, program }) => {
+    proxy = await TestProxy.start(engines, primary);
+    await openTransactions();
+    const before = proxy.pid;
+    await expect(proxy.handOver(await program())).rejects.toThrow(reason);
+    await proxy.reconnect();
+    expect(proxy.pid).toBe(before);
+    expect(childrenOf(before)).toEqual([]);
+    expect(await survivors()).toBe(CLIENTS);
+    await withPg(proxy.url(), (client) => client.query('select 1'));
+    // And then, with a build that works:
+    expect((await proxy.handOver()).pid).not.toBe(before);
+  });
+});
+
+/** `survive`: sessions, of CLIENTS in batches of 1, 2 and 3; the pause is in the first batch. */
+const KILLS = [
+  { kill: 'new', at: 'handover.hello', survive: CLIENTS },
+  { kill: 'new', at: 'handover.prepared', survive: CLIENTS },
+  { kill: 'new', at: 'handover.listening', survive: CLIENTS },
+  { kill: 'new', at: 'handover.sockets', survive: CLIENTS },
+  { kill: 'new', at: 'handover.sessions', survive: CLIENTS },
+  { kill: 'new', at: 'handover.adopted', survive: CLIENTS },
+  { kill: 'new', at: 'handover.go', survive: CLIENTS - 1 },
+  { kill: 'new', at: 'handover.successor.prepared', survive: CLIENTS },
+  { kill: 'new', at: 'handover.successor.listening', survive: CLIENTS },
+  { kill: 'new', at: 'handover.successor.adopted', survive: CLIENTS },
+  { kill: 'new', at: 'handover.successor.go', survive: CLIENTS - 1 },
+  { kill: 'new', at: 'handover.successor.finish', survive: 0 },
+  { kill: 'old', at: 'handover.hello', survive: 0 },
+  { kill: 'old', at: 'handover.prepared', survive: 0 },
+  { kill: 'old', at: 'handover.listening', survive: 0 },
+  { kill: 'old', at: 'handover.sockets', survive: 0 },
+  { kill: 'old', at: 'handover.sessions', survive: 1 },
+  { kill: 'old', at: 'handover.adopted', survive: 1 },
+  { kill: 'old', at: 'handover.go', survive: 1 },
+  { kill: 'old', at: 'handover.successor.listening', survive: 0 },
+  { kill: 'old', at: 'handover.successor.adopted', survive: 1 },
+  { kill: 'old', at: 'handover.successor.go', survive: 1 },
+  { kill: 'old', at: 'handover.successor.finish', survive: CLIENTS },
+] as const;
+
+describe('kill -9 in the middle', () => {
+  it.each(KILLS)('of the $kill process at $at: $survive sessions go on', async ({ kill, at, survive }) => {
+    const file = join(engines.home, randomName());
+    proxy = await TestProxy.start(engines, primary, { env: { DBPROXY_TEST_PAUSE_AT: `${at}@${file}` } });
+    const old = proxy.pid;
+    await openTransactions();
+    const handover = proxy.control.call('handover', { program: { node: process.execPath, main: ENTRY } });
+    const outcome = handover.then(
+      () => 'done',
+      (error: Error) => error.message,
+    );
+    await eventually('the pause', () =>
+      access(`${file}.reached`).then(
+        () => true,
+        () => null,
+      ),
+    );
+    const [successor] = childrenOf(old);
+    expect(successor).toBeDefined();
+    process.kill(kill === 'new' ? successor! : old, 'SIGKILL');
+    await waitForExit(kill === 'new' ? successor! : old);
+    await writeFile(file, '');
+
+    expect(await outcome).not.toBe('done');
+    const anyoneLeft = kill === 'new' || survivesAlone(at);
+    if (!anyoneLeft) {
+      // The port is free for a proxy that the supervisor starts anew.
+      await waitForExit(successor!);
+      expect(await survivors()).toBe(0);
+      return;
+    }
+    await proxy.reconnect();
+    expect(proxy.pid).toBe(kill === 'new' ? old : successor);
+    expect(await survivors()).toBe(survive);
+    // Whoever is left accepts, on both of its sockets.
+    await withPg(proxy.url(), (client) => client.query('select 1'));
+    await withPg(
+      { ...directTo(primary), host: proxy.socketDirectory, port: proxy.port, password: 'correct horse' },
+      (client) => client.query('select 1'),
+    );
+  });
+});
+
+/** From when it listens on, the successor goes on without its predecessor. */
+const survivesAlone = (at: string): boolean => !/^handover\.(hello|prepared)$/.test(at);
+
+const childrenOf = (pid: number): number[] =>
+  readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((child) => readProcessStat(child)?.parentPid === pid && processIdentity(child) !== null)
+    .filter((child) => readFileSync(`/proc/${child}/cmdline`, 'latin1').includes('proxy/main'));
