@@ -377,7 +377,7 @@ export class Session {
 
   /** Stops all bytes, wherever they are; false when the session is held, or ended: try again, or it is no more. */
   async freeze(): Promise<boolean> {
-    if (this.#phase !== 'relaying' || this.#holds > 0) return false;
+    if (this.#phase !== 'relaying' || this.#holds > 0 || this.#cancels > 0) return false;
     this.#phase = 'frozen';
     await this.#relay.freeze();
     return !this.isClosed;
