@@ -69,10 +69,13 @@ export class Peer<Outgoing, Incoming> {
   /** Resolves when it is on its way: then both processes hold the socket. Throws when the other process is gone. */
   send<K extends keyof Outgoing>(kind: K, body: Outgoing[K], socket: RawHandle | null = null): Promise<void> {
     return new Promise((resolve, reject) => {
+      const gone = (): void => reject(new Error('the other proxy process is gone'));
       if (this.#isGone || !this.#channel.connected) {
-        reject(new Error('the other proxy process is gone'));
+        gone();
         return;
       }
+      // Node forgets what waits behind a socket that was not acknowledged.
+      void this.gone.then(gone);
       const sent = (error: Error | null): void => (error ? reject(error) : resolve());
       this.#channel.send({ kind, body } satisfies Envelope, socket ?? undefined, { keepOpen: true }, sent);
     });
