@@ -145,7 +145,8 @@ const connectWhenUp = async (
       await control.call('status', {});
       return control;
     } catch (error) {
-      if (child.exitCode !== null && child.exitCode !== 0) throw new Error(`the proxy ended: ${log()}`, { cause: error });
+      if (child.exitCode !== null && child.exitCode !== 0)
+        throw new Error(`the proxy ended: ${log()}`, { cause: error });
       if (Date.now() > end) throw error;
       await delay(10);
     }

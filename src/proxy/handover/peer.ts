@@ -13,7 +13,7 @@ interface Channel {
     sent: (error: Error | null) => void,
   ): unknown;
   on(event: 'message', received: (message: unknown, handle: unknown) => void): unknown;
-  once(event: 'disconnect', gone: () => void): unknown;
+  once(event: 'disconnect' | 'exit', gone: () => void): unknown;
   readonly connected: boolean;
 }
 
@@ -21,6 +21,19 @@ interface Envelope {
   readonly kind: PropertyKey;
   readonly body: unknown;
 }
+
+/** Looks for the death of the parent, ms. */
+const PARENT_LOOK_MS = 100;
+
+/** An orphan is given another parent. */
+const watchParent = (gone: () => void): void => {
+  const parent = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    gone();
+  }, PARENT_LOOK_MS).unref();
+};
 
 export class Peer<Outgoing, Incoming> {
   readonly #channel: Channel;
@@ -37,10 +50,14 @@ export class Peer<Outgoing, Incoming> {
     this.#channel = process as unknown as Channel;
     this.#handlers = handlers;
     this.gone = new Promise((resolve) => {
-      this.#channel.once('disconnect', () => {
+      const isGone = (): void => {
         this.#isGone = true;
         resolve();
-      });
+      };
+      this.#channel.once('disconnect', isGone);
+      // The channel's end can go unnoticed while a socket waits for its acknowledgement (seen on Node 20).
+      if (process !== globalThis.process) this.#channel.once('exit', isGone);
+      else watchParent(isGone);
     });
     this.#channel.on('message', (message, handle) => this.#received(message as Envelope, handle));
   }
