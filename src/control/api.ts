@@ -63,8 +63,8 @@ export interface OperationProgress {
   readonly attempt: number;
 }
 
-export interface SessionStatus extends SessionSnapshot {
-  /** The statement it runs or ran last, from the engine (pg_stat_activity); null if unknown. */
+export interface SessionStatus extends Omit<SessionSnapshot, 'unasked'> {
+  /** The statement it runs or ran last, from the engine (pg_stat_activity); null if unknown, as after a look. */
   readonly query: string | null;
 }
 

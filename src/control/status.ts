@@ -67,9 +67,9 @@ export class StatusBoard {
       proxy ? bounded(proxy.rpc.call('sessions', {}, { timeoutMs: LOOK_BOUND_MS })) : null,
       bounded(this.#queriesByPid()),
     ]);
-    return (snapshots ?? []).filter(isUsers).map((session) => ({
+    return (snapshots ?? []).filter(isUsers).map(({ unasked, ...session }) => ({
       ...session,
-      query: queries?.get(`${session.engine} ${session.backendPid}`) ?? null,
+      query: (unasked ? null : queries?.get(`${session.engine} ${session.backendPid}`)) ?? null,
     }));
   }
 

@@ -42,6 +42,8 @@ export interface SessionSnapshot {
   readonly txStatus: 'I' | 'T' | 'E';
   /** Backend process id on the engine. */
   readonly backendPid: number;
+  /** The last statement there was one of ours: its client has asked nothing since its state was read, or since it came there. */
+  readonly unasked: boolean;
   /** State kinds found at the last look (warm, check, move); empty if never looked. */
   readonly stateKinds: readonly StateKind[];
   readonly moves: number;

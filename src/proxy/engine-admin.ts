@@ -60,6 +60,15 @@ export class EngineAdmin {
     return new Set(rows.map(([pid]) => Number(pid)));
   }
 
+  /** Backends that wait for an advisory lock, and those that they wait for. */
+  async advisoryLockWaits(): Promise<ReadonlyMap<number, readonly number[]>> {
+    const rows = await this.#query(
+      `select pid, pg_catalog.array_to_string(pg_catalog.pg_blocking_pids(pid), ',')
+       from pg_catalog.pg_lock_status() where locktype = 'advisory' and not granted`,
+    );
+    return new Map(rows.map(([pid, blocking]) => [Number(pid), (blocking ?? '').split(',').map(Number)]));
+  }
+
   /**
    * Why a login of `user` to `database` would be refused now, in the words of PostgreSQL (postinit.c), its number of
    * connections apart; null: it would not be.

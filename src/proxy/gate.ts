@@ -14,8 +14,10 @@ import {
   DEFAULT_LIMITS,
   NOTHING_MOVED,
   addMoved,
+  burden,
   type KindReport,
   type MoveLimits,
+  type SessionState,
   type StateMoved,
 } from '../session-state/index.js';
 import type { Blocker, CommitResult, EngineRoute, GateState, HoldResult, MoveResult } from './control-api.js';
@@ -25,6 +27,8 @@ import { MoveTarget, SessionMove, readable, whileHeld, type MoveServices } from 
 import { holdTimes } from './hold-times.js';
 import { LeftBehind } from './left-behind.js';
 
+/** While sessions are held for others: how often it is asked who waits for an advisory lock of one that is held, ms. */
+const WAITS_POLL_MS = 15;
 /** How much longer than `limits.sessionMs`, an estimate, a session may take once there is no way back. */
 const PATIENCE = 4;
 /** Sessions warmed at the same time. */
@@ -54,6 +58,8 @@ export interface GateServices extends MoveServices {
   setPrimary(admin: EngineAdmin): void;
 }
 
+type LockWaits = ReadonlyMap<number, readonly number[]>;
+
 interface Hold {
   /** Every session asked to hold, and what becomes of bringing its state over: null, or why it cannot move. */
   readonly sessions: Map<Session, Promise<Blocker | null>>;
@@ -65,6 +71,12 @@ interface Hold {
   /** Reads begin then: before, they would take the processor from the transactions that are waited for. */
   readonly everybodyHeld: Promise<void>;
   readonly allAreHeld: () => void;
+  /** Sessions that others wait for: each goes on until the safe point after its next request. */
+  readonly stepping: Set<Promise<unknown>>;
+  /** Everybody is held: nobody steps any more. */
+  complete: boolean;
+  /** Backends that waited for an advisory lock when that was last asked, and for whom. */
+  waits: LockWaits;
   /** Backends that hold advisory locks; null: it could not be read. */
   locks: Promise<ReadonlySet<number> | null>;
 }
@@ -216,6 +228,7 @@ export class Gate {
     const early = cancelTransactions
       ? setTimeout(() => this.#cancelTransactions(hold), budgetMs / 2)
       : undefined;
+    void this.#letHoldersStep(hold);
     const all = await Promise.race([this.#holdAll(hold).then(() => true), hold.spent.then(() => false)]);
     clearTimeout(early);
     const result = {
@@ -266,6 +279,9 @@ export class Gate {
       timer,
       spent,
       locks: Promise.resolve(null),
+      stepping: new Set(),
+      complete: false,
+      waits: new Map(),
     };
     this.#hold = hold;
     return hold;
@@ -275,13 +291,42 @@ export class Gate {
   async #holdAll(hold: Hold): Promise<void> {
     for (;;) {
       const fresh = [...this.#services.sessions].filter((session) => !hold.sessions.has(session));
-      if (fresh.length === 0 && this.#services.loginsUnderway.size === 0) return;
+      if (fresh.length + this.#services.loginsUnderway.size + hold.stepping.size === 0) {
+        hold.complete = true;
+        return;
+      }
       await Promise.all([
         ...fresh.map((session) => this.#holdOne(hold, session)),
         ...this.#services.loginsUnderway,
+        ...hold.stepping,
       ]);
       if (this.#hold !== hold) return;
     }
+  }
+
+  /**
+   * Who waits for an advisory lock comes to no safe point while the session that has it is held: that one goes on, request by
+   * request, until nobody waits for it. The locks themselves move with whoever has them then.
+   */
+  async #letHoldersStep(hold: Hold): Promise<void> {
+    const ended = (): boolean => this.#hold !== hold || hold.complete;
+    for (;;) {
+      await Promise.race([delay(WAITS_POLL_MS), ...hold.stepping]);
+      if (ended()) return;
+      hold.waits = await this.#lockWaits();
+      if (ended()) return;
+      const wanted = new Set([...hold.waits.values()].flat());
+      for (const session of hold.sessions.keys()) {
+        if (!session.held || !wanted.has(session.server.backendPid)) continue;
+        const step = session.step().finally(() => hold.stepping.delete(step));
+        hold.stepping.add(step);
+      }
+    }
+  }
+
+  async #lockWaits(): Promise<LockWaits> {
+    const waits = this.#services.primary()?.advisoryLockWaits();
+    return (await waits?.catch(() => null)) ?? new Map();
   }
 
   /** Resolves when the session is held; its state is brought over from then on. */
@@ -322,10 +367,20 @@ export class Gate {
     }
   }
 
-  #blockers({ sessions }: Hold): Blocker[] {
+  #blockers({ sessions, waits }: Hold): Blocker[] {
     return [...sessions.keys()]
       .filter((session) => !session.held && !session.isClosed)
-      .map((session) => ({ ...session.ref, kinds: [], reason: session.whyNotSafe() }));
+      .map((session) => ({ ...session.ref, kinds: [], reason: this.#whyNotSafe(session, waits) }));
+  }
+
+  /** Completes "session 7 …": of one that waits for another one's lock, that other one is to be told. */
+  #whyNotSafe(session: Session, waits: LockWaits): string {
+    const holders = waits.get(session.server.backendPid) ?? [];
+    const ids = [...this.#services.sessions]
+      .filter(({ server }) => holders.includes(server.backendPid))
+      .map(({ identity }) => identity.id);
+    const lock = ids.length === 0 ? '' : `, waiting for an advisory lock of session ${ids.join(', ')}`;
+    return session.whyNotSafe() + lock;
   }
 
   #obstacles(moves: readonly SessionMove[]): Blocker[] {
@@ -443,7 +498,7 @@ export class Gate {
       return false;
     }
     try {
-      this.leftBehind.add(await inTime(move.finish(), this.limits.sessionMs * PATIENCE));
+      this.leftBehind.add(await inTime(move.finish(), this.limits.sessionMs * PATIENCE, () => session.state));
       tally.moved(session, move.losses);
       return true;
     } catch (error) {
@@ -501,7 +556,7 @@ export class Gate {
     const context = { ...(await this.#services.context(true)), limits };
     try {
       const looked = await whileHeld(session, withinMs, () => session.look(context));
-      return looked ? null : session.whyNotSafe();
+      return looked ? null : this.#whyNotSafe(session, await this.#lockWaits());
     } catch (error) {
       return `cannot be looked at: ${readable(error as Error, session).message}`;
     }
@@ -536,11 +591,14 @@ const inTurn = async (
   await Promise.all(underway);
 };
 
-const inTime = async <T>(work: Promise<T>, limitMs: number): Promise<T> => {
+const inTime = async <T>(work: Promise<T>, limitMs: number, state: () => SessionState | null): Promise<T> => {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    const error = new Error(`its state could not be re-created within ${limitMs} ms`);
-    timer = setTimeout(() => reject(error), limitMs);
+    timer = setTimeout(() => {
+      const known = state();
+      const what = (known && burden(known)) || 'its state';
+      reject(new Error(`${what}: not re-created within ${limitMs} ms`));
+    }, limitMs);
   });
   return Promise.race([work, late]).finally(() => clearTimeout(timer));
 };

@@ -78,6 +78,8 @@ export class Relay implements LinkOwner {
   /** Client bytes not forwarded yet. */
   backlog: Buffer | null = null;
   clientEnded = false;
+  /** While stepping: the next request may go on, although a safe point is reached. */
+  passOne = false;
   /** Called at every safe point while bytes flow freely (torture.ts). */
   onSafePoint: (() => void) | null = null;
   readonly #tracker: SessionTracker;
@@ -122,7 +124,7 @@ export class Relay implements LinkOwner {
   }
 
   get atSafePoint(): boolean {
-    return this.#exchange.settled && this.#exchange.status === 'I' && this.atBoundary;
+    return !this.passOne && this.#exchange.settled && this.#exchange.status === 'I' && this.atBoundary;
   }
 
   /** The client is gone, or has said so, and asks nothing any more. */
@@ -141,6 +143,7 @@ export class Relay implements LinkOwner {
   flow(how: 'free' | 'step'): void {
     const stopped = this.#flow === 'stop';
     this.#flow = how;
+    if (how === 'free') this.passOne = false;
     if (!stopped) return;
     this.sinceMs = coarseNow();
     this.#sendChangedParameters();
@@ -180,6 +183,7 @@ export class Relay implements LinkOwner {
       const end = this.#scan(this.backlog, this.backlog.length, this.#flow === 'step');
       if (end < 0) return;
       this.#server.link.send(this.backlog.subarray(0, end));
+      this.passOne = false;
       this.backlog = end < this.backlog.length ? this.backlog.subarray(end) : null;
       if (this.#server.link.blocked) return;
     }

@@ -75,6 +75,8 @@ export class SessionMove {
   #broken: ReadonlyMap<string, ReplyError> = new Map();
   /** Settings that the target does not know, and its words. */
   #lost: ReadonlyMap<string, string> = new Map();
+  /** Why the old engine did not deliver what it still had for the session; null: it did. */
+  #undelivered: string | null = null;
   #preparing: Promise<void> = Promise.resolve();
   /** The connection that has planned the session's statements. */
   #warmed: EngineConnection | null = null;
@@ -162,7 +164,8 @@ export class SessionMove {
   /** What the move loses, or may lose. */
   get losses(): readonly string[] {
     const settings = [...this.#lost].map(([name, reason]) => `setting ${name}: ${reason}`);
-    return this.session.state ? [...losses(this.session.state), ...settings] : settings;
+    const found = this.session.state ? losses(this.session.state) : [];
+    return [...found, ...settings, ...(this.#undelivered === null ? [] : [this.#undelivered])];
   }
 
   /** After promotion, session held. Swaps the server link; the old connection is returned, to be closed. */
@@ -185,7 +188,9 @@ export class SessionMove {
    */
   async #flushNotifications(): Promise<void> {
     if ((this.session.state?.listen.length ?? 0) === 0) return;
-    await this.session.server.exchange(encode.sync(), 1).catch(() => undefined);
+    await this.session.server.exchange(encode.sync(), 1).catch((error: Error) => {
+      this.#undelivered = `notifications, if there were any: ${error.message}`;
+    });
   }
 
   /** Idempotent. What runs on the connection is cancelled: a backend that waits for a lock does not see that we are gone. */

@@ -184,6 +184,17 @@ export class Session {
     return reached;
   }
 
+  /** While held: lets the next request of its client go on, and holds again at the safe point after it; false if it ends before. */
+  async step(): Promise<boolean> {
+    if (this.#phase !== 'held' || this.#canceling !== null) return this.held;
+    const reached = new Promise<boolean>((resolve) => this.#waiters.push(resolve));
+    this.#relay.passOne = true;
+    void this.#leaveHold();
+    const held = await reached;
+    this.#heldSinceMs = performance.now();
+    return held;
+  }
+
   /** Takes one hold back; with the last one the session goes on where its server link is now. */
   async release(): Promise<void> {
     if (this.#phase === 'closed' || this.#holds === 0 || --this.#holds > 0) return;
@@ -243,7 +254,7 @@ export class Session {
 
   #afterBusy(): void {
     if (!this.#isBusy) return;
-    if (this.#holds === 0 || this.#inTransaction) this.#goOn();
+    if (this.#holds === 0 || this.#inTransaction || this.#relay.passOne) this.#goOn();
     else this.#becomeHeld();
   }
 
@@ -313,6 +324,7 @@ export class Session {
   cancelTransaction(operation: string): void {
     if (this.#phase !== 'draining') return;
     this.#canceling = operation;
+    this.#relay.passOne = false;
     this.#relay.rewrite = renameCancellation(operation);
     if (this.#relay.exchange.settled) this.#advance();
     else void this.#cancelOnEngine();
@@ -491,6 +503,8 @@ export class Session {
     const seconds = ((performance.now() - sinceMs) / 1_000).toFixed(1);
     if (exchange.copyIn) return `has been in COPY for ${seconds} s`;
     if (!exchange.settled) return `has been running a statement for ${seconds} s`;
+    if (this.#relay.passOne)
+      return `has been idle for ${seconds} s with an advisory lock that another session waits for`;
     if (this.#inTransaction) return `has been idle in a transaction for ${seconds} s`;
     return `has sent half a message ${seconds} s ago`;
   }
@@ -503,6 +517,7 @@ export class Session {
       state: this.#describe(),
       txStatus: exchange.status,
       backendPid: this.server.backendPid,
+      unasked: !this.dirty,
       stateKinds: this.state ? stateKinds(this.state) : [],
       moves: this.moves,
       lastMoveMs: this.lastMoveMs,

@@ -9,6 +9,7 @@ export { replay, restoreUnnamed, type Replayed } from './replay.js';
 export {
   NOTHING_MOVED,
   addMoved,
+  burden,
   estimate,
   hasContents,
   isShared,

@@ -42,11 +42,18 @@ const tooSlow = (
 ): { kind: KindName; reason: string } | null => {
   const { ms } = estimate(state);
   if (ms <= sessionMs) return null;
-  const [kind] = kindNames.toSorted((a, b) => estimateOf(state, b).ms - estimateOf(state, a).ms);
-  return kind
-    ? { kind, reason: `to move it all takes ${seconds(ms)}, over the limit of ${seconds(sessionMs)}` }
-    : null;
+  return {
+    kind: heaviest(state),
+    reason: `to move it all takes ${seconds(ms)}, over the limit of ${seconds(sessionMs)}`,
+  };
 };
+
+const heaviest = (state: SessionState): KindName =>
+  kindNames.reduce((most, kind) => (estimateOf(state, kind).ms > estimateOf(state, most).ms ? kind : most));
+
+/** What of it takes the longest to move: `2 temporary objects: a, b`; empty if it is nothing much. */
+export const burden = (state: SessionState): string =>
+  (kinds[heaviest(state)] as StateKindModule<unknown>).summarize(state[heaviest(state)])?.detail ?? '';
 
 const seconds = (ms: number): string =>
   ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`;

@@ -162,6 +162,14 @@ describe('after kill -9', () => {
     expect(now).toMatchObject({ state: 'running', repaired: [] });
     expect(now.sessions).toHaveLength(1);
     expect(now.sessions[0]?.query).toContain('pg_backend_pid()');
+    expect(now.sessions[0]).not.toHaveProperty('unasked');
+    // What `check` asks is no statement of the client's.
+    const supervisor = await connectSupervisor('crash');
+    await supervisor.call('check', { withinMs: 1_000 });
+    supervisor.close();
+    expect((await status('crash')).sessions[0]?.query).toBeNull();
+    await client.query('select 1 as again');
+    expect((await status('crash')).sessions[0]?.query).toBe('select 1 as again');
     await client.end();
   });
 

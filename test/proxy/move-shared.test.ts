@@ -161,6 +161,18 @@ describe('LISTEN', () => {
     expect(await one(senders[0]!, 'select count(*)::int from sent')).toBe(expected.flat().length);
   });
 
+  it('an old engine that dies before all is delivered: the session goes on, and the record says so', async () => {
+    const listener = await connect();
+    await listener.query('listen news');
+    const old = switching.primary;
+    const { moved, lost } = await switching.move(proxy, () => engines.provider.stop(old, 'immediate'));
+    expect(moved).toBe(1);
+    expect(lost.map(({ what }) => what)).toEqual([
+      expect.stringMatching(/^notifications, if there were any: /),
+    ]);
+    expect(await rows(listener, 'select pg_listening_channels()')).toEqual([['news']]);
+  });
+
   it('channels of any name; what was unlistened stays so; a listener of its own notifications', async () => {
     const client = await connect();
     const heard: string[] = [];

@@ -381,6 +381,24 @@ describe('the same after a move', () => {
   });
 });
 
+it('no event trigger fires again where the login may turn them off', async () => {
+  const session = await open('postgres');
+  await session.run(
+    'create temp table t (n int)',
+    `create function app.forbid() returns event_trigger language plpgsql as $$begin raise 'forbidden'; end$$`,
+    'create event trigger forbid on ddl_command_end execute function app.forbid()',
+  );
+  try {
+    const target = await move(session, 'postgres');
+    expect(await target.rows('select * from t')).toEqual([]);
+    expect((await target.query('create table app.refused (n int)')).error?.message).toBe('forbidden');
+    target.close();
+  } finally {
+    await session.run('drop event trigger forbid', 'drop function app.forbid');
+    session.close();
+  }
+});
+
 it('rows that violate a constraint stay, and it checks new ones', async () => {
   const session = await open('postgres');
   await session.run(

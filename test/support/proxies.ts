@@ -154,7 +154,12 @@ const connectWhenUp = async (
 };
 
 /** One whole switch, as the coordinator does it, without its retries. Throws when the hold does not come about. */
-export const moveTo = async (proxy: TestProxy, from: EngineRecord, to: EngineRecord): Promise<MoveResult> => {
+export const moveTo = async (
+  proxy: TestProxy,
+  from: EngineRecord,
+  to: EngineRecord,
+  beforePromotion: () => Promise<unknown> = () => Promise.resolve(),
+): Promise<MoveResult> => {
   const [primary, standby] = await Promise.all([EngineLink.open(from), EngineLink.open(to)]);
   try {
     await proxy.control.call('warm', { target: routeTo(to), withinMs: 500 });
@@ -170,6 +175,7 @@ export const moveTo = async (proxy: TestProxy, from: EngineRecord, to: EngineRec
     if (!(await waitUntilReplayed(standby, lsn, 2_000))) throw new Error('not caught up');
     const { committed, unmovable } = await proxy.control.call('commit', {});
     if (!committed) throw new Error(`not committed: ${JSON.stringify(unmovable)}`);
+    await beforePromotion();
     await promote(standby);
     return await proxy.control.call('move', {});
   } finally {

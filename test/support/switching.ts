@@ -25,10 +25,10 @@ export class Switching {
   }
 
   /** Another move of all sessions; the old engine is removed. */
-  async move(proxy: TestProxy): Promise<MoveResult> {
+  async move(proxy: TestProxy, beforePromotion?: () => Promise<unknown>): Promise<MoveResult> {
     const old = this.#primary;
     const target = await this.target();
-    const result = await moveTo(proxy, old, target);
+    const result = await moveTo(proxy, old, target, beforePromotion);
     this.#primary = target;
     this.#standby = null;
     await this.#engines.provider.remove(old);
