@@ -62,5 +62,9 @@ export const customSettings: StateKindModule<CustomSettings> = {
   replay: (wanted, there) =>
     [...wanted.values]
       .filter(([name, value]) => there.values.get(name) !== value)
-      .map(([name, value]) => setConfig(name, value, LOST_ON)),
+      .flatMap(([name, value]) => [
+        setConfig(name, value, LOST_ON),
+        // Most likely left by RESET or SET LOCAL: a library that is loaded later must not take it for a value.
+        ...(value === '' ? [setConfig(name, null, LOST_ON)] : []),
+      ]),
 };

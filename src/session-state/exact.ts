@@ -6,12 +6,15 @@
 import { Frontend, encode } from '../protocol/index.js';
 import type { Reply, Rows, StateChannel } from './channel.js';
 
+/** As the user who logged in, who re-creates it all: session_user may be another one, with other rights. */
+export const AS_LOGIN_USER = 'set local session authorization default';
+
 /**
- * Within a transaction, as the login user, who re-creates it all. Names of types come out qualified. With array_nulls off NULL in an
+ * Within a transaction. Names of types come out qualified. With array_nulls off NULL in an
  * array would be read as a string, and with xmloption at DOCUMENT not every XML value. Past transaction_timeout, which PostgreSQL 17
  * brought, the connection would end.
  */
-export const EXACT = `set local session authorization default; set local statement_timeout = 0; set local lock_timeout = 0;
+export const EXACT = `${AS_LOGIN_USER}; set local statement_timeout = 0; set local lock_timeout = 0;
   set local datestyle to iso, ymd; set local intervalstyle to iso_8601; set local extra_float_digits to 1;
   set local bytea_output to hex; set local lc_monetary to 'C'; set local quote_all_identifiers to off;
   set local array_nulls to on; set local xmloption to content; set local search_path to '';
@@ -19,7 +22,7 @@ export const EXACT = `set local session authorization default; set local stateme
     case when pg_catalog.current_setting('transaction_timeout', true) is not null
       then pg_catalog.set_config('transaction_timeout', '0', true) end`;
 
-export const BEGIN_EXACT = `begin isolation level read committed not deferrable; ${EXACT}`;
+export const BEGIN_EXACT = `begin isolation level read committed read write not deferrable; ${EXACT}`;
 
 /** The rows of one statement. Extended query: the rows of a binary cursor come as text, too. Throws on an SQL error. */
 export const readExactly = async (channel: StateChannel, sql: string): Promise<Rows> =>

@@ -19,7 +19,9 @@ export type Ask =
   /** One statement that returns rows, in a transaction of its own with exact output (exact.ts). */
   | { readonly exact: string }
   /** Several statements in one transaction of their own with exact output, COPY among them; their rows one after the other. */
-  | { readonly exactly: readonly string[] };
+  | { readonly exactly: readonly string[] }
+  /** Statements that make a transaction of their own and commit it, and leave nothing that can be seen; their rows one after the other. */
+  | { readonly committed: readonly string[] };
 
 export interface ReadContext {
   readonly tracker: SessionTracker;

@@ -4,15 +4,13 @@
  * by it; whoever lets the session go on restores it (replay.ts, restoreUnnamed).
  */
 import { encode } from '../protocol/index.js';
-import { describeCursor, readAllExactly, readExactly } from './exact.js';
+import { AS_LOGIN_USER, describeCursor, readAllExactly, readExactly } from './exact.js';
 import type { Rows, StateChannel } from './channel.js';
 import { kindNames, kinds, type KindName, type SessionState } from './kinds.js';
 import type { Ask, ReadContext, StateKindModule } from './kind.js';
 
 // Not the session's default: DEFERRABLE would wait, and serializable is refused on a standby.
 const BEGIN = 'begin isolation level read committed not deferrable';
-// Later rounds read what only the real user may see; the role itself was read in the first.
-const AS_SESSION_USER = 'set local role none';
 /**
  * The session's own limits are not for us. What others have locked is not waited for as long as they like: the client of the
  * session waits meanwhile. After the settings, which are read as the session has them.
@@ -87,7 +85,7 @@ const answer = async (
   const settings = others.filter(({ reading: { name } }) => name === 'settings');
   const rest = others.filter(({ reading: { name } }) => name !== 'settings');
   const alone = readings.filter(
-    ({ ask }) => ask && ('describe' in ask || 'exact' in ask || 'exactly' in ask),
+    ({ ask }) => ask && ('describe' in ask || 'exact' in ask || 'exactly' in ask || 'committed' in ask),
   );
   const list = scalars.flatMap(({ expressions }) => expressions).join(', ');
   const together = scalars.length + others.length > 0;
@@ -95,7 +93,8 @@ const answer = async (
     ? []
     : await run(channel, [
         BEGIN,
-        ...(asUser ? [AS_SESSION_USER] : []),
+        // What only that user may see; the role itself was read in the first round.
+        ...(asUser ? [AS_LOGIN_USER] : []),
         ...(list === '' ? [] : [`select ${list}`]),
         ...settings.map(({ sql }) => sql),
         limits,
@@ -109,11 +108,12 @@ const answer = async (
   for (const reading of alone) advance(reading, await answerAlone(channel, reading.ask));
 };
 
-const answerAlone = (channel: StateChannel, ask: Ask | null): Promise<Rows> => {
+const answerAlone = async (channel: StateChannel, ask: Ask | null): Promise<Rows> => {
   if (ask && 'describe' in ask) return describeCursor(channel, ask.describe);
   if (ask && 'exact' in ask) return readExactly(channel, ask.exact);
   if (ask && 'exactly' in ask) return readAllExactly(channel, ask.exactly);
-  return Promise.resolve([]);
+  if (ask && 'committed' in ask) return (await run(channel, ask.committed)).flat();
+  return [];
 };
 
 const run = async (channel: StateChannel, statements: readonly string[]): Promise<readonly Rows[]> => {

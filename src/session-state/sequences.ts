@@ -13,6 +13,7 @@
  */
 import { encode } from '../protocol/index.js';
 import type { Rows } from './channel.js';
+import { AS_LOGIN_USER } from './exact.js';
 import type { ReplayStep, StateKindModule } from './kind.js';
 import { listed, literal } from './kind.js';
 
@@ -43,11 +44,9 @@ const NOTHING: Sequences = { values: new Map(), last: null, obstacle: null };
 
 /** Then nothing can be told, and the look fails. Before 55000, which in plpgsql stands for its whole class. */
 const NOT_LOCKED = 'when lock_not_available then raise;';
-/** The role of the moment may see fewer sequences than the one that re-creates the values. */
-const AS_LOGIN_USER = 'set local session authorization default;';
 
 /** `dbproxy LASTVAL OID:CURRVAL …`, in quotes; anything else: there is nothing. `always`: even if lastval is not set. */
-const question = (always: boolean): string => `${AS_LOGIN_USER} do $dbproxy$
+const question = (always: boolean): string => `${AS_LOGIN_USER}; do $dbproxy$
   declare
     seq pg_catalog.oid;
     last pg_catalog.text;
@@ -97,10 +96,7 @@ const LOCKED = `c.oid in (select l.relation from pg_catalog.pg_lock_status() l
  * What is to be known of the sequences to re-create their values; those that vanished are left out. `tied`: also which of them
  * lastval() tells of.
  */
-const details = (
-  oids: readonly string[],
-  tied: boolean,
-): string => `${AS_LOGIN_USER} ${tied ? CALL_LASTVAL : ''} select c.oid,
+const details = (oids: readonly string[], tied: boolean): string => `${tied ? CALL_LASTVAL : ''} select c.oid,
     pg_catalog.concat(case when c.relpersistence = 't' then 'pg_temp' else pg_catalog.quote_ident(n.nspname) end,
       '.', pg_catalog.quote_ident(c.relname)),
     c.relpersistence = 't',

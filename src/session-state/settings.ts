@@ -2,7 +2,9 @@
  * Rows 1 and 16: settings of the session (SET, set_config, SET SESSION CHARACTERISTICS).
  *
  * pg_settings says which were set in the session, but reading it takes 2 ms; reading 186 values takes 0.4 ms. So a session
- * that was looked at before is read as one hash of all values, and pg_settings only when the hash changed or a SET passed by.
+ * that was looked at before is read as one hash of all values, and pg_settings only when the hash changed or a SET passed by. A
+ * set_config() to the value that is there already goes unnoticed, and a value that was set and is reset by now is set on the
+ * target: only pg_settings.source tells.
  */
 import { encode } from '../protocol/index.js';
 import type { Rows } from './channel.js';
@@ -70,7 +72,7 @@ const inOrder = (values: ReadonlyMap<string, Setting>): [string, Setting][] =>
   [...values].sort(([a], [b]) => Number(b === 'client_encoding') - Number(a === 'client_encoding'));
 
 /** Would end or fail the connection while it waits on the standby. */
-const disturbs = (name: string, value: string): boolean => {
+const disturbs = (name: string, value: string | null): boolean => {
   if (name === 'default_transaction_isolation') return value === 'serializable';
   if (name === 'idle_session_timeout') return value !== '0';
   if (name === 'statement_timeout' || name === 'transaction_timeout')
@@ -81,10 +83,10 @@ const disturbs = (name: string, value: string): boolean => {
 /** undefined_object, invalid_name: there is no such setting, or its library reserves the prefix and has none of that name. */
 export const UNKNOWN_SETTING = ['42704', '42602'];
 
-/** As a parameter, not as text: the value needs no quoting in whatever encoding it is. */
+/** As a parameter, not as text: the value needs no quoting in whatever encoding it is. Null: RESET. */
 export const setConfig = (
   name: string,
-  value: string,
+  value: string | null,
   lostOn: readonly string[] = UNKNOWN_SETTING,
 ): ReplayStep => ({
   messages: Buffer.concat([

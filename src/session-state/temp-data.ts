@@ -25,22 +25,24 @@ const sequencesOf = ({ relations }: Definitions): readonly Relation[] =>
 /** Statements of which each gives one row: of three columns for a sequence, of one with all its rows for a table. */
 export const questions = (definitions: Definitions): string[] => [
   ...sequencesOf(definitions).map(
-    ({ name, reader }) => `${role(reader)}; select ${literal(name)}, last_value, is_called from ${name}`,
+    (sequence) =>
+      `${asReader(sequence)} select ${literal(sequence.name)}, last_value, is_called from ${sequence.name}`,
   ),
   ...tablesOf(definitions).map(
     (table) =>
-      `${role(table.reader)}; ${
-        hasColumns(table)
-          ? `copy ${target(table)} to stdout${format(table)}`
-          : `select pg_catalog.count(*) from only ${table.name}`
-      }`,
+      asReader(table) +
+      (hasColumns(table)
+        ? `copy ${target(table)} to stdout${format(table)}`
+        : `select pg_catalog.count(*) from only ${table.name}`),
   ),
 ];
 
+/** An owner may have taken the right to read from itself, and may give it back. All is rolled back. */
+const asReader = ({ owner, readable, name }: Relation): string =>
+  `set local role ${owner ?? 'none'}; ${readable ? '' : `grant select on ${name} to current_user;`}`;
+
 /** Of its own, that hold something; without them rows can only be counted. */
 const hasColumns = ({ columns }: Relation): boolean => columns.some(({ generated }) => !generated);
-
-const role = (reader: string | null): string => `set local role ${reader ?? 'none'}`;
 
 export const contentsOf = (definitions: Definitions, answers: Rows): TempContents => {
   const tables = answers.filter(({ length }) => length === 1);

@@ -16,6 +16,7 @@ import {
   type Trigger,
   type TypeDefinition,
 } from './temp-definitions.js';
+import type { OnCommit } from './temp-on-commit.js';
 import { inOrder, type TempObject } from './temp-order.js';
 
 export interface Ddl {
@@ -25,9 +26,9 @@ export interface Ddl {
 }
 
 /** Types, functions, sequences, bare tables, views. */
-export const create = (definitions: Definitions, deleteRows: ReadonlySet<number>): Ddl[] =>
+export const create = (definitions: Definitions, onCommit: OnCommit): Ddl[] =>
   inOrder(definitions).flatMap((object) => [
-    made(definitions, object, deleteRows),
+    made(definitions, object, onCommit),
     ...(object.is === 'relation' && object.of.attached ? attach(object.of) : []),
     ...definitions.constraints
       .filter(({ early, table }) => early && object.is === 'relation' && table === object.of.name)
@@ -59,9 +60,10 @@ export const identities = ({ relations }: Definitions): Ddl[] =>
     const { ownedBy, sequence, name, owner } = relation;
     if (relation.kind !== 'S' || !ownedBy) return [];
     const { table, column, identity } = ownedBy;
+    // It begins as one of the column's type, and may have become one of another.
     const sql = identity
       ? `alter table only ${table} alter column ${column} add generated ${identity === 'a' ? 'always' : 'by default'} as identity
-           (sequence name pg_temp.${name} ${(sequence ?? '').replace(/^as \S+/, '')})`
+           (sequence name pg_temp.${name}); alter sequence ${name} ${sequence ?? ''} restart`
       : `alter sequence ${name} owned by ${table}.${column}`;
     return [{ sql: asOwner(owner, sql), what: `sequence ${name}` }];
   });
@@ -138,8 +140,8 @@ export const asOwner = (owner: string | null, sql: string): string =>
 
 const isTable = ({ kind }: Relation): boolean => kind === 'r' || kind === 'p';
 
-const made = (definitions: Definitions, object: TempObject, deleteRows: ReadonlySet<number>): Ddl => {
-  const clause = object.is === 'relation' && deleteRows.has(object.of.oid) ? ' on commit delete rows' : '';
+const made = (definitions: Definitions, object: TempObject, onCommit: OnCommit): Ddl => {
+  const clause = object.is === 'relation' && onCommit.get(object.of.oid) ? ' on commit delete rows' : '';
   const sql = own(definitions, definitionOf(object)) + clause;
   const what =
     object.is === 'relation'

@@ -5,7 +5,7 @@
  * `own` makes `pg_temp.f`. Names come out quoted where it is needed.
  */
 import { OBSTACLES } from './temp-obstacles.js';
-import { MAY_READ, MISPLACED, TEMP } from './temp-schema.js';
+import { MISPLACED, TEMP } from './temp-schema.js';
 
 export interface Definitions {
   /** `pg_temp_3` */
@@ -73,8 +73,8 @@ export interface FunctionDefinition extends Owned {
 
 export interface Relation extends Owned {
   readonly kind: 'r' | 'p' | 'v' | 'S' | 'c';
-  /** The role, quoted, that may read it: its owner, or the login's own (null) where the owner took that away from itself. */
-  readonly reader: string | null;
+  /** Its owner may read it. */
+  readonly readable: boolean;
   readonly rowType: number;
   readonly rowArray: number;
   readonly columns: readonly Column[];
@@ -230,7 +230,7 @@ const RELATIONS =
     case c.relkind when 'c' then ${comment('t.oid', 'pg_type')} else ${comment('c.oid', 'pg_class')} end as comment,
     case c.relkind when 'c' then ${grantsOr('t.typacl', `'T', t.typowner`)} when 'S' then ${grantsOr('c.relacl', `'s', c.relowner`)}
       else ${grantsOr('c.relacl', `'r', c.relowner`)} end as grants, c.relkind as kind,
-    case when ${MAY_READ('c.relowner', 'c')} or not ${MAY_READ('session_user', 'c')} then ${owner('c.relowner')} end as reader,
+    pg_catalog.has_table_privilege(c.relowner, c.oid, 'select') as readable,
     c.reltype::int8 as "rowType", coalesce(t.typarray, 0)::int8 as "rowArray",
     case when c.relkind <> 'S' then ${COLUMNS} else '[]' end as columns,
     (select '(' || pg_catalog.string_agg(pg_catalog.format('%s%s=%L', o.prefix, o.name, o.value), ', ') || ')' from (
@@ -247,7 +247,7 @@ const RELATIONS =
       q.seqmin, ' maxvalue ', q.seqmax, ' start ', q.seqstart, ' cache ', q.seqcache, case when q.seqcycle then ' cycle' end)
       from pg_catalog.pg_sequence q where q.seqrelid = c.oid) as sequence,
     (select pg_catalog.json_build_object('table', d.refobjid::pg_catalog.regclass, 'column',
-        pg_catalog.quote_ident(a.attname), 'identity', a.attidentity)
+        pg_catalog.quote_ident(a.attname), 'identity', case d.deptype when 'i' then a.attidentity else '' end)
       from pg_catalog.pg_depend d join pg_catalog.pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
       where c.relkind = 'S' and d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = c.oid
         and d.refclassid = d.classid and d.deptype in ('a', 'i') and d.refobjsubid > 0) as "ownedBy",
@@ -369,7 +369,3 @@ export const MARK = `(select pg_catalog.md5(pg_catalog.string_agg(x.v, ',')) fro
 /** Of the contents of all its tables. */
 export const BYTES = `(select coalesce(pg_catalog.sum(pg_catalog.pg_table_size(oid)), 0)
   from pg_catalog.pg_class where relnamespace = ${TEMP} and relkind = 'r')`;
-
-/** Tables that take no room, as one with ON COMMIT DELETE ROWS does at a safe point: `OID name`, a line each. */
-export const EMPTY = `(select pg_catalog.string_agg(pg_catalog.concat(oid, ' ', relname), E'\\n')
-  from pg_catalog.pg_class where relnamespace = ${TEMP} and relkind = 'r' and pg_catalog.pg_relation_size(oid) = 0)`;

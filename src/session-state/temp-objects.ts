@@ -4,15 +4,13 @@
  * made after promotion: definitions are read ahead of time, and again only when a catalog has changed (`mark`); rows are read
  * when the session moves. What cannot be made again just as it was is an obstacle (temp-obstacles.ts).
  *
- * ON COMMIT DELETE ROWS is in no catalog: it is recognised in the text of statements (tracker.ts). ON COMMIT DROP never lives
- * until a safe point.
+ * Whether a table is ON COMMIT DELETE ROWS is tried out (temp-on-commit.ts). ON COMMIT DROP never lives until a safe point.
  */
 import { encode } from '../protocol/index.js';
 import type { Rows } from './channel.js';
 import { EXACT } from './exact.js';
 import type { ReplayStep, StateKindModule } from './kind.js';
 import { listed } from './kind.js';
-import type { TempTables } from './seen-texts.js';
 import {
   NO_CONTENTS,
   bytesOf,
@@ -23,8 +21,9 @@ import {
   type TempContents,
 } from './temp-data.js';
 import { complete, create, emptyIndexes, identities, type Ddl } from './temp-ddl.js';
+import { EMPTY, oidsOf, onCommitOf, type OnCommit } from './temp-on-commit.js';
 import { TEMP } from './temp-schema.js';
-import { BYTES, EMPTY, MARK, READ_DEFINITIONS, type Definitions } from './temp-definitions.js';
+import { BYTES, MARK, READ_DEFINITIONS, type Definitions } from './temp-definitions.js';
 
 export interface TempObjects {
   /** Empty: there is nothing. */
@@ -33,10 +32,9 @@ export interface TempObjects {
   /** What the tables take on disk; exactly what COPY wrote once the contents are there. */
   readonly bytes: number;
   readonly contents: TempContents;
-  /** Oids of the tables that are ON COMMIT DELETE ROWS. */
-  readonly deleteRows: ReadonlySet<number>;
-  /** Names of tables that may be. */
-  readonly doubtful: readonly string[];
+  readonly onCommit: OnCommit;
+  /** Oids of tables that may be ON COMMIT DELETE ROWS. */
+  readonly doubtful: readonly number[];
 }
 
 const NOTHING: TempObjects = {
@@ -44,7 +42,7 @@ const NOTHING: TempObjects = {
   definitions: null,
   bytes: 0,
   contents: NO_CONTENTS,
-  deleteRows: new Set(),
+  onCommit: new Map(),
   doubtful: [],
 };
 
@@ -54,20 +52,23 @@ const BYTES_PER_MS = 20_000;
 export const tempObjects: StateKindModule<TempObjects> = {
   none: NOTHING,
 
-  *read({ contents, tracker: { tempTables } }, previous) {
+  *read({ contents }, previous) {
     // Alone, for every session: to plan the questions that follow takes longer than all the rest of a look.
     const schema: Rows = yield { select: [TEMP] };
     if ((schema[0]?.[0] ?? '0') === '0') return NOTHING;
-    // Names are asked for only if one is wanted: not every one can be told in the client's encoding.
-    const found: Rows = yield { select: [MARK, BYTES, tempTables.some ? EMPTY : 'null'] };
+    const found: Rows = yield { select: [MARK, BYTES, EMPTY] };
     const [mark, bytes, empty] = found[0] ?? [];
     if (!mark) return NOTHING;
     const known = previous?.mark === mark ? previous.definitions : null;
     const definitions = known ?? (yield* define());
     if (isEmpty(definitions)) return { ...NOTHING, mark };
+    const onCommit = yield* onCommitOf(
+      definitions.plpgsql ? (empty ?? '') : '',
+      previous?.onCommit ?? NOTHING.onCommit,
+    );
     const state = {
-      ...{ mark, definitions, bytes: Number(bytes ?? 0), contents: NO_CONTENTS },
-      ...onCommit(empty ?? '', tempTables),
+      ...{ mark, definitions, bytes: Number(bytes ?? 0), contents: NO_CONTENTS, onCommit },
+      doubtful: oidsOf(empty ?? '').filter((oid) => !onCommit.has(oid)),
     };
     if (!contents || definitions.obstacles.length > 0) return state;
     const asked = questions(definitions);
@@ -84,10 +85,10 @@ export const tempObjects: StateKindModule<TempObjects> = {
 
   obstacle({ definitions, bytes, doubtful }, { tempBytes }) {
     if (!definitions) return null;
-    if (doubtful.length > 0)
-      return `temporary table ${doubtful[0]}, empty, and perhaps ON COMMIT DELETE ROWS`;
     const [obstacle] = definitions.obstacles;
     if (obstacle !== undefined) return `temporary ${obstacle}, which cannot be made again exactly`;
+    const table = definitions.relations.find(({ oid }) => doubtful.includes(oid));
+    if (table) return `temporary table ${table.name}, empty, and perhaps ON COMMIT DELETE ROWS`;
     return bytes > tempBytes ? `temporary tables of ${bytes} bytes, over the limit of ${tempBytes}` : null;
   },
 
@@ -104,13 +105,16 @@ export const tempObjects: StateKindModule<TempObjects> = {
   }),
 
   replay(wanted, there) {
-    if (wanted === there || (!wanted.definitions && !there.definitions)) return [];
-    if (!wanted.definitions) return [DISCARD];
-    const { definitions, contents, deleteRows } = wanted;
+    if (wanted === there) return [];
+    if (!wanted.definitions) {
+      if (there.definitions) return [DISCARD];
+      return wanted.mark !== '' && there.mark === '' ? EMPTY_SCHEMA : [];
+    }
+    const { definitions, contents, onCommit } = wanted;
     return [
       ...(there.definitions ? [DISCARD] : []),
       query(BEGIN, 'temporary objects'),
-      ...create(definitions, deleteRows).map(ddl),
+      ...create(definitions, onCommit).map(ddl),
       ...emptyIndexes(definitions).map(ddl),
       ...fill(definitions, contents).map(({ what, messages }) => ({ ...AFTER, what, messages })),
       ...identities(definitions).map(ddl),
@@ -119,21 +123,6 @@ export const tempObjects: StateKindModule<TempObjects> = {
       query('commit', 'temporary objects'),
     ];
   },
-};
-
-/** `empty`: the tables that may be it, and what is known of them by name. */
-const onCommit = (
-  empty: string,
-  { deleteRows, missed }: TempTables,
-): Pick<TempObjects, 'deleteRows' | 'doubtful'> => {
-  const tables = empty
-    .split('\n')
-    .map((line) => ({ oid: parseInt(line, 10), name: line.replace(/^\d+ /, '') }));
-  return {
-    deleteRows: new Set(tables.filter(({ name }) => deleteRows.get(name)).map(({ oid }) => oid)),
-    doubtful:
-      missed && empty !== '' ? tables.map(({ name }) => name).filter((name) => !deleteRows.has(name)) : [],
-  };
 };
 
 function* define(): Generator<{ readonly exact: string }, Definitions, Rows> {
@@ -181,3 +170,16 @@ const BEGIN = `begin isolation level read committed read write not deferrable; $
     then pg_catalog.set_config('event_triggers', 'off', true) end`;
 
 const DISCARD = query('discard temp', 'temporary objects');
+
+/** What is missing in it fails in other words than what is missing in no schema. The right to make one may be gone by now. */
+const EMPTY_SCHEMA: ReplayStep[] = [
+  query('begin isolation level read committed read write not deferrable', 'schema of temporary objects'),
+  {
+    ...query(
+      'create domain pg_temp.dbproxy as pg_catalog.int4; drop domain pg_temp.dbproxy',
+      'schema of temporary objects',
+    ),
+    onError: 'carry',
+  },
+  query('commit', 'schema of temporary objects'),
+];

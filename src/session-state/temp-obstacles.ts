@@ -1,5 +1,5 @@
 /** Rows 10 and 11: what among temporary objects temp-ddl.ts cannot make again just as it was, found in the catalogs, by name. */
-import { MAY_READ, MISPLACED, TEMP } from './temp-schema.js';
+import { MISPLACED, TEMP } from './temp-schema.js';
 
 const named = (kind: string, from: string, name: string, where: string): string =>
   `select pg_catalog.format('${kind} %s', ${name}) from pg_catalog.${from} where ${where}`;
@@ -77,13 +77,6 @@ export const OBSTACLES = `select coalesce((select pg_catalog.json_agg(o.what) fr
         'pg_attrdef d join pg_catalog.pg_class o on o.oid = d.adrelid',
         'o.relname',
         `o.relnamespace = ${TEMP} and o.relkind = 'v'`,
-      ),
-      named(
-        'right to read',
-        'pg_class o',
-        'o.relname',
-        `o.relnamespace = ${TEMP} and o.relkind in ('r', 'S') and not ${MAY_READ('o.relowner', 'o')}
-          and not ${MAY_READ('session_user', 'o')}`,
       ),
       named('typed table', 'pg_class o', 'o.relname', `o.relnamespace = ${TEMP} and o.reloftype <> 0`),
       named('tablespace of', 'pg_class o', 'o.relname', `o.relnamespace = ${TEMP} and o.reltablespace <> 0`),

@@ -11,7 +11,3 @@ export const MISPLACED = `exists (select from pg_catalog.pg_inherits i where i.i
         from pg_catalog.pg_inherits i join pg_catalog.pg_attribute p on p.attrelid = i.inhparent and p.attname = a.attname
         where i.inhrelid = a.attrelid and a.attinhcount > 0 order by 1, 2 limit 1) p on true
     where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)`;
-
-/** An owner may have taken it away from itself. */
-export const MAY_READ = (role: string, relation: string): string =>
-  `pg_catalog.has_table_privilege(${role}, ${relation}.oid, 'select')`;

@@ -5,7 +5,7 @@
  */
 import type { ClientObserver, EngineObserver } from '../protocol/index.js';
 import { Frontend } from '../protocol/index.js';
-import { LoadStatements, TempTables, seeText, type LoadsImage, type TempTablesImage } from './seen-texts.js';
+import { LoadStatements, seeText, type LoadsImage } from './seen-texts.js';
 import { findSet, type SettingNames } from './setting-names.js';
 
 /** An unnamed statement longer than this is not kept; the session then cannot move until it is replaced (bytes). */
@@ -17,7 +17,6 @@ export interface TrackerImage {
   readonly parameters: readonly (readonly [string, string])[];
   readonly loaded: number;
   readonly loads: LoadsImage;
-  readonly tempTables: TempTablesImage;
   readonly seeded: boolean;
   readonly setvalSeen: boolean;
   readonly settingsTouched: boolean;
@@ -31,7 +30,6 @@ const SET = tag('SET');
 const RESET = tag('RESET');
 const LOAD = tag('LOAD');
 const DISCARD = tag('DISCARD ALL');
-const ALTER_TABLE = tag('ALTER TABLE');
 
 const equals = (buffer: Buffer, start: number, end: number, expected: readonly number[]): boolean => {
   if (end - start !== expected.length) return false;
@@ -45,8 +43,6 @@ export class SessionTracker implements ClientObserver, EngineObserver {
   /** How often LOAD ran in this session, and what passed by. */
   loaded = 0;
   readonly loads = new LoadStatements();
-  /** Temporary tables that were created with a clause which no catalog holds. */
-  readonly tempTables = new TempTables();
   /** setseed() passed by: where the random generator stands is part of the session, and cannot be read. */
   seeded = false;
   /** setval() passed by: currval() may be defined where lastval() is not. */
@@ -63,7 +59,6 @@ export class SessionTracker implements ClientObserver, EngineObserver {
       if (sql === null) this.loads.missed = true;
       else this.loads.collect(sql);
     },
-    temp: (sql: string | null): void => this.tempTables.collect(sql),
     setseed: (): void => {
       this.seeded = true;
     },
@@ -92,16 +87,14 @@ export class SessionTracker implements ClientObserver, EngineObserver {
       ...{ loaded, seeded, setvalSeen, settingsTouched, unnamedTooLong, bindWanted, unnamedStatement },
       parameters: [...this.parameters],
       loads: this.loads.save(),
-      tempTables: this.tempTables.save(),
     };
   }
 
   restore(image: TrackerImage): void {
-    const { parameters, loads, tempTables, unnamedStatement, ...flags } = image;
+    const { parameters, loads, unnamedStatement, ...flags } = image;
     Object.assign(this, flags);
     for (const [name, value] of parameters) this.parameters.set(name, value);
     this.loads.restore(loads);
-    this.tempTables.restore(tempTables);
     this.#unnamed = unnamedStatement;
     this.#unnamedBytes = unnamedStatement?.length ?? 0;
   }
@@ -162,9 +155,6 @@ export class SessionTracker implements ClientObserver, EngineObserver {
         break;
       case 0x44 /* D */:
         if (equals(buffer, start, end, DISCARD)) this.settingsTouched = true;
-        break;
-      case 0x41 /* A */:
-        if (equals(buffer, start, end, ALTER_TABLE)) this.tempTables.renamed();
         break;
       case 0x4c /* L */:
         if (equals(buffer, start, end, LOAD)) this.loaded++;

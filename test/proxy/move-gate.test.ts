@@ -109,14 +109,6 @@ const unmovables: readonly Unmovable[] = [
     rows: [{ n: 5 }],
     reason: /scratch/,
   },
-  {
-    name: 'a temporary table that may be ON COMMIT DELETE ROWS',
-    kind: 'tempObjects',
-    make: ['do $$begin create temp table hidden (n int) on commit delete rows; end$$'],
-    check: 'select count(*)::int as n from hidden',
-    rows: [{ n: 0 }],
-    reason: /hidden/,
-  },
 ];
 
 describe('state that cannot move', () => {

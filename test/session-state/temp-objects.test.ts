@@ -1,5 +1,5 @@
 /** Rows 10 and 11: everything the catalogs tell of temporary objects, and their contents, is the same after the move. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { EngineRecord } from '../../src/engine/index.js';
 import { DEFAULT_LIMITS, replay, unmovable, type SessionState } from '../../src/session-state/index.js';
 import { encode } from '../../src/protocol/index.js';
@@ -264,63 +264,93 @@ describe('is the same on another backend', () => {
 
 describe('ON COMMIT DELETE ROWS', () => {
   const survives = async (backend: Backend, table: string): Promise<boolean> => {
-    await backend.run('begin', `insert into ${table} values (1)`, 'commit');
+    await backend.run('begin', `insert into ${table} select`, 'commit');
     return (await backend.rows(`select from ${table}`)).length > 0;
   };
 
-  it('is recognised by the text it was created with, and by nothing else', async () => {
+  it('is seen, whatever made the table and whatever it has', async () => {
     const from = await Backend.open(primary, { user: 'app' });
     await from.run(
       'create temp table gone (a int) on commit delete rows',
       '/* c */ CREATE LOCAL TEMPORARY TABLE IF NOT EXISTS pg_temp."Go""ne" (a int) ON  COMMIT\nDELETE ROWS; select 1',
       'create temp table stays (a int) on commit preserve rows',
       'create temp table again (a int) on commit delete rows; drop table again; create temp table again (a int)',
-      'create table pg_temp.third (a int) on commit delete rows',
+      `do $$begin create temp table hidden (a int) on commit delete rows; end$$`,
+      'create temp table before (a int) on commit delete rows; alter table before rename to "re named"',
+      `create temp table strict (a int default 1 not null check (a > 0) primary key, b int generated always as identity,
+         c text default 'x') on commit delete rows`,
+      'revoke all on strict from current_user; grant select on strict to app',
+      'create temp table parent (a int)',
+      'create temp table child () inherits (parent) on commit delete rows',
+      'set default_transaction_read_only = on',
     );
     const to = await move(from);
-    const outcomes: unknown[] = [];
-    for (const table of ['gone', '"Go""ne"', 'third', 'stays', 'again'])
-      outcomes.push(await survives(to, table));
-    expect(outcomes).toEqual([false, false, false, true, true]);
+    await to.run('set default_transaction_read_only = off', 'grant insert on strict to app');
+    const outcomes: Record<string, boolean> = {};
+    for (const table of [
+      'gone',
+      '"Go""ne"',
+      'stays',
+      'again',
+      'hidden',
+      '"re named"',
+      'strict',
+      'parent',
+      'child',
+    ])
+      outcomes[table] = await survives(to, table);
+    expect(outcomes).toEqual({
+      ...{ gone: false, '"Go""ne"': false, stays: true, again: true, hidden: false, '"re named"': false },
+      ...{ strict: false, parent: true, child: false },
+    });
     for (const backend of [from, to]) backend.close();
   });
 
-  it('a table that was there already keeps what it is, or is an obstacle while it is empty', async () => {
-    const again = [
-      'create temp table t (a int) on commit delete rows',
-      'create temp table if not exists t (a int) on commit delete rows',
-    ];
+  it('is asked once of a table, and that leaves no trace', async () => {
     const from = await Backend.open(primary, { user: 'app' });
-    await from.run(...again);
-    const to = await move(from);
-    expect(await survives(to, 't')).toBe(false);
-
-    for (const [first, second] of [
-      ['', ' on commit delete rows'],
-      [' on commit delete rows', ''],
-    ]) {
-      const doubtful = await Backend.open(primary, { user: 'app' });
-      await doubtful.run(
-        `create temp table t (a int)${first}`,
-        `create temp table if not exists t (a int)${second}`,
-      );
-      expect(unmovable(await doubtful.look(), DEFAULT_LIMITS)).toMatchObject([
-        { detail: expect.stringContaining('table t, empty') as unknown },
-      ]);
-      doubtful.close();
-    }
-    for (const backend of [from, to]) backend.close();
+    await from.run(
+      'create temp table t (a serial, b text not null check (b <> $$$$), unique (a)) on commit delete rows',
+      `create function pg_temp.tell() returns trigger language plpgsql as $$begin raise 'fired'; end$$`,
+      'create trigger t before insert on t for each row execute function pg_temp.tell()',
+      'create temp view v as select a from t',
+    );
+    const before = await observe(from);
+    const first = await from.look();
+    expect(first.tempObjects.onCommit.size).toBe(1);
+    expect(await observe(from)).toEqual(before);
+    const asked = vi.spyOn(from.connection, 'exchange');
+    expect((await from.look(first)).tempObjects).toEqual(first.tempObjects);
+    expect(asked.mock.calls.map(([messages]) => messages.toString('latin1')).join()).not.toContain(
+      'drop column',
+    );
+    expect((await from.query(`select currval('t_a_seq')`)).error?.sqlstate).toBe('55000');
+    from.close();
   });
 
-  it('that may be there makes an empty table an obstacle', async () => {
+  it('that cannot be tried out makes an empty table an obstacle', async () => {
     const from = await Backend.open(primary, { user: 'app' });
-    await from.run(`do $$begin create temp table hidden (a int) on commit delete rows; end$$`);
+    await from.run('create temp table hidden (a int)');
+    const refusing = (sql: string): Promise<unknown> =>
+      withPg(directTo(primary), (admin) => admin.query(sql));
+    await refusing(`create function refuse() returns event_trigger language plpgsql as $$begin raise 'no'; end$$;
+      create event trigger refuse on ddl_command_start when tag in ('ALTER TABLE') execute function refuse()`);
     const [obstacle] = unmovable(await from.look(), DEFAULT_LIMITS);
+    await refusing('drop event trigger refuse; drop function refuse');
     expect(obstacle).toMatchObject({
       kind: 'tempObjects',
       detail: expect.stringContaining('hidden') as unknown,
     });
+    expect(unmovable(await from.look(), DEFAULT_LIMITS)).toEqual([]);
     from.close();
+  });
+
+  it('an empty schema of temporary objects is there, too', async () => {
+    const from = await Backend.open(primary, { user: 'app' });
+    await from.run('create temp table t (a int); drop table t', 'set default_transaction_read_only = on');
+    const to = await move(from);
+    for (const backend of [from, to])
+      expect((await backend.query('select pg_temp.f(1)')).error?.sqlstate).toBe('42883');
+    for (const backend of [from, to]) backend.close();
   });
 });
 

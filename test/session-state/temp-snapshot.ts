@@ -4,7 +4,7 @@ import type { Backend } from './support.js';
 const OURS = 'pg_my_temp_schema()';
 
 /** Types, functions, owners, grants, texts; names only where the catalogs have OIDs. */
-const CATALOGS: Readonly<Record<string, string>> = {
+export const CATALOGS: Readonly<Record<string, string>> = {
   relations: `select c.relname, c.relkind, c.relpersistence, c.relowner::regrole, c.relacl::text, c.reloptions::text, c.relreplident,
       c.relrowsecurity, c.relforcerowsecurity, c.relispartition, am.amname, c.reltablespace, obj_description(c.oid, 'pg_class'),
       pg_get_expr(c.relpartbound, c.oid), pg_get_partkeydef(c.oid), t.reloptions::text,
@@ -37,7 +37,7 @@ const CATALOGS: Readonly<Record<string, string>> = {
       (select concat(rngsubtype::regtype, rngsubdiff::regproc, rngmultitypid::regtype, rngcollation::regcollation) from pg_range r where r.rngtypid = y.oid)
     from pg_type y where y.typnamespace = ${OURS} and y.typname !~ '^(pg_toast|_)' order by 1`,
   sequences: `select c.relname, s.seqtypid::regtype, s.seqstart, s.seqincrement, s.seqmax, s.seqmin, s.seqcache, s.seqcycle,
-      d.refobjid::regclass, d.refobjsubid, d.deptype
+      d.refobjid::regclass, (select attname from pg_attribute where attrelid = d.refobjid and attnum = d.refobjsubid), d.deptype
     from pg_sequence s join pg_class c on c.oid = s.seqrelid
       left join pg_depend d on d.objid = c.oid and d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass
     where c.relnamespace = ${OURS} order by 1`,

@@ -22,10 +22,19 @@ export class Difference extends Error {
   override readonly name = 'Difference';
 
   constructor(after: string, moved: string, twin: string) {
-    super(`after ${after}\n  moved: ${JSON.stringify(moved)}\n  twin:  ${JSON.stringify(twin)}`);
+    super(`after ${after}\n${unlike('moved', moved, twin)}${unlike('twin', twin, moved)}`);
   }
 }
 
+/** The lines that the other has not got. */
+const unlike = (name: string, text: string, other: string): string =>
+  text
+    .split('\n')
+    .filter((line) => !other.split('\n').includes(line))
+    .map((line) => `  ${name}: ${JSON.stringify(line).replace(/(\\u00..)+/g, ' ')}\n`)
+    .join('');
+
+const isTemporary = (step: Step): boolean => /temp/.test(scriptOf(step));
 const isPoint = (step: Step): step is 'warm' | 'move' => typeof step === 'string';
 
 export const compare = async ({ user, steps }: Walk, { moved, twin }: Pair, tally: Tally): Promise<void> => {
@@ -54,7 +63,7 @@ export const compare = async ({ user, steps }: Walk, { moved, twin }: Pair, tall
     await tellBoth(sessions, batch);
     tally.steps += batch.length;
     tally.walks++;
-    await tellBoth(sessions, finalLook(session.broken.keys()));
+    await tellBoth(sessions, finalLook(session.broken.keys(), steps.some(isTemporary)));
     same('all, as reported', session.parameters, other.parameters);
   } finally {
     mover.close();

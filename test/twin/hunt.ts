@@ -3,60 +3,79 @@ import fc from 'fast-check';
 import { walks, type ClassName, type Walk } from './classes.js';
 import { scriptOf } from './command.js';
 import { Tally, compare } from './compare.js';
-import type { World } from './world.js';
+import { shrink } from './shrink.js';
+import type { Pair, World } from './world.js';
 
 export interface HuntOptions {
   readonly seed: number;
   readonly steps: number;
   readonly classes: readonly ClassName[];
-  /** Of one walk. */
-  readonly maxSteps?: number;
-  /** Of a counterexample, as it was printed: only that one is tried. */
-  readonly path?: string;
+  /** Of the walks of that seed, only this one. */
+  readonly walk?: number;
   /** The first difference will do, however long the walk. */
   readonly unshrunk?: boolean;
   readonly progress?: (tally: Tally) => void;
+  /** Before it is shrunk. */
+  readonly sighted?: (difference: string) => void;
 }
 
 export interface Hunt {
   readonly tally: Tally;
+  /** What was walked to make a counterexample shorter. */
+  readonly shrinking: Tally;
   /** The counterexample as a script, and how to try it again; null: no difference. */
   readonly found: string | null;
 }
 
-const WALKS_PER_SEED = 20;
+const WALKS_PER_SEED = 10;
+const MAX_STEPS = 200;
 
-export const hunt = async (
-  { pairs }: World,
-  { seed, steps, classes, maxSteps = 80, path, unshrunk = false, progress }: HuntOptions,
-): Promise<Hunt> => {
+export const hunt = async ({ pairs }: World, options: HuntOptions): Promise<Hunt> => {
+  const { steps, classes, unshrunk = false, progress, sighted } = options;
   const tally = new Tally();
-  const arbitrary = fc.noBias(walks(classes, maxSteps));
-  let next = seed;
+  const shrinking = new Tally();
+  const arbitrary = fc.noBias(walks(classes, MAX_STEPS));
+  let seed = options.seed;
   let found: string | null = null;
-  const worker = async (pair: (typeof pairs)[number]): Promise<void> => {
+
+  const describe = async (walk: Walk, from: string, pair: Pair): Promise<string> => {
+    let why = await differenceOf(walk, pair, shrinking);
+    const shrunk = await shrink(walk, async (shorter) => {
+      const difference = await differenceOf(shorter, pair, shrinking);
+      why = difference ?? why;
+      return difference !== null;
+    });
+    return [
+      from,
+      `-- as ${walk.user}`,
+      ...shrunk.steps.map(scriptOf),
+      `-- ${why?.replaceAll('\n', '\n-- ')}`,
+    ].join('\n');
+  };
+
+  const worker = async (pair: Pair): Promise<void> => {
     while (found === null && tally.steps < steps) {
-      const property = fc.asyncProperty(arbitrary, (walk) => compare(walk, pair, tally));
-      const run = await fc.check(property, {
-        seed: next++,
-        numRuns: WALKS_PER_SEED,
-        endOnFailure: unshrunk,
-        ...(path === undefined ? {} : { path }),
-      });
-      if (run.failed && run.counterexample)
-        found ??= describe(run.counterexample[0], run.errorInstance, run.seed, run.counterexamplePath);
-      progress?.(tally);
-      if (path !== undefined) return;
+      const own = seed++;
+      for (const [i, walk] of fc.sample(arbitrary, { seed: own, numRuns: WALKS_PER_SEED }).entries()) {
+        if (options.walk !== undefined && options.walk !== i) continue;
+        const difference = await differenceOf(walk, pair, tally);
+        progress?.(tally);
+        if (difference === null) continue;
+        const from = `-- npm run twin -- --seed ${own} --walk ${i} --classes ${classes.join(',')}`;
+        sighted?.(`${from}\n${difference}`);
+        found ??= unshrunk ? from : await describe(walk, from, pair);
+        return;
+      }
+      if (options.walk !== undefined) return;
     }
   };
-  await Promise.all(pairs.slice(0, path === undefined ? pairs.length : 1).map(worker));
-  return { tally, found };
+  await Promise.all(pairs.slice(0, options.walk === undefined ? pairs.length : 1).map(worker));
+  return { tally, shrinking, found };
 };
 
-const describe = ({ user, steps }: Walk, error: unknown, seed: number, path: string | null): string =>
-  [
-    `-- npm run twin -- --seed ${seed} --path ${path ?? ''}`,
-    `-- as ${user}`,
-    ...steps.map(scriptOf),
-    `-- ${error instanceof Error ? error.message.replaceAll('\n', '\n-- ') : String(error)}`,
-  ].join('\n');
+/** Also when a session breaks down. */
+const differenceOf = (walk: Walk, pair: Pair, tally: Tally): Promise<string | null> =>
+  compare(walk, pair, tally).then(
+    () => null,
+    (error: Error) => error.message,
+  );

@@ -1,9 +1,9 @@
 /**
- * `npm run twin -- [--steps N] [--seed N] [--path P] [--classes a,b]`: the nightly hunt. Prints steps, moves and seconds; ends
+ * `npm run twin -- [--steps N] [--seed N] [--walk N] [--classes a,b]`: the nightly hunt. Prints steps, moves and seconds; ends
  * with 1, and with the counterexample, when a session that moved differs from its twin.
  */
 import { parseArgs } from 'node:util';
-import { classNames, soundClasses, type ClassName } from './classes.js';
+import { classNames, type ClassName } from './classes.js';
 import { hunt } from './hunt.js';
 import { World } from './world.js';
 
@@ -13,8 +13,8 @@ const { values } = parseArgs({
   options: {
     steps: { type: 'string', default: '1000000' },
     seed: { type: 'string', default: String(Date.now() % 1_000_000_007) },
-    path: { type: 'string' },
-    classes: { type: 'string', default: soundClasses.join(',') },
+    walk: { type: 'string' },
+    classes: { type: 'string', default: classNames.join(',') },
   },
 });
 const asked = values.classes.split(',');
@@ -23,14 +23,16 @@ const seed = Number(values.seed);
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
 
 const world = await World.open(PAIRS);
+print(`seed ${seed}, classes ${classes.join(', ')}`);
 const started = performance.now();
 let printed = 0;
 try {
-  const { tally, found } = await hunt(world, {
+  const { tally, shrinking, found } = await hunt(world, {
     seed,
     classes,
     steps: Number(values.steps),
-    ...(values.path === undefined ? {} : { path: values.path }),
+    ...(values.walk === undefined ? {} : { walk: Number(values.walk) }),
+    sighted: print,
     progress: ({ steps, moves }) => {
       if (steps < printed + 10_000) return;
       printed = steps;
@@ -38,6 +40,8 @@ try {
     },
   });
   for (const [reason, times] of tally.stayed) print(`stayed ${times} times: ${reason}`);
+  if (shrinking.steps > 0)
+    print(`${shrinking.steps} more steps in ${shrinking.walks} walks to shrink a difference`);
   print(`seed ${seed}: ${tally.steps} steps in ${tally.walks} walks, ${tally.moves} moves, ${seconds()} s`);
   if (found !== null) {
     print(found);

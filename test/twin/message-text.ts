@@ -2,7 +2,7 @@
  * Messages of an engine as text to be compared: all of it, byte by byte, but for what may differ by right, all of which is
  * named here.
  */
-import { Backend, errorFields, type Message } from '../../src/protocol/index.js';
+import { Backend, dataRow, errorFields, type Message } from '../../src/protocol/index.js';
 import type { ErrorRewrite } from '../../src/proxy/rewrite-errors.js';
 
 /** Severity, SQLSTATE, message, detail, hint. Positions count from the start of a text that has less around it after a move. */
@@ -36,6 +36,12 @@ export const messageText = ({ type, body }: Message, rewrite: ErrorRewrite | nul
       if (instead) return `${letter} ERROR ${instead.sqlstate} ${instead.message}`;
       return withoutNumber(`${letter} ${FIELDS.flatMap((field) => fields.get(field) ?? []).join(' ')}`);
     }
+    case Backend.DataRow:
+      return body.includes('pg_temp_')
+        ? `${letter} ${dataRow(body)
+            .map((value) => withoutNumber(value ?? 'NULL'))
+            .join(' | ')}`
+        : `${letter} ${body.toString('latin1')}`;
     case Backend.RowDescription:
       return `${letter} ${withoutTables(body).toString('latin1')}`;
     case Backend.NotificationResponse:

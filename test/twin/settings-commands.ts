@@ -88,11 +88,13 @@ export const roles: fc.Arbitrary<Command> = sql(
   ),
 );
 
-const load = (library: string): string => `rollback; reset session authorization; load '${library}'`;
+const asLoginUser = (command: string): string => `rollback; reset session authorization; ${command}`;
+const load = (library: string): string => asLoginUser(`load '${library}'`);
 
 /**
  * No RESET of the library's setting: what it leaves ('') cannot be told from a value, which LOAD warns of. No LOAD that fails
- * for want of rights: it is tried again by a move, with those of the login user.
+ * for want of rights: it is tried again by a move, with those of the login user. The setting is always set by the login user:
+ * PostgreSQL remembers who set it before the library was loaded (guc.c, srole), and nobody can read that.
  */
 export const loads: fc.Arbitrary<Command> = sql(
   fc.constantFrom(
@@ -100,7 +102,7 @@ export const loads: fc.Arbitrary<Command> = sql(
     load('auto_explain'),
     load('$libdir/auto_explain'),
     load('nothing'),
-    'set auto_explain.log_analyze = on',
+    asLoginUser('set auto_explain.log_analyze = on'),
     'show auto_explain.log_analyze',
   ),
 );
