@@ -20,8 +20,8 @@ export type OnCommit = ReadonlyMap<number, boolean>;
 export function* onCommitOf(empty: string, known: OnCommit): Generator<Ask, OnCommit, Rows> {
   const oids = oidsOf(empty);
   const unknown = oids.filter((oid) => !known.has(oid));
-  const found = new Map([...known].filter(([oid]) => oids.includes(oid)));
-  if (unknown.length === 0) return found;
+  if (unknown.length === 0) return known;
+  const found = new Map(known);
   const [probed, emptied]: Rows = yield { committed: probe(unknown) };
   const still = oidsOf(emptied?.[0]);
   for (const oid of oidsOf(probed?.[0])) found.set(oid, still.includes(oid));

@@ -3,6 +3,7 @@
  * unnamed Parse, dotted names that may be custom settings, whether LOAD or SET ran, the values of ParameterStatus. Called for
  * every message of the data path, so it allocates only when it sees something new.
  */
+import { isUtf8 } from 'node:buffer';
 import type { ClientObserver, EngineObserver } from '../protocol/index.js';
 import { Frontend } from '../protocol/index.js';
 import { LoadStatements, seeText, type LoadsImage } from './seen-texts.js';
@@ -104,7 +105,7 @@ export class SessionTracker implements ClientObserver, EngineObserver {
     const text = buffer.indexOf(0, start + 5) + 1;
     seeText(buffer, text, Math.min(end, buffer.indexOf(0, text)), this.#saw);
     if (!this.bindWanted) this.bindWanted = findSet(buffer, start + 5, end) === 'set_config';
-    if (buffer[start + 5] !== 0) return;
+    if (buffer[start + 5] !== 0 || !this.#isUnderstood(buffer, start, end)) return;
     const bytes = end - start;
     this.unnamedTooLong = bytes > MAX_UNNAMED_STATEMENT_BYTES;
     if (this.unnamedTooLong) {
@@ -119,8 +120,10 @@ export class SessionTracker implements ClientObserver, EngineObserver {
 
   /** A simple Query destroys the unnamed statement (manual 54.2.2). */
   query(buffer: Buffer, start: number, end: number): void {
-    if (this.#unnamedBytes > 0) this.#forgetUnnamed();
-    this.unnamedTooLong = false;
+    if ((this.#unnamedBytes > 0 || this.unnamedTooLong) && this.#isUnderstood(buffer, start, end)) {
+      this.#forgetUnnamed();
+      this.unnamedTooLong = false;
+    }
     this.#names.collect(buffer, start + 5, end);
     // PREPARE, too, can keep a set_config for an EXECUTE, or a Bind, that has nothing but the name.
     if (this.bindWanted) this.#names.collectValues(buffer, start + 5, end);
@@ -166,6 +169,12 @@ export class SessionTracker implements ClientObserver, EngineObserver {
   parameterStatus(buffer: Buffer, start: number, end: number): void {
     const [name = '', value = ''] = buffer.toString('latin1', start, end).split('\0');
     this.parameters.set(name, value);
+  }
+
+  /** A message that is no text in the client's encoding fails before anything is done (pqformat.c). Databases are in UTF8. */
+  #isUnderstood(buffer: Buffer, start: number, end: number): boolean {
+    const encoding = this.parameters.get('client_encoding');
+    return (encoding !== 'UTF8' && encoding !== 'SQL_ASCII') || isUtf8(buffer.subarray(start + 5, end));
   }
 
   #forgetUnnamed(): void {

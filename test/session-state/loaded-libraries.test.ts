@@ -51,6 +51,23 @@ describe('LOAD', () => {
     },
   );
 
+  it('a custom setting that was reset is no value for a library that is loaded later', async () => {
+    const session = await Backend.open(primary);
+    await session.run('set auto_explain.log_min_duration = 7', 'reset auto_explain.log_min_duration');
+    const wanted = await session.look();
+    expect(wanted.customSettings.values.get('auto_explain.log_min_duration')).toBe('');
+    const target = await bring(wanted);
+    for (const backend of [session, target]) {
+      expect(await backend.rows(SHOW)).toEqual([['']]);
+      await backend.run(`load 'auto_explain'`);
+      expect(
+        await backend.rows(`select boot_val = setting, source from pg_settings
+        where name = 'auto_explain.log_min_duration'`),
+      ).toEqual([['t', 'default']]);
+      backend.close();
+    }
+  });
+
   it('without the replay it is lost', async () => {
     const session = await Backend.open(primary);
     await session.run(`load 'auto_explain'`);

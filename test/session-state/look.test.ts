@@ -75,7 +75,7 @@ const observed = async (): Promise<unknown> => {
 const makes: readonly [KindName, ...string[]][] = [
   ['settings', `set work_mem = '5MB'`],
   ['customSettings', `set app.x = '1'`],
-  ['tempObjects', 'create temp table scratch (n int)'],
+  ['tempObjects', 'create temp table scratch as select 1 as n'],
   ['sequences', 'select public.draw()'],
   ['preparedStatements', 'prepare p as select 1'],
   ['heldCursors', 'declare held cursor with hold for select 1'],

@@ -112,6 +112,23 @@ describe('tags', () => {
   });
 });
 
+it.each([
+  ['UTF8', true],
+  ['SQL_ASCII', true],
+  ['LATIN1', false],
+])('what is no text in %s fails before it touches the unnamed statement: %s', (encoding, kept) => {
+  const { tracker, answer, send } = setUp();
+  answer(encode.parameterStatus('client_encoding', encoding));
+  send(encode.parse('', 'select 1'));
+  const before = tracker.unnamedStatement;
+  send(encode.query("select 'caf\xe9'"));
+  expect(tracker.unnamedStatement).toEqual(kept ? before : null);
+  send(encode.parse('', 'select 1'), encode.parse('', "select 'caf\xe9'"));
+  expect(before?.equals(tracker.unnamedStatement!)).toBe(kept);
+  send(encode.query("select 'caf\xc3\xa9'"));
+  expect(tracker.unnamedStatement).toBeNull();
+});
+
 it('keeps the last value of each ParameterStatus, bytes as they are', () => {
   const { tracker, answer } = setUp();
   answer(
