@@ -1,5 +1,7 @@
-/** `dbproxy patch`: move every session to another minor version of PostgreSQL. */
-import { string } from '@oclif/core/flags';
+/** `dbproxy patch`: move every session to another minor version of PostgreSQL, or replace our own processes under them. */
+import { boolean, string } from '@oclif/core/flags';
+import { handoverView } from '../cli/views/handover.js';
+import type { SelfPatchResult } from '../control/replace-self.js';
 import type { MoveRecord } from '../control/api.js';
 import type { ExitCode } from '../errors/index.js';
 import { sizeFlag } from '../cli/flags.js';
@@ -7,43 +9,59 @@ import { InstanceCommand } from '../cli/instance-command.js';
 import { moveFlags, moveParamsOf } from '../cli/move-flags.js';
 import { exitCodeOfMove, MOVE_GOES_ON, showMove, tellProgress } from '../cli/move-outcome.js';
 
-export default class Patch extends InstanceCommand<typeof Patch, MoveRecord> {
-  static override summary = 'move every live session to another minor version of PostgreSQL';
+export default class Patch extends InstanceCommand<typeof Patch, MoveRecord | SelfPatchResult> {
+  static override summary =
+    'move every live session to another minor version of PostgreSQL, or to a new build of dbproxy';
   static override description =
     'Up or down, within one major version. No client connection is closed and no statement is lost. What cannot be moved, or a ' +
     'server that does not start, makes the operation roll back: the old version goes on serving, and the exit code is 1, or 5 ' +
-    'when the deadline passed. A version that is not here is fetched first. Another major version is refused (exit code 2).';
+    'when the deadline passed. A version that is not here is fetched first. Another major version is refused (exit code 2). ' +
+    '--self replaces the processes of dbproxy itself by those of the build that runs the command: first the supervisor, then the ' +
+    'proxy, whose successor inherits every socket. Nobody reconnects, open transactions go on.';
   static override examples = [
     '<%= config.bin %> patch --to 17.10',
     '<%= config.bin %> patch --to 17.10 --size large',
+    '<%= config.bin %> patch --self',
     '<%= config.bin %> patch --to 17.9 --deadline 30s --on-timeout cancel --json',
   ];
   static override flags = {
     to: string({
-      required: true,
+      exactlyOne: ['to', 'self'],
       helpValue: 'VERSION',
       description: '17.10, or 17 for the newest one that is here',
     }),
+    self: boolean({ description: 'replace the running proxy and supervisor by this build' }),
     size: sizeFlag({ description: 'the size to move to in the same step (it stays without this)' }),
     ...moveFlags,
   };
 
-  protected override async execute(): Promise<MoveRecord> {
+  protected override async execute(): Promise<MoveRecord | SelfPatchResult> {
     const { to, size } = this.flags;
+    if (to === undefined) return this.#replaceSelf();
     this.out.step('patch', `to PostgreSQL ${to}`);
     const params = { to, ...(size === undefined ? {} : { size }), ...moveParamsOf(this.flags) };
     return this.ask('patch', params, { onProgress: (progress) => tellProgress(this.out, progress) });
   }
 
-  protected override show(record: MoveRecord): void {
-    showMove(this.out, record);
+  async #replaceSelf(): Promise<SelfPatchResult> {
+    const { replaceSelf } = await import('../control/replace-self.js');
+    return replaceSelf(this.instance, ({ step, detail }) => this.out.step(step, detail));
   }
 
-  protected override exitCodeOf(record: MoveRecord): ExitCode {
-    return exitCodeOfMove(record);
+  protected override show(record: MoveRecord | SelfPatchResult): void {
+    if (isMove(record)) showMove(this.out, record);
+    else this.out.data(handoverView(record, this.out.style));
+  }
+
+  protected override exitCodeOf(record: MoveRecord | SelfPatchResult): ExitCode {
+    if (isMove(record)) return exitCodeOfMove(record);
+    return record.sessions.lost === 0 ? 0 : 1;
   }
 
   protected override afterInterruption(): string {
     return MOVE_GOES_ON;
   }
 }
+
+const isMove = (record: MoveRecord | SelfPatchResult): record is MoveRecord =>
+  record.schema === 'dbproxy.move/1';

@@ -180,12 +180,33 @@ export interface PatchParams extends MoveParams {
   readonly size?: SizeName;
 }
 
+/** `dbproxy.handover/1`: the proxy's process was replaced, its sockets inherited. */
+export interface HandoverRecord {
+  readonly schema: 'dbproxy.handover/1';
+  readonly instance: string;
+  /** Id of the operation, `handover-3`. */
+  readonly operation: string;
+  readonly from: { readonly pid: number; readonly version: string };
+  readonly to: { readonly pid: number; readonly version: string };
+  readonly sessions: {
+    readonly handed: number;
+    readonly lost: number;
+    /** Those that were lost, and why. */
+    readonly failed: readonly { readonly id: number; readonly reason: string }[];
+  };
+  readonly holdMs: HoldTimes;
+  /** Counts the processes of this proxy. */
+  readonly generation: number;
+  readonly startedAt: string;
+  readonly totalMs: number;
+}
+
 /** One line of the event log (`events.ndjson`), and of `dbproxy events`. */
 export interface LogEvent {
   /** Counts up from 1 within an instance. */
   readonly seq: number;
   readonly at: string;
-  /** `instance.up`, `instance.down`, `supervisor.started`, `supervisor.repaired`, `engine.started`, `engine.stopped`,
+  /** `instance.up`, `instance.down`, `supervisor.started`, `supervisor.repaired`, `supervisor.retired`, `engine.started`, `engine.stopped`,
    *  `engine.lost`, `proxy.started`, `proxy.lost`, `operation.started`, `operation.step`, `operation.attempt`,
    *  `operation.completed`, `operation.rolled-back`, `session.lost`. */
   readonly type: string;
@@ -204,6 +225,10 @@ export interface SupervisorApi {
   scale: { params: ScaleParams; result: MoveRecord; progress: OperationProgress };
   /** The same to another version. Throws DBP_PATCH_MAJOR, DBP_PATCH_DOWNGRADE, DBP_USAGE_UNKNOWN_VERSION, DBP_ENV_REGISTRY. */
   patch: { params: PatchParams; result: MoveRecord; progress: OperationProgress };
+  /** Replaces the proxy's process by one of the supervisor's own build. */
+  replaceProxy: { params: Record<string, never>; result: HandoverRecord; progress: OperationProgress };
+  /** Ends the supervisor alone, once it has answered; whoever asks next starts another one. Throws DBP_INSTANCE_BUSY. */
+  retire: { params: Record<string, never>; result: { pid: number } };
   /** Events after `after`; with `follow` it goes on as progress until the caller goes away. */
   events: { params: { after: number; follow: boolean }; result: LogEvent[]; progress: LogEvent };
   /** Stops proxy and engines; the supervisor exits once it has answered. */

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { processIdentity } from '../engine/index.js';
 import type { ProcessIdentity } from '../engine/types.js';
 import { DbproxyError } from '../errors/index.js';
-import type { ProxyApi, ProxyConfig, ProxyStatus } from '../proxy/control-api.js';
+import type { Program, ProxyApi, ProxyConfig, ProxyStatus } from '../proxy/control-api.js';
 import { RpcClient } from '../rpc/index.js';
 import type { InstanceSpec } from './api.js';
 import type { InstanceDirectory } from './instance-directory.js';
@@ -14,6 +14,8 @@ import { describePortHolder, findFreePort } from './port-holder.js';
 import { endProcess } from './processes.js';
 
 const PROXY_MAIN = fileURLToPath(new URL('../../dist/proxy/main.js', import.meta.url));
+/** The proxy of the build that runs here. */
+export const THIS_BUILD: Program = { node: process.execPath, main: PROXY_MAIN };
 /** How the proxy says that its port is taken. */
 const EXIT_PORT_TAKEN = 98;
 const READY_BOUND_MS = 10_000;
@@ -54,7 +56,7 @@ export async function startProxy(directory: InstanceDirectory, spec: InstanceSpe
   while (child.exitCode === null && child.signalCode === null && performance.now() < end) {
     const proxy = await findProxy(directory);
     if (proxy) {
-      const { version } = await proxyStatus(proxy);
+      const { version, generation } = await proxyStatus(proxy);
       await directory.writeProxy({ process: proxy.process, version, generation });
       return proxy;
     }

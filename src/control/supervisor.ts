@@ -14,6 +14,7 @@ import { DbproxyError } from '../errors/index.js';
 import type { RpcContext, RpcHandlers } from '../rpc/index.js';
 import type {
   DownResult,
+  HandoverRecord,
   InstanceState,
   LogEvent,
   MoveRecord,
@@ -25,6 +26,7 @@ import { ensureRunning } from './ensure.js';
 import type { Instance } from './instance.js';
 import type { OperationContext } from './operations/move.js';
 import { patch } from './operations/patch.js';
+import { replaceProxy } from './operations/replace-proxy.js';
 import { scale } from './operations/scale.js';
 import { isAlive } from './processes.js';
 import { proxyStatus, type Proxy } from './proxy-process.js';
@@ -93,6 +95,13 @@ export class Supervisor {
       check: (params) => this.#check(params),
       scale: (params, context) => this.#operate('scale', context, (on) => scale(on, params)),
       patch: (params, context) => this.#operate('patch', context, (on) => patch(on, params)),
+      replaceProxy: (_params, context) =>
+        this.#operate('patch', context, async (on) => {
+          const { proxy, record } = await replaceProxy(on);
+          this.#adopt(proxy);
+          return record;
+        }),
+      retire: () => this.#retire(),
       events: (params, context) => this.#events(params, context),
       down: ({ purge }) => this.#down(purge),
     };
@@ -253,11 +262,11 @@ export class Supervisor {
   // --- operations -------------------------------------------------------------------------------------------------------
 
   /** Refused while another operation runs; waits for a repair. Throws DBP_INSTANCE_BUSY. */
-  async #operate(
+  async #operate<Done extends MoveRecord | HandoverRecord>(
     operation: 'scale' | 'patch',
     context: RpcContext<OperationProgress>,
-    work: (on: OperationContext) => Promise<MoveRecord>,
-  ): Promise<MoveRecord> {
+    work: (on: OperationContext) => Promise<Done>,
+  ): Promise<Done> {
     this.#assertNotBusy();
     const placeholder = { id: '', operation, step: 'provision', detail: 'starting', attempt: 0 };
     this.#operation = { ...placeholder, startedAt: new Date().toISOString() };
@@ -269,10 +278,10 @@ export class Supervisor {
     }
   }
 
-  async #run(
-    work: (on: OperationContext) => Promise<MoveRecord>,
+  async #run<Done extends MoveRecord | HandoverRecord>(
+    work: (on: OperationContext) => Promise<Done>,
     tell: (progress: OperationProgress) => void,
-  ): Promise<MoveRecord> {
+  ): Promise<Done> {
     const proxy = this.#runningProxy();
     this.#state = 'operating';
     const onProgress = (progress: OperationProgress): void => {
@@ -281,9 +290,9 @@ export class Supervisor {
     };
     try {
       const context = { instance: this.#instance, proxy, onProgress, signal: this.#end.signal };
-      const move = await work(context);
-      if (move.outcome === 'rolled-back') await this.#afterFailure();
-      return move;
+      const record = await work(context);
+      if ('outcome' in record && record.outcome === 'rolled-back') await this.#afterFailure();
+      return record;
     } catch (error) {
       await this.#afterFailure();
       throw error;
@@ -308,6 +317,20 @@ export class Supervisor {
     const { operation, id, step, detail } = this.#operation;
     const progress = detail === '' ? step : `${step} (${detail})`;
     throw new DbproxyError('DBP_INSTANCE_BUSY', { operation, id, progress });
+  }
+
+  /** The instance stays as it is: a new supervisor, of another build maybe, finds it so. */
+  async #retire(): Promise<{ pid: number }> {
+    this.#assertNotBusy();
+    await this.#settled();
+    return this.#exclusively(async () => {
+      this.#watch.stop();
+      this.#state = 'stopping';
+      this.#report('supervisor.retired', `supervisor ${process.pid} makes way for another one`);
+      await this.#instance.events.flush();
+      setImmediate(() => this.#markEnded());
+      return { pid: process.pid };
+    });
   }
 
   // --- down -------------------------------------------------------------------------------------------------------------

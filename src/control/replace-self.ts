@@ -1,0 +1,46 @@
+/**
+ * `patch --self`, as the command line does it: first the supervisor is replaced by this build's (engines and proxy are not
+ * touched: it is crash-only), then that one has the proxy's process replaced.
+ */
+import type { HandoverRecord, OperationProgress } from './api.js';
+import { connectSupervisor } from './client.js';
+import { InstanceDirectory } from './instance-directory.js';
+import { waitForExit } from './processes.js';
+
+/** How long a supervisor that was asked to end may take, ms. */
+const EXIT_BOUND_MS = 10_000;
+
+/** What was replaced; `supervisor`: the pids of the old one and the new one. */
+export type SelfPatchResult = HandoverRecord & {
+  readonly supervisor: { readonly from: { readonly pid: number }; readonly to: { readonly pid: number } };
+};
+
+/** Throws DBP_INSTANCE_NOT_RUNNING, DBP_INSTANCE_BUSY, DBP_PROXY_HANDOVER. */
+export async function replaceSelf(
+  name: string,
+  onProgress: (progress: Pick<OperationProgress, 'step' | 'detail'>) => void,
+): Promise<SelfPatchResult> {
+  onProgress({ step: 'supervisor', detail: 'a new one looks after the instance' });
+  const from = await retire(name);
+  const supervisor = await connectSupervisor(name);
+  try {
+    const record = await supervisor.call('replaceProxy', {}, { onProgress });
+    const to = (await InstanceDirectory.of(name).readSupervisor())?.process.pid ?? 0;
+    return { ...record, supervisor: { from: { pid: from }, to: { pid: to } } };
+  } finally {
+    supervisor.close();
+  }
+}
+
+/** Returns the pid of the supervisor that has ended. */
+async function retire(name: string): Promise<number> {
+  const supervisor = await connectSupervisor(name);
+  const { process } = (await InstanceDirectory.of(name).readSupervisor()) ?? {};
+  try {
+    const { pid } = await supervisor.call('retire', {});
+    if (process) await waitForExit(process, EXIT_BOUND_MS);
+    return pid;
+  } finally {
+    supervisor.close();
+  }
+}
