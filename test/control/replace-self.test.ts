@@ -1,0 +1,161 @@
+/** `patch --self` with the real supervisor and proxy: both are replaced under a load that would notice. */
+import { access, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import pg from 'pg';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { replaceSelf } from '../../src/control/replace-self.js';
+import { initialiseWorkload, startWorkloadProcess } from '../../src/workload/index.js';
+import { events, isRunning, killSupervisor, LiveHome, pidOf, scale, status, until, Writer } from './live.js';
+
+let live: LiveHome;
+beforeAll(async () => {
+  live = await LiveHome.open();
+});
+afterAll(() => live.close());
+
+const silent = (): void => undefined;
+
+/** An instance whose processes, proxies included, stop at this step until the file exists. */
+const pausing = async (name: string, step: string): Promise<{ url: string; file: string }> => {
+  const file = join(live.home, `${name}.go-on`);
+  process.env['DBPROXY_TEST_PAUSE_AT'] = `${step}@${file}`;
+  try {
+    return { ...(await live.up(name)), file };
+  } finally {
+    delete process.env['DBPROXY_TEST_PAUSE_AT'];
+  }
+};
+
+const reached = (file: string): Promise<void> =>
+  until('the pause', () =>
+    access(`${file}.reached`).then(
+      () => true,
+      () => false,
+    ),
+  );
+
+test('three times under TPC-B-like load, and a move after it: no error, an exact ledger', async () => {
+  const { url, proxy } = await live.up('self');
+  await initialiseWorkload({ url, scale: 1 });
+  const stop = new AbortController();
+  const load = startWorkloadProcess({
+    ...{ url, script: 'tpcb-like', clients: 8, ratePerSecond: 100, seconds: 100, seed: 4 },
+    signal: stop.signal,
+  });
+  await load.started;
+  let before = { proxy: proxy.pid, supervisor: await pidOf('self') };
+  const engine = (await status('self')).engines[0]?.pid;
+  for (let i = 0; i < 3; i++) {
+    const record = await replaceSelf('self', silent);
+    expect(record).toMatchObject({
+      schema: 'dbproxy.handover/1',
+      from: { pid: before.proxy },
+      sessions: { handed: 8, lost: 0, failed: [] },
+      holdMs: { count: 8 },
+      supervisor: { from: { pid: before.supervisor } },
+    });
+    const now = await status('self');
+    expect(now).toMatchObject({
+      state: 'running',
+      proxy: { pid: record.to.pid, generation: i + 2, sessions: 8 },
+      engines: [{ pid: engine }],
+    });
+    await until('the old proxy has ended', () => !isRunning(before.proxy));
+    expect(isRunning(before.supervisor)).toBe(false);
+    before = { proxy: record.to.pid, supervisor: record.supervisor.to.pid };
+  }
+  // What was inherited can be moved.
+  expect(await scale('self', 'medium')).toMatchObject({ outcome: 'completed', sessions: { moved: 8 } });
+  stop.abort();
+  const { failed, unknown, unfinished, disconnects, ledger, transactions } = await load.result;
+  const nothing = { failed: 0, unknown: 0, unfinished: 0, disconnects: 0 };
+  expect({ failed, unknown, unfinished, disconnects }).toEqual(nothing);
+  expect(transactions).toBeGreaterThan(50);
+  expect(ledger).toMatchObject({ ok: true });
+}, 120_000);
+
+test('state that only the proxy knows survives a handover, and then a move', async () => {
+  const { url } = await live.up('self');
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  // ON COMMIT stands in no catalog; a custom setting's name neither; nor does the last unnamed statement.
+  await client.query('create temp table gone (n int) on commit delete rows');
+  await client.query(`set app.kept = 'yes'; select pg_advisory_lock(7); listen bell`);
+  await client.query({ name: 'sum', text: 'select $1::int + 1 as n', values: [1] });
+  await replaceSelf('self', silent);
+  expect(await scale('self', 'small')).toMatchObject({
+    outcome: 'completed',
+    stateMoved: { tempTables: 1, listens: 1, advisoryLocks: 1 },
+  });
+  await client.query('begin');
+  await client.query('insert into gone values (1)');
+  expect((await client.query('select n from gone')).rows).toEqual([{ n: 1 }]);
+  await client.query('commit');
+  expect((await client.query('select n from gone')).rows).toEqual([]);
+  expect((await client.query('show app.kept')).rows).toEqual([{ 'app.kept': 'yes' }]);
+  expect((await client.query({ name: 'sum', text: 'select $1::int + 1 as n', values: [2] })).rows).toEqual([
+    { n: 3 },
+  ]);
+  await client.end();
+}, 60_000);
+
+test('kill -9 of the supervisor in the middle: the handover goes on by itself, the next command finds the new proxy', async () => {
+  const { url, file } = await pausing('orphan', 'handover.successor.adopted');
+  const writer = await Writer.start(url);
+  const before = (await status('orphan')).proxy?.pid ?? 0;
+  const ended = replaceSelf('orphan', silent).catch((error: Error) => error);
+  await reached(file);
+  await killSupervisor('orphan');
+  await writeFile(file, '');
+  expect(await ended).toBeInstanceOf(Error);
+  await until('the old proxy has ended', () => !isRunning(before));
+  const { proxy, state } = await status('orphan');
+  expect(state).toBe('running');
+  expect(proxy?.pid).not.toBe(before);
+  await writer.progressed();
+  await writer.finish();
+}, 60_000);
+
+test('kill -9 of the old proxy in the middle: the new one takes over, and the supervisor finds it', async () => {
+  const { url, file } = await pausing('heir', 'handover.go');
+  const writer = await Writer.start(url);
+  const before = (await status('heir')).proxy?.pid ?? 0;
+  const ended = replaceSelf('heir', silent).catch((error: Error) => error);
+  await reached(file);
+  process.kill(before, 'SIGKILL');
+  await writeFile(file, '');
+  expect(await ended).toBeInstanceOf(Error);
+  const { proxy } = await status('heir');
+  expect(proxy?.pid).not.toBe(before);
+  expect(proxy?.generation).toBe(2);
+  // Its session was handed over before.
+  await writer.progressed();
+  await writer.finish();
+}, 60_000);
+
+test('kill -9 of the new proxy in the middle: the old one goes on', async () => {
+  const { url, file } = await pausing('stays', 'handover.adopted');
+  const writer = await Writer.start(url);
+  const before = (await status('stays')).proxy?.pid ?? 0;
+  const ended = replaceSelf('stays', silent).catch((error: Error) => error);
+  await reached(file);
+  const { pid } = (await childOf(before)) ?? {};
+  expect(pid).toBeDefined();
+  process.kill(pid!, 'SIGKILL');
+  await until('its end', () => !isRunning(pid!));
+  await writeFile(file, '');
+  expect(await ended).toMatchObject({ code: 'DBP_PROXY_HANDOVER' });
+  const now = await status('stays');
+  expect(now).toMatchObject({ state: 'running', proxy: { pid: before, generation: 1 } });
+  expect((await events('stays')).at(-1)?.type).toBe('operation.rolled-back');
+  await writer.progressed();
+  await writer.finish();
+}, 60_000);
+
+const childOf = async (pid: number): Promise<{ pid: number } | undefined> => {
+  for (const name of await readdir('/proc')) {
+    const stat = await readFile(`/proc/${name}/stat`, 'latin1').catch(() => '');
+    if (Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) === pid) return { pid: Number(name) };
+  }
+  return undefined;
+};
