@@ -16,6 +16,8 @@ export interface Suite {
   readonly name: string;
   /** Of what is run. */
   readonly version: string;
+  /** Of a strike at a safe point, if no other is asked for: such that a leg ends well within its bound. */
+  readonly probability: number;
   run(leg: Leg): Promise<Outcomes>;
   readonly known: readonly Known[];
 }

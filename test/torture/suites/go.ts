@@ -26,6 +26,7 @@ const goSuite = (
 ): Suite => ({
   name,
   version,
+  probability: 0.3,
   known,
   async run(leg) {
     const root = binaryPackages('go', PINNED, /^golang-/);

@@ -28,6 +28,7 @@ const normalise = (text: string): string =>
 export const regress: Suite = {
   name: 'regress',
   version: `postgresql-15 ${VERSION}`,
+  probability: 0.1,
   async run(leg) {
     const source = join(sourcePackage('postgresql-15', VERSION), 'src/test/regress');
     const settings = ['lc_messages', 'lc_monetary', 'lc_numeric', 'lc_time'].map((name) => `${name} to 'C'`);
