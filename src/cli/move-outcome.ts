@@ -10,12 +10,7 @@ export function tellProgress(out: Output, { step, detail, attempt }: OperationPr
 
 export function showMove(out: Output, record: MoveRecord): void {
   out.data(moveView(record, out.style));
-  if (!record.error) return;
-  const { suggestions } = catalogue[knownCode(record.error.code)];
-  out.hint(
-    'next',
-    suggestions.filter((text) => !text.includes('{')),
-  );
+  if (record.error) out.hint('next', record.error.suggestions);
 }
 
 /** A roll-back is a result, and has the exit code of its reason. */

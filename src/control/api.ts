@@ -153,8 +153,12 @@ export interface MoveRecord {
   readonly lost: readonly SessionLoss[];
   readonly startedAt: string;
   readonly totalMs: number;
-  /** Why it was rolled back: an error of the catalogue; null when completed. */
-  readonly error: { readonly code: string; readonly message: string } | null;
+  /** Why it was rolled back, and what to do next: an error of the catalogue; null when completed. */
+  readonly error: {
+    readonly code: string;
+    readonly message: string;
+    readonly suggestions: readonly string[];
+  } | null;
 }
 
 /** What bounds an operation that moves sessions. */

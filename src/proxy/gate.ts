@@ -373,14 +373,19 @@ export class Gate {
       .map((session) => ({ ...session.ref, kinds: [], reason: this.#whyNotSafe(session, waits) }));
   }
 
-  /** Completes "session 7 …": of one that waits for another one's lock, that other one is to be told. */
+  /** Completes "session 7 …": of one that waits for another one's lock, or keeps one, that other one is to be told. */
   #whyNotSafe(session: Session, waits: LockWaits): string {
-    const holders = waits.get(session.server.backendPid) ?? [];
-    const ids = [...this.#services.sessions]
-      .filter(({ server }) => holders.includes(server.backendPid))
-      .map(({ identity }) => identity.id);
-    const lock = ids.length === 0 ? '' : `, waiting for an advisory lock of session ${ids.join(', ')}`;
-    return session.whyNotSafe() + lock;
+    const pid = session.server.backendPid;
+    const ids = (pids: readonly number[]): string =>
+      [...this.#services.sessions]
+        .filter(({ server }) => pids.includes(server.backendPid))
+        .map(({ identity }) => identity.id)
+        .join(', ');
+    const holders = ids(waits.get(pid) ?? []);
+    if (holders !== '') return `${session.whyNotSafe()}, waiting for an advisory lock of session ${holders}`;
+    const waiters = ids([...waits].filter(([, pids]) => pids.includes(pid)).map(([waiter]) => waiter));
+    if (waiters === '') return session.whyNotSafe();
+    return `${session.whyNotSafe()} and keeps an advisory lock that others wait for: session ${waiters}`;
   }
 
   #obstacles(moves: readonly SessionMove[]): Blocker[] {

@@ -503,8 +503,7 @@ export class Session {
     const seconds = ((performance.now() - sinceMs) / 1_000).toFixed(1);
     if (exchange.copyIn) return `has been in COPY for ${seconds} s`;
     if (!exchange.settled) return `has been running a statement for ${seconds} s`;
-    if (this.#relay.passOne)
-      return `has been idle for ${seconds} s with an advisory lock that another session waits for`;
+    if (this.#relay.passOne) return `has asked nothing for ${seconds} s`;
     if (this.#inTransaction) return `has been idle in a transaction for ${seconds} s`;
     return `has sent half a message ${seconds} s ago`;
   }

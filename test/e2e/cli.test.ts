@@ -211,6 +211,7 @@ describe('scale', () => {
       expect(stdout).toContain('rolled back, every session stays on e2');
       expect(stdout).toMatch(/session \d+ \(postgres@postgres\)/);
       expect(stderr).toContain('dbproxy sessions');
+      expect(stderr).toContain('dbproxy scale --to small --on-timeout cancel');
       const record = await cli.json<MoveRecord>(['scale', '--to', 'small', '--deadline', '1s'], 5);
       expect(record).toMatchObject({ outcome: 'rolled-back', error: { code: 'DBP_SWITCH_DEADLINE' } });
       expect(await value(client, 'select 1')).toBe(1);

@@ -21,8 +21,9 @@ beforeAll(async () => {
   proxy = await TestProxy.start(engines, switching.primary);
 });
 beforeEach(async () => {
-  const clients = await Promise.all([0, 1, 2].map(() => connectPg(proxy.url())));
-  [holder, ...waiters] = clients as [pg.Client, ...pg.Client[]];
+  // In this order: it is theirs in every answer, too.
+  holder = await connectPg(proxy.url());
+  waiters = [await connectPg(proxy.url()), await connectPg(proxy.url())];
   await holder.query('select pg_advisory_lock(7)');
   got = waiters.map((waiter) => waiter.query('select pg_advisory_lock(7)'));
   for (const each of got) each.catch(() => undefined);
@@ -81,7 +82,7 @@ it('one that keeps it is named, and so are those that wait for it', async () => 
   const [{ id } = { id: 0 }] = sessions;
   expect(result.blockers.map(({ reason }) => reason)).toEqual([
     expect.stringMatching(
-      /^has been idle for [\d.]+ s with an advisory lock that another session waits for$/,
+      /^has asked nothing for [\d.]+ s and keeps an advisory lock that others wait for: session \d+, \d+$/,
     ),
     expect.stringMatching(
       new RegExp(`running a statement .*, waiting for an advisory lock of session ${id}`),

@@ -59,14 +59,14 @@ export function outcomeOf(result: SwitchoverResult): Omit<Outcome, 'from' | 'to'
       error: null,
     };
   }
-  const { code, message } = result.error;
+  const { code, message, suggestions } = result.error;
   const { holdMs, stateMoved } = NOTHING_MOVED;
   return {
     ...common,
     outcome: 'rolled-back',
     sessions: { total: result.sessions, moved: 0, kept: result.sessions, failed: [], dropped: 0 },
     ...{ holdMs, stateMoved, lost: [] },
-    error: { code, message },
+    error: { code, message, suggestions },
   };
 }
 
