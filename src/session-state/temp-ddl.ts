@@ -85,6 +85,10 @@ export const complete = (definitions: Definitions): Ddl[] => {
         constraint.comment,
       ),
     ]),
+    ...definitions.validated.map(({ table, name, owner }) => ({
+      sql: asOwner(owner, `alter table ${table} validate constraint ${name}`),
+      what: `constraint ${name} of temporary table ${table}`,
+    })),
     ...indexes.flatMap((index) => {
       const { table, name, statistics, clustered, replicaIdentity, comment, owner } = index;
       return [

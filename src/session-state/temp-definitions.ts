@@ -14,6 +14,8 @@ export interface Definitions {
   readonly functions: readonly FunctionDefinition[];
   readonly relations: readonly Relation[];
   readonly constraints: readonly Constraint[];
+  /** Checks that children got from a parent where they are not valid, and that are valid there, as in a table made later. */
+  readonly validated: readonly Pick<Constraint, 'table' | 'name' | 'owner'>[];
   readonly indexes: readonly Index[];
   readonly triggers: readonly Trigger[];
   /** Class and oid of a dependent object, and of what it needs. */
@@ -266,6 +268,13 @@ const CONSTRAINTS =
   where r.relnamespace = ${TEMP} and c.conislocal and c.conparentid = 0 and c.contype in ('p', 'u', 'x', 'c', 'f')
   order by pg_catalog.strpos('puxcf', c.contype::pg_catalog.text), c.oid`);
 
+const VALIDATED =
+  all(`select c.conrelid::pg_catalog.regclass as table, pg_catalog.quote_ident(c.conname) as name, ${owner('r.relowner')} as owner
+  from pg_catalog.pg_constraint c ${IN_TEMP} c.conrelid
+  where r.relnamespace = ${TEMP} and not c.conislocal and c.contype = 'c' and c.convalidated and exists
+    (select from pg_catalog.pg_inherits i join pg_catalog.pg_constraint p on p.conrelid = i.inhparent
+      where i.inhrelid = c.conrelid and p.conname = c.conname and not p.convalidated)`);
+
 const INDEXES =
   all(`select i.indrelid::pg_catalog.regclass as table, i.indexrelid::pg_catalog.regclass as name,
     pg_catalog.pg_get_indexdef(i.indexrelid, 0, true) as definition,
@@ -311,7 +320,7 @@ export const READ_DEFINITIONS = `select pg_catalog.json_build_object(
       and p.typnamespace <> t.typnamespace where t.typnamespace = ${TEMP} and t.typtype <> 'c' and t.typelem = 0),
   'beneficiaries', coalesce((select pg_catalog.json_agg(distinct pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)))
     from pg_catalog.pg_default_acl d, pg_catalog.aclexplode(d.defaclacl) a where a.grantee <> 0), '[]'),
-  'types', (${TYPES}), 'functions', (${FUNCTIONS}), 'relations', (${RELATIONS}), 'constraints', (${CONSTRAINTS}),
+  'types', (${TYPES}), 'functions', (${FUNCTIONS}), 'relations', (${RELATIONS}), 'constraints', (${CONSTRAINTS}), 'validated', (${VALIDATED}),
   'indexes', (${INDEXES}), 'triggers', (${TRIGGERS}), 'dependencies', (${DEPENDENCIES}), 'obstacles', (${OBSTACLES}))`;
 
 /**

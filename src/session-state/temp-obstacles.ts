@@ -122,6 +122,12 @@ export const OBSTACLES = `select coalesce((select pg_catalog.json_agg(o.what) fr
           then pg_catalog.pg_get_viewdef(o.oid) ~ '[)] CYCLE .* TO [^ ]*::.* USING ' end`,
       ),
       named(
+        'parent of another owner of',
+        'pg_inherits i join pg_catalog.pg_class o on o.oid = i.inhrelid join pg_catalog.pg_class p on p.oid = i.inhparent',
+        'o.relname',
+        `o.relnamespace = ${TEMP} and o.relkind in ('r', 'p') and p.relowner <> o.relowner`,
+      ),
+      named(
         'disabled constraint of',
         'pg_class o',
         'o.relname',

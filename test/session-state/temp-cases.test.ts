@@ -65,6 +65,14 @@ const same: Readonly<Record<string, readonly string[]>> = {
     'alter sequence t_b_seq as bigint maxvalue 9000000000',
     'insert into t default values',
   ],
+  'a check that is valid in a child and not in its parent': [
+    'create temp table p (n int)',
+    'insert into p values (-1)',
+    'alter table p add constraint positive check (n > 0) not valid',
+    'create temp table c () inherits (p)',
+    'create temp table d () inherits (c)',
+    'insert into c values (1)',
+  ],
   'no columns': ['create temp table t ()', 'insert into t default values', 'insert into t default values'],
   'odd names': [
     `create temp table "T ""ä"" '$1" ("a b" int default 1, "select" text, "${LONG}" int)`,
@@ -448,6 +456,10 @@ it('rows that violate a constraint stay, and it checks new ones', async () => {
 });
 
 const impossible: Readonly<Record<string, readonly [statements: readonly string[], reason: RegExp]>> = {
+  'a child of another owner than its parent': [
+    ['create temp table a (id int)', 'create temp table b () inherits (a)', 'alter table b owner to friend'],
+    /parent of another owner of b/,
+  ],
   'a disabled constraint': [
     [
       'create temp table a (id int primary key)',
