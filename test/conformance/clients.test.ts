@@ -1,7 +1,8 @@
 /**
- * The same behaviour of the clients people use, four times: straight to PostgreSQL, through the proxy, through the proxy
- * while the sessions are moved back and forth between engines all the time, and under torture (src/proxy/torture.ts), where a
- * session moves after every third answer or so. TORTURE_SEED and TORTURE_PROBABILITY: test/torture/run.ts.
+ * The same behaviour of the clients people use, five times: straight to PostgreSQL; through the proxy; while the sessions are
+ * moved back and forth between engines all the time; while the proxy's process is replaced all the time (src/proxy/handover);
+ * under torture (src/proxy/torture.ts), where a session moves after every third answer or so. TORTURE_SEED and
+ * TORTURE_PROBABILITY: test/torture/run.ts.
  */
 import { execFile, execFileSync } from 'node:child_process';
 import { promisify } from 'node:util';
@@ -56,6 +57,29 @@ class BackAndForth {
   }
 }
 
+/** Replaces the proxy's process again and again. */
+class ReplacedAllTheTime {
+  moves = 0;
+  #stopped = false;
+  readonly #done: Promise<void>;
+
+  constructor(proxy: TestProxy) {
+    this.#done = (async () => {
+      while (!this.#stopped) {
+        const { sessions } = await proxy.handOver();
+        if (sessions.lost.length > 0) throw new Error(`lost: ${JSON.stringify(sessions.lost)}`);
+        this.moves++;
+      }
+    })();
+    this.#done.catch(() => undefined);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#done;
+  }
+}
+
 const TORTURE = {
   seed: Number(process.env['TORTURE_SEED'] ?? 1),
   probability: Number(process.env['TORTURE_PROBABILITY'] ?? 0.3),
@@ -67,6 +91,7 @@ const WAYS = [
   'straight to PostgreSQL',
   'through the proxy',
   'through the proxy, while sessions are moved',
+  'through the proxy, while its process is replaced',
   'through the proxy, under torture',
 ];
 
@@ -74,7 +99,7 @@ describe.each(WAYS)('%s', (way) => {
   let engines: TestEngines;
   let engine: EngineRecord;
   let proxy: TestProxy | null = null;
-  let moving: BackAndForth | null = null;
+  let moving: BackAndForth | ReplacedAllTheTime | null = null;
   let target: Target;
 
   beforeAll(async () => {
@@ -93,6 +118,7 @@ describe.each(WAYS)('%s', (way) => {
     proxy = await TestProxy.start(engines, engine, torture);
     target = { host: '127.0.0.1', port: proxy.port };
     if (way.includes('moved')) moving = new BackAndForth(new Switching(engines, engine), proxy);
+    if (way.includes('replaced')) moving = new ReplacedAllTheTime(proxy);
   });
 
   afterAll(async () => {
