@@ -2,7 +2,7 @@
  * How long sessions wait while the proxy's process is replaced (`patch --self`): many sessions, a tenth of them (at least 16)
  * at work, handover after handover.
  *
- *   npm run bench:handover -- [--sessions 100,1000] [--handovers 20]
+ *   npm run bench:handover -- [--sessions 100,1000] [--handovers 10]
  *
  * Hold: from the moment a session's bytes stop in the old process to the moment they flow in the new one. Stall: the longest
  * call of the clients at work that overlaps a handover, beside the longest without one.
@@ -22,12 +22,12 @@ import { conditions, conditionsLine, markdown, ms, quantiles, save } from './sup
 const { values } = parseArgs({
   options: {
     sessions: { type: 'string', default: '100,1000' },
-    handovers: { type: 'string', default: '20' },
+    handovers: { type: 'string', default: '10' },
   },
 });
 const MAIN = new URL('../dist/proxy/main.js', import.meta.url).pathname;
 /** Between two handovers, ms: the old process has ended, the clients have caught up. */
-const PAUSE_MS = 1_500;
+const PAUSE_MS = 1_000;
 
 interface Series {
   readonly sessions: number;
@@ -103,6 +103,7 @@ async function measure({ engine, home, password }: BenchEngine, sessions: number
       database: 'postgres',
       password,
     });
+    client.on('error', () => undefined);
     await client.connect();
     await client.query({ name: 'p', text: 'select $1::int + 1 as n', values: [1] });
     clients.push(client);
