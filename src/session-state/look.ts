@@ -88,6 +88,7 @@ const answer = async (
     ({ ask }) => ask && ('describe' in ask || 'exact' in ask || 'exactly' in ask || 'committed' in ask),
   );
   const list = scalars.flatMap(({ expressions }) => expressions).join(', ');
+  const scalar = list === '' ? [] : [`select ${list}`];
   const together = scalars.length + others.length > 0;
   const sets = !together
     ? []
@@ -95,16 +96,22 @@ const answer = async (
         BEGIN,
         // What only that user may see; the role itself was read in the first round.
         ...(asUser ? [AS_LOGIN_USER] : []),
-        ...(list === '' ? [] : [`select ${list}`]),
+        // The settings' own question of the first round is a scalar; the scalars of later ones can take long.
+        ...(asUser ? [] : scalar),
         ...settings.map(({ sql }) => sql),
         limits,
+        ...(asUser ? scalar : []),
         ...rest.map(({ sql }) => sql),
         'rollback',
       ]);
   const queue = [...sets];
+  const told = (asked: readonly { reading: Reading }[]): void => {
+    for (const { reading } of asked) advance(reading, queue.shift() ?? []);
+  };
+  if (asUser) told(settings);
   const row = list === '' ? [] : [...(queue.shift()?.[0] ?? [])];
   for (const { reading, expressions } of scalars) advance(reading, [row.splice(0, expressions.length)]);
-  for (const { reading } of [...settings, ...rest]) advance(reading, queue.shift() ?? []);
+  told(asUser ? rest : [...settings, ...rest]);
   for (const reading of alone) advance(reading, await answerAlone(channel, reading.ask));
 };
 

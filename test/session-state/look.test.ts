@@ -1,5 +1,5 @@
 /** Reading the state of a session: every kind is found, whatever the session's own settings, and nothing stays behind. */
-import { afterAll, beforeAll, beforeEach, afterEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, afterEach, describe, expect, it, vi } from 'vitest';
 import type { EngineRecord } from '../../src/engine/index.js';
 import { encode } from '../../src/protocol/index.js';
 import { readExactly } from '../../src/session-state/exact.js';
@@ -218,4 +218,14 @@ it('a setting that a library has made its own counts only when the session has s
   await session.run(`select set_config('plpgsql.check_asserts', 'off', false)`);
   expect([...(await session.look()).customSettings.values]).toEqual([['plpgsql.check_asserts', 'off']]);
   session.close();
+});
+
+it('what is asked of temporary objects is asked without the limits of the session', async () => {
+  await backend.run('create temp table t (n int)');
+  const exchange = vi.spyOn(backend.connection, 'exchange');
+  await backend.look();
+  const texts = exchange.mock.calls.map(([messages]) => messages.toString('latin1'));
+  const text = texts.find((each) => each.includes('pg_table_size')) ?? '';
+  expect(text.indexOf('statement_timeout = 0')).toBeGreaterThan(0);
+  expect(text.indexOf('statement_timeout = 0')).toBeLessThan(text.indexOf('pg_table_size'));
 });
