@@ -2,7 +2,7 @@
 import { boolean, string } from '@oclif/core/flags';
 import { handoverView } from '../cli/views/handover.js';
 import type { SelfPatchResult } from '../control/replace-self.js';
-import type { MoveRecord } from '../control/api.js';
+import type { MoveRecord, PatchStrategy } from '../control/api.js';
 import type { ExitCode } from '../errors/index.js';
 import { sizeFlag } from '../cli/flags.js';
 import { InstanceCommand } from '../cli/instance-command.js';
@@ -22,6 +22,7 @@ export default class Patch extends InstanceCommand<typeof Patch, MoveRecord | Se
     '<%= config.bin %> patch --to 17.10',
     '<%= config.bin %> patch --to 17.10 --size large',
     '<%= config.bin %> patch --self',
+    '<%= config.bin %> patch --to 17.10 --strategy in-place',
     '<%= config.bin %> patch --to 17.9 --deadline 30s --on-timeout cancel --json',
   ];
   static override flags = {
@@ -31,6 +32,12 @@ export default class Patch extends InstanceCommand<typeof Patch, MoveRecord | Se
       description: '17.10, or 17 for the newest one that is here',
     }),
     self: boolean({ description: 'replace the running proxy and supervisor by this build' }),
+    strategy: string({
+      options: ['standby', 'in-place'],
+      default: 'standby',
+      description:
+        'a copy of the data with the new version takes over; or the server itself is stopped and started again: no second copy, a longer hold',
+    }),
     size: sizeFlag({ description: 'the size to move to in the same step (it stays without this)' }),
     ...moveFlags,
   };
@@ -38,8 +45,9 @@ export default class Patch extends InstanceCommand<typeof Patch, MoveRecord | Se
   protected override async execute(): Promise<MoveRecord | SelfPatchResult> {
     const { to, size } = this.flags;
     if (to === undefined) return this.#replaceSelf();
+    const strategy = this.flags.strategy as PatchStrategy;
     this.out.step('patch', `to PostgreSQL ${to}`);
-    const params = { to, ...(size === undefined ? {} : { size }), ...moveParamsOf(this.flags) };
+    const params = { to, strategy, ...(size === undefined ? {} : { size }), ...moveParamsOf(this.flags) };
     return this.ask('patch', params, { onProgress: (progress) => tellProgress(this.out, progress) });
   }
 

@@ -136,6 +136,7 @@ export interface MoveRecord {
   /** Id of the operation, `scale-3`. */
   readonly operation: string;
   readonly outcome: 'completed' | 'rolled-back';
+  readonly strategy: PatchStrategy;
   readonly from: MoveEnd;
   readonly to: MoveEnd;
   readonly sessions: {
@@ -177,11 +178,15 @@ export interface ScaleParams extends MoveParams {
   readonly to: SizeName;
 }
 
+/** `standby`: a copy of the data with the new version is promoted. `in-place`: the server itself is stopped and started again. */
+export type PatchStrategy = 'standby' | 'in-place';
+
 export interface PatchParams extends MoveParams {
   /** `17.9`, or `17` for the newest one at hand. */
   readonly to: string;
   /** The size stays without it. */
   readonly size?: SizeName;
+  readonly strategy: PatchStrategy;
 }
 
 /** `dbproxy.handover/1`: the proxy's process was replaced, its sockets inherited. */

@@ -47,6 +47,8 @@ export const instanceRecord = z.object({
 });
 export type InstanceRecord = z.infer<typeof instanceRecord>;
 
+const engineKind = z.object({ size: z.enum(SIZE_NAMES), postgres: z.string() });
+
 /** `operation.json`: exists only while an operation runs, or after its supervisor died in the middle of it. */
 export const operationRecord = z.object({
   schema: z.literal('dbproxy.operation/1'),
@@ -59,6 +61,8 @@ export const operationRecord = z.object({
   startedAt: z.string(),
   from: z.string(),
   target: z.string(),
+  /** In place, `target` is `from`: what it was before, and what it is to be. */
+  inPlace: z.object({ before: engineKind, to: engineKind }).optional(),
 });
 export type OperationRecord = z.infer<typeof operationRecord>;
 

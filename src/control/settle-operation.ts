@@ -7,6 +7,7 @@ import type { EngineHealth, EngineRecord } from '../engine/types.js';
 import { DbproxyError } from '../errors/index.js';
 import type { ProxyStatus } from '../proxy/control-api.js';
 import { EngineLink, moveSessions, promoteForSure, rollBack, setWritable } from '../switchover/index.js';
+import { settleInPlace } from './settle-in-place.js';
 import { unrecordedEngine, type Instance } from './instance.js';
 import type { Proxy } from './proxy-process.js';
 import { judge, type Verdict } from './reconcile.js';
@@ -21,6 +22,11 @@ export interface ProxyFacts {
 export async function settleOperation(instance: Instance, found: ProxyFacts | null): Promise<string | null> {
   const operation = await instance.directory.readOperation();
   if (!operation) return null;
+  if (operation.inPlace) {
+    const settled = await settleInPlace(instance, { ...operation, inPlace: operation.inPlace }, found);
+    await instance.directory.removeOperation();
+    return settled;
+  }
   const target = instance.engine(operation.target);
   const verdict = await decide(instance, operation, target, found);
   const done =

@@ -83,10 +83,15 @@ export interface EngineProvider {
   create(options: ProvisionOptions): Promise<EngineRecord>;
   /** A streaming hot standby of `primary`, ready for queries. On failure nothing is left, here or on the primary. */
   createStandby(primary: EngineRecord, options: ProvisionOptions): Promise<EngineRecord>;
-  /** Starts a stopped engine on its data directory; returns the record with its new process. */
+  /** Has the binaries of that version ready, so that a start takes no longer than the server takes. */
+  prepare(postgres: string, options?: Pick<ProvisionOptions, 'signal' | 'onProgress'>): Promise<void>;
+  /**
+   * Starts a stopped engine on its data directory, with the version and the size of the record; returns it with its new process.
+   * When it is not ready within `readyWithinMs`, nothing is left running.
+   */
   start(
     engine: EngineRecord,
-    options?: Pick<ProvisionOptions, 'signal' | 'onProgress'>,
+    options?: Pick<ProvisionOptions, 'signal' | 'onProgress'> & { readonly readyWithinMs?: number },
   ): Promise<EngineRecord>;
   /** Is it running, is it the same process, does it answer? Looks at reality, not at the record. */
   inspect(engine: EngineRecord): Promise<EngineHealth>;

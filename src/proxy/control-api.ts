@@ -3,6 +3,8 @@
  *
  * The order of a switchover, seen from here:
  *   warm → (hold → release)* → hold → commit → move       and, before commit, `release` + `unwarm` undo everything.
+ * In place, for a server that is to be stopped and started again:
+ *   survey → (hold → release)* → hold → save → [stop, start] → move
  * A hold carries its own deadline: without `commit` in time the proxy releases by itself. After `commit` only forward is
  * possible: should the caller vanish, the proxy promotes the target itself, moves the sessions and opens the gate.
  */
@@ -219,7 +221,21 @@ export interface ProxyApi {
   release: { params: Record<string, never>; result: null };
   /** Point of no return, to be asked before promotion. Waits until every session's state is exported and replayed. */
   commit: { params: Record<string, never>; result: CommitResult };
-  /** After promotion: makes the target the primary, moves every session, opens the gate. */
+  /**
+   * In place: `warm` without a target, because the server that the sessions are on is to be stopped and started again. Undone by
+   * `unwarm`.
+   */
+  survey: {
+    params: { withinMs: number; limits?: MoveLimits };
+    result: { sessions: number; unmovable: Blocker[] };
+  };
+  /**
+   * In place: `commit`, and then reads everything that every session holds into our memory, contents too. With `committed`, those
+   * in `unmovable` could not be read, or turned out to hold too much; the server still runs, and `move` brings everybody back to
+   * it. Without `move` within `boundMs` the sessions are ended with 57P01.
+   */
+  save: { params: { boundMs: number }; result: CommitResult };
+  /** After promotion, or when the server answers again (whichever binary it has): makes the target the primary, moves every session, opens the gate. */
   move: { params: Record<string, never>; result: MoveResult; progress: { moved: number; total: number } };
   /** Resolves when the connections that moved sessions left behind are closed: one by one, the clients go first. */
   left: { params: Record<string, never>; result: null };

@@ -5,42 +5,31 @@
  *     ▲               │ budget spent                │ budget spent       │ caller gone: promote and move ourselves
  *     └───────────────┴─────────release─────────────┘                    ▼
  *
+ * The target is a standby (`warm` … `commit`), or the primary itself, which is stopped and started again (`survey` … `save`).
  * Invariant 2 (architecture.md): until `commit` every failure leads back to `open` on the old primary; after it there is no
  * way back. The deadline of a hold is ours, so that nobody stays held when the caller dies.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { DbproxyError } from '../errors/index.js';
-import {
-  DEFAULT_LIMITS,
-  NOTHING_MOVED,
-  addMoved,
-  burden,
-  type KindReport,
-  type MoveLimits,
-  type SessionState,
-  type StateMoved,
-} from '../session-state/index.js';
+import { DEFAULT_LIMITS, type MoveLimits } from '../session-state/index.js';
 import type { Blocker, CommitResult, EngineRoute, GateState, HoldResult, MoveResult } from './control-api.js';
 import { EngineAdmin } from './engine-admin.js';
 import type { Session } from './session.js';
 import { MoveTarget, SessionMove, readable, whileHeld, type MoveServices } from './session-move.js';
-import { holdTimes } from './hold-times.js';
+import { cancelTransactionsOf, newHold, type Hold, type LockWaits } from './hold.js';
+import { inTime, inTurn } from './in-turn.js';
+import { warmInTurn } from './warm-in-turn.js';
 import { LeftBehind } from './left-behind.js';
+import { Tally } from './move-tally.js';
+import { Refusals } from './refusals.js';
+import { inWords, saveAll } from './save-all.js';
 
 /** While sessions are held for others: how often it is asked who waits for an advisory lock of one that is held, ms. */
 const WAITS_POLL_MS = 15;
 /** How much longer than `limits.sessionMs`, an estimate, a session may take once there is no way back. */
 const PATIENCE = 4;
-/** Sessions warmed at the same time. */
-const WARM_CONCURRENCY = 4;
-/** Pause after a session was warmed while clients work, in units of the time that took. */
-const WARM_PAUSE_FACTOR = 2;
 /** After the last session was warmed while clients work, ms. */
 const CALM_MS = 400;
-/** All those pauses together, ms. */
-const WARM_PAUSES_LIMIT_MS = 5_000;
-/** Sessions with nothing to do that move at the same time. */
-const BACKGROUND_CONCURRENCY = 8;
 /** How long a session that came during a warm phase is waited for, ms. */
 const LATE_WARM_MS = 1_000;
 /** Bound of finishing a switch whose caller vanished, ms. */
@@ -56,29 +45,6 @@ export interface GateServices extends MoveServices {
   readonly loginsUnderway: ReadonlySet<Promise<unknown>>;
   primary(): EngineAdmin | null;
   setPrimary(admin: EngineAdmin): void;
-}
-
-type LockWaits = ReadonlyMap<number, readonly number[]>;
-
-interface Hold {
-  /** Every session asked to hold, and what becomes of bringing its state over: null, or why it cannot move. */
-  readonly sessions: Map<Session, Promise<Blocker | null>>;
-  readonly unmovable: 'rollback' | 'drop';
-  readonly operation: string;
-  readonly timer: NodeJS.Timeout | undefined;
-  /** Resolves when the budget is spent. */
-  readonly spent: Promise<void>;
-  /** Reads begin then: before, they would take the processor from the transactions that are waited for. */
-  readonly everybodyHeld: Promise<void>;
-  readonly allAreHeld: () => void;
-  /** Sessions that others wait for: each goes on until the safe point after its next request. */
-  readonly stepping: Set<Promise<unknown>>;
-  /** Everybody is held: nobody steps any more. */
-  complete: boolean;
-  /** Backends that waited for an advisory lock when that was last asked, and for whom. */
-  waits: LockWaits;
-  /** Backends that hold advisory locks; null: it could not be read. */
-  locks: Promise<ReadonlySet<number> | null>;
 }
 
 export class Gate {
@@ -146,37 +112,40 @@ export class Gate {
     return { sessions: sessions.length, warmed, unmovable: this.#obstacles([...this.#moves.values()]) };
   }
 
-  /**
-   * A new backend costs tens of ms of CPU. While clients work, sessions are warmed one after the other with pauses, or the
-   * queue that builds up behind them would be part of the stall.
-   */
-  async #warmAll(
+  #warmAll(
     sessions: readonly Session[],
     withinMs: number,
     progress: (warmed: number) => void,
   ): Promise<number> {
-    const queue = [...sessions];
-    const pausesEndMs = performance.now() + WARM_PAUSES_LIMIT_MS;
-    let warmed = 0;
-    const worker = async (): Promise<void> => {
-      for (let session = queue.shift(); session; session = queue.shift()) {
-        const startMs = performance.now();
-        await this.#warmOne(session, withinMs);
-        progress(++warmed);
-        const nowMs = performance.now();
-        const share = (pausesEndMs - nowMs) / (queue.length + 1);
-        const pauseMs = Math.min((nowMs - startMs) * WARM_PAUSE_FACTOR, share);
-        if (pauseMs > 0 && this.#anyActive) await delay(pauseMs);
-      }
-    };
-    const workers = this.#anyActive ? 1 : WARM_CONCURRENCY;
-    await Promise.all(Array.from({ length: workers }, worker));
-    return warmed;
+    const warm = (session: Session): Promise<void> => this.#warmOne(session, withinMs);
+    return warmInTurn(sessions, warm, () => this.#anyActive, progress);
   }
 
   get #anyActive(): boolean {
     for (const session of this.#services.sessions) if (session.isActive) return true;
     return false;
+  }
+
+  /**
+   * The server that sessions are on is to be stopped and started again: nothing can be opened there ahead of time. But what
+   * could not be brought back is found.
+   */
+  async survey(withinMs: number, limits: MoveLimits): Promise<{ sessions: number; unmovable: Blocker[] }> {
+    const primary = this.#services.primary();
+    if (this.#state !== 'open' || !primary) {
+      const reason = primary ? `the gate is ${this.#state}` : 'no engine yet';
+      throw new DbproxyError('DBP_INTERNAL', { reason });
+    }
+    this.unwarm();
+    this.limits = limits;
+    const { engine: route } = primary;
+    this.#target = {
+      ...{ route, admin: new EngineAdmin(this.#services.links, route) },
+      shared: new MoveTarget(route, limits, true),
+    };
+    const sessions = [...this.#services.sessions];
+    await this.#warmAll(sessions, withinMs, () => undefined);
+    return { sessions: sessions.length, unmovable: this.#obstacles([...this.#moves.values()]) };
   }
 
   unwarm(): void {
@@ -225,9 +194,7 @@ export class Gate {
     const startMs = performance.now();
     this.#state = 'holding';
     const hold = this.#begin(budgetMs, unmovable, operation);
-    const early = cancelTransactions
-      ? setTimeout(() => this.#cancelTransactions(hold), budgetMs / 2)
-      : undefined;
+    const early = cancelTransactions ? setTimeout(() => cancelTransactionsOf(hold), budgetMs / 2) : undefined;
     void this.#letHoldersStep(hold);
     const all = await Promise.race([this.#holdAll(hold).then(() => true), hold.spent.then(() => false)]);
     clearTimeout(early);
@@ -261,28 +228,12 @@ export class Gate {
     if (this.#state !== 'open' || !this.#target) throw new DbproxyError('DBP_INTERNAL', { reason });
   }
 
-  #begin(budgetMs: number, unmovable: 'rollback' | 'drop', operation: string): Hold {
-    let timer: NodeJS.Timeout | undefined;
-    const spent = new Promise<void>((resolve) => {
-      timer = setTimeout(() => {
-        resolve();
-        if (this.#hold === hold && this.#state === 'held') void this.release();
-      }, budgetMs);
+  #begin(budgetMs: number, unmovable: Hold['unmovable'], operation: string): Hold {
+    const primary = this.#services.primary();
+    const refusals = primary && this.#target?.shared.restarts ? new Refusals(primary) : null;
+    const hold = newHold({ budgetMs, unmovable, operation, refusals }, () => {
+      if (this.#hold === hold && this.#state === 'held') void this.release();
     });
-    let allAreHeld = (): void => undefined;
-    const everybodyHeld = new Promise<void>((resolve) => (allAreHeld = resolve));
-    const hold: Hold = {
-      sessions: new Map(),
-      ...{ everybodyHeld, allAreHeld },
-      unmovable,
-      operation,
-      timer,
-      spent,
-      locks: Promise.resolve(null),
-      stepping: new Set(),
-      complete: false,
-      waits: new Map(),
-    };
     this.#hold = hold;
     return hold;
   }
@@ -335,13 +286,20 @@ export class Gate {
     if (!(await session.hold()) || this.#hold !== hold) return;
     const prepared = hold.everybodyHeld
       .then(() => this.#moveOf(session).prepare(false))
-      .then(() => null)
-      .catch((error: Error) => ({
-        ...session.ref,
-        kinds: [],
-        reason: `cannot be re-created there: ${error.message}`,
-      }));
+      .then(() => this.#refusalOf(hold, session))
+      .catch((error: Error) =>
+        // A client that has left stands in nobody's way.
+        session.isClosed
+          ? null
+          : { ...session.ref, kinds: [], reason: `cannot be re-created there: ${error.message}` },
+      );
     hold.sessions.set(session, prepared);
+  }
+
+  /** Who restarts has no second connection that would have shown it. */
+  async #refusalOf({ refusals }: Hold, session: Session): Promise<Blocker | null> {
+    const reason = (await refusals?.of(session.identity)) ?? null;
+    return reason === null ? null : { ...session.ref, kinds: [], reason };
   }
 
   /** Advisory locks of all sessions in one query, when nobody can take one any more. */
@@ -359,12 +317,6 @@ export class Gate {
     this.#hold = null;
     clearTimeout(hold?.timer);
     return [...(hold?.sessions.keys() ?? [])];
-  }
-
-  #cancelTransactions(hold: Hold): void {
-    for (const session of hold.sessions.keys()) {
-      if (!session.held && !session.isClosed) session.cancelTransaction(hold.operation);
-    }
   }
 
   #blockers({ sessions, waits }: Hold): Blocker[] {
@@ -394,14 +346,30 @@ export class Gate {
       .map(({ obstacles, session }) => ({
         ...session.ref,
         kinds: obstacles.map(({ kind }) => kind),
-        reason: `holds ${describe(obstacles)}`,
+        reason: `holds ${inWords(obstacles)}`,
       }));
   }
 
   // --- commit, move -----------------------------------------------------------------------------------------------------
 
+  /**
+   * For a target that restarts: `commit`, and then everything that sessions hold is read, contents too. What cannot be read, or
+   * turns out to be too much, is told: nothing has been stopped yet, and `move` brings everybody back to the same server.
+   * After `boundMs` without `move` they are ended.
+   */
+  async save(boundMs: number, gone: AbortSignal): Promise<CommitResult> {
+    const hold = this.#hold;
+    const result = await this.commit(gone, boundMs);
+    if (!result.committed || !hold) return result;
+    const moves = [...hold.sessions.keys()].flatMap((session) => this.#moves.get(session) ?? []);
+    const staying = moves.filter(({ session }) => !this.#dropped.has(session.identity.id));
+    const found = await saveAll(staying, this.limits.sessionMs * PATIENCE);
+    if (hold.unmovable === 'drop') this.#drop([...result.unmovable, ...found]);
+    return { committed: true, unmovable: found };
+  }
+
   /** The point of no return. `gone` is aborted when the caller goes away: then we finish alone. */
-  async commit(gone: AbortSignal): Promise<CommitResult> {
+  async commit(gone: AbortSignal, boundMs = COMMITTED_LIMIT_MS): Promise<CommitResult> {
     const hold = this.#hold;
     if (this.#state !== 'held' || !hold) return { committed: false, unmovable: [] };
     const prepared = Promise.all([...hold.sessions.values()]);
@@ -428,9 +396,10 @@ export class Gate {
       return { committed: false, unmovable };
     }
     clearTimeout(hold.timer);
-    this.#dropped = new Map(unmovable.map(({ id, reason }) => [id, reason]));
+    this.#drop(unmovable);
+    this.#lastMove = null;
     this.#state = 'committed';
-    const limit = setTimeout(() => this.#giveUp(), COMMITTED_LIMIT_MS).unref();
+    const limit = setTimeout(() => this.#giveUp(), boundMs).unref();
     const orphaned = (): void => void this.#finishAlone();
     gone.addEventListener('abort', orphaned);
     this.#onMoving = () => {
@@ -440,7 +409,14 @@ export class Gate {
     return { committed: true, unmovable };
   }
 
-  /** Moves everybody to the promoted target and opens the gate. Called again it gives the same result. */
+  #drop(unmovable: readonly Blocker[]): void {
+    this.#dropped = new Map(unmovable.map(({ id, reason }) => [id, reason]));
+  }
+
+  /**
+   * Moves everybody to the target, which was promoted or answers again, and opens the gate. Called again it gives the same
+   * result.
+   */
   move(progress: (moved: number, total: number) => void): Promise<MoveResult> {
     if (this.#moving) return this.#moving;
     if (this.#state === 'committed') {
@@ -516,7 +492,10 @@ export class Gate {
     }
   }
 
-  /** The caller vanished between commit and move: only forward is safe, so promote (again) and move. */
+  /**
+   * The caller vanished between commit and move: only forward is safe, so promote (again; a server that was restarted needs
+   * it not) and move.
+   */
   async #finishAlone(): Promise<void> {
     if (this.#state !== 'committed' || !this.#target) return;
     const { admin } = this.#target;
@@ -541,6 +520,7 @@ export class Gate {
     if (this.#state !== 'committed') return;
     for (const session of this.#endHold()) session.fail('DBP_WIRE_ENGINE_LOST');
     this.#state = 'open';
+    this.unwarm();
     this.wake();
   }
 
@@ -565,79 +545,5 @@ export class Gate {
     } catch (error) {
       return `cannot be looked at: ${readable(error as Error, session).message}`;
     }
-  }
-}
-
-/**
- * Those whose clients wait go at once, now and as they come to wait; the others a few at a time in the background. Nobody waits
- * for somebody else's state.
- */
-const inTurn = async (
-  sessions: readonly Session[],
-  work: (session: Session) => Promise<void>,
-): Promise<void> => {
-  const idle = new Set(sessions);
-  const underway: Promise<void>[] = [];
-  const begin = (session: Session): Promise<void> => {
-    idle.delete(session);
-    session.onWaits = null;
-    const done = work(session);
-    underway.push(done);
-    return done;
-  };
-  for (const session of sessions) {
-    if (session.hasWaitingBytes) void begin(session);
-    else session.onWaits = () => idle.has(session) && void begin(session);
-  }
-  const worker = async (): Promise<void> => {
-    for (const session of idle) await begin(session);
-  };
-  await Promise.all(Array.from({ length: BACKGROUND_CONCURRENCY }, worker));
-  await Promise.all(underway);
-};
-
-const inTime = async <T>(work: Promise<T>, limitMs: number, state: () => SessionState | null): Promise<T> => {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      const known = state();
-      const what = (known && burden(known)) || 'its state';
-      reject(new Error(`${what}: not re-created within ${limitMs} ms`));
-    }, limitMs);
-  });
-  return Promise.race([work, late]).finally(() => clearTimeout(timer));
-};
-
-const describe = (obstacles: readonly KindReport[]): string =>
-  obstacles.map(({ detail }) => detail).join('; ');
-
-/** Counts what a move did. */
-class Tally {
-  dropped = 0;
-  readonly failed: { id: number; reason: string }[] = [];
-  readonly lost: { id: number; what: string }[] = [];
-  readonly #holdMs: number[] = [];
-  #stateMoved: StateMoved = NOTHING_MOVED;
-
-  moved(session: Session, losses: readonly string[]): void {
-    const heldMs = session.heldForMs();
-    session.lastMoveMs = heldMs;
-    this.#holdMs.push(heldMs);
-    this.lost.push(...losses.map((what) => ({ id: session.identity.id, what })));
-    if (session.state) this.#stateMoved = addMoved(this.#stateMoved, session.state);
-  }
-
-  result(total: number): MoveResult {
-    const moved = this.#holdMs.length;
-    return {
-      total,
-      moved,
-      kept: 0,
-      failed: this.failed,
-      dropped: this.dropped,
-      lost: this.lost,
-      holdMs: holdTimes(this.#holdMs),
-      stateMoved: this.#stateMoved,
-    };
   }
 }

@@ -48,6 +48,8 @@ const handlers = (proxy: Proxy, stop: () => void): RpcHandlers<ProxyApi> => ({
     return null;
   },
   commit: (_params, { signal }) => proxy.gate.commit(signal),
+  survey: ({ withinMs, limits }) => proxy.gate.survey(withinMs, limits ?? DEFAULT_LIMITS),
+  save: ({ boundMs }, { signal }) => proxy.gate.save(boundMs, signal),
   move: (_params, context) => proxy.gate.move((moved, total) => context.progress({ moved, total })),
   left: async () => {
     await proxy.gate.leftBehind.closed();

@@ -66,8 +66,8 @@ export class Proxy implements HandoverSource, HandoverTarget {
   readonly #sessions = new Set<Session>();
   readonly #keys = new CancelKeys<Session>();
   readonly #logins = new Map<Conversation, Promise<void>>();
-  /** Those of `#logins` that have, or are opening, an engine connection. */
-  readonly #loginsUnderway = new Set<Promise<void>>();
+  /** Those of `#logins` that have, or are opening, an engine connection; and questions of a login to the engine. */
+  readonly #loginsUnderway = new Set<Promise<unknown>>();
   readonly #servers = new Map<ListenerName, Server>();
   readonly #totals = { sessions: 0, moves: 0, failedLogins: 0 };
   nextId = 1;
@@ -254,7 +254,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
     cancel: (processId, secret) => this.#cancel(processId, secret),
     roleSecret: async (user) => {
       await this.gate.opened();
-      return this.#admin().roleSecret(user);
+      return this.#heldFor(this.#admin().roleSecret(user));
     },
     openEngine: async (conversation, parameters, keys) => {
       await this.gate.opened();
@@ -278,6 +278,13 @@ export class Proxy implements HandoverSource, HandoverTarget {
     },
     loginFailed: () => this.#totals.failedLogins++,
   });
+
+  /** A hold waits for it: after that, the connection that it comes on may be gone. */
+  #heldFor<T>(answer: Promise<T>): Promise<T> {
+    const answered = answer.catch(() => undefined).finally(() => this.#loginsUnderway.delete(answered));
+    this.#loginsUnderway.add(answered);
+    return answer;
+  }
 
   #admin(): EngineAdmin {
     if (!this.#primary) throw new DbproxyError('DBP_WIRE_ENGINE_UNAVAILABLE', { reason: 'no engine yet' });

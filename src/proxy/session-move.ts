@@ -1,10 +1,12 @@
 /**
  * The move of one session to one target engine: a second connection, logged in as the client, that is brought to the
- * session's state ahead of time and takes over when the target is primary.
+ * session's state ahead of time and takes over when the target is primary. Or, when the target is the server itself that is
+ * going to be stopped and started again, its state is kept here meanwhile, and the connection is opened afterwards.
  *
  *   warm()     connection open, state replayed as far as a standby accepts it         session goes on meanwhile
  *   prepare()  session held: what has changed since is read and replayed               before promotion
- *   finish()   what needs a primary is replayed, the server link is swapped            after promotion
+ *   save()     session held, target restarts: all of its state is read, contents too   before the server stops
+ *   finish()   what needs a primary is replayed, the server link is swapped            after promotion, or restart
  *   abandon()  the connection is closed; the session never left its engine
  */
 import { encode } from '../protocol/index.js';
@@ -44,13 +46,16 @@ export interface MoveServices {
 export class MoveTarget {
   readonly route: EngineRoute;
   readonly limits: MoveLimits;
+  /** It is the server that sessions are on, which is to be stopped: nothing can be opened there ahead of time. */
+  readonly restarts: boolean;
   /** State right after login, by start-up parameters: the same for all that log in alike. */
   readonly bases = new Map<string, Promise<SessionState>>();
   readonly #scanned = new Set<string>();
 
-  constructor(route: EngineRoute, limits: MoveLimits) {
+  constructor(route: EngineRoute, limits: MoveLimits, restarts = false) {
     this.route = route;
     this.limits = limits;
+    this.restarts = restarts;
   }
 
   /** True once for a database. */
@@ -72,6 +77,8 @@ export class SessionMove {
   /** The state that was replayed last, and whether something of it waits for the promotion. */
   #replayed: SessionState | null = null;
   #postponed = 0;
+  /** What `save` has read; part of it is nowhere else any more. */
+  #saved: Promise<SessionState> | null = null;
   #broken: ReadonlyMap<string, ReplyError> = new Map();
   /** Settings that the target does not know, and its words. */
   #lost: ReadonlyMap<string, string> = new Map();
@@ -94,11 +101,11 @@ export class SessionMove {
 
   /** Opens the connection and, if the session comes to a safe point within `withinMs`, brings its state over. */
   async warm(withinMs: number): Promise<void> {
-    await this.#open();
+    if (!this.#target.restarts) await this.#open();
     // Once is enough for what is costly to look for and seldom there.
     const thorough = this.session.state === null;
     await whileHeld(this.session, withinMs, () => this.prepare(false, thorough));
-    await this.#warmUp();
+    if (!this.#target.restarts) await this.#warmUp();
   }
 
   /** Only while the session is held. Throws when its state cannot be re-created there. */
@@ -109,24 +116,30 @@ export class SessionMove {
     return run;
   }
 
+  /**
+   * Only while the session is held, and nobody goes on any more: some of it is given up by being read. Found then, an obstacle
+   * is told, and no reason to lose what was read.
+   */
+  save(): Promise<void> {
+    const run = this.#preparing
+      .catch(() => undefined)
+      .then(async () => {
+        await this.#flushNotifications();
+        this.#saved = this.#look(true, false);
+        this.obstacles = unmovable(await this.#saved, this.#target.limits);
+      });
+    this.#preparing = run;
+    return run;
+  }
+
   async #prepare(promoted: boolean, thorough: boolean): Promise<void> {
-    const scanNames = thorough && this.#target.firstOf(this.session.identity.database);
-    const { limits } = this.#target;
-    const context = {
-      ...(await this.#services.context(thorough)),
-      scanNames,
-      limits,
-      contents: promoted,
-      holdsLocks: this.holdsLocks,
-    };
-    const wanted = await this.session.look(context).catch((error: Error) => {
-      throw readable(error, this.session);
-    });
-    this.obstacles = unmovable(wanted, limits);
-    if (this.obstacles.length > 0) {
+    const wanted = await (this.#saved ?? this.#look(promoted, thorough));
+    if (this.#saved === null) this.obstacles = unmovable(wanted, this.#target.limits);
+    if (this.obstacles.length > 0 && this.#saved === null) {
       if (promoted) throw new Error(this.obstacles.map(({ detail }) => detail).join('; '));
       return;
     }
+    if (this.#target.restarts && !promoted) return;
     const connection = await this.#open();
     if (this.#replayed === wanted && (this.#postponed === 0 || !promoted)) return;
     try {
@@ -138,6 +151,17 @@ export class SessionMove {
       this.#replayed = wanted;
       this.#postponed = 1;
     }
+  }
+
+  async #look(contents: boolean, thorough: boolean): Promise<SessionState> {
+    const scanNames = thorough && this.#target.firstOf(this.session.identity.database);
+    const context = {
+      ...(await this.#services.context(thorough)),
+      ...{ scanNames, contents, limits: this.#target.limits, holdsLocks: this.holdsLocks },
+    };
+    return this.session.look(context).catch((error: Error) => {
+      throw readable(error, this.session);
+    });
   }
 
   /** Once for a connection, when the state is there. */

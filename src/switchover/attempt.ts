@@ -8,16 +8,19 @@
  * the switchover.
  */
 import { DbproxyError } from '../errors/index.js';
-import type { Blocker, CommitResult, ProxyApi, SessionSnapshot } from '../proxy/control-api.js';
+import type { Blocker, CommitResult, HoldResult, ProxyApi, SessionSnapshot } from '../proxy/control-api.js';
 import type { RpcClient } from '../rpc/index.js';
-import { emitFence, waitUntilReplayed } from './catch-up.js';
+import { emitFence, waitUntilNear, waitUntilReplayed } from './catch-up.js';
+import { stillUnmovable } from './drain.js';
 import type { EngineLink } from './engine-link.js';
 import { findStrays, terminateStrays } from './fence.js';
 import type { Stopwatch } from './stopwatch.js';
-import type { SwitchoverPlan, SwitchoverPorts } from './types.js';
+import type { DrainPlan, SwitchoverPlan, SwitchoverPorts } from './types.js';
 
 /** Kept back of the hold's budget, so that `commit` arrives before the proxy lets go by itself. */
 const COMMIT_MARGIN_MS = 10;
+/** How long an attempt waits for the standby to come near before anybody is held. */
+const NEAR_BOUND_MS = 5_000;
 /** The proxy answers a hold at its budget's end at the latest; this is for one that does not. */
 const HOLD_ANSWER_MS = 5_000;
 const COMMAND_BOUND_MS = 5_000;
@@ -37,7 +40,21 @@ export type AttemptResult =
     }
   | { readonly kind: 'late'; readonly reason: string };
 
-export async function attemptHold(
+export async function attemptWhenNear(
+  plan: SwitchoverPlan,
+  ports: SwitchoverPorts,
+  links: Links,
+  watch: Stopwatch,
+  cancelTransactions: boolean,
+): Promise<AttemptResult> {
+  const { near, lagBytes } = await waitUntilNear(links.primary, links.standby, NEAR_BOUND_MS);
+  if (!near) return { kind: 'late', reason: `the standby lags ${Math.round(lagBytes / 1024)} kB behind` };
+  const unmovable = await stillUnmovable(plan, ports);
+  if (unmovable.length > 0) return { kind: 'blocked', blockers: [], unmovable };
+  return attemptHold(plan, ports, links, watch, cancelTransactions);
+}
+
+async function attemptHold(
   plan: SwitchoverPlan,
   ports: SwitchoverPorts,
   links: Links,
@@ -45,21 +62,12 @@ export async function attemptHold(
   cancelTransactions: boolean,
 ): Promise<AttemptResult> {
   const { proxy, journal } = ports;
-  const { holdBudgetMs, unmovable } = plan.limits;
+  const { holdBudgetMs } = plan.limits;
   const sessions = await sessionsOf(proxy);
   const strayBefore = await findStrays(links.primary, sessions);
 
   const endsAt = performance.now() + holdBudgetMs - COMMIT_MARGIN_MS;
-  const hold = await proxy.call(
-    'hold',
-    {
-      budgetMs: holdBudgetMs,
-      unmovable: unmovable === 'drop' ? 'drop' : 'rollback',
-      cancelTransactions,
-      operation: plan.operation,
-    },
-    { timeoutMs: holdBudgetMs + HOLD_ANSWER_MS },
-  );
+  const hold = await holdAll(plan, proxy, cancelTransactions);
   if (!hold.held) return { kind: 'blocked', blockers: hold.blockers, unmovable: [] };
 
   watch.enter('fence');
@@ -89,6 +97,20 @@ export async function attemptHold(
   };
 }
 
+export const holdAll = (
+  { operation, limits: { holdBudgetMs: budgetMs, unmovable } }: DrainPlan,
+  proxy: RpcClient<ProxyApi>,
+  cancelTransactions: boolean,
+): Promise<HoldResult> =>
+  proxy.call(
+    'hold',
+    {
+      ...{ budgetMs, cancelTransactions, operation },
+      unmovable: unmovable === 'drop' ? 'drop' : 'rollback',
+    },
+    { timeoutMs: budgetMs + HOLD_ANSWER_MS },
+  );
+
 /** The point of no return. */
 async function commit(proxy: RpcClient<ProxyApi>): Promise<CommitResult> {
   try {
@@ -101,7 +123,7 @@ async function commit(proxy: RpcClient<ProxyApi>): Promise<CommitResult> {
   }
 }
 
-const sessionsOf = (proxy: RpcClient<ProxyApi>): Promise<SessionSnapshot[]> =>
+export const sessionsOf = (proxy: RpcClient<ProxyApi>): Promise<SessionSnapshot[]> =>
   proxy.call('sessions', {}, { timeoutMs: COMMAND_BOUND_MS });
 
 async function release({ proxy }: SwitchoverPorts, reason: string): Promise<AttemptResult> {

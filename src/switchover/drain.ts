@@ -5,29 +5,34 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { DbproxyError } from '../errors/index.js';
 import type { Blocker } from '../proxy/control-api.js';
-import { attemptHold, type AttemptResult, type Links } from './attempt.js';
-import { waitUntilNear } from './catch-up.js';
+import type { AttemptResult } from './attempt.js';
+import type { EngineLink } from './engine-link.js';
 import type { Stopwatch } from './stopwatch.js';
-import type { SwitchoverPlan, SwitchoverPorts } from './types.js';
+import type { DrainPlan, SwitchoverPorts } from './types.js';
 
 /** With `cancel`, this many attempts before the deadline abort the transactions that are still open. */
 const CANCELLING_ATTEMPTS = 3;
 /** First pause, as a multiple of the hold budget; each pause is up to twice the one before. */
 const FIRST_PAUSE_BUDGETS = 1;
 const LONGEST_PAUSE_MS = 5_000;
-/** How long one attempt waits for the standby to come near before anybody is held. */
-const NEAR_BOUND_MS = 5_000;
 /** `--unmovable wait`: how long a session that could not move may take to come to a safe point, to be looked at again. */
 const LOOK_AGAIN_MS = 1_000;
+
+export interface Attempts {
+  /** One, with what comes before it while nobody is held. */
+  attempt(cancelTransactions: boolean): Promise<AttemptResult>;
+  /** When one of these is lost, the next attempt needs no waiting for. */
+  readonly links: readonly EngineLink[];
+}
 
 /**
  * Resolves after the proxy's `commit`, with the ids of the sessions. Throws DBP_SWITCH_UNMOVABLE, DBP_SWITCH_DEADLINE, DBP_SWITCH_TIMEOUT,
  * DBP_SWITCH_ROLLED_BACK (given up), or what an engine or the proxy died of; `onAttempt` counts.
  */
 export async function drain(
-  plan: SwitchoverPlan,
+  plan: DrainPlan,
   ports: SwitchoverPorts,
-  links: Links,
+  attempts: Attempts,
   watch: Stopwatch,
   onAttempt: (attempt: number) => void,
 ): Promise<readonly number[]> {
@@ -41,7 +46,7 @@ export async function drain(
     assertWanted(ports.signal);
     const cancelling = onTimeout === 'cancel' && performance.now() >= cancelFrom;
     await ports.journal.step('drain', attemptDetail(attempt, cancelling));
-    const result = await attemptWhenNear(plan, ports, links, watch, cancelling);
+    const result = await attempts.attempt(cancelling);
     if (result.kind === 'committed') return result.sessionIds;
 
     watch.enter('drain');
@@ -51,7 +56,11 @@ export async function drain(
     if (leftMs < 0) throw timedOut(plan, attempt, result);
     // The last attempt, and the first one that cancels, come when they are due and not a pause later.
     const untilCancelMs = cancelling || onTimeout !== 'cancel' ? Infinity : cancelFrom - performance.now();
-    await pause(Math.min(pauseBefore(attempt + 1, holdBudgetMs), leftMs, untilCancelMs), ports.signal, links);
+    await pause(
+      Math.min(pauseBefore(attempt + 1, holdBudgetMs), leftMs, untilCancelMs),
+      ports.signal,
+      attempts.links,
+    );
   }
 }
 
@@ -60,22 +69,11 @@ const attemptDetail = (attempt: number, cancelling: boolean): string =>
     ? `attempt ${attempt}: waiting for safe points, cancelling open transactions`
     : `attempt ${attempt}: waiting for safe points`;
 
-async function attemptWhenNear(
-  plan: SwitchoverPlan,
-  ports: SwitchoverPorts,
-  links: Links,
-  watch: Stopwatch,
-  cancelling: boolean,
-): Promise<AttemptResult> {
-  const { near, lagBytes } = await waitUntilNear(links.primary, links.standby, NEAR_BOUND_MS);
-  if (!near) return { kind: 'late', reason: `the standby lags ${Math.round(lagBytes / 1024)} kB behind` };
-  const unmovable = await stillUnmovable(plan, ports);
-  // Nobody is held for an attempt that is known to fail.
-  if (unmovable.length > 0) return { kind: 'blocked', blockers: [], unmovable };
-  return attemptHold(plan, ports, links, watch, cancelling);
-}
-
-const stillUnmovable = async ({ limits }: SwitchoverPlan, { proxy }: SwitchoverPorts): Promise<Blocker[]> =>
+/** For `--unmovable wait`. Nobody is held for an attempt that is known to fail. */
+export const stillUnmovable = async (
+  { limits }: DrainPlan,
+  { proxy }: SwitchoverPorts,
+): Promise<readonly Blocker[]> =>
   limits.unmovable === 'wait' ? proxy.call('lookAgain', { withinMs: LOOK_AGAIN_MS }) : [];
 
 /** Grows exponentially, with jitter so that it does not beat in time with a periodic client. */
@@ -84,11 +82,10 @@ export function pauseBefore(attempt: number, holdBudgetMs: number, random = Math
   return longest * (0.5 + random / 2);
 }
 
-async function pause(ms: number, signal: AbortSignal, links: Links): Promise<void> {
-  const ended = AbortSignal.any([signal, links.primary.lost, links.standby.lost]);
+async function pause(ms: number, signal: AbortSignal, links: readonly EngineLink[]): Promise<void> {
+  const ended = AbortSignal.any([signal, ...links.map(({ lost }) => lost)]);
   await delay(Math.max(0, ms), undefined, { signal: ended }).catch(() => undefined);
-  links.primary.assertAlive();
-  links.standby.assertAlive();
+  for (const link of links) link.assertAlive();
 }
 
 function reasonOf(result: AttemptResult): string {
@@ -106,13 +103,13 @@ function assertWanted(signal: AbortSignal): void {
   }
 }
 
-function assertMovable(plan: SwitchoverPlan, result: AttemptResult): void {
+function assertMovable(plan: DrainPlan, result: AttemptResult): void {
   if (result.kind !== 'blocked' || plan.limits.unmovable !== 'rollback') return;
   const [first] = result.unmovable;
   if (first) throw unmovable(plan, first);
 }
 
-export function unmovable(plan: SwitchoverPlan, { id, user, database, reason }: Blocker): DbproxyError {
+export function unmovable(plan: DrainPlan, { id, user, database, reason }: Blocker): DbproxyError {
   return new DbproxyError('DBP_SWITCH_UNMOVABLE', {
     session: id,
     user,
@@ -122,7 +119,7 @@ export function unmovable(plan: SwitchoverPlan, { id, user, database, reason }: 
   });
 }
 
-function timedOut(plan: SwitchoverPlan, attempts: number, result: AttemptResult): DbproxyError {
+function timedOut(plan: DrainPlan, attempts: number, result: AttemptResult): DbproxyError {
   const common = { attempts, deadlineMs: plan.limits.deadlineMs, command: plan.command };
   const blocker = result.kind === 'blocked' ? (result.blockers[0] ?? result.unmovable[0]) : undefined;
   if (!blocker) return new DbproxyError('DBP_SWITCH_TIMEOUT', { ...common, reason: reasonOf(result) });

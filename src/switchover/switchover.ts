@@ -11,7 +11,7 @@ import type { EngineRecord } from '../engine/types.js';
 import { afterPromotion } from '../engine/index.js';
 import { DbproxyError } from '../errors/index.js';
 import type { EngineRoute, MoveLimits, ProxyApi } from '../proxy/control-api.js';
-import type { Links } from './attempt.js';
+import { attemptWhenNear, type Links } from './attempt.js';
 import { rehearseCatchUp } from './catch-up.js';
 import { drain, unmovable } from './drain.js';
 import { EngineLink } from './engine-link.js';
@@ -20,11 +20,11 @@ import { moveSessions, promoteForSure } from './forward.js';
 import { isInRecovery } from './promote.js';
 import { rollBack } from './roll-back.js';
 import { Stopwatch } from './stopwatch.js';
-import type { SwitchoverPlan, SwitchoverPorts, SwitchoverResult } from './types.js';
+import type { DrainPlan, SwitchoverPlan, SwitchoverPorts, SwitchoverResult } from './types.js';
 
 /** How long `warm` waits for sessions to reach a safe point, to look at their state. */
-const WARM_LOOK_MS = 1_000;
-const WARM_BOUND_MS = 120_000;
+export const WARM_LOOK_MS = 1_000;
+export const WARM_BOUND_MS = 120_000;
 /** The proxy takes a few seconds at most to close what its sessions left behind. */
 const LEFT_BOUND_MS = 10_000;
 
@@ -72,13 +72,12 @@ async function upToCommit(
   const [stuck] = warmed.unmovable;
   if (stuck && plan.limits.unmovable === 'rollback') throw unmovable(plan, stuck);
 
-  const sessionIds = await drain(
-    plan,
-    ports,
-    progress.links,
-    watch,
-    (attempt) => (progress.attempts = attempt),
-  );
+  const { links } = progress;
+  const attempts = {
+    attempt: (cancelling: boolean) => attemptWhenNear(plan, ports, links, watch, cancelling),
+    links: [links.primary, links.standby],
+  };
+  const sessionIds = await drain(plan, ports, attempts, watch, (attempt) => (progress.attempts = attempt));
   progress.committed = true;
   return sessionIds;
 }
@@ -150,7 +149,7 @@ async function warm(
   );
 }
 
-const limitsOf = ({ limits }: SwitchoverPlan): { limits?: MoveLimits } =>
+export const limitsOf = ({ limits }: DrainPlan): { limits?: MoveLimits } =>
   limits.sessionLimits ? { limits: limits.sessionLimits } : {};
 
 async function openLinks(from: EngineRecord, target: EngineRecord): Promise<Links> {
@@ -205,7 +204,7 @@ async function undo(
 }
 
 /** The errors of the catalogue that say `rolled back` stay; others are named as the reason. */
-function asSwitchoverError(cause: unknown, step: string): DbproxyError {
+export function asSwitchoverError(cause: unknown, step: string): DbproxyError {
   const error = DbproxyError.from(cause);
   if (error.code.startsWith('DBP_SWITCH_')) return error;
   return new DbproxyError('DBP_SWITCH_ROLLED_BACK', { step, reason: error.message }, { cause });

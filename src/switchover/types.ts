@@ -29,14 +29,24 @@ export interface SwitchoverLimits {
   readonly sessionLimits?: MoveLimits;
 }
 
-export interface SwitchoverPlan {
+/** As much of a plan as it takes to hold everybody. */
+export interface DrainPlan {
   /** Id of the operation, `scale-3`: clients whose transaction is cancelled read it. */
   readonly operation: string;
   /** What was typed, without its limits: `scale --to large`. */
   readonly command: string;
+  readonly limits: SwitchoverLimits;
+}
+
+export interface SwitchoverPlan extends DrainPlan {
   readonly from: EngineRecord;
   readonly target: ProvisionOptions;
-  readonly limits: SwitchoverLimits;
+}
+
+/** The same server on the same data, with another binary or another size. */
+export interface InPlacePlan extends DrainPlan {
+  readonly from: EngineRecord;
+  readonly to: Pick<EngineRecord, 'size' | 'postgres'>;
 }
 
 /** Where the operation's owner keeps its memory. */
@@ -51,6 +61,8 @@ export interface Journal {
   attemptFailed(attempt: number, reason: string): void;
   /** The target exists. */
   provisioned(target: EngineRecord): Promise<void>;
+  /** In place: this is what is going to be started next. Resolves when that is on disk. */
+  starting(engine: EngineRecord): Promise<void>;
   /** The target serves the sessions; the old primary is to be retired. */
   moved(target: EngineRecord): Promise<void>;
 }
@@ -79,6 +91,8 @@ export type SwitchoverResult =
       readonly target: EngineRecord | null;
       readonly error: DbproxyError;
       readonly sessions: number;
+      /** In place, when sessions had been brought back to the old version: what became of them. */
+      readonly move?: MoveResult;
       /** What the roll-back could not undo; reconciliation tries again. */
       readonly leftovers: readonly string[];
     });

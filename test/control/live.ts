@@ -96,7 +96,7 @@ export async function scale(
 export async function patch(name: string, to: string, more: Partial<PatchParams> = {}): Promise<MoveRecord> {
   const supervisor = await connectSupervisor(name);
   try {
-    return await supervisor.call('patch', { ...SCALE, ...more, to });
+    return await supervisor.call('patch', { ...SCALE, strategy: 'standby', ...more, to });
   } finally {
     supervisor.close();
   }

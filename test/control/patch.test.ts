@@ -42,50 +42,40 @@ async function connect(): Promise<pg.Client> {
 const value = async (client: pg.Client, sql: string): Promise<unknown> =>
   Object.values((await client.query<Record<string, unknown>>(sql)).rows[0] ?? {})[0];
 
-test('up, down and up with another size, under TPC-B-like load: no error, an exact ledger', async () => {
-  await initialiseWorkload({ url, scale: 2 });
-  const stop = new AbortController();
-  const load = startWorkloadProcess({
-    ...{ url, script: 'tpcb-like', clients: 8, ratePerSecond: 100, seconds: 100, seed: 4 },
-    signal: stop.signal,
-  });
-  await load.started;
-  const up = await patch(NAME, NEWER);
-  expect(up).toMatchObject({
-    schema: 'dbproxy.move/1',
-    operation: 'patch-1',
-    outcome: 'completed',
-    from: { engine: 'e1', size: 'small', postgres: OLDER },
-    to: { engine: 'e2', size: 'small', postgres: NEWER },
-    sessions: { total: 8, moved: 8, kept: 0, failed: [], dropped: 0 },
-    error: null,
-  });
-  expect(await engines()).toEqual([`primary small ${NEWER} running`]);
-  expect(await patch(NAME, OLDER)).toMatchObject({
-    outcome: 'completed',
-    from: { postgres: NEWER },
-    to: { postgres: OLDER },
-    sessions: { moved: 8 },
-  });
-  expect(await engines()).toEqual([`primary small ${OLDER} running`]);
-  expect(await patch(NAME, NEWER, { size: 'medium' })).toMatchObject({
-    outcome: 'completed',
-    from: { postgres: OLDER, size: 'small' },
-    to: { postgres: NEWER, size: 'medium' },
-    sessions: { moved: 8 },
-  });
-  expect(await engines()).toEqual([`primary medium ${NEWER} running`]);
-  stop.abort();
-  const { failed, unknown, unfinished, disconnects, ledger, transactions } = await load.result;
-  expect({ failed, unknown, unfinished, disconnects }).toEqual({
-    failed: 0,
-    unknown: 0,
-    unfinished: 0,
-    disconnects: 0,
-  });
-  expect(transactions).toBeGreaterThan(100);
-  expect(ledger).toMatchObject({ ok: true });
-}, 120_000);
+describe.each(['standby', 'in-place'] as const)('%s', (strategy) => {
+  test('up, down and up with another size, under TPC-B-like load: no error, an exact ledger', async () => {
+    await patch(NAME, OLDER, { size: 'small' });
+    await initialiseWorkload({ url, scale: 2 });
+    const stop = new AbortController();
+    const load = startWorkloadProcess({
+      ...{ url, script: 'tpcb-like', clients: 8, ratePerSecond: 100, seconds: 100, seed: 4 },
+      signal: stop.signal,
+    });
+    await load.started;
+    for (const [from, to, size] of [
+      [OLDER, NEWER, 'small'],
+      [NEWER, OLDER, 'small'],
+      [OLDER, NEWER, 'medium'],
+    ] as const) {
+      const record = await patch(NAME, to, { strategy, size });
+      expect(record).toMatchObject({
+        ...{ schema: 'dbproxy.move/1', outcome: 'completed', strategy, error: null },
+        from: { size: 'small', postgres: from },
+        to: { size, postgres: to },
+        sessions: { total: 8, moved: 8, kept: 0, failed: [], dropped: 0 },
+      });
+      expect(record.operation).toMatch(/^patch-\d+$/);
+      expect(record.from.engine === record.to.engine).toBe(strategy === 'in-place');
+      expect(await engines()).toEqual([`primary ${size} ${to} running`]);
+    }
+    stop.abort();
+    const { failed, unknown, unfinished, disconnects, ledger, transactions } = await load.result;
+    const nothing = { failed: 0, unknown: 0, unfinished: 0, disconnects: 0 };
+    expect({ failed, unknown, unfinished, disconnects }).toEqual(nothing);
+    expect(transactions).toBeGreaterThan(100);
+    expect(ledger).toMatchObject({ ok: true });
+  }, 120_000);
+});
 
 test('a session takes what it holds along, and is told the new version', async () => {
   const client = await connect();
@@ -179,7 +169,7 @@ describe('a patch that fails', () => {
     const before = await engines();
     const go = `${live.home}/go`;
     const supervisor = await pausingAt(NAME, `drain@${go}`);
-    const running = supervisor.call('patch', { ...SCALE, to: NEWER });
+    const running = supervisor.call('patch', { ...SCALE, strategy: 'standby', to: NEWER });
     const target = async () =>
       (await supervisor.call('status', {})).engines.find(({ role }) => role === 'standby');
     await until('the drain', async () => (await supervisor.call('status', {})).operation?.step === 'drain');

@@ -67,11 +67,31 @@ it(
   LONG_MS,
 );
 
+it(
+  'in place: the same engine, started again; 0',
+  async () => {
+    const before = await cli.json<StatusResult>(['status']);
+    const record = await cli.json<MoveRecord>(['patch', '--to', NEWER, '--strategy', 'in-place']);
+    expect(record).toMatchObject({
+      ...{ outcome: 'completed', strategy: 'in-place' },
+      from: { engine: before.engines[0]?.id, size: 'medium', postgres: OLDER },
+      to: { engine: before.engines[0]?.id, size: 'medium', postgres: NEWER },
+      sessions: { total: 1, moved: 1 },
+    });
+    expect(await version()).toContain(`PostgreSQL ${NEWER} `);
+    const { code, stdout } = await cli.run(['patch', '--to', OLDER, '--strategy', 'in-place']);
+    expect(code).toBe(0);
+    expect(stdout).toContain(`PostgreSQL ${NEWER} → ${OLDER}  1 session moved`);
+  },
+  LONG_MS,
+);
+
 it.each([
   ['another major', ['--to', '18'], 'DBP_PATCH_MAJOR'],
   ['an older major', ['--to', '16'], 'DBP_PATCH_DOWNGRADE'],
   ['what is no version', ['--to', 'latest'], 'DBP_USAGE_UNKNOWN_VERSION'],
   ['no version', [], 'DBP_USAGE'],
+  ['a strategy that does not exist', ['--to', NEWER, '--strategy', 'magic'], 'DBP_USAGE'],
   ['a size that does not exist', ['--to', NEWER, '--size', 'huge'], 'DBP_USAGE_UNKNOWN_SIZE'],
 ])('refuses %s: 2', async (_what, args, code) => {
   expect(await cli.json(['patch', ...args], 2)).toMatchObject({ schema: 'dbproxy.error/1', code });
@@ -88,6 +108,16 @@ it(
     await addBroken(cache);
     const record = await cli.json<MoveRecord>(['patch', '--to', BROKEN], 1);
     expect(record).toMatchObject({ outcome: 'rolled-back', error: { code: 'DBP_SWITCH_ROLLED_BACK' } });
+    expect(await version()).toContain(`PostgreSQL ${OLDER} `);
+  },
+  LONG_MS,
+);
+
+it(
+  'in place, too: the old one is started again',
+  async () => {
+    const record = await cli.json<MoveRecord>(['patch', '--to', BROKEN, '--strategy', 'in-place'], 1);
+    expect(record).toMatchObject({ outcome: 'rolled-back', sessions: { total: 1, kept: 1, failed: [] } });
     expect(await version()).toContain(`PostgreSQL ${OLDER} `);
   },
   LONG_MS,

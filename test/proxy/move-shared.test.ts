@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { connectPg, directTo, eventually, withPg } from '../support/clients.js';
 import { TestEngines } from '../support/engines.js';
 import { TestProxy } from '../support/proxies.js';
-import { Switching } from '../support/switching.js';
+import { isInPlace, Switching } from '../support/switching.js';
 
 let engines: TestEngines;
 let switching: Switching;
@@ -219,7 +219,8 @@ describe('while sessions with much to carry move in the background', () => {
     expect((await move).failed).toEqual([]);
   });
 
-  it('a client that sends is served at once, however many are before it', async () => {
+  // The same queue in place; with a restart of the server on top it only takes longer.
+  it.skipIf(isInPlace())('a client that sends is served at once, however many are before it', async () => {
     let light: pg.Client | undefined;
     const { move } = await begin(12, async () => (light = await connect()));
     expect(await one(light!, 'select 1')).toBe(1);
@@ -242,20 +243,24 @@ describe('while sessions with much to carry move in the background', () => {
     );
   });
 
-  it('an old engine that dies takes what it alone knew with it: those sessions end with the reason, the others go on', async () => {
-    const light = await connect();
-    await light.query(`set app.kept = 'yes'`);
-    const old = switching.primary;
-    const { slow, move } = await begin();
-    await engines.provider.stop(old, 'immediate');
-    const { failed, moved } = await move;
-    expect(moved + failed.length).toBe(5);
-    expect(failed.length).toBeGreaterThan(0);
-    expect(failed.every(({ reason }) => /terminating connection|closed the connection/.test(reason))).toBe(
-      true,
-    );
-    expect(await one(light, `select current_setting('app.kept')`)).toBe('yes');
-    const outcomes = await Promise.allSettled(slow.map((client) => client.query('fetch from long')));
-    expect(outcomes.filter(({ status }) => status === 'rejected')).toHaveLength(failed.length);
-  });
+  // In place there is no other engine.
+  it.skipIf(isInPlace())(
+    'an old engine that dies takes what it alone knew with it: those sessions end with the reason, the others go on',
+    async () => {
+      const light = await connect();
+      await light.query(`set app.kept = 'yes'`);
+      const old = switching.primary;
+      const { slow, move } = await begin();
+      await engines.provider.stop(old, 'immediate');
+      const { failed, moved } = await move;
+      expect(moved + failed.length).toBe(5);
+      expect(failed.length).toBeGreaterThan(0);
+      expect(failed.every(({ reason }) => /terminating connection|closed the connection/.test(reason))).toBe(
+        true,
+      );
+      expect(await one(light, `select current_setting('app.kept')`)).toBe('yes');
+      const outcomes = await Promise.allSettled(slow.map((client) => client.query('fetch from long')));
+      expect(outcomes.filter(({ status }) => status === 'rejected')).toHaveLength(failed.length);
+    },
+  );
 });

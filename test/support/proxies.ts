@@ -182,3 +182,20 @@ export const moveTo = async (
     await Promise.all([primary.close(), standby.close()]);
   }
 };
+
+/** The same in place: `restart` stops the server that the sessions are on, and starts it again. */
+export const restartUnder = async (proxy: TestProxy, restart: () => Promise<void>): Promise<MoveResult> => {
+  await proxy.control.call('survey', { withinMs: 500 });
+  const params = {
+    budgetMs: 10_000,
+    unmovable: 'rollback',
+    cancelTransactions: false,
+    operation: 'test',
+  } as const;
+  const hold = await proxy.control.call('hold', params);
+  if (!hold.held) throw new Error(`not held: ${JSON.stringify(hold)}`);
+  const { committed, unmovable } = await proxy.control.call('save', { boundMs: 60_000 });
+  if (!committed || unmovable.length > 0) throw new Error(`not committed: ${JSON.stringify(unmovable)}`);
+  await restart();
+  return proxy.control.call('move', {});
+};

@@ -1,13 +1,27 @@
-/** Two engines, of which one is always the standby of the other: sessions can be moved back and forth. */
+/**
+ * Moves sessions back and forth: between two engines, of which one is always the standby of the other; or, for test files that
+ * say so (`useInPlace`), on one engine that is stopped and started again with another minor version.
+ */
 import type { EngineRecord } from '../../src/engine/index.js';
 import type { MoveResult } from '../../src/proxy/control-api.js';
 import type { TestEngines } from './engines.js';
-import { moveTo, type TestProxy } from './proxies.js';
+import { moveTo, restartUnder, type TestProxy } from './proxies.js';
+import { cacheWithBoth, NEWER, OLDER } from './versions.js';
+
+let inPlace = false;
+
+/** From now on, in this test file. */
+export const useInPlace = (): void => {
+  inPlace = true;
+};
+
+export const isInPlace = (): boolean => inPlace;
 
 export class Switching {
   readonly #engines: TestEngines;
   #primary: EngineRecord;
   #standby: EngineRecord | null = null;
+  #cache: Promise<string> | null = null;
 
   constructor(engines: TestEngines, primary: EngineRecord) {
     this.#engines = engines;
@@ -24,8 +38,9 @@ export class Switching {
     return this.#standby;
   }
 
-  /** Another move of all sessions; the old engine is removed. */
+  /** Another move of all sessions; with a standby, the old engine is removed. */
   async move(proxy: TestProxy, beforePromotion?: () => Promise<unknown>): Promise<MoveResult> {
+    if (inPlace) return this.#restart(proxy, beforePromotion);
     const old = this.#primary;
     const target = await this.target();
     const result = await moveTo(proxy, old, target, beforePromotion);
@@ -33,5 +48,18 @@ export class Switching {
     this.#standby = null;
     await this.#engines.provider.remove(old);
     return result;
+  }
+
+  async #restart(proxy: TestProxy, beforeStart?: () => Promise<unknown>): Promise<MoveResult> {
+    const { provider, home } = this.#engines;
+    this.#cache ??= cacheWithBoth(home);
+    await this.#cache;
+    const postgres = this.#primary.postgres === NEWER ? OLDER : NEWER;
+    await provider.prepare(postgres);
+    return restartUnder(proxy, async () => {
+      await beforeStart?.();
+      await provider.stop(this.#primary, 'fast');
+      this.#primary = await provider.start({ ...this.#primary, postgres, process: null });
+    });
   }
 }

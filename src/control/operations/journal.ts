@@ -67,6 +67,11 @@ export class OperationJournal implements Journal {
     return this.#instance.putEngine({ ...target, role: 'standby' });
   }
 
+  /** Recovery starts what was there before, or finds this running. */
+  starting(engine: EngineRecord): Promise<void> {
+    return this.#instance.putEngine(engine);
+  }
+
   moved(target: EngineRecord): Promise<void> {
     return makePrimary(this.#instance, target);
   }

@@ -1,7 +1,7 @@
 /** `dbproxy.move/1`, made from what a switchover found, and the events that tell of it. */
 import type { EngineRecord } from '../../engine/types.js';
 import { NOTHING_MOVED, type SwitchoverResult } from '../../switchover/index.js';
-import type { MoveEnd, MoveRecord, PhasesMs } from '../api.js';
+import type { MoveEnd, MoveRecord, PatchStrategy, PhasesMs } from '../api.js';
 import type { Instance } from '../instance.js';
 import { byLoss } from '../losses.js';
 
@@ -27,10 +27,10 @@ export type Outcome = Omit<MoveRecord, 'operation' | 'startedAt' | 'totalMs'>;
 
 /** One event for the end, with the whole record, in the order of the contract. */
 export function record(instance: Instance, { operation, at, atMs }: Started, found: Outcome): MoveRecord {
-  const { schema, outcome, from, to, sessions, ...rest } = found;
+  const { schema, outcome, strategy, from, to, sessions, ...rest } = found;
   const totalMs = Math.round((performance.now() - atMs) * 10) / 10;
   const ended = { startedAt: at.toISOString(), totalMs };
-  const move: MoveRecord = { schema, operation, outcome, from, to, sessions, ...rest, ...ended };
+  const move: MoveRecord = { schema, operation, outcome, strategy, from, to, sessions, ...rest, ...ended };
   for (const { what, whose, ids } of byLoss(move.lost)) {
     const data = { operation, what, sessions: ids };
     instance.events.append('session.lost', `${operation}: ${whose} may have lost ${what}`, data);
@@ -47,8 +47,9 @@ function inWords({ operation, outcome, from, to, sessions, holdMs, error }: Move
     : `${operation}: ${named(from)} stays: ${error?.message ?? 'rolled back'}`;
 }
 
-export function outcomeOf(result: SwitchoverResult): Omit<Outcome, 'from' | 'to'> {
-  const common = { schema: 'dbproxy.move/1', phasesMs: result.phasesMs, attempts: result.attempts } as const;
+export function outcomeOf(result: SwitchoverResult, strategy: PatchStrategy): Omit<Outcome, 'from' | 'to'> {
+  const { phasesMs, attempts } = result;
+  const common = { schema: 'dbproxy.move/1', strategy, phasesMs, attempts } as const;
   if (result.outcome === 'completed') {
     const { total, moved, kept, failed, dropped, holdMs, stateMoved, lost } = result.move;
     return {
@@ -60,22 +61,25 @@ export function outcomeOf(result: SwitchoverResult): Omit<Outcome, 'from' | 'to'
     };
   }
   const { code, message, suggestions } = result.error;
-  const { holdMs, stateMoved } = NOTHING_MOVED;
+  // In place they may have been logged in again, to the version that they were on.
+  const stayed = { ...NOTHING_MOVED, total: result.sessions, moved: result.sessions };
+  const { total, moved: kept, failed, dropped, holdMs, stateMoved, lost } = result.move ?? stayed;
   return {
     ...common,
     outcome: 'rolled-back',
-    sessions: { total: result.sessions, moved: 0, kept: result.sessions, failed: [], dropped: 0 },
-    ...{ holdMs, stateMoved, lost: [] },
+    sessions: { total, moved: 0, kept, failed, dropped },
+    ...{ holdMs, stateMoved, lost },
     error: { code, message, suggestions },
   };
 }
 
 /** Asked for what is there already: done, nothing was touched. */
-export function nothingToDo(from: EngineRecord): Outcome {
+export function nothingToDo(from: EngineRecord, strategy: PatchStrategy): Outcome {
   const { total, moved, kept, failed, dropped, holdMs, stateMoved } = NOTHING_MOVED;
   return {
     schema: 'dbproxy.move/1',
     outcome: 'completed',
+    strategy,
     from: endOf(from),
     to: endOf(from),
     sessions: { total, moved, kept, failed, dropped },

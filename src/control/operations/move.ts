@@ -4,10 +4,11 @@
  */
 import type { EngineRecord } from '../../engine/types.js';
 import { DbproxyError } from '../../errors/index.js';
-import { switchover, type SwitchoverResult } from '../../switchover/index.js';
-import type { MoveEnd, MoveParams, MoveRecord, OperationProgress } from '../api.js';
+import { inPlace, switchover, type SwitchoverPorts, type SwitchoverResult } from '../../switchover/index.js';
+import type { MoveEnd, MoveParams, MoveRecord, OperationProgress, PatchStrategy } from '../api.js';
 import type { Instance } from '../instance.js';
 import type { Proxy } from '../proxy-process.js';
+import type { OperationRecord } from '../records.js';
 import { OperationJournal } from './journal.js';
 import { endOf, nothingToDo, outcomeOf, record, type Started } from './move-record.js';
 
@@ -24,13 +25,14 @@ export interface Goal {
   readonly operation: 'scale' | 'patch';
   /** What was typed, without its limits: `scale --to large`. */
   readonly command: string;
+  readonly strategy: PatchStrategy;
   readonly to: Pick<MoveEnd, 'size' | 'postgres'>;
   readonly limits: MoveParams;
 }
 
 /** Throws only when the way forward is blocked after the point of no return; then reconciliation has to finish it. */
 export async function move(context: OperationContext, goal: Goal): Promise<MoveRecord> {
-  const { instance, proxy, signal } = context;
+  const { instance } = context;
   const from = runningPrimary(instance);
   const started: Started = {
     operation: await instance.nextOperationId(goal.operation),
@@ -38,40 +40,83 @@ export async function move(context: OperationContext, goal: Goal): Promise<MoveR
     atMs: performance.now(),
   };
   if (from.size === goal.to.size && from.postgres === goal.to.postgres)
-    return record(instance, started, nothingToDo(from));
+    return record(instance, started, nothingToDo(from, goal.strategy));
 
-  const target = instance.provisionOptions(await instance.nextEngineId(), goal.to, signal);
-  const { journal, plan } = begin(context, goal, started, from, target.id);
-  const result = await switchover(
-    { ...plan, target },
-    { provider: instance.provider, proxy: proxy.rpc, journal, signal },
-  );
-  const to = { engine: target.id, size: goal.to.size, postgres: result.target?.postgres ?? goal.to.postgres };
-  const found = record(instance, started, { ...outcomeOf(result), from: endOf(from), to });
+  const run = goal.strategy === 'in-place' ? inPlaceOf : standbyOf;
+  const { journal, to, result } = await run(context, goal, started.operation, from);
+  const found = record(instance, started, { ...outcomeOf(result, goal.strategy), from: endOf(from), to });
   await finish(instance, journal, from, result);
   return found;
 }
+
+interface Run {
+  readonly journal: OperationJournal;
+  readonly to: MoveEnd;
+  readonly result: SwitchoverResult;
+}
+
+/** A streaming standby is promoted. */
+async function standbyOf(
+  context: OperationContext,
+  goal: Goal,
+  operation: string,
+  from: EngineRecord,
+): Promise<Run> {
+  const { instance, signal } = context;
+  const target = instance.provisionOptions(await instance.nextEngineId(), goal.to, signal);
+  const journal = begin(context, goal, { id: operation, from, target: target.id });
+  const { command, limits } = goal;
+  const result = await switchover({ operation, command, from, target, limits }, portsOf(context, journal));
+  const postgres = result.target?.postgres ?? goal.to.postgres;
+  return { journal, result, to: { engine: target.id, size: goal.to.size, postgres } };
+}
+
+/** The engine itself is stopped and started again. */
+async function inPlaceOf(
+  context: OperationContext,
+  goal: Goal,
+  operation: string,
+  from: EngineRecord,
+): Promise<Run> {
+  const { command, limits, to } = goal;
+  const { size, postgres } = from;
+  const journal = begin(context, goal, {
+    ...{ id: operation, from, target: from.id },
+    inPlace: { before: { size, postgres }, to },
+  });
+  const result = await inPlace({ operation, command, from, to, limits }, portsOf(context, journal));
+  return { journal, result, to: { engine: from.id, ...to } };
+}
+
+const portsOf = (
+  { instance, proxy, signal }: OperationContext,
+  journal: OperationJournal,
+): SwitchoverPorts => ({
+  ...{ provider: instance.provider, proxy: proxy.rpc, journal, signal },
+});
 
 export function runningPrimary({ primary, paths }: Instance): EngineRecord {
   if (primary) return primary;
   throw new DbproxyError('DBP_INSTANCE_NOT_RUNNING', { name: paths.name });
 }
 
+interface Begun extends Pick<OperationRecord, 'id' | 'target' | 'inPlace'> {
+  readonly from: EngineRecord;
+}
+
 function begin(
   { instance, onProgress }: OperationContext,
-  { operation, command, to, limits }: Goal,
-  { operation: id }: Started,
-  from: EngineRecord,
-  target: string,
-) {
-  const journal = new OperationJournal(instance, { id, operation, from: from.id, target }, onProgress);
+  { operation, strategy, to, limits }: Goal,
+  { from, ...rest }: Begun,
+): OperationJournal {
+  const journal = new OperationJournal(instance, { operation, from: from.id, ...rest }, onProgress);
   const described = ({ size, postgres }: typeof to): string => `${size}, PostgreSQL ${postgres}`;
   instance.events.append(
     'operation.started',
-    `${id}: ${from.id} (${described(from)}) → ${target} (${described(to)})`,
-    { operation: id, from: from.id, to: target, params: { ...to, ...limits } },
+    `${rest.id}: ${from.id} (${described(from)}) → ${rest.target} (${described(to)})`,
+    { operation: rest.id, from: from.id, to: rest.target, params: { strategy, ...to, ...limits } },
   );
-  return { journal, plan: { operation: id, command, from, limits } };
+  return journal;
 }
 
 /** What the operation leaves: the engine that is no longer needed goes, only now that the end is on record. */
@@ -85,6 +130,7 @@ async function finish(
   if (result.outcome === 'completed') {
     await instance.putEngine({ ...result.target, role: 'primary' });
     await journal.close();
+    if (result.target.id === from.id) return;
     await instance.provider.remove(from);
     await instance.forgetEngine(from.id);
     return;

@@ -11,14 +11,18 @@ import { move, runningPrimary, type OperationContext } from './move.js';
 /** Throws DBP_PATCH_MAJOR, DBP_PATCH_DOWNGRADE, and what `ensureEngine` throws; nothing has begun then. */
 export async function patch(
   context: OperationContext,
-  { to, size, ...limits }: PatchParams,
+  { to, size, strategy, ...limits }: PatchParams,
 ): Promise<MoveRecord> {
   const from = runningPrimary(context.instance);
   assertSameMajor(from.postgres, to);
   const postgres = await resolve(context, from.postgres, to);
-  const command = `patch --to ${to}${size === undefined ? '' : ` --size ${size}`}`;
+  const flags = [
+    ...(size === undefined ? [] : [`--size ${size}`]),
+    ...(strategy === 'standby' ? [] : [`--strategy ${strategy}`]),
+  ];
+  const command = ['patch', `--to ${to}`, ...flags].join(' ');
   const goal = { size: size ?? from.size, postgres };
-  return move(context, { operation: 'patch', command, to: goal, limits });
+  return move(context, { operation: 'patch', command, strategy, to: goal, limits });
 }
 
 /** What is no version at all is for `ensureEngine` to tell. */

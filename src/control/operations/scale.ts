@@ -5,5 +5,6 @@ import { move, runningPrimary, type OperationContext } from './move.js';
 export function scale(context: OperationContext, { to, ...limits }: ScaleParams): Promise<MoveRecord> {
   const { postgres } = runningPrimary(context.instance);
   const command = `scale --to ${to}`;
-  return move(context, { operation: 'scale', command, to: { size: to, postgres }, limits });
+  const goal = { size: to, postgres };
+  return move(context, { operation: 'scale', command, strategy: 'standby', to: goal, limits });
 }

@@ -69,13 +69,20 @@ export function embeddedProvider({ cacheDirectory }: EmbeddedOptions): EnginePro
       }
     },
 
+    async prepare(postgres, options = {}) {
+      await toolbox.forData(postgres, options);
+    },
+
     async start(engine, options = {}) {
       const running = findPostmaster(engine);
       if (running !== null) return { ...engine, ...(await askFacts(engine)), process: running };
       const { binaries, user } = await toolbox.forData(engine.postgres, options);
       options.onProgress?.({ step: 'start' });
       await prepareStart(engine, user);
-      return { ...engine, ...(await startServer(engine, binaries, user, options.signal)) };
+      return {
+        ...engine,
+        ...(await startServer(engine, binaries, user, options.signal, options.readyWithinMs)),
+      };
     },
 
     inspect: inspectServer,

@@ -42,17 +42,19 @@ export async function startServer(
   binaries: Binaries,
   user: ServerUser | null,
   signal?: AbortSignal,
+  readyWithinMs = READY_BOUND_MS,
 ): Promise<StartedServer> {
   const startedAt = performance.now();
   await clearRemains({ ...engine, process: null });
   await clearSocket(engine);
   const { handle, from } = await openLog(logFileOf(engine));
   const child = spawnServer(engine, binaries, user, handle.fd);
-  await handle.close();
+  // Before anything is waited for: a server that ends at once would be waited for until the bound.
   const exit = watchExit(child);
+  await handle.close();
   const postmaster = child.pid === undefined ? null : processIdentity(child.pid);
   try {
-    const facts = await waitForAnswer(engine, exit, signal);
+    const facts = await waitForAnswer(engine, exit, readyWithinMs, signal);
     if (postmaster === null) throw new Error('it was gone at once');
     return { process: postmaster, ...facts };
   } catch (cause) {
@@ -103,7 +105,12 @@ function watchExit(child: ChildProcess): Exit {
   return exit;
 }
 
-async function waitForAnswer(engine: Startable, exit: Exit, signal?: AbortSignal): Promise<ServerFacts> {
+async function waitForAnswer(
+  engine: Startable,
+  exit: Exit,
+  boundMs: number,
+  signal?: AbortSignal,
+): Promise<ServerFacts> {
   const data = dataDirectoryOf(engine);
   let last = 'it was not yet taking connections';
   const facts = await waitFor(
@@ -118,7 +125,7 @@ async function waitForAnswer(engine: Startable, exit: Exit, signal?: AbortSignal
         return undefined;
       }
     },
-    { boundMs: READY_BOUND_MS, everyMs: 5, signal },
+    { boundMs, everyMs: 5, signal },
   );
   if (facts === undefined) throw new Error(last);
   return facts;

@@ -1,0 +1,57 @@
+/** One hold attempt: who is held, and how long it may last. What becomes of it is the gate's business. */
+import type { Blocker } from './control-api.js';
+import type { Refusals } from './refusals.js';
+import type { Session } from './session.js';
+
+export type LockWaits = ReadonlyMap<number, readonly number[]>;
+
+export interface Hold {
+  /** Every session asked to hold, and what becomes of bringing its state over: null, or why it cannot move. */
+  readonly sessions: Map<Session, Promise<Blocker | null>>;
+  readonly unmovable: 'rollback' | 'drop';
+  readonly operation: string;
+  /** Would the server let them in again? Asked when it restarts. */
+  readonly refusals: Refusals | null;
+  readonly timer: NodeJS.Timeout | undefined;
+  /** Resolves when the budget is spent. */
+  readonly spent: Promise<void>;
+  /** Reads begin then: before, they would take the processor from the transactions that are waited for. */
+  readonly everybodyHeld: Promise<void>;
+  readonly allAreHeld: () => void;
+  /** Sessions that others wait for: each goes on until the safe point after its next request. */
+  readonly stepping: Set<Promise<unknown>>;
+  /** Everybody is held: nobody steps any more. */
+  complete: boolean;
+  /** Backends that waited for an advisory lock when that was last asked, and for whom. */
+  waits: LockWaits;
+  /** Backends that hold advisory locks; null: it could not be read. */
+  locks: Promise<ReadonlySet<number> | null>;
+}
+
+type Asked = Pick<Hold, 'unmovable' | 'operation' | 'refusals'> & { readonly budgetMs: number };
+
+/** `onSpent`: its budget is spent. */
+export const newHold = ({ budgetMs, ...asked }: Asked, onSpent: () => void): Hold => {
+  let timer: NodeJS.Timeout | undefined;
+  const spent = new Promise<void>((resolve) => {
+    timer = setTimeout(() => {
+      resolve();
+      onSpent();
+    }, budgetMs);
+  });
+  let allAreHeld = (): void => undefined;
+  const everybodyHeld = new Promise<void>((resolve) => (allAreHeld = resolve));
+  return {
+    ...asked,
+    ...{ sessions: new Map(), everybodyHeld, allAreHeld, timer, spent },
+    locks: Promise.resolve(null),
+    ...{ stepping: new Set(), complete: false, waits: new Map() },
+  };
+};
+
+/** `--on-timeout cancel` */
+export const cancelTransactionsOf = ({ sessions, operation }: Hold): void => {
+  for (const session of sessions.keys()) {
+    if (!session.held && !session.isClosed) session.cancelTransaction(operation);
+  }
+};

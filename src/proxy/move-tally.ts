@@ -1,0 +1,35 @@
+/** Counts what a move of all sessions did: the answer to `move` and `restore`. */
+import { NOTHING_MOVED, addMoved, type StateMoved } from '../session-state/index.js';
+import type { MoveResult } from './control-api.js';
+import { holdTimes } from './hold-times.js';
+import type { Session } from './session.js';
+
+export class Tally {
+  dropped = 0;
+  readonly failed: { id: number; reason: string }[] = [];
+  readonly lost: { id: number; what: string }[] = [];
+  readonly #holdMs: number[] = [];
+  #stateMoved: StateMoved = NOTHING_MOVED;
+
+  moved(session: Session, losses: readonly string[]): void {
+    const heldMs = session.heldForMs();
+    session.lastMoveMs = heldMs;
+    this.#holdMs.push(heldMs);
+    this.lost.push(...losses.map((what) => ({ id: session.identity.id, what })));
+    if (session.state) this.#stateMoved = addMoved(this.#stateMoved, session.state);
+  }
+
+  result(total: number): MoveResult {
+    const moved = this.#holdMs.length;
+    return {
+      total,
+      moved,
+      kept: 0,
+      failed: this.failed,
+      dropped: this.dropped,
+      lost: this.lost,
+      holdMs: holdTimes(this.#holdMs),
+      stateMoved: this.#stateMoved,
+    };
+  }
+}
