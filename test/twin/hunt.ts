@@ -14,6 +14,8 @@ export interface HuntOptions {
   readonly walk?: number;
   /** The first difference will do, however long the walk. */
   readonly unshrunk?: boolean;
+  /** Walks that are under way come to their end. */
+  readonly stop?: AbortSignal;
   readonly progress?: (tally: Tally) => void;
   /** Before it is shrunk. */
   readonly sighted?: (difference: string) => void;
@@ -31,7 +33,7 @@ const WALKS_PER_SEED = 10;
 const MAX_STEPS = 200;
 
 export const hunt = async ({ pairs }: World, options: HuntOptions): Promise<Hunt> => {
-  const { steps, classes, unshrunk = false, progress, sighted } = options;
+  const { steps, classes, unshrunk = false, stop, progress, sighted } = options;
   const tally = new Tally();
   const shrinking = new Tally();
   const arbitrary = fc.noBias(walks(classes, MAX_STEPS));
@@ -54,10 +56,11 @@ export const hunt = async ({ pairs }: World, options: HuntOptions): Promise<Hunt
   };
 
   const worker = async (pair: Pair): Promise<void> => {
-    while (found === null && tally.steps < steps) {
+    const done = (): boolean => found !== null || tally.steps >= steps || stop?.aborted === true;
+    while (!done()) {
       const own = seed++;
       for (const [i, walk] of fc.sample(arbitrary, { seed: own, numRuns: WALKS_PER_SEED }).entries()) {
-        if (options.walk !== undefined && options.walk !== i) continue;
+        if (stop?.aborted || (options.walk !== undefined && options.walk !== i)) continue;
         const difference = await differenceOf(walk, pair, tally);
         progress?.(tally);
         if (difference === null) continue;

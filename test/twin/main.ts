@@ -1,6 +1,7 @@
 /**
- * `npm run twin -- [--steps N] [--seed N] [--walk N] [--classes a,b]`: the nightly hunt. Prints steps, moves and seconds; ends
- * with 1, and with the counterexample, when a session that moved differs from its twin.
+ * `npm run twin -- [--steps N] [--seed N] [--walk N] [--classes a,b]`: the nightly hunt. Prints steps, moves and seconds, also
+ * when it is told to stop (SIGINT, SIGTERM); ends with 1, and with the counterexample, when a session that moved differs from
+ * its twin.
  */
 import { parseArgs } from 'node:util';
 import { classNames, type ClassName } from './classes.js';
@@ -23,6 +24,8 @@ const seed = Number(values.seed);
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
 
 const world = await World.open(PAIRS);
+const stop = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
 print(`seed ${seed}, classes ${classes.join(', ')}`);
 const started = performance.now();
 let printed = 0;
@@ -32,6 +35,7 @@ try {
     classes,
     steps: Number(values.steps),
     ...(values.walk === undefined ? {} : { walk: Number(values.walk) }),
+    stop: stop.signal,
     sighted: print,
     progress: ({ steps, moves }) => {
       if (steps < printed + 10_000) return;
