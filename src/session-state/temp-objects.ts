@@ -21,7 +21,7 @@ import {
   type TempContents,
 } from './temp-data.js';
 import { complete, create, emptyIndexes, identities, type Ddl } from './temp-ddl.js';
-import { EMPTY, oidsOf, onCommitOf, type OnCommit } from './temp-on-commit.js';
+import { TABLES, oidsOf, onCommitOf, type OnCommit } from './temp-on-commit.js';
 import { TEMP } from './temp-schema.js';
 import { BYTES, MARK, READ_DEFINITIONS, type Definitions } from './temp-definitions.js';
 
@@ -56,19 +56,19 @@ export const tempObjects: StateKindModule<TempObjects> = {
     // Alone, for every session: to plan the questions that follow takes longer than all the rest of a look.
     const schema: Rows = yield { select: [TEMP] };
     if ((schema[0]?.[0] ?? '0') === '0') return NOTHING;
-    const found: Rows = yield { select: [MARK, BYTES, EMPTY] };
-    const [mark, bytes, empty] = found[0] ?? [];
+    const found: Rows = yield { select: [MARK, BYTES, TABLES] };
+    const [mark, bytes, tables] = found[0] ?? [];
     if (!mark) return NOTHING;
     const known = previous?.mark === mark ? previous.definitions : null;
     const definitions = known ?? (yield* define());
     if (isEmpty(definitions)) return { ...NOTHING, mark };
     const onCommit = yield* onCommitOf(
-      definitions.plpgsql ? (empty ?? '') : '',
+      definitions.plpgsql ? (tables ?? '') : '',
       previous?.onCommit ?? NOTHING.onCommit,
     );
     const state = {
       ...{ mark, definitions, bytes: Number(bytes ?? 0), contents: NO_CONTENTS, onCommit },
-      doubtful: oidsOf(empty ?? '').filter((oid) => !onCommit.has(oid)),
+      doubtful: oidsOf(tables).filter((oid) => !onCommit.has(oid)),
     };
     if (!contents || definitions.obstacles.length > 0) return state;
     const asked = questions(definitions);
@@ -88,7 +88,7 @@ export const tempObjects: StateKindModule<TempObjects> = {
     const [obstacle] = definitions.obstacles;
     if (obstacle !== undefined) return `temporary ${obstacle}, which cannot be made again exactly`;
     const table = definitions.relations.find(({ oid }) => doubtful.includes(oid));
-    if (table) return `temporary table ${table.name}, empty, and perhaps ON COMMIT DELETE ROWS`;
+    if (table) return `temporary table ${table.name}, perhaps ON COMMIT DELETE ROWS`;
     return bytes > tempBytes ? `temporary tables of ${bytes} bytes, over the limit of ${tempBytes}` : null;
   },
 

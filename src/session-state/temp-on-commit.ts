@@ -1,7 +1,7 @@
 /**
  * Row 10: ON COMMIT DELETE ROWS is in no catalog, and texts do not tell (a function may have made the table, a statement may
- * have failed). But it can be seen: a commit truncates the file of such a table, and nobody else's. So a row is put into a
- * table whose file is empty, in a subtransaction that is rolled back; the row is gone either way, and after the commit the file
+ * have failed). But it can be seen: a commit truncates the file of such a table, and nobody else's. It has a page after a
+ * transaction that was rolled back. Else a row is put into it, in a subtransaction that is rolled back; the row is gone either way, and after the commit the file
  * has a page or it has none. In that subtransaction all that could refuse the row, or that it could set off, is dropped.
  */
 import type { Rows } from './channel.js';
@@ -9,16 +9,19 @@ import { AS_LOGIN_USER } from './exact.js';
 import type { Ask } from './kind.js';
 import { TEMP } from './temp-schema.js';
 
-/** Oids of tables without a page, as a list: only those can be it at a safe point. */
-export const EMPTY = `(select pg_catalog.string_agg(oid::pg_catalog.text, ' ')
+/** Oids of all tables, as a list. */
+export const TABLES = `(select pg_catalog.string_agg(oid::pg_catalog.text, ' ')
+  from pg_catalog.pg_class where relnamespace = ${TEMP} and relkind = 'r')`;
+
+const EMPTY = `(select pg_catalog.string_agg(oid::pg_catalog.text, ' ')
   from pg_catalog.pg_class where relnamespace = ${TEMP} and relkind = 'r' and pg_catalog.pg_relation_size(oid) = 0)`;
 
 /** By oid: is it ON COMMIT DELETE ROWS? One that is not in it could not be probed. */
 export type OnCommit = ReadonlyMap<number, boolean>;
 
-/** `empty`: what EMPTY gave. What is known of a table stays so. */
-export function* onCommitOf(empty: string, known: OnCommit): Generator<Ask, OnCommit, Rows> {
-  const oids = oidsOf(empty);
+/** `tables`: what TABLES gave. What is known of a table stays so. */
+export function* onCommitOf(tables: string, known: OnCommit): Generator<Ask, OnCommit, Rows> {
+  const oids = oidsOf(tables);
   const unknown = oids.filter((oid) => !known.has(oid));
   if (unknown.length === 0) return known;
   const found = new Map(known);
@@ -45,9 +48,18 @@ const probe = (oids: readonly number[]): string[] => [
       if pg_catalog.current_setting('transaction_timeout', true) is not null then
         perform pg_catalog.set_config('transaction_timeout', '0', true);
       end if;
-      for tab in select c.oid, c.relispartition, c.relowner, pg_catalog.format('pg_temp.%I', c.relname) as name
+      begin
+        perform pg_catalog.set_config('event_triggers', 'off', true);
+      exception when others then null; -- Not there before PostgreSQL 17, and not for everybody.
+      end;
+      for tab in select c.oid, c.relispartition, c.relowner, pg_catalog.format('pg_temp.%I', c.relname) as name,
+          pg_catalog.pg_relation_size(c.oid) > 0 as filled
         from pg_catalog.pg_class c where c.oid = any (oids)
       loop
+        if tab.filled then
+          probed := probed || ' ' || tab.oid;
+          continue;
+        end if;
         begin
           execute pg_catalog.format('set local role %I', pg_catalog.pg_get_userbyid(tab.relowner));
           for part in select s.sql from (

@@ -282,6 +282,8 @@ describe('ON COMMIT DELETE ROWS', () => {
       'revoke all on strict from current_user; grant select on strict to app',
       'create temp table parent (a int)',
       'create temp table child () inherits (parent) on commit delete rows',
+      'create temp table rolled (a int) on commit delete rows',
+      'begin; insert into rolled values (1); rollback',
       'set default_transaction_read_only = on',
     );
     const to = await move(from);
@@ -297,11 +299,12 @@ describe('ON COMMIT DELETE ROWS', () => {
       'strict',
       'parent',
       'child',
+      'rolled',
     ])
       outcomes[table] = await survives(to, table);
     expect(outcomes).toEqual({
       ...{ gone: false, '"Go""ne"': false, stays: true, again: true, hidden: false, '"re named"': false },
-      ...{ strict: false, parent: true, child: false },
+      ...{ strict: false, parent: true, child: false, rolled: false },
     });
     for (const backend of [from, to]) backend.close();
   });
