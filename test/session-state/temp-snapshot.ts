@@ -12,7 +12,8 @@ export const CATALOGS: Readonly<Record<string, string>> = {
       c.relkind = 'r' and c.reltuples >= 0
     from pg_class c left join pg_am am on am.oid = c.relam left join pg_class t on t.oid = c.reltoastrelid
     where c.relnamespace = ${OURS} and c.relkind <> 't' order by 1`,
-  columns: `select c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated,
+  // Columns of an index keep the names that those of the table had when it was made (tablecmds.c): nobody can use them.
+  columns: `select c.relname, case when c.relkind <> 'i' then a.attname end, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated,
       a.attstorage, a.attcompression, a.attstattarget, a.attacl::text, a.attoptions::text, a.attcollation::regcollation,
       a.attislocal, a.attinhcount, pg_get_expr(d.adbin, d.adrelid), col_description(c.oid, a.attnum)
     from pg_class c join pg_attribute a on a.attrelid = c.oid left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
