@@ -33,7 +33,7 @@ export interface LoginServices {
   timeoutMs(): number;
   nextId(): number;
   /** For the salts of roles that do not exist. */
-  readonly mockSecret: Buffer;
+  mockSecret(): Buffer;
   issueKey(version: number): CancelKey;
   cancel(processId: number, secret: Buffer): Promise<void>;
   roleSecret(user: string): Promise<RoleSecret | null>;
@@ -146,7 +146,7 @@ const authenticate = async (
   const wrong = new DbproxyError('DBP_WIRE_PASSWORD', { user });
   const secret = await services.roleSecret(user);
   const verifier = parseVerifier(secret?.verifier ?? null);
-  const scram = new ScramServer(verifier ?? mockVerifier(user, services.mockSecret));
+  const scram = new ScramServer(verifier ?? mockVerifier(user, services.mockSecret()));
 
   conversation.link.send(encode.authenticationSasl([SCRAM_MECHANISM]));
   const first = await saslMessage(conversation);

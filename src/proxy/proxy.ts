@@ -2,8 +2,6 @@
  * The proxy: listener, logins, sessions, and the gate over them. Owns client sockets and server sockets, nothing else.
  */
 import { randomBytes } from 'node:crypto';
-import { createServer, type Server } from 'node:net';
-import { chmod, mkdir, rename, rm } from 'node:fs/promises';
 import { DbproxyError } from '../errors/index.js';
 import { SettingNames, type MoveLimits } from '../session-state/index.js';
 import { CancelKeys } from './cancel.js';
@@ -16,25 +14,22 @@ import type {
   SessionReport,
   SessionSnapshot,
 } from './control-api.js';
-import { Conversation } from './conversation.js';
 import { EngineAdmin } from './engine-admin.js';
 import { EngineConnection } from './engine-connection.js';
 import { Gate, type GateServices } from './gate.js';
-import type { ListenerName, ProxyImage } from './handover/messages.js';
+import type { ProxyImage } from './handover/messages.js';
 import { Predecessor, type HandoverSource, type Redirect } from './handover/predecessor.js';
 import type { HandoverTarget, Sockets } from './handover/successor.js';
 import { Link, NOBODY, type LinkFactory, type LinkOwner } from './link.js';
-import { LOGIN_TIMEOUT_MS, logIn, refuse, type LoginServices } from './login.js';
+import { Listeners, type ListenerName } from './listeners.js';
+import { LOGIN_TIMEOUT_MS, type LoginServices } from './login.js';
+import { Logins } from './logins.js';
 import { rawHandle, type RawHandle } from './raw-handle.js';
 import { Refusals } from './refusals.js';
 import { sessionReport } from './session-report.js';
 import { Session, type SessionImage } from './session.js';
 import { Torture } from './torture.js';
 
-/** Sockets that may be in the middle of their login at the same time, beyond the sessions. */
-export const MAX_LOGINS = 1_000;
-/** Connections the kernel keeps for us while we are busy. */
-const BACKLOG = 1_024;
 /** Sessions looked at at the same time by `check`. */
 const CHECK_CONCURRENCY = 4;
 
@@ -45,13 +40,6 @@ export interface ProxyOptions {
   readonly fastPath: boolean;
   /** Answers control requests from when it is called. */
   readonly openControl: () => Promise<void>;
-}
-
-/** A connection from which nothing was read. */
-interface NewConnection {
-  readonly handle: RawHandle | null;
-  readonly open: (owner: LinkOwner) => Link;
-  destroy(): void;
 }
 
 export class Proxy implements HandoverSource, HandoverTarget {
@@ -65,17 +53,13 @@ export class Proxy implements HandoverSource, HandoverTarget {
   readonly #names = new SettingNames();
   readonly #sessions = new Set<Session>();
   readonly #keys = new CancelKeys<Session>();
-  readonly #logins = new Map<Conversation, Promise<void>>();
-  /** Those of `#logins` that have, or are opening, an engine connection; and questions of a login to the engine. */
-  readonly #loginsUnderway = new Set<Promise<unknown>>();
-  readonly #servers = new Map<ListenerName, Server>();
+  readonly #logins: Logins;
+  readonly #listeners: Listeners;
   readonly #totals = { sessions: 0, moves: 0, failedLogins: 0 };
   nextId = 1;
   cancelElsewhere: ((processId: number, secret: Buffer) => void) | null = null;
   #mockSecret: Buffer = randomBytes(32);
   #redirect: Redirect | null = null;
-  /** Connections that are on their way to the successor. */
-  readonly #redirecting = new Set<Promise<void>>();
   #handover: Promise<HandoverResult> | null = null;
   #replaced = false;
   #primary: EngineAdmin | null = null;
@@ -89,11 +73,19 @@ export class Proxy implements HandoverSource, HandoverTarget {
     this.openControl = options.openControl;
     this.sessions = this.#sessions;
     this.#links = options.fastPath ? Link.fast() : Link.plain();
+    this.#logins = new Logins(this.#loginServices);
+    this.#listeners = new Listeners(config, (socket) =>
+      this.#logins.accept({
+        handle: rawHandle(socket),
+        open: (owner) => this.#links.accept(socket, owner),
+        destroy: () => socket.destroy(),
+      }),
+    );
     const services: GateServices = {
       links: this.#links,
       names: this.#names,
       sessions: this.#sessions,
-      loginsUnderway: this.#loginsUnderway,
+      loginsUnderway: this.#logins.underway,
       context: async (thorough) => ({
         thorough,
         contents: false,
@@ -117,44 +109,8 @@ export class Proxy implements HandoverSource, HandoverTarget {
   }
 
   /** Binds the TCP port and the Unix socket. Throws the listener's error (EADDRINUSE …). */
-  async listen(): Promise<void> {
-    const { host, port, socketDirectory } = this.config;
-    await this.#bind('tcp', { host, port });
-    if (socketDirectory === null) return;
-    await mkdir(socketDirectory, { recursive: true, mode: 0o700 });
-    const path = `${socketDirectory}/.s.PGSQL.${port}`;
-    // Under another name first: libuv removes the name it was bound to when this process closes the socket, which a
-    // successor may have by then.
-    const making = `${path}~`;
-    await rm(making, { force: true });
-    await this.#bind('unix', { path: making });
-    await chmod(making, 0o600);
-    await rename(making, path);
-  }
-
-  async #bind(
-    name: ListenerName,
-    where: { host: string; port: number } | { path: string } | RawHandle,
-  ): Promise<void> {
-    const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) =>
-      this.#accept({
-        handle: rawHandle(socket),
-        open: (owner) => this.#links.accept(socket, owner),
-        destroy: () => socket.destroy(),
-      }),
-    );
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      const begun = (): void => {
-        server.removeListener('error', reject);
-        // Running out of descriptors must not end the process; the next accept may succeed.
-        server.on('error', (error) => process.stderr.write(`listener: ${error.message}\n`));
-        resolve();
-      };
-      if ('onread' in where) server.listen(where, BACKLOG, begun);
-      else server.listen({ ...where, backlog: BACKLOG }, begun);
-    });
-    this.#servers.set(name, server);
+  listen(): Promise<void> {
+    return this.#listeners.open();
   }
 
   /** Sets the engine that sessions go to. */
@@ -211,55 +167,27 @@ export class Proxy implements HandoverSource, HandoverTarget {
   /** Ends every session with 57P01 and stops listening. */
   async close(): Promise<void> {
     this.stopListening();
-    for (const { link } of this.#logins.keys()) link.destroy();
+    this.#logins.close();
     for (const session of this.#sessions) session.fail('DBP_WIRE_ENGINE_LOST');
     this.#primary?.close();
-    const { socketDirectory, port } = this.config;
-    if (socketDirectory !== null) await rm(`${socketDirectory}/.s.PGSQL.${port}`, { force: true });
+    await this.#listeners.removeName();
   }
 
   // --- logins ---------------------------------------------------------------------------------------------------------
 
-  #accept(connection: NewConnection): void {
-    if (!this.#redirect || !connection.handle) {
-      this.#begin(connection);
-      return;
-    }
-    const redirected = this.#redirect.accepted(connection.handle).then(
-      () => connection.destroy(),
-      () => this.#begin(connection),
-    );
-    this.#redirecting.add(redirected);
-    void redirected.then(() => this.#redirecting.delete(redirected));
-  }
-
-  #begin(connection: NewConnection): void {
-    if (this.#logins.size >= MAX_LOGINS) {
-      connection.destroy();
-      return;
-    }
-    const conversation = new Conversation(connection.open);
-    const login = logIn(conversation, this.#loginServices()).finally(() => {
-      this.#logins.delete(conversation);
-      this.#loginsUnderway.delete(login);
-    });
-    this.#logins.set(conversation, login);
-  }
-
-  readonly #loginServices = (): LoginServices => ({
+  readonly #loginServices: LoginServices = {
     timeoutMs: () => this.config.loginTimeoutMs ?? LOGIN_TIMEOUT_MS,
     nextId: () => this.nextId++,
-    mockSecret: this.#mockSecret,
+    mockSecret: () => this.#mockSecret,
     issueKey: (version) => this.#keys.issue(version),
     cancel: (processId, secret) => this.#cancel(processId, secret),
     roleSecret: async (user) => {
       await this.gate.opened();
-      return this.#heldFor(this.#admin().roleSecret(user));
+      return this.#logins.asksEngine(this.#admin().roleSecret(user));
     },
     openEngine: async (conversation, parameters, keys) => {
       await this.gate.opened();
-      const login = this.#logins.get(conversation);
-      if (login) this.#loginsUnderway.add(login);
+      this.#logins.opensEngine(conversation);
       return EngineConnection.open(this.#links, this.#admin().engine, parameters, keys);
     },
     admit: () => {
@@ -277,14 +205,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
       this.gate.joined(session);
     },
     loginFailed: () => this.#totals.failedLogins++,
-  });
-
-  /** A hold waits for it: after that, the connection that it comes on may be gone. */
-  #heldFor<T>(answer: Promise<T>): Promise<T> {
-    const answered = answer.catch(() => undefined).finally(() => this.#loginsUnderway.delete(answered));
-    this.#loginsUnderway.add(answered);
-    return answer;
-  }
+  };
 
   #admin(): EngineAdmin {
     if (!this.#primary) throw new DbproxyError('DBP_WIRE_ENGINE_UNAVAILABLE', { reason: 'no engine yet' });
@@ -336,8 +257,8 @@ export class Proxy implements HandoverSource, HandoverTarget {
   }
 
   /** Resolves when no connection is between the two processes. */
-  async redirected(): Promise<void> {
-    while (this.#redirecting.size > 0) await Promise.all(this.#redirecting);
+  redirected(): Promise<void> {
+    return this.#logins.redirected();
   }
 
   get logins(): number {
@@ -362,34 +283,25 @@ export class Proxy implements HandoverSource, HandoverTarget {
     return { ...this.#totals };
   }
 
-  listeners(): { name: ListenerName; handle: RawHandle }[] {
-    return [...this.#servers].flatMap(([name, server]) => {
-      const handle = rawHandle(server);
-      return handle ? [{ name, handle }] : [];
-    });
+  get listeners(): Listeners['inheritable'] {
+    return this.#listeners.inheritable;
   }
 
   stopListening(): void {
-    for (const server of this.#servers.values()) server.close();
-    this.#servers.clear();
+    this.#listeners.close();
   }
 
   redirect(to: Redirect | null): void {
     this.#redirect = to;
+    this.#logins.redirect(to && ((handle) => to.accepted(handle)));
   }
 
-  async redirectSilent(): Promise<void> {
-    const redirect = this.#redirect;
-    if (!redirect) return;
-    for (const conversation of this.#logins.keys())
-      await conversation.giveAway((handle) => redirect.accepted(handle));
+  redirectSilent(): Promise<void> {
+    return this.#logins.redirectSilent();
   }
 
   refuseLogins(reason: string): void {
-    for (const conversation of this.#logins.keys()) {
-      refuse(conversation, new DbproxyError('DBP_WIRE_ENGINE_UNAVAILABLE', { reason }));
-      conversation.giveUp();
-    }
+    this.#logins.refuse(new DbproxyError('DBP_WIRE_ENGINE_UNAVAILABLE', { reason }));
   }
 
   // --- handover: the side that takes over -------------------------------------------------------------------------------
@@ -409,12 +321,12 @@ export class Proxy implements HandoverSource, HandoverTarget {
   }
 
   listenOn(name: ListenerName, handle: RawHandle): Promise<void> {
-    return this.#bind(name, handle);
+    return this.#listeners.listenOn(name, handle);
   }
 
   takeIn(handle: RawHandle): void {
     const open = (owner: LinkOwner): Link => this.#links.inherit(handle, owner);
-    this.#accept({ handle, open, destroy: () => handle.close() });
+    this.#logins.accept({ handle, open, destroy: () => handle.close() });
   }
 
   inherit(image: SessionImage, { client, server }: Sockets): Session {

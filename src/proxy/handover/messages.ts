@@ -23,6 +23,7 @@
  */
 import type { MoveLimits } from '../../session-state/index.js';
 import type { EngineRoute, ProxyStatus } from '../control-api.js';
+import type { ListenerName } from '../listeners.js';
 import type { RawHandle } from '../raw-handle.js';
 import type { SessionImage } from '../session.js';
 
@@ -47,9 +48,6 @@ export interface Hello {
   /** How many more files this process can open. */
   readonly descriptors: number;
 }
-
-/** Which of a proxy's listening sockets. */
-export type ListenerName = 'tcp' | 'unix';
 
 export interface ToSuccessor {
   prepare: { readonly format: number; readonly proxy: ProxyImage };

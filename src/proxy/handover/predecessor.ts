@@ -13,9 +13,10 @@ import { DbproxyError } from '../../errors/index.js';
 import { faultPoint } from '../../fault-point.js';
 import type { HandoverResult, Program, ProxyConfig, ProxyStatus } from '../control-api.js';
 import { holdTimes } from '../hold-times.js';
+import type { ListenerName } from '../listeners.js';
 import type { RawHandle } from '../raw-handle.js';
 import type { Session, SessionImage } from '../session.js';
-import type { ListenerName, ProxyImage, ToPredecessor, ToSuccessor } from './messages.js';
+import type { ProxyImage, ToPredecessor, ToSuccessor } from './messages.js';
 import { FORMAT } from './messages.js';
 import { Peer } from './peer.js';
 
@@ -49,7 +50,7 @@ export interface HandoverSource {
   save(): ProxyImage;
   readonly totals: ProxyStatus['totals'];
   stopListening(): void;
-  listeners(): { readonly name: ListenerName; readonly handle: RawHandle }[];
+  readonly listeners: readonly { readonly name: ListenerName; readonly handle: RawHandle }[];
   /** From now on new connections, and cancel requests for unknown sessions, go to the successor; null: not any more. */
   redirect(to: Redirect | null): void;
   /** A cancel request that came to the successor. */
@@ -146,7 +147,7 @@ export class Predecessor {
 
   async #giveListeners(): Promise<void> {
     const { source, peer } = { source: this.#source, peer: this.#peer };
-    for (const { name, handle } of source.listeners()) await peer.send('listener', { name }, handle);
+    for (const { name, handle } of source.listeners) await peer.send('listener', { name }, handle);
     source.redirect({
       accepted: (handle) => peer.send('accepted', {}, handle),
       cancel: (processId, secret) => peer.tell('cancel', { processId, secret }),

@@ -3,13 +3,13 @@
  * that, whatever came whole is taken over at once: nobody else can.
  */
 import { faultPoint } from '../../fault-point.js';
+import type { ListenerName } from '../listeners.js';
 import type { RawHandle } from '../raw-handle.js';
 import type { Session, SessionImage } from '../session.js';
 import { freeDescriptors } from './descriptors.js';
 import {
   FORMAT,
   READABLE_FORMATS,
-  type ListenerName,
   type ProxyImage,
   type SessionFailure,
   type ToPredecessor,
