@@ -39,6 +39,41 @@ interface Series {
   readonly descriptors: { readonly before: number; readonly after: number };
 }
 
+/** Clients that query without a pause of their own, 10 ms apart. */
+class Work {
+  #longestMs: number[];
+  #errors = 0;
+  #stopped = false;
+  readonly #done: Promise<unknown>;
+
+  constructor(clients: readonly pg.Client[]) {
+    this.#longestMs = clients.map(() => 0);
+    this.#done = Promise.all(clients.map((client, own) => this.#run(client, own)));
+  }
+
+  /** Of each client, since it was last asked; ms. */
+  longest(): number[] {
+    return this.#longestMs.splice(0, this.#longestMs.length, ...this.#longestMs.map(() => 0));
+  }
+
+  async stop(): Promise<number> {
+    this.#stopped = true;
+    await this.#done;
+    return this.#errors;
+  }
+
+  async #run(client: pg.Client, own: number): Promise<void> {
+    while (!this.#stopped) {
+      const beganMs = performance.now();
+      await client
+        .query({ name: 'p', text: 'select $1::int + 1 as n', values: [own] })
+        .catch(() => this.#errors++);
+      this.#longestMs[own] = Math.max(this.#longestMs[own] ?? 0, performance.now() - beganMs);
+      await delay(10);
+    }
+  }
+}
+
 const bench = await startEngine('small');
 try {
   const series: Series[] = [];
@@ -134,42 +169,9 @@ async function measure({ engine, home, password }: BenchEngine, sessions: number
   return { sessions, active, handovers, stallsMs, quietMs, errors, descriptors: { before, after } };
 }
 
-/** Clients that query without a pause of their own, 10 ms apart. */
-class Work {
-  #longestMs: number[];
-  #errors = 0;
-  #stopped = false;
-  readonly #done: Promise<unknown>;
-
-  constructor(clients: readonly pg.Client[]) {
-    this.#longestMs = clients.map(() => 0);
-    this.#done = Promise.all(clients.map((client, own) => this.#run(client, own)));
-  }
-
-  /** Of each client, since it was last asked; ms. */
-  longest(): number[] {
-    return this.#longestMs.splice(0, this.#longestMs.length, ...this.#longestMs.map(() => 0));
-  }
-
-  async stop(): Promise<number> {
-    this.#stopped = true;
-    await this.#done;
-    return this.#errors;
-  }
-
-  async #run(client: pg.Client, own: number): Promise<void> {
-    while (!this.#stopped) {
-      const beganMs = performance.now();
-      await client
-        .query({ name: 'p', text: 'select $1::int + 1 as n', values: [own] })
-        .catch(() => this.#errors++);
-      this.#longestMs[own] = Math.max(this.#longestMs[own] ?? 0, performance.now() - beganMs);
-      await delay(10);
-    }
-  }
+function descriptorsOf(pid: number): number {
+  return readdirSync(`/proc/${pid}/fd`).length;
 }
-
-const descriptorsOf = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;
 
 /** Asks whoever answers control requests now. */
 async function control<T>(
