@@ -59,12 +59,17 @@ export const customSettings: StateKindModule<CustomSettings> = {
   counts: ({ values }) => ({ settings: values.size }),
   estimate: ({ values }) => ({ bytes: 0, ms: values.size * 0.04 }),
 
-  replay: (wanted, there) =>
-    [...wanted.values]
+  replay: (wanted, there) => [
+    ...[...wanted.values]
       .filter(([name, value]) => there.values.get(name) !== value)
       .flatMap(([name, value]) => [
         setConfig(name, value, LOST_ON),
         // Most likely left by RESET or SET LOCAL: a library that is loaded later must not take it for a value.
         ...(value === '' ? [setConfig(name, null, LOST_ON)] : []),
       ]),
+    // Reset, and then made its own by a library that was loaded: there the library has found the value.
+    ...[...there.values.keys()]
+      .filter((name) => !wanted.values.has(name))
+      .map((name) => setConfig(name, null, LOST_ON)),
+  ],
 };

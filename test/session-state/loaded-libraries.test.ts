@@ -68,6 +68,22 @@ describe('LOAD', () => {
     }
   });
 
+  it('nor is one that was brought ahead, and reset before its library was loaded', async () => {
+    const session = await Backend.open(primary);
+    await session.run('set auto_explain.log_min_duration = 7');
+    const ahead = await session.look();
+    const target = await Backend.open(primary);
+    const base = await target.look();
+    const { state: there } = await replay(target.connection, ahead, base, base, true);
+    await session.run('discard all', `load 'auto_explain'`);
+    tagged(session);
+    await replay(target.connection, await session.look(), there, base, true);
+    expect(await session.rows(SHOW)).toEqual([['-1']]);
+    expect(await target.rows(SHOW)).toEqual([['-1']]);
+    session.close();
+    target.close();
+  });
+
   it('without the replay it is lost', async () => {
     const session = await Backend.open(primary);
     await session.run(`load 'auto_explain'`);
