@@ -48,6 +48,14 @@ export async function findProxy({ paths }: InstanceDirectory): Promise<Proxy | n
   return null;
 }
 
+/** Puts it on record as the instance's proxy. */
+export async function rememberProxy(directory: InstanceDirectory, proxy: Proxy): Promise<ProxyStatus> {
+  const status = await proxyStatus(proxy);
+  const { version, generation } = status;
+  await directory.writeProxy({ process: proxy.process, version, generation });
+  return status;
+}
+
 /** Starts a proxy and waits until it answers. Throws DBP_ENV_PORT_TAKEN, DBP_INSTANCE_START_FAILED; then none runs. */
 export async function startProxy(directory: InstanceDirectory, spec: InstanceSpec): Promise<Proxy> {
   const generation = ((await directory.readProxy())?.generation ?? 0) + 1;
@@ -56,8 +64,7 @@ export async function startProxy(directory: InstanceDirectory, spec: InstanceSpe
   while (child.exitCode === null && child.signalCode === null && performance.now() < end) {
     const proxy = await findProxy(directory);
     if (proxy) {
-      const { version, generation } = await proxyStatus(proxy);
-      await directory.writeProxy({ process: proxy.process, version, generation });
+      await rememberProxy(directory, proxy);
       return proxy;
     }
     await delay(POLL_MS);

@@ -5,12 +5,10 @@
  */
 import type { EngineRecord } from '../engine/types.js';
 import { DbproxyError } from '../errors/index.js';
-import { moveSessions } from '../switchover/index.js';
+import { letGo, moveSessions } from '../switchover/index.js';
 import type { Instance } from './instance.js';
 import type { OperationRecord } from './records.js';
 import { makePrimary, type ProxyFacts } from './settle-operation.js';
-
-const COMMAND_BOUND_MS = 10_000;
 
 /** Steps in which no new server can have been started. */
 const BEFORE_START: readonly string[] = ['provision', 'warm', 'drain', 'fence', 'catchup'];
@@ -31,7 +29,7 @@ export async function settleInPlace(
   }
   const running = await ensureServer(instance, engine, operation);
   await makePrimary(instance, { ...running, role: 'primary' });
-  const sessionsMoved = found ? await letGo(found) : 0;
+  const sessionsMoved = found ? await goOn(found) : 0;
   const { to } = operation.inPlace;
   const outcome = running.postgres === to.postgres && running.size === to.size ? 'completed' : 'rolled-back';
   const described = `${running.id} runs PostgreSQL ${running.postgres} (${running.size})`;
@@ -59,10 +57,8 @@ async function ensureServer(
 }
 
 /** Whoever is held, in whatever state, goes on. */
-async function letGo({ proxy: { rpc }, status: { gate } }: ProxyFacts): Promise<number> {
+async function goOn({ proxy: { rpc }, status: { gate } }: ProxyFacts): Promise<number> {
   if (gate === 'committed' || gate === 'moving') return (await moveSessions(rpc, [])).moved;
-  for (const command of ['release', 'unwarm'] as const) {
-    await rpc.call(command, {}, { timeoutMs: COMMAND_BOUND_MS }).catch(() => undefined);
-  }
+  await letGo(rpc);
   return 0;
 }

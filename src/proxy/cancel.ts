@@ -13,6 +13,9 @@ export interface CancelKey {
   readonly secret: Buffer;
 }
 
+/** Passes a CancelRequest on to another proxy process. */
+export type CancelElsewhere = (processId: number, secret: Buffer) => void;
+
 /** Secrets are 4 bytes in protocol 3.0, and longer from 3.2 on. */
 const SECRET_BYTES = 4;
 const LONG_SECRET_BYTES = 32;

@@ -3,10 +3,10 @@
  * socket answers `status`. Exits 98 when the port is taken, 0 after `shutdown`, SIGTERM, or when a successor has taken over.
  * With DBPROXY_PROXY_SUCCESSOR it is that successor, and takes over from the process that started it (handover/).
  */
-import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { RpcServer, type RpcHandlers } from '../rpc/index.js';
 import { DEFAULT_LIMITS } from '../session-state/index.js';
+import { VERSION } from '../version.js';
 import type { ProxyApi, ProxyConfig } from './control-api.js';
 import { SUCCESSOR_VARIABLE } from './handover/predecessor.js';
 import { Successor } from './handover/successor.js';
@@ -18,11 +18,6 @@ const EXIT_ADDRESS_IN_USE = 98;
 const ANSWER_READ_MS = 1_000;
 /** How long it keeps connections that it is closing, ms; then the kernel closes them. */
 const CLOSING_MS = 500;
-
-const packageVersion = (): string => {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
-};
 
 const handlers = (proxy: Proxy, stop: () => void): RpcHandlers<ProxyApi> => ({
   status: () => proxy.status(),
@@ -85,7 +80,7 @@ const run = async (): Promise<void> => {
   };
   const proxy: Proxy = new Proxy({
     config,
-    version: packageVersion(),
+    version: VERSION,
     fastPath: await selfTest(),
     openControl: () => control.listen(config.controlSocket),
   });

@@ -4,7 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import { DbproxyError } from '../errors/index.js';
 import { SettingNames, type MoveLimits } from '../session-state/index.js';
-import { CancelKeys } from './cancel.js';
+import { CancelKeys, type CancelElsewhere } from './cancel.js';
 import type {
   EngineRoute,
   HandoverResult,
@@ -18,12 +18,12 @@ import { EngineAdmin } from './engine-admin.js';
 import { EngineConnection } from './engine-connection.js';
 import { Gate, type GateServices } from './gate.js';
 import type { ProxyImage } from './handover/messages.js';
-import { Predecessor, type HandoverSource, type Redirect } from './handover/predecessor.js';
+import { Predecessor, type HandoverSource } from './handover/predecessor.js';
 import type { HandoverTarget, Sockets } from './handover/successor.js';
 import { Link, NOBODY, type LinkFactory, type LinkOwner } from './link.js';
 import { Listeners, type ListenerName } from './listeners.js';
 import { LOGIN_TIMEOUT_MS, type LoginServices } from './login.js';
-import { Logins } from './logins.js';
+import { Logins, type PassOn } from './logins.js';
 import { rawHandle, type RawHandle } from './raw-handle.js';
 import { Refusals } from './refusals.js';
 import { sessionReport } from './session-report.js';
@@ -57,9 +57,8 @@ export class Proxy implements HandoverSource, HandoverTarget {
   readonly #listeners: Listeners;
   readonly #totals = { sessions: 0, moves: 0, failedLogins: 0 };
   nextId = 1;
-  cancelElsewhere: ((processId: number, secret: Buffer) => void) | null = null;
+  cancelElsewhere: CancelElsewhere | null = null;
   #mockSecret: Buffer = randomBytes(32);
-  #redirect: Redirect | null = null;
   #handover: Promise<HandoverResult> | null = null;
   #replaced = false;
   #primary: EngineAdmin | null = null;
@@ -220,9 +219,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
   }
 
   async #cancel(processId: number, secret: Buffer): Promise<void> {
-    if (await this.cancelHere(processId, secret)) return;
-    this.#redirect?.cancel(processId, secret);
-    this.cancelElsewhere?.(processId, secret);
+    if (!(await this.cancelHere(processId, secret))) this.cancelElsewhere?.(processId, secret);
   }
 
   /** A request that comes while the session is held has nothing to cancel; it waits until the gate is open. */
@@ -291,9 +288,8 @@ export class Proxy implements HandoverSource, HandoverTarget {
     this.#listeners.close();
   }
 
-  redirect(to: Redirect | null): void {
-    this.#redirect = to;
-    this.#logins.redirect(to && ((handle) => to.accepted(handle)));
+  redirect(to: PassOn | null): void {
+    this.#logins.redirect(to);
   }
 
   redirectSilent(): Promise<void> {

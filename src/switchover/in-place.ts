@@ -14,6 +14,7 @@ import type { DbproxyError } from '../errors/index.js';
 import { holdAll, sessionsOf, type AttemptResult } from './attempt.js';
 import { drain, stillUnmovable, unmovable } from './drain.js';
 import { moveSessions } from './forward.js';
+import { letGo } from './let-go.js';
 import { Stopwatch } from './stopwatch.js';
 import { asSwitchoverError, limitsOf, WARM_BOUND_MS, WARM_LOOK_MS } from './switchover.js';
 import type { InPlacePlan, SwitchoverPorts, SwitchoverResult } from './types.js';
@@ -166,12 +167,7 @@ async function release(
 ): Promise<SwitchoverResult> {
   const step = watch.current ?? 'provision';
   watch.stop();
-  const leftovers: string[] = [];
-  for (const command of ['release', 'unwarm'] as const) {
-    await proxy
-      .call(command, {}, { timeoutMs: COMMAND_BOUND_MS })
-      .catch((error: unknown) => leftovers.push(`${command}: ${String(error)}`));
-  }
+  const leftovers = await letGo(proxy);
   const error = asSwitchoverError(cause, step);
   return {
     outcome: 'rolled-back',

@@ -2,6 +2,7 @@
 export { switchover, routeTo } from './switchover.js';
 export { inPlace } from './in-place.js';
 export { rollBack } from './roll-back.js';
+export { letGo } from './let-go.js';
 export { moveSessions, promoteForSure, NOTHING_MOVED } from './forward.js';
 export { setWritable } from './fence.js';
 export { EngineLink } from './engine-link.js';

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
+import { expect } from 'vitest';
 import type {
   LogEvent,
   MoveParams,
@@ -14,6 +15,7 @@ import type {
 } from '../../src/control/api.js';
 import { connectSupervisor, startInstance, stopInstance } from '../../src/control/client.js';
 import { InstanceDirectory } from '../../src/control/instance-directory.js';
+import { initialiseWorkload, startWorkloadProcess } from '../../src/workload/index.js';
 import { freePort } from '../support/free-port.js';
 
 export const SCALE: MoveParams = {
@@ -117,6 +119,36 @@ export async function events(name: string): Promise<LogEvent[]> {
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => JSON.parse(line) as LogEvent);
+}
+
+/** TPC-B-like load of 8 clients, until it is told to end. */
+export class Load {
+  readonly #stop = new AbortController();
+  readonly #load: ReturnType<typeof startWorkloadProcess>;
+
+  private constructor(url: string) {
+    this.#load = startWorkloadProcess({
+      ...{ url, script: 'tpcb-like', clients: 8, ratePerSecond: 100, seconds: 100, seed: 4 },
+      signal: this.#stop.signal,
+    });
+  }
+
+  static async start(url: string, scale: number): Promise<Load> {
+    await initialiseWorkload({ url, scale });
+    const load = new Load(url);
+    await load.#load.started;
+    return load;
+  }
+
+  /** Ends it: something was done, nothing went wrong, and the ledger is exact. */
+  async expectUndisturbed(): Promise<void> {
+    this.#stop.abort();
+    const { failed, unknown, unfinished, disconnects, ledger, transactions } = await this.#load.result;
+    const nothing = { failed: 0, unknown: 0, unfinished: 0, disconnects: 0 };
+    expect({ failed, unknown, unfinished, disconnects }).toEqual(nothing);
+    expect(transactions).toBeGreaterThan(0);
+    expect(ledger).toMatchObject({ ok: true });
+  }
 }
 
 /** Waits for a condition, with a bound and a name. */

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { MoveRecord, PatchParams } from '../../src/control/api.js';
 import { startInstance } from '../../src/control/client.js';
 import { InstanceDirectory } from '../../src/control/instance-directory.js';
+import { value } from '../support/clients.js';
 import { addBroken, BROKEN, cacheWithBoth, NEWER, OLDER } from '../support/versions.js';
 import { events, killSupervisor, LiveHome, patch, pausingAt, SCALE, status, until, Writer } from './live.js';
 
@@ -34,9 +35,6 @@ async function connect(user = 'postgres'): Promise<pg.Client> {
   await client.connect();
   return client;
 }
-
-const value = async (client: pg.Client, sql: string): Promise<unknown> =>
-  Object.values((await client.query<Record<string, unknown>>(sql)).rows[0] ?? {})[0];
 
 /** Holds something of every kind that only its backend has. */
 async function loaded(): Promise<pg.Client> {

@@ -3,11 +3,12 @@ import { writeFile } from 'node:fs/promises';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { stopInstance } from '../../src/control/client.js';
-import { initialiseWorkload, startWorkloadProcess } from '../../src/workload/index.js';
+import { value } from '../support/clients.js';
 import { addBroken, BROKEN, cacheWithBoth, NEWER, OLDER } from '../support/versions.js';
 import {
   isRunning,
   LiveHome,
+  Load,
   patch,
   pausingAt,
   processesBelow,
@@ -39,19 +40,10 @@ async function connect(): Promise<pg.Client> {
   return client;
 }
 
-const value = async (client: pg.Client, sql: string): Promise<unknown> =>
-  Object.values((await client.query<Record<string, unknown>>(sql)).rows[0] ?? {})[0];
-
 describe.each(['standby', 'in-place'] as const)('%s', (strategy) => {
   test('up, down and up with another size, under TPC-B-like load: no error, an exact ledger', async () => {
     await patch(NAME, OLDER, { size: 'small' });
-    await initialiseWorkload({ url, scale: 2 });
-    const stop = new AbortController();
-    const load = startWorkloadProcess({
-      ...{ url, script: 'tpcb-like', clients: 8, ratePerSecond: 100, seconds: 100, seed: 4 },
-      signal: stop.signal,
-    });
-    await load.started;
+    const load = await Load.start(url, 2);
     for (const [from, to, size] of [
       [OLDER, NEWER, 'small'],
       [NEWER, OLDER, 'small'],
@@ -68,12 +60,7 @@ describe.each(['standby', 'in-place'] as const)('%s', (strategy) => {
       expect(record.from.engine === record.to.engine).toBe(strategy === 'in-place');
       expect(await engines()).toEqual([`primary ${size} ${to} running`]);
     }
-    stop.abort();
-    const { failed, unknown, unfinished, disconnects, ledger, transactions } = await load.result;
-    const nothing = { failed: 0, unknown: 0, unfinished: 0, disconnects: 0 };
-    expect({ failed, unknown, unfinished, disconnects }).toEqual(nothing);
-    expect(transactions).toBeGreaterThan(0);
-    expect(ledger).toMatchObject({ ok: true });
+    await load.expectUndisturbed();
   }, 120_000);
 });
 

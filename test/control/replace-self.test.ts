@@ -1,11 +1,22 @@
 /** `patch --self` with the real supervisor and proxy: both are replaced under a load that would notice. */
-import { access, readdir, readFile, writeFile } from 'node:fs/promises';
+import { access, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { replaceSelf } from '../../src/control/replace-self.js';
-import { initialiseWorkload, startWorkloadProcess } from '../../src/workload/index.js';
-import { events, isRunning, killSupervisor, LiveHome, pidOf, scale, status, until, Writer } from './live.js';
+import { successorsOf } from '../support/proxies.js';
+import {
+  events,
+  isRunning,
+  killSupervisor,
+  LiveHome,
+  Load,
+  pidOf,
+  scale,
+  status,
+  until,
+  Writer,
+} from './live.js';
 
 let live: LiveHome;
 beforeAll(async () => {
@@ -36,13 +47,7 @@ const reached = (file: string): Promise<void> =>
 
 test('three times under TPC-B-like load, and a move after it: no error, an exact ledger', async () => {
   const { url, proxy } = await live.up('self');
-  await initialiseWorkload({ url, scale: 1 });
-  const stop = new AbortController();
-  const load = startWorkloadProcess({
-    ...{ url, script: 'tpcb-like', clients: 8, ratePerSecond: 100, seconds: 100, seed: 4 },
-    signal: stop.signal,
-  });
-  await load.started;
+  const load = await Load.start(url, 1);
   let before = { proxy: proxy.pid, supervisor: await pidOf('self') };
   const engine = (await status('self')).engines[0]?.pid;
   for (let i = 0; i < 3; i++) {
@@ -66,12 +71,7 @@ test('three times under TPC-B-like load, and a move after it: no error, an exact
   }
   // What was inherited can be moved.
   expect(await scale('self', 'medium')).toMatchObject({ outcome: 'completed', sessions: { moved: 8 } });
-  stop.abort();
-  const { failed, unknown, unfinished, disconnects, ledger, transactions } = await load.result;
-  const nothing = { failed: 0, unknown: 0, unfinished: 0, disconnects: 0 };
-  expect({ failed, unknown, unfinished, disconnects }).toEqual(nothing);
-  expect(transactions).toBeGreaterThan(0);
-  expect(ledger).toMatchObject({ ok: true });
+  await load.expectUndisturbed();
 }, 120_000);
 
 test('state that only the proxy knows survives a handover, and then a move', async () => {
@@ -139,7 +139,7 @@ test('kill -9 of the new proxy in the middle: the old one goes on', async () => 
   const before = (await status('stays')).proxy?.pid ?? 0;
   const ended = replaceSelf('stays', silent).catch((error: Error) => error);
   await reached(file);
-  const { pid } = (await childOf(before)) ?? {};
+  const [pid] = successorsOf(before);
   expect(pid).toBeDefined();
   process.kill(pid!, 'SIGKILL');
   await until('its end', () => !isRunning(pid!));
@@ -151,11 +151,3 @@ test('kill -9 of the new proxy in the middle: the old one goes on', async () => 
   await writer.progressed();
   await writer.finish();
 }, 60_000);
-
-const childOf = async (pid: number): Promise<{ pid: number } | undefined> => {
-  for (const name of await readdir('/proc')) {
-    const stat = await readFile(`/proc/${name}/stat`, 'latin1').catch(() => '');
-    if (Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) === pid) return { pid: Number(name) };
-  }
-  return undefined;
-};

@@ -12,6 +12,7 @@ import type {
   UpResult,
 } from '../../src/control/api.js';
 import { Cli, freePort } from '../support/cli.js';
+import { value } from '../support/clients.js';
 
 const LONG_MS = 180_000;
 const hasPsql = spawnSync('psql', ['--version']).status === 0;
@@ -44,9 +45,6 @@ async function connect(application: string, url = up.url): Promise<pg.Client> {
   clients.push(client);
   return client;
 }
-
-const value = async (client: pg.Client, sql: string): Promise<unknown> =>
-  Object.values((await client.query<Record<string, unknown>>(sql)).rows[0] ?? {})[0];
 
 describe('up', () => {
   it('answers with the contract, ready for a query', async () => {

@@ -4,6 +4,7 @@ import { connect, type AddressInfo, type Socket } from 'node:net';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import npmConf from '@pnpm/npm-conf';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   addEngine,
@@ -255,7 +256,7 @@ describe('a registry', () => {
   });
 
   it('that passes on the addresses of the public one is asked itself', async () => {
-    registry.tarballsAt = 'https://registry.npmjs.org/';
+    registry.tarballsAt = npmConf.defaults.registry;
     await ensure('17.91');
     expect(ranges()).toHaveLength(1);
   });

@@ -1,15 +1,14 @@
 /** What goes wrong while a proxy's process is replaced: no session is owned by two processes, and only the dead lose theirs. */
 import { access, chmod, writeFile } from 'node:fs/promises';
-import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { processIdentity, type EngineRecord } from '../../src/engine/index.js';
+import type { EngineRecord } from '../../src/engine/index.js';
 import { readProcessStat } from '../../src/engine/process-identity.js';
 import type { Program } from '../../src/proxy/control-api.js';
 import { connectPg, directTo, eventually, withPg } from '../support/clients.js';
 import { TestEngines, randomName } from '../support/engines.js';
-import { ENTRY, TestProxy, waitForExit } from '../support/proxies.js';
+import { ENTRY, successorsOf, TestProxy, waitForExit } from '../support/proxies.js';
 
 const CLIENTS = 6;
 
@@ -108,7 +107,7 @@ describe('a successor that cannot take over: the process that runs goes on', () 
     await expect(proxy.handOver(await program())).rejects.toThrow(reason);
     await proxy.reconnect();
     expect(proxy.pid).toBe(before);
-    expect(childrenOf(before)).toEqual([]);
+    expect(successorsOf(before)).toEqual([]);
     expect(await survivors()).toBe(CLIENTS);
     await withPg(proxy.url(), (client) => client.query('select 1'));
     // And then, with a build that works:
@@ -160,7 +159,7 @@ describe('kill -9 in the middle', () => {
         () => null,
       ),
     );
-    const [successor] = childrenOf(old);
+    const [successor] = successorsOf(old);
     expect(successor).toBeDefined();
     process.kill(kill === 'new' ? successor! : old, 'SIGKILL');
     // Until its parent has collected it: a process can be a zombie while a thread of it still holds its files.
@@ -190,10 +189,3 @@ describe('kill -9 in the middle', () => {
 
 /** From when it listens on, the successor goes on without its predecessor. */
 const survivesAlone = (at: string): boolean => !/^handover\.(hello|prepared)$/.test(at);
-
-const childrenOf = (pid: number): number[] =>
-  readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((child) => readProcessStat(child)?.parentPid === pid && processIdentity(child) !== null)
-    .filter((child) => readFileSync(`/proc/${child}/cmdline`, 'latin1').includes('proxy/main'));

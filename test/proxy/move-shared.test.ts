@@ -1,7 +1,7 @@
 /** Rows 12 and 13, what other sessions can tell apart, through whole switches: no notification is lost or doubled, no lock is free. */
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { connectPg, directTo, eventually, withPg } from '../support/clients.js';
+import { connectPg, directTo, eventually, value, withPg } from '../support/clients.js';
 import { TestEngines } from '../support/engines.js';
 import { TestProxy } from '../support/proxies.js';
 import { isInPlace, Switching } from '../support/switching.js';
@@ -35,8 +35,6 @@ const connect = async (): Promise<pg.Client> => {
 };
 const rows = async (client: pg.Client, sql: string): Promise<unknown[]> =>
   (await client.query({ text: sql, rowMode: 'array' })).rows as unknown[];
-const one = async (client: pg.Client, sql: string): Promise<unknown> =>
-  ((await rows(client, sql))[0] as unknown[])[0];
 
 describe('advisory locks', () => {
   const KEYS = ['7', '-1', '9223372036854775807', '-9223372036854775808', '1, 2', '-2147483648, 2147483647'];
@@ -56,7 +54,7 @@ describe('advisory locks', () => {
     const rivalry = (async () => {
       while (!stop) {
         for (const key of [...KEYS, '50', '51'])
-          if (await one(rival, `select pg_try_advisory_lock(${key})`)) stolen.push(key);
+          if (await value(rival, `select pg_try_advisory_lock(${key})`)) stolen.push(key);
         tries++;
       }
     })();
@@ -74,24 +72,24 @@ describe('advisory locks', () => {
     for (const [i, key] of KEYS.entries()) {
       const unlocked: unknown[] = [];
       for (let times = 0; times <= (i % 3) + 1; times++)
-        unlocked.push(await one(holder, `select pg_advisory_unlock(${key})`));
+        unlocked.push(await value(holder, `select pg_advisory_unlock(${key})`));
       expect(unlocked, key).toEqual([...Array<boolean>((i % 3) + 1).fill(true), false]);
     }
-    expect(await one(holder, 'select pg_advisory_unlock_shared(51)')).toBe(true);
-    expect(await one(rival, 'select pg_try_advisory_lock_shared(51)')).toBe(false);
-    expect(await one(holder, 'select pg_advisory_unlock(51)')).toBe(true);
-    expect(await one(rival, 'select pg_try_advisory_lock(51)')).toBe(true);
+    expect(await value(holder, 'select pg_advisory_unlock_shared(51)')).toBe(true);
+    expect(await value(rival, 'select pg_try_advisory_lock_shared(51)')).toBe(false);
+    expect(await value(holder, 'select pg_advisory_unlock(51)')).toBe(true);
+    expect(await value(rival, 'select pg_try_advisory_lock(51)')).toBe(true);
     expect(
-      await one(
+      await value(
         holder,
         `select count(*)::int from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()`,
       ),
     ).toBe(1);
     for (const expected of [true, true, false])
-      expect(await one(holder, 'select pg_advisory_unlock_shared(50)')).toBe(expected);
-    expect(await one(rival, 'select pg_try_advisory_lock(50)')).toBe(false);
+      expect(await value(holder, 'select pg_advisory_unlock_shared(50)')).toBe(expected);
+    expect(await value(rival, 'select pg_try_advisory_lock(50)')).toBe(false);
     await sharer.query('select pg_advisory_unlock_shared(50)');
-    expect(await one(rival, 'select pg_try_advisory_lock(50)')).toBe(true);
+    expect(await value(rival, 'select pg_try_advisory_lock(50)')).toBe(true);
   });
 
   it('taken after the warm phase, or given up after it, are as they are at the hold', async () => {
@@ -102,10 +100,10 @@ describe('advisory locks', () => {
     await taker.query('select pg_advisory_lock(71), pg_advisory_lock(71)');
     const { stateMoved, failed } = await switching.move(proxy);
     expect({ locks: stateMoved.advisoryLocks, failed }).toEqual({ locks: 1, failed: [] });
-    expect(await one(giver, 'select pg_try_advisory_lock(70)')).toBe(true);
-    expect(await one(giver, 'select pg_try_advisory_lock(71)')).toBe(false);
+    expect(await value(giver, 'select pg_try_advisory_lock(70)')).toBe(true);
+    expect(await value(giver, 'select pg_try_advisory_lock(71)')).toBe(false);
     for (const expected of [true, true, false])
-      expect(await one(taker, 'select pg_advisory_unlock(71)')).toBe(expected);
+      expect(await value(taker, 'select pg_advisory_unlock(71)')).toBe(expected);
   });
 
   it('a thousand of one session move', async () => {
@@ -114,7 +112,7 @@ describe('advisory locks', () => {
     const { stateMoved, failed } = await switching.move(proxy);
     expect({ locks: stateMoved.advisoryLocks, failed }).toEqual({ locks: 1_000, failed: [] });
     expect(
-      await one(
+      await value(
         rival,
         'select count(*)::int from generate_series(1, 1000) g where pg_try_advisory_lock(100, g)',
       ),
@@ -158,7 +156,7 @@ describe('LISTEN', () => {
         expected,
       );
     expect(heard.flat()).not.toContain('never');
-    expect(await one(senders[0]!, 'select count(*)::int from sent')).toBe(expected.flat().length);
+    expect(await value(senders[0]!, 'select count(*)::int from sent')).toBe(expected.flat().length);
   });
 
   it('an old engine that dies before all is delivered: the session goes on, and the record says so', async () => {
@@ -228,7 +226,7 @@ describe('while sessions with much to carry move in the background', () => {
   it.skipIf(isInPlace())('a client that sends is served at once, however many are before it', async () => {
     let light: pg.Client | undefined;
     const { move } = await begin(12, async () => (light = await connect()));
-    expect(await one(light!, 'select 1')).toBe(1);
+    expect(await value(light!, 'select 1')).toBe(1);
     expect(await gate()).toBe('moving');
     expect((await move).failed).toEqual([]);
   });
@@ -238,12 +236,12 @@ describe('while sessions with much to carry move in the background', () => {
     for (const client of slow.slice(0, 2))
       (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
     expect(await move).toMatchObject({ failed: [], moved: 2 });
-    for (const client of slow.slice(2)) expect(await one(client, 'fetch from long')).toBe('x'.repeat(200));
+    for (const client of slow.slice(2)) expect(await value(client, 'fetch from long')).toBe('x'.repeat(200));
     await withPg(directTo(switching.primary), (admin) =>
       eventually('their backends to end', async () => {
         const backends = `select count(*)::int from pg_stat_activity where backend_type = 'client backend'
           and pid <> pg_backend_pid() and application_name <> 'dbproxy'`;
-        return (await one(admin, backends)) === 2;
+        return (await value(admin, backends)) === 2;
       }),
     );
   });
@@ -263,7 +261,7 @@ describe('while sessions with much to carry move in the background', () => {
       expect(failed.every(({ reason }) => /terminating connection|closed the connection/.test(reason))).toBe(
         true,
       );
-      expect(await one(light, `select current_setting('app.kept')`)).toBe('yes');
+      expect(await value(light, `select current_setting('app.kept')`)).toBe('yes');
       const outcomes = await Promise.allSettled(slow.map((client) => client.query('fetch from long')));
       expect(outcomes.filter(({ status }) => status === 'rejected')).toHaveLength(failed.length);
     },

@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { EngineRecord } from '../../src/engine/index.js';
 import type { TortureTally } from '../../src/proxy/control-api.js';
-import { connectPg } from '../support/clients.js';
+import { connectPg, value } from '../support/clients.js';
 import { TestEngines } from '../support/engines.js';
 import { TestProxy } from '../support/proxies.js';
 
@@ -38,8 +38,6 @@ const tally = async (): Promise<TortureTally> => {
   if (!torture) throw new Error('the proxy does not torture');
   return torture;
 };
-const one = async (client: pg.Client, sql: string): Promise<unknown> =>
-  ((await client.query({ text: sql, rowMode: 'array' })).rows[0] as unknown[])[0];
 
 it('locks and their counts move while a rival tries to get them', async () => {
   const [holder, rival] = [await connect(), await connect()];
@@ -47,13 +45,13 @@ it('locks and their counts move while a rival tries to get them', async () => {
   const TIMES = 15;
   for (let i = 0; i < TIMES; i++) {
     await holder.query('select pg_advisory_lock(7), pg_advisory_lock_shared(8)');
-    backends.add(await one(holder, 'select pg_backend_pid()'));
-    expect(await one(rival, 'select pg_try_advisory_lock(7) or pg_try_advisory_lock(8)')).toBe(false);
+    backends.add(await value(holder, 'select pg_backend_pid()'));
+    expect(await value(rival, 'select pg_try_advisory_lock(7) or pg_try_advisory_lock(8)')).toBe(false);
   }
   for (let i = 0; i < TIMES; i++) {
-    expect(await one(holder, 'select pg_advisory_unlock(7) and pg_advisory_unlock_shared(8)')).toBe(true);
+    expect(await value(holder, 'select pg_advisory_unlock(7) and pg_advisory_unlock_shared(8)')).toBe(true);
   }
-  expect(await one(rival, 'select pg_try_advisory_lock(7) and pg_try_advisory_lock(8)')).toBe(true);
+  expect(await value(rival, 'select pg_try_advisory_lock(7) and pg_try_advisory_lock(8)')).toBe(true);
   const { together, failed } = await tally();
   expect(failed).toEqual([]);
   expect(together).toBeGreaterThan(5);

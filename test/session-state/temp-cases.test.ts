@@ -257,6 +257,24 @@ const same: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
+/** A session that has run these statements, moved: catalogs and rows are the same there. `told`: run last, `there` undoes it. */
+const expectSame = async (
+  statements: readonly (string | Buffer)[],
+  { user = 'app', told = [], there = [] }: { user?: string; told?: string[]; there?: string[] } = {},
+): Promise<void> => {
+  const session = await open(user);
+  await session.run(...statements);
+  const before = await snapshot(session);
+  await session.run(...told);
+  const target = await move(session, user);
+  await target.run(...there);
+  expect(await snapshot(target)).toEqual(before);
+  session.close();
+  target.close();
+};
+/** Not every name has its characters there. */
+const IN_LATIN1 = { told: ['set client_encoding = latin1'], there: ['set client_encoding = utf8'] };
+
 describe('the same after a move', () => {
   it.each(Object.entries(same))('%s', async (_, statements) => {
     const session = await open();
@@ -271,45 +289,21 @@ describe('the same after a move', () => {
     for (const backend of [session, target, again]) backend.close();
   });
 
-  it('whatever the settings of the session are', async () => {
-    const session = await open();
-    await session.run(
+  it('whatever the settings of the session are', () =>
+    expectSame([
       "create temp table t as select now()::timestamptz a, 1.1::float4 b, interval '1 day' c, $$\\x00$$::bytea d",
       `create temp view v as select a, 'x\\y'::text as "select" from t`,
       `set datestyle = 'german'; set intervalstyle = 'sql_standard'; set extra_float_digits = -3; set bytea_output = 'escape'`,
       `set search_path = 'app', 'pg_temp'; set quote_all_identifiers = on; set default_transaction_read_only = on; set statement_timeout = '1h'`,
       'set default_transaction_isolation = serializable; set standard_conforming_strings = off',
-    );
-    const before = await snapshot(session);
-    const target = await move(session);
-    expect(await snapshot(target)).toEqual(before);
-    session.close();
-    target.close();
-  });
+    ]));
 
-  it('in a client encoding that has not all characters', async () => {
-    const session = await open();
-    await session.run(Buffer.from(`create temp table "€" as select '€ł'::text as "ł"`));
-    const before = await snapshot(session);
-    await session.run('set client_encoding = latin1');
-    const target = await move(session);
-    await target.run('set client_encoding = utf8');
-    expect(await snapshot(target)).toEqual(before);
-    session.close();
-    target.close();
-  });
+  it('in a client encoding that has not all characters', () =>
+    expectSame([Buffer.from(`create temp table "€" as select '€ł'::text as "ł"`)], IN_LATIN1));
 
-  it.each(['€', 'two\nlines', '1 2'])('an empty table %j, in LATIN1', async (name) => {
-    const session = await open();
-    await session.run(Buffer.from(`create temp table "${name}" (n int)`));
-    const before = await snapshot(session);
-    await session.run('set client_encoding = latin1');
-    const target = await move(session);
-    await target.run('set client_encoding = utf8');
-    expect(await snapshot(target)).toEqual(before);
-    session.close();
-    target.close();
-  });
+  it.each(['€', 'two\nlines', '1 2'])('an empty table %j, in LATIN1', (name) =>
+    expectSame([Buffer.from(`create temp table "${name}" (n int)`)], IN_LATIN1),
+  );
 
   it('default privileges that came later', async () => {
     const session = await open();
@@ -339,51 +333,36 @@ describe('the same after a move', () => {
     target.close();
   });
 
-  it('objects of a role that the session had set', async () => {
-    const session = await open();
-    await session.run(
+  it('objects of a role that the session had set', () =>
+    expectSame([
       'set role friend',
       'create temp table t (n serial primary key)',
       'insert into t default values',
       'set role none',
       'create temp view v as select 1',
-    );
-    const before = await snapshot(session);
-    const target = await move(session);
-    expect(await snapshot(target)).toEqual(before);
-    session.close();
-    target.close();
-  });
+    ]));
 
-  it('what its owner may not read any more, but the login user may', async () => {
-    const session = await open('postgres');
-    await session.run(
-      'set role app',
-      'create temp table t (n serial); insert into t default values',
-      'revoke select on t from app; revoke all on sequence t_n_seq from app',
-      'reset role',
-    );
-    const before = await snapshot(session);
-    const target = await move(session, 'postgres');
-    expect(await snapshot(target)).toEqual(before);
-    session.close();
-    target.close();
-  });
+  it('what its owner may not read any more, but the login user may', () =>
+    expectSame(
+      [
+        'set role app',
+        'create temp table t (n serial); insert into t default values',
+        'revoke select on t from app; revoke all on sequence t_n_seq from app',
+        'reset role',
+      ],
+      { user: 'postgres' },
+    ));
 
-  it('objects of a user that the session had become', async () => {
-    const session = await open('postgres');
-    await session.run(
-      'create temp table before (n int); grant select on before to app',
-      'set session authorization app',
-      'create temp table t (n serial primary key)',
-      'insert into t default values',
-    );
-    const before = await snapshot(session);
-    const target = await move(session, 'postgres');
-    expect(await snapshot(target)).toEqual(before);
-    session.close();
-    target.close();
-  });
+  it('objects of a user that the session had become', () =>
+    expectSame(
+      [
+        'create temp table before (n int); grant select on before to app',
+        'set session authorization app',
+        'create temp table t (n serial primary key)',
+        'insert into t default values',
+      ],
+      { user: 'postgres' },
+    ));
 
   it('rows that their owner took the right to read from himself', async () => {
     const session = await open();

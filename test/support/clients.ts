@@ -10,6 +10,10 @@ export const connectPg = async (config: string | pg.ClientConfig): Promise<pg.Cl
   return client;
 };
 
+/** The first column of the first row. */
+export const value = async (client: pg.Client, text: string): Promise<unknown> =>
+  (await client.query<unknown[]>({ text, rowMode: 'array' })).rows[0]?.[0];
+
 /** Straight to an engine, past every proxy. */
 export const directTo = (engine: EngineRecord, config: pg.ClientConfig = {}): pg.ClientConfig => {
   const { access } = engine;

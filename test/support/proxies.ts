@@ -1,9 +1,11 @@
 /** Proxy processes for tests: the real entry, run from the build. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { processIdentity, type EngineRecord } from '../../src/engine/index.js';
+import { readProcessStat } from '../../src/engine/process-identity.js';
 import type {
   HandoverResult,
   MoveResult,
@@ -153,6 +155,20 @@ const connectWhenUp = async (
   }
 };
 
+const holdEverybody = async (proxy: TestProxy, budgetMs: number): Promise<void> => {
+  const params = { budgetMs, unmovable: 'rollback', cancelTransactions: false, operation: 'test' } as const;
+  const hold = await proxy.control.call('hold', params);
+  if (!hold.held) throw new Error(`not held: ${JSON.stringify(hold)}`);
+};
+
+/** Proxy processes that this one has started and that have not ended. */
+export const successorsOf = (pid: number): number[] =>
+  readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((child) => readProcessStat(child)?.parentPid === pid && processIdentity(child) !== null)
+    .filter((child) => readFileSync(`/proc/${child}/cmdline`, 'latin1').includes('proxy/main'));
+
 /** One whole switch, as the coordinator does it, without its retries. Throws when the hold does not come about. */
 export const moveTo = async (
   proxy: TestProxy,
@@ -163,14 +179,7 @@ export const moveTo = async (
   const [primary, standby] = await Promise.all([EngineLink.open(from), EngineLink.open(to)]);
   try {
     await proxy.control.call('warm', { target: routeTo(to), withinMs: 500 });
-    const params = {
-      budgetMs: 3_000,
-      unmovable: 'rollback',
-      cancelTransactions: false,
-      operation: 'test',
-    } as const;
-    const hold = await proxy.control.call('hold', params);
-    if (!hold.held) throw new Error(`not held: ${JSON.stringify(hold)}`);
+    await holdEverybody(proxy, 3_000);
     const lsn = await emitFence(primary);
     if (!(await waitUntilReplayed(standby, lsn, 2_000))) throw new Error('not caught up');
     const { committed, unmovable } = await proxy.control.call('commit', {});
@@ -186,14 +195,7 @@ export const moveTo = async (
 /** The same in place: `restart` stops the server that the sessions are on, and starts it again. */
 export const restartUnder = async (proxy: TestProxy, restart: () => Promise<void>): Promise<MoveResult> => {
   await proxy.control.call('survey', { withinMs: 500 });
-  const params = {
-    budgetMs: 10_000,
-    unmovable: 'rollback',
-    cancelTransactions: false,
-    operation: 'test',
-  } as const;
-  const hold = await proxy.control.call('hold', params);
-  if (!hold.held) throw new Error(`not held: ${JSON.stringify(hold)}`);
+  await holdEverybody(proxy, 10_000);
   const { committed, unmovable } = await proxy.control.call('save', { boundMs: 60_000 });
   if (!committed || unmovable.length > 0) throw new Error(`not committed: ${JSON.stringify(unmovable)}`);
   await restart();

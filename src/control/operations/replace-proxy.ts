@@ -4,7 +4,7 @@
  */
 import { DbproxyError } from '../../errors/index.js';
 import type { HandoverRecord, OperationProgress } from '../api.js';
-import { findProxy, proxyStatus, THIS_BUILD, type Proxy } from '../proxy-process.js';
+import { findProxy, proxyStatus, rememberProxy, THIS_BUILD, type Proxy } from '../proxy-process.js';
 import type { OperationContext } from './move.js';
 
 /** The handover has bounds of its own for each of its steps; this is for a proxy that does not answer at all, ms. */
@@ -17,12 +17,11 @@ export interface Replaced {
 
 /** Throws DBP_PROXY_HANDOVER: the old process goes on. */
 export async function replaceProxy({ instance, proxy, onProgress }: OperationContext): Promise<Replaced> {
-  const startedAt = new Date();
+  const startedAt = new Date().toISOString();
   const begunMs = performance.now();
   const before = await proxyStatus(proxy);
   const operation = await instance.nextOperationId('handover');
-  const started = { operation, startedAt: startedAt.toISOString() };
-  const tell = (detail: string): void => onProgress({ ...progressOf(operation, started.startedAt), detail });
+  const tell = (detail: string): void => onProgress({ ...progressOf(operation, startedAt), detail });
 
   tell(`a new process takes over from ${before.pid}`);
   instance.events.append('operation.started', `${operation}: proxy ${before.pid} is to be replaced`, {
@@ -49,8 +48,7 @@ export async function replaceProxy({ instance, proxy, onProgress }: OperationCon
     const reason = `process ${result.pid} does not answer`;
     throw new DbproxyError('DBP_PROXY_HANDOVER', { reason });
   }
-  const { generation } = await proxyStatus(successor);
-  await instance.directory.writeProxy({ process: successor.process, version: result.version, generation });
+  const { generation } = await rememberProxy(instance.directory, successor);
   const { handed, lost } = result.sessions;
   const record: HandoverRecord = {
     schema: 'dbproxy.handover/1',
@@ -61,7 +59,7 @@ export async function replaceProxy({ instance, proxy, onProgress }: OperationCon
     sessions: { handed, lost: lost.length, failed: lost },
     holdMs: result.holdMs,
     generation,
-    startedAt: started.startedAt,
+    startedAt,
     totalMs: Math.round((performance.now() - begunMs) * 10) / 10,
   };
   const sockets = `${handed} sessions were handed over, held ${record.holdMs.max} ms at most`;

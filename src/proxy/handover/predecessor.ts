@@ -13,7 +13,9 @@ import { DbproxyError } from '../../errors/index.js';
 import { faultPoint } from '../../fault-point.js';
 import type { HandoverResult, Program, ProxyConfig, ProxyStatus } from '../control-api.js';
 import { holdTimes } from '../hold-times.js';
+import type { CancelElsewhere } from '../cancel.js';
 import type { ListenerName } from '../listeners.js';
+import type { PassOn } from '../logins.js';
 import type { RawHandle } from '../raw-handle.js';
 import type { Session, SessionImage } from '../session.js';
 import type { ProxyImage, ToPredecessor, ToSuccessor } from './messages.js';
@@ -51,8 +53,10 @@ export interface HandoverSource {
   readonly totals: ProxyStatus['totals'];
   stopListening(): void;
   readonly listeners: readonly { readonly name: ListenerName; readonly handle: RawHandle }[];
-  /** From now on new connections, and cancel requests for unknown sessions, go to the successor; null: not any more. */
-  redirect(to: Redirect | null): void;
+  /** From now on new connections go to the successor; null: not any more. */
+  redirect(to: PassOn | null): void;
+  /** Where cancel requests for sessions that are unknown here go; null: nowhere. */
+  cancelElsewhere: CancelElsewhere | null;
   /** A cancel request that came to the successor. */
   cancelHere(processId: number, secret: Buffer): Promise<boolean>;
   /** Gives connections that have not said anything yet to the successor. */
@@ -60,12 +64,6 @@ export interface HandoverSource {
   refuseLogins(reason: string): void;
   /** Ids that sessions of new logins may begin with, once `redirect` is set. */
   readonly nextFreeId: number;
-}
-
-export interface Redirect {
-  /** Throws when the successor is gone; then nothing was read from the socket. */
-  accepted(handle: RawHandle): Promise<void>;
-  cancel(processId: number, secret: Buffer): void;
 }
 
 export class Predecessor {
@@ -108,6 +106,7 @@ export class Predecessor {
     } catch (error) {
       this.#child.kill('SIGKILL');
       this.#source.redirect(null);
+      this.#source.cancelElsewhere = null;
       const handed = this.#holdMs.length;
       const reason = handed === 0 ? messageOf(error) : `${messageOf(error)}; ${handed} sessions died with it`;
       throw new DbproxyError('DBP_PROXY_HANDOVER', { reason }, { cause: error });
@@ -117,7 +116,7 @@ export class Predecessor {
   // --- before anything moves --------------------------------------------------------------------------------------------
 
   async #prepare(): Promise<string> {
-    const { source, peer } = { source: this.#source, peer: this.#peer };
+    const source = this.#source;
     const hello = await this.#next('hello', START_BOUND_MS);
     if (!hello.formats.includes(FORMAT)) {
       throw new Error(`version ${hello.version} reads formats ${hello.formats.join(', ')}, not ${FORMAT}`);
@@ -130,7 +129,7 @@ export class Predecessor {
       );
     }
     await faultPoint('handover.hello');
-    await peer.send('prepare', { format: FORMAT, proxy: source.save() });
+    await this.#peer.send('prepare', { format: FORMAT, proxy: source.save() });
     await this.#next('prepared');
     await faultPoint('handover.prepared');
     return hello.version;
@@ -146,13 +145,11 @@ export class Predecessor {
   }
 
   async #giveListeners(): Promise<void> {
-    const { source, peer } = { source: this.#source, peer: this.#peer };
-    for (const { name, handle } of source.listeners) await peer.send('listener', { name }, handle);
-    source.redirect({
-      accepted: (handle) => peer.send('accepted', {}, handle),
-      cancel: (processId, secret) => peer.tell('cancel', { processId, secret }),
-    });
-    await peer.send('listen', { nextId: source.nextFreeId });
+    const source = this.#source;
+    for (const { name, handle } of source.listeners) await this.#peer.send('listener', { name }, handle);
+    source.redirect((handle) => this.#peer.send('accepted', {}, handle));
+    source.cancelElsewhere = (processId, secret) => this.#peer.tell('cancel', { processId, secret });
+    await this.#peer.send('listen', { nextId: source.nextFreeId });
     await this.#next('listening');
     await faultPoint('handover.listening');
   }

@@ -3,6 +3,7 @@
  * that, whatever came whole is taken over at once: nobody else can.
  */
 import { faultPoint } from '../../fault-point.js';
+import type { CancelElsewhere } from '../cancel.js';
 import type { ListenerName } from '../listeners.js';
 import type { RawHandle } from '../raw-handle.js';
 import type { Session, SessionImage } from '../session.js';
@@ -33,7 +34,7 @@ export interface HandoverTarget {
   inherit(image: SessionImage, sockets: Sockets): Session;
   cancelHere(processId: number, secret: Buffer): Promise<boolean>;
   /** Where cancel requests for sessions that are unknown here go; null: nowhere. */
-  cancelElsewhere: ((processId: number, secret: Buffer) => void) | null;
+  cancelElsewhere: CancelElsewhere | null;
   /** Answers control requests from here on. */
   openControl(): Promise<void>;
 }

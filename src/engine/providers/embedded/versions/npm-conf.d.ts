@@ -7,5 +7,10 @@ declare module '@pnpm/npm-conf' {
       readonly snapshot: Record<string, unknown>;
     };
   }
-  export default function npmConf(options?: { global?: boolean }): NpmConf;
+  const npmConf: {
+    (options?: { global?: boolean }): NpmConf;
+    /** What npm does without any setting of the user's. */
+    readonly defaults: { readonly registry: string };
+  };
+  export default npmConf;
 }

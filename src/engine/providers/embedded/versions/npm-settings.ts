@@ -10,6 +10,8 @@ import type { Dispatcher } from 'undici';
 export interface NpmSettings {
   /** With a final slash. */
   readonly registry: string;
+  /** Host of the registry that npm asks without any setting. */
+  readonly publicHost: string;
   /** The header for one address: credentials go to the host they belong to alone. */
   authorization(url: string): string | undefined;
   readonly dispatcher: Dispatcher;
@@ -37,6 +39,7 @@ export async function npmSettings(scope: string): Promise<NpmSettings> {
   const noProxy = config.get('noproxy');
   return {
     registry: registry.endsWith('/') ? registry : `${registry}/`,
+    publicHost: new URL(npmConf.defaults.registry).host,
     authorization(url) {
       const npmrc = settings as Record<string, string | undefined>;
       const found = authToken(url, { recursive: true, npmrc });

@@ -27,8 +27,6 @@ export class RegistryTrouble extends Error {
   }
 }
 
-const PUBLIC_HOST = 'registry.npmjs.org';
-
 /** npm's abbreviated form: a hundred versions in some kB. */
 const ABBREVIATED = 'application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8';
 
@@ -92,7 +90,8 @@ export class Registry {
   /** A mirror may pass on the public registry's addresses; as npm (`replace-registry-host`), we ask the mirror. */
   #locate(tarball: string): string {
     const { host, pathname } = new URL(tarball);
-    return host === PUBLIC_HOST ? new URL(pathname.slice(1), this.#settings.registry).href : tarball;
+    const { publicHost, registry } = this.#settings;
+    return host === publicHost ? new URL(pathname.slice(1), registry).href : tarball;
   }
 
   /** Throws RegistryTrouble when there is no answer; an answer of any status is for the caller. */
