@@ -75,15 +75,21 @@ export class Conversation implements LinkOwner {
     await this.link.freeze();
     const handle = this.link.inheritable;
     const silent = this.#silent && !this.#gone && handle !== null;
-    if (silent) {
-      await give(handle);
+    // It fails when the client leaves just now; or the other process has, which shows elsewhere.
+    const given =
+      silent &&
+      (await give(handle).then(
+        () => true,
+        () => false,
+      ));
+    if (given) {
       this.link.giveAway();
       this.giveUp();
     } else {
       this.link.thaw();
       if (!this.#gone) this.link.resume();
     }
-    return silent;
+    return given;
   }
 
   drained(): void {}

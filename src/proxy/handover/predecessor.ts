@@ -203,10 +203,18 @@ export class Predecessor {
     const { sockets } = session;
     if (!sockets) return;
     const { id } = session.identity;
-    await Promise.all([
+    const sent = await Promise.allSettled([
       this.#peer.send('socket', { session: id, side: 'client' }, sockets.client),
       this.#peer.send('socket', { session: id, side: 'server' }, sockets.server),
     ]);
+    const failed = sent.find((each) => each.status === 'rejected');
+    if (failed) {
+      // It was closed while it waited to be sent: its session ends. What did arrive is of no use there.
+      await delay(RETRY_MS);
+      if (!session.isClosed) throw failed.reason;
+      this.#peer.tell('drop', { ids: [id] });
+      return;
+    }
     this.#given.set(session, performance.now());
     await this.#next('have');
   }
