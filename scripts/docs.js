@@ -149,11 +149,21 @@ function meaning({ description, default: fallback, required, options, type, help
 }
 
 async function main() {
-  const manifest = JSON.parse(await readFile(new URL('oclif.manifest.json', root), 'utf8'));
+  const manifest = await sortedManifest();
   const { catalogue } = await import(new URL('dist/errors/catalogue.js', root));
   await writeFile(new URL('docs/cli.md', root), cliPage(manifest));
   await writeFile(new URL('docs/errors.md', root), errorsPage(catalogue));
   await writeSessionState();
+}
+
+/** oclif lists the commands as the file system does, which is another order on another day. */
+async function sortedManifest() {
+  const path = new URL('oclif.manifest.json', root);
+  const manifest = JSON.parse(await readFile(path, 'utf8'));
+  const byName = Object.entries(manifest.commands).sort(([a], [b]) => (a < b ? -1 : 1));
+  const sorted = { ...manifest, commands: Object.fromEntries(byName) };
+  await writeFile(path, JSON.stringify(sorted, null, 2));
+  return sorted;
 }
 
 async function writeSessionState() {
