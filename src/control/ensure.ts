@@ -8,7 +8,7 @@ import { DbproxyError } from '../errors/index.js';
 import { routeTo } from '../switchover/index.js';
 import { unrecordedEngines, type Instance } from './instance.js';
 import { isAlive } from './processes.js';
-import { findProxy, proxyStatus, startProxy, stopProxy, type Proxy } from './proxy-process.js';
+import { findProxy, proxyStatus, rememberProxy, startProxy, stopProxy, type Proxy } from './proxy-process.js';
 import { settleOperation, type ProxyFacts } from './settle-operation.js';
 import { queryThroughProxy } from './verify.js';
 
@@ -81,8 +81,12 @@ async function ensureProxy(
   onStep: OnStep,
   report: (repair: string) => void,
 ): Promise<Proxy> {
-  if (found) return found.proxy;
   const recorded = (await directory.readProxy())?.process;
+  if (found) {
+    // A replacement whose supervisor died in the middle of it left the old process on record.
+    if (!isDeepStrictEqual(recorded, found.proxy.process)) await rememberProxy(directory, found.proxy);
+    return found.proxy;
+  }
   if (isAlive(recorded)) {
     // Busy is not dead: it is asked once more before its clients are sacrificed.
     const slow = await findProxy(directory);

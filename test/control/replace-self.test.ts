@@ -3,6 +3,7 @@ import { access, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { InstanceDirectory } from '../../src/control/instance-directory.js';
 import { replaceSelf } from '../../src/control/replace-self.js';
 import { successorsOf } from '../support/proxies.js';
 import {
@@ -112,6 +113,11 @@ test('kill -9 of the supervisor in the middle: the handover goes on by itself, t
   const { proxy, state } = await status('orphan');
   expect(state).toBe('running');
   expect(proxy?.pid).not.toBe(before);
+  // Who comes later, and finds nobody who answers, knows which process to end.
+  expect(await InstanceDirectory.of('orphan').readProxy()).toMatchObject({
+    process: { pid: proxy?.pid },
+    generation: 2,
+  });
   await writer.progressed();
   await writer.finish();
 }, 60_000);

@@ -62,10 +62,10 @@ export async function replaceProxy({ instance, proxy, onProgress }: OperationCon
     startedAt,
     totalMs: Math.round((performance.now() - begunMs) * 10) / 10,
   };
-  const sockets = `${handed} sessions were handed over, held ${record.holdMs.max} ms at most`;
+  const held = `held ${record.holdMs.max} ms at most`;
   instance.events.append(
     'operation.completed',
-    `${operation}: proxy ${result.pid} serves in place of ${before.pid}; ${sockets}`,
+    `${operation}: proxy ${result.pid} serves in place of ${before.pid}; ${handed} handed over, ${held}`,
     { ...record },
   );
   return { proxy: successor, record };
