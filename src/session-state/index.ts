@@ -15,6 +15,7 @@ export {
   isShared,
   losses,
   report,
+  standsAlone,
   stateKinds,
   unmovable,
   type KindReport,

@@ -110,6 +110,7 @@ const NOT_FOUND = encode.query(
  * them again would repeat the others. The last one with that name is the one that holds. Null: it cannot be found.
  */
 export const extractPrepare = (sql: string, name: string): string | null => {
+  if (!sql.includes(';')) return sql;
   // Nobody knows the value of standard_conforming_strings at that time; where it matters, only one reading has the PREPARE.
   const readings = [splitStatements(sql), splitStatements(sql, false)];
   if (readings.every(({ length }) => length <= 1)) return sql;

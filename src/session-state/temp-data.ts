@@ -63,22 +63,34 @@ export const bytesOf = ({ rows }: TempContents): number =>
 export const fill = (
   definitions: Definitions,
   contents: TempContents,
-): { what: string; messages: Buffer }[] =>
-  tablesOf(definitions).map((table) => ({
+): { what: string; messages: Buffer }[] => {
+  const rowsOf = ({ name }: Relation): string => contents.rows.get(name) ?? '';
+  return tablesOf(definitions).map((table) => ({
     what: `rows of temporary table ${table.name}`,
     messages: hasColumns(table)
       ? Buffer.concat([
-          encode.query(asOwner(table.owner, `copy ${target(table)} from stdin${format(table)}`)),
-          ...chunks(contents.rows.get(table.name) ?? ''),
+          encode.query(
+            asOwner(table.owner, `copy ${target(table)} from stdin${format(table)}${one(rowsOf(table))}`),
+          ),
+          ...chunks(rowsOf(table)),
           encode.message(Frontend.CopyDone),
         ])
       : encode.query(
           asOwner(
             table.owner,
-            `insert into ${table.name} select from pg_catalog.generate_series(1, ${contents.rows.get(table.name) ?? '0'})`,
+            `insert into ${table.name} select from pg_catalog.generate_series(1, ${rowsOf(table) || '0'})`,
           ),
         ),
   }));
+};
+
+/**
+ * Up to here a volatile condition, which keeps COPY from storing rows by the thousand, is faster: that many slots pin the table's
+ * description, and each pin is looked for among all of them (resowner.c). 1 000 rows take 1.3 ms instead of 2.8, 100 000 rows 10 % more.
+ */
+const FEW_BYTES = 256 * 1024;
+const one = (rows: string): string =>
+  rows.length > FEW_BYTES ? '' : ' where pg_catalog.clock_timestamp() is not null';
 
 /** setval() also sets currval and lastval, of which this session may have no idea: they are forgotten again. */
 export const setSequences = (definitions: Definitions, { sequences }: TempContents): Ddl[] => {

@@ -1,7 +1,8 @@
 /**
  * Rows 10 and 11: the statements that make temporary objects again, in exact mode, where names without a schema are those of
  * temporary relations and types. Tables come bare; what hangs on them comes once their rows are there, so that nothing fires,
- * nothing is checked twice, and circles do not matter.
+ * nothing is checked twice, and circles do not matter. What can do none of that comes with the table, which saves its ALTER:
+ * defaults that need nothing else, and a primary key.
  */
 import { literal } from './kind.js';
 import {
@@ -32,6 +33,7 @@ export const create = (definitions: Definitions, onCommit: OnCommit): Ddl[] =>
     ...(object.is === 'relation' && object.of.attached ? attach(object.of) : []),
     ...definitions.constraints
       .filter(({ early, table }) => early && object.is === 'relation' && table === object.of.name)
+      .filter((constraint) => !comesWithTable(definitions, constraint))
       .map((constraint) => constrain(definitions, constraint)),
   ]);
 
@@ -41,7 +43,7 @@ export const create = (definitions: Definitions, onCommit: OnCommit): Ddl[] =>
  */
 export const emptyIndexes = (definitions: Definitions): Ddl[] => [
   ...definitions.constraints
-    .filter((constraint) => isEmptyIndex(definitions, constraint))
+    .filter((constraint) => isEmptyIndex(definitions, constraint) && !comesWithTable(definitions, constraint))
     .map((constraint) => constrain(definitions, constraint)),
   ...definitions.indexes
     .filter((index) => !index.made && isNew(definitions, index))
@@ -53,6 +55,16 @@ const isNew = ({ relations }: Definitions, { table }: { table: string }): boolea
 
 const isEmptyIndex = (definitions: Definitions, constraint: Constraint): boolean =>
   !constraint.early && 'pux'.includes(constraint.type) && isNew(definitions, constraint);
+
+/** No parent and no child: what it has is its own. */
+const isSingle = ({ relations }: Definitions, { name, kind, parents }: Relation): boolean =>
+  kind === 'r' && parents.length === 0 && !relations.some((other) => other.parents.includes(name));
+
+/** Of a table's keys only this one: CREATE TABLE leaves out a UNIQUE that says the same (parse_utilcmd.c, transformIndexConstraints). */
+const comesWithTable = (definitions: Definitions, constraint: Constraint): boolean =>
+  constraint.type === 'p' &&
+  (constraint.early || isEmptyIndex(definitions, constraint)) &&
+  definitions.relations.some((table) => table.name === constraint.table && isSingle(definitions, table));
 
 /** What comes after the rows, identities first: their sequences are given their values next. */
 export const identities = ({ relations }: Definitions): Ddl[] =>
@@ -146,7 +158,7 @@ const isTable = ({ kind }: Relation): boolean => kind === 'r' || kind === 'p';
 
 const made = (definitions: Definitions, object: TempObject, onCommit: OnCommit): Ddl => {
   const clause = object.is === 'relation' && onCommit.get(object.of.oid) ? ' on commit delete rows' : '';
-  const sql = own(definitions, definitionOf(object)) + clause;
+  const sql = own(definitions, definitionOf(definitions, object)) + clause;
   const what =
     object.is === 'relation'
       ? `${words[object.of.kind]} ${object.of.name}`
@@ -156,7 +168,7 @@ const made = (definitions: Definitions, object: TempObject, onCommit: OnCommit):
 
 const words = { r: 'table', p: 'table', v: 'view', S: 'sequence', c: 'type' } as const;
 
-const definitionOf = (object: TempObject): string => {
+const definitionOf = (definitions: Definitions, object: TempObject): string => {
   if (object.is === 'function') return object.of.definition;
   if (object.is === 'type') return typeDefinition(object.of);
   const { of: relation } = object;
@@ -172,7 +184,7 @@ const definitionOf = (object: TempObject): string => {
         ${relation.options ? `with ${relation.options}` : ''} as ${relation.view ?? ''}`;
     case 'r':
     case 'p':
-      return tableDefinition(relation);
+      return tableDefinition(definitions, relation);
   }
 };
 
@@ -187,10 +199,21 @@ const typeDefinition = ({ kind, name, labels, domain, checks, range }: TypeDefin
 
 const collated = (collation: string | null): string => (collation === null ? '' : ` collate ${collation}`);
 
-const tableDefinition = (table: Relation): string => {
+const tableDefinition = (definitions: Definitions, table: Relation): string => {
   const { name, columns, parents, bound, attached, partitionKey, options } = table;
   const asPartition = bound !== null && !attached;
-  const local = columns.filter(({ inherited }) => !inherited || attached).map(columnDefinition);
+  const single = isSingle(definitions, table);
+  const local = [
+    ...columns
+      .filter(({ inherited }) => !inherited || attached)
+      .map(
+        (column) =>
+          columnDefinition(column) + (single && column.selfContained ? ` default (${column.default})` : ''),
+      ),
+    ...definitions.constraints
+      .filter((constraint) => constraint.table === name && comesWithTable(definitions, constraint))
+      .map((key) => `constraint ${key.name} ${key.definition}`),
+  ];
   return [
     `create temp table ${name}`,
     asPartition ? `partition of ${parents[0]} ${bound}` : `(${local.join(', ')})`,
@@ -222,10 +245,12 @@ const columnDefinition = (column: Column): string =>
     column.notNull ? 'not null' : '',
   ].join(' ');
 
-const defaults = (definitions: Definitions, { name: table, columns, owner }: Relation): Ddl[] =>
-  columns.flatMap((column) => {
+const defaults = (definitions: Definitions, relation: Relation): Ddl[] => {
+  const { name: table, columns, owner } = relation;
+  const single = isSingle(definitions, relation);
+  return columns.flatMap((column) => {
     const changes = [
-      ...(column.default !== null && !column.generated
+      ...(column.default !== null && !column.generated && !(single && column.selfContained)
         ? [`set default ${own(definitions, column.default)}`]
         : []),
       ...(column.inherited && column.notNull ? ['set not null'] : []),
@@ -236,6 +261,7 @@ const defaults = (definitions: Definitions, { name: table, columns, owner }: Rel
     const sql = `alter table only ${table} ${changes.map((change) => `alter column ${column.name} ${change}`).join(', ')}`;
     return [{ sql: asOwner(owner, sql), what: `column ${column.name} of temporary table ${table}` }];
   });
+};
 
 const constrain = (definitions: Definitions, { table, name, definition, owner, type }: Constraint): Ddl => {
   // A check is added to the children, too, which have not got theirs yet.

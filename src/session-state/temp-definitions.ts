@@ -107,6 +107,8 @@ export interface Column {
   /** Of the parents only. */
   readonly inherited: boolean;
   readonly default: string | null;
+  /** A default that needs no other object. */
+  readonly selfContained: boolean;
   readonly generated: boolean;
   readonly collation: string | null;
   readonly storage: string | null;
@@ -215,6 +217,8 @@ const FUNCTIONS = all(`select p.oid::int8 as oid, pg_catalog.format('%I(%s)', p.
 const COLUMNS = list(`select pg_catalog.quote_ident(a.attname) as name,
     pg_catalog.format_type(a.atttypid, a.atttypmod) as type, a.attnotnull as "notNull", not a.attislocal as inherited,
     pg_catalog.pg_get_expr(d.adbin, d.adrelid) as default, a.attgenerated <> '' as generated,
+    d.oid is not null and a.attgenerated = '' and not exists (select from pg_catalog.pg_depend n where n.objid = d.oid
+      and n.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass and n.deptype = 'n') as "selfContained",
     case when a.attcollation <> t.typcollation then a.attcollation::pg_catalog.regcollation::pg_catalog.text end as collation,
     case when a.attstorage <> t.typstorage then
       case a.attstorage when 'p' then 'plain' when 'e' then 'external' when 'm' then 'main' else 'extended' end end as storage,
@@ -323,57 +327,37 @@ export const READ_DEFINITIONS = `select pg_catalog.json_build_object(
   'types', (${TYPES}), 'functions', (${FUNCTIONS}), 'relations', (${RELATIONS}), 'constraints', (${CONSTRAINTS}), 'validated', (${VALIDATED}),
   'indexes', (${INDEXES}), 'triggers', (${TRIGGERS}), 'dependencies', (${DEPENDENCIES}), 'obstacles', (${OBSTACLES}))`;
 
+const rowsOf = (what: string, from: string, where: string): string =>
+  `select pg_catalog.concat(${what}) from pg_catalog.${from} where ${where} = any (array(select oid from o))`;
+
 /**
- * While this is the same, the definitions are: every change of a catalog writes a new row version (xmin). pg_depend is read by its
- * index, object by object (OFFSET 0). To be asked where there is a temporary schema only, like the two below.
+ * While this is the same, the definitions are: every change of a catalog writes a new row version (xmin). All that is in the
+ * schema, or needs something in it, is found by pg_depend's index, step by step (OFFSET 0), and looked up by oid; that one which
+ * is another catalog's is looked at, too, costs less than to tell them apart. To plan this is most of it: hence one way for all
+ * kinds. To be asked where there is a temporary schema only, like the two below.
  */
-export const MARK = `(select pg_catalog.md5(pg_catalog.string_agg(x.v, ',')) from (
-    select pg_catalog.concat('r', c.oid, c.xmin, c.reltuples >= 0) from pg_catalog.pg_class c where c.relnamespace = ${TEMP}
-    union all select pg_catalog.concat('a', a.attrelid, a.attnum, a.xmin) from pg_catalog.pg_attribute a
-      join pg_catalog.pg_class c on c.oid = a.attrelid where c.relnamespace = ${TEMP} and a.attnum > 0
-    union all select pg_catalog.concat('d', d.oid, d.xmin) from pg_catalog.pg_attrdef d
-      join pg_catalog.pg_class c on c.oid = d.adrelid where c.relnamespace = ${TEMP}
-    union all select pg_catalog.concat('c', k.oid, k.xmin) from pg_catalog.pg_constraint k
-      where k.connamespace = ${TEMP}
-    union all select pg_catalog.concat('i', i.indexrelid, i.xmin) from pg_catalog.pg_index i
-      join pg_catalog.pg_class c on c.oid = i.indrelid where c.relnamespace = ${TEMP}
-    union all select pg_catalog.concat('g', t.oid, t.xmin) from pg_catalog.pg_trigger t
-      join pg_catalog.pg_class c on c.oid = t.tgrelid where c.relnamespace = ${TEMP}
-    union all select pg_catalog.concat('w', w.oid, w.xmin) from pg_catalog.pg_rewrite w
-      join pg_catalog.pg_class c on c.oid = w.ev_class where c.relnamespace = ${TEMP}
-    union all select pg_catalog.concat('s', s.seqrelid, s.xmin) from pg_catalog.pg_sequence s
-      join pg_catalog.pg_class c on c.oid = s.seqrelid where c.relnamespace = ${TEMP}
-    union all select pg_catalog.concat('t', t.oid, t.xmin, (select pg_catalog.count(*) from pg_catalog.pg_enum e where e.enumtypid = t.oid),
-        (select pg_catalog.max(e.xmin::pg_catalog.text) from pg_catalog.pg_enum e where e.enumtypid = t.oid))
-      from pg_catalog.pg_type t where t.typnamespace = ${TEMP}
-    union all select pg_catalog.concat('f', p.oid, p.xmin) from pg_catalog.pg_proc p where p.pronamespace = ${TEMP}
-    union all select pg_catalog.concat('m', n.objoid, n.objsubid, n.xmin) from pg_catalog.pg_description n
-      where n.objoid in (select oid from pg_catalog.pg_class where relnamespace = ${TEMP}
-        union all select oid from pg_catalog.pg_type where typnamespace = ${TEMP}
-        union all select oid from pg_catalog.pg_proc where pronamespace = ${TEMP}
-        union all select oid from pg_catalog.pg_constraint where connamespace = ${TEMP}
-        union all select t.oid from pg_catalog.pg_trigger t join pg_catalog.pg_class c on c.oid = t.tgrelid
-          where c.relnamespace = ${TEMP})
-    union all select pg_catalog.concat('p', d.classid, ' ', d.objid, ' ', d.objsubid, ' ', d.xmin) from (
-        select 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid, oid from pg_catalog.pg_class where relnamespace = ${TEMP}
-        union all select 'pg_catalog.pg_type'::pg_catalog.regclass, oid from pg_catalog.pg_type where typnamespace = ${TEMP}
-        union all select 'pg_catalog.pg_proc'::pg_catalog.regclass, oid from pg_catalog.pg_proc where pronamespace = ${TEMP}) o (class, oid)
-      cross join lateral (select d.classid, d.objid, d.objsubid, d.xmin from pg_catalog.pg_depend d
-        where d.refclassid = o.class and d.refobjid = o.oid offset 0) d
-    union all select pg_catalog.concat('o', (select pg_catalog.count(*) from pg_catalog.pg_default_acl),
-      (select pg_catalog.count(*) from pg_catalog.pg_operator where oprnamespace = ${TEMP}),
-      (select pg_catalog.count(*) from pg_catalog.pg_opclass where opcnamespace = ${TEMP}),
-      (select pg_catalog.count(*) from pg_catalog.pg_opfamily where opfnamespace = ${TEMP}),
-      (select pg_catalog.count(*) from pg_catalog.pg_collation where collnamespace = ${TEMP}),
-      (select pg_catalog.count(*) from pg_catalog.pg_conversion where connamespace = ${TEMP}),
-      (select pg_catalog.count(*) from pg_catalog.pg_ts_config where cfgnamespace = ${TEMP}),
-      (select pg_catalog.count(*) from pg_catalog.pg_ts_dict where dictnamespace = ${TEMP}),
-      (select pg_catalog.count(*) from pg_catalog.pg_statistic_ext where stxnamespace = ${TEMP}),
-      (select pg_catalog.count(*) from pg_catalog.pg_policy p join pg_catalog.pg_class c on c.oid = p.polrelid
-        where c.relnamespace = ${TEMP}),
-      (select pg_catalog.count(*) from pg_catalog.pg_cast k join pg_catalog.pg_type t on t.oid in (k.castsource, k.casttarget)
-        where t.typnamespace = ${TEMP}))
-  ) x (v))`;
+export const MARK = `(with recursive o (class, oid, part, version) as (
+    select classid, objid, objsubid, xmin from pg_catalog.pg_depend
+      where refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass and refobjid = ${TEMP}
+    union select d.classid, d.objid, d.objsubid, d.xmin from o cross join lateral (
+      select classid, objid, objsubid, xmin from pg_catalog.pg_depend where refclassid = o.class and refobjid = o.oid offset 0) d)
+  select pg_catalog.md5(pg_catalog.string_agg(x.v, ',')) from (
+    select pg_catalog.concat(class, ' ', oid, ' ', part, ' ', version) from o
+    union all ${[
+      rowsOf(`'r', oid, xmin, reltuples >= 0`, 'pg_class', 'oid'),
+      rowsOf(`'a', attrelid, ' ', attnum, ' ', xmin`, 'pg_attribute', 'attnum > 0 and attrelid'),
+      rowsOf(`'d', oid, xmin`, 'pg_attrdef', 'oid'),
+      rowsOf(`'c', oid, xmin`, 'pg_constraint', 'oid'),
+      rowsOf(`'i', indexrelid, xmin`, 'pg_index', 'indexrelid'),
+      rowsOf(`'g', oid, xmin`, 'pg_trigger', 'oid'),
+      rowsOf(`'w', oid, xmin`, 'pg_rewrite', 'oid'),
+      rowsOf(`'s', seqrelid, xmin`, 'pg_sequence', 'seqrelid'),
+      rowsOf(`'t', oid, xmin`, 'pg_type', 'oid'),
+      rowsOf(`'e', oid, xmin`, 'pg_enum', 'enumtypid'),
+      rowsOf(`'f', oid, xmin`, 'pg_proc', 'oid'),
+      rowsOf(`'m', objoid, ' ', objsubid, ' ', xmin`, 'pg_description', 'objoid'),
+    ].join('\n    union all ')}
+    union all select pg_catalog.count(*)::pg_catalog.text from pg_catalog.pg_default_acl) x (v))`;
 
 /** Of the contents of all its tables. */
 export const BYTES = `(select coalesce(pg_catalog.sum(pg_catalog.pg_table_size(oid)), 0)

@@ -94,6 +94,8 @@ export const tempObjects: StateKindModule<TempObjects> = {
 
   hasContents: ({ definitions }) => definitions !== null && questions(definitions).length > 0,
 
+  standsOnOthers: ({ mark }) => mark !== '',
+
   counts: ({ definitions, bytes }) => ({
     tempTables: definitions?.relations.filter(({ kind }) => kind === 'r').length ?? 0,
     tempBytes: bytes,
@@ -158,12 +160,12 @@ const query = (sql: string, what: string): ReplayStep => ({ ...AFTER, messages: 
 const ddl = ({ sql, what }: Ddl): ReplayStep => query(sql, what);
 
 /**
- * The session may be read-only by default. Event triggers have seen all this once already: they are off where the login may say so
+ * The session may be read-only by default. No crash leaves anything of it that would have to be durable. Event triggers have seen all this once already: they are off where the login may say so
  * (PostgreSQL 17). Tables lie where they lay: others are obstacles. Bodies of functions are not looked
  * into, because what they need may come later.
  */
 const BEGIN = `begin isolation level read committed read write not deferrable; ${EXACT};
-  set local check_function_bodies to off; set local default_table_access_method to heap;
+  set local synchronous_commit to off; set local check_function_bodies to off; set local default_table_access_method to heap;
   set local default_tablespace to ''; set local temp_tablespaces to '';
   select case when pg_catalog.current_setting('event_triggers', true) is not null
       and pg_catalog.has_parameter_privilege(current_user, 'event_triggers', 'set')

@@ -394,6 +394,119 @@ describe('what stands in the way is named', () => {
   });
 });
 
+/** What the mark has to notice, one after the other; the last two are done by somebody else. */
+const changes: readonly string[] = [
+  ...[
+    'table t',
+    'column t.a',
+    'index t_b',
+    'constraint positive on t',
+    'domain pg_temp.d',
+    'view v',
+    'trigger tr on t',
+  ].map((what) => `comment on ${what} is 'x'`),
+  ...[
+    'set (fillfactor = 70)',
+    'set (toast.autovacuum_enabled = off)',
+    'replica identity full',
+    'cluster on t_b',
+  ].map((what) => `alter table t ${what}`),
+  ...['set default 5', 'drop default', 'set not null', 'set statistics 7', 'type int8'].map(
+    (what) => `alter table only t alter a ${what}`,
+  ),
+  'alter table t alter c set storage external',
+  'alter table t add e int',
+  'alter table t rename e to g',
+  'alter table t drop g',
+  'alter table t add check (a > -7) not valid',
+  'alter table t validate constraint t_a_check',
+  'alter table t disable trigger tr',
+  'alter table t rename constraint positive to above',
+  'alter index t_b rename to by_b',
+  'create index t_a on t (a)',
+  'drop index t_a',
+  'alter table t add unique (a)',
+  'grant select on t to reader',
+  'grant select (a) on t to reader',
+  'revoke all on t from reader',
+  'analyze t',
+  'create temp table child () inherits (t)',
+  'alter table child no inherit t',
+  'alter table child inherit t',
+  'drop table child',
+  'alter table t rename to u',
+  'alter table u rename to t',
+  'alter table t alter i add generated always as identity',
+  'alter table t alter i set increment 5',
+  'alter table t alter i drop identity',
+  'alter sequence s owned by t.a',
+  'alter sequence s cycle',
+  'drop sequence s',
+  `alter type pg_temp.e add value 'z'`,
+  `alter type pg_temp.e rename value 'z' to 'y'`,
+  'alter domain pg_temp.d set default 3',
+  'alter domain pg_temp.d add constraint big check (value > 3)',
+  'alter type pg_temp.c add attribute y text',
+  'create or replace view v as select b, 1 as one from t',
+  'alter view v set (security_barrier = true)',
+  'create or replace function pg_temp.f() returns int language sql as $$select 2$$',
+  'alter function pg_temp.f() cost 7',
+  'create aggregate pg_temp.g (int) (sfunc = int4pl, stype = int)',
+  'drop aggregate pg_temp.g (int)',
+  'create rule r as on insert to t do also select 1',
+  'drop rule r on t',
+  'create policy p on t',
+  'drop policy p on t',
+  'create statistics pg_temp.st on a, b from t',
+  'drop statistics pg_temp.st',
+  `create collation pg_temp.col (provider = icu, locale = 'de')`,
+  'create function public.depends(pg_temp.e) returns int language sql as $$select 1$$',
+  'drop function public.depends(pg_temp.e)',
+  'create cast (pg_temp.e as int4) with inout',
+  'drop cast (pg_temp.e as int4)',
+  'alter default privileges grant select on tables to reader',
+  'alter default privileges revoke select on tables from reader',
+  'as somebody else: drop type public.dropped cascade',
+  'as somebody else: drop function public.dropped() cascade',
+];
+
+it('a look notices every change of a catalog, its own and of others', async () => {
+  const from = await Backend.open(primary);
+  await withPg(directTo(primary), (admin) =>
+    admin.query(
+      `create type public.dropped as enum ('x'); create function public.dropped() returns int language sql as 'select 1'`,
+    ),
+  );
+  await from.run(
+    `create temp table t (a int, b text, c text, i int not null, x public.dropped, y int default public.dropped(), constraint positive check (i > 0))`,
+    `create index t_b on t (b)`,
+    `create type pg_temp.e as enum ('x')`,
+    `create domain pg_temp.d as int`,
+    `create type pg_temp.c as (x int)`,
+    `create temp sequence s`,
+    `create temp view v as select b from t`,
+    `create function pg_temp.f() returns int language sql as $$select 1$$`,
+    `create function pg_temp.tf() returns trigger language plpgsql as $$begin return new; end$$`,
+    `create trigger tr before insert on t for each row execute function pg_temp.tf()`,
+  );
+  let known = await from.look();
+  for (const change of changes) {
+    const [, others] = /^as somebody else: (.*)/.exec(change) ?? [];
+    if (others === undefined) await from.run(change);
+    else await withPg(directTo(primary), (admin) => admin.query(others));
+    const seen = await from.look(known, false);
+    expect(seen.tempObjects.mark, change).not.toBe(known.tempObjects.mark);
+    expect(seen.tempObjects.definitions, change).toEqual(
+      (await from.look(null, false)).tempObjects.definitions,
+    );
+    expect((await from.look(seen, false)).tempObjects.mark, `unchanged after ${change}`).toBe(
+      seen.tempObjects.mark,
+    );
+    known = seen;
+  }
+  from.close();
+});
+
 it('prepared statements that take or give temporary types work again', async () => {
   const from = await Backend.open(primary, { user: 'app' });
   await from.run(
