@@ -4,9 +4,11 @@
  */
 import type { EngineRole, ProviderKind, SizeName } from '../engine/types.js';
 import type {
+  HeldItem,
   HoldTimes,
   MoveLimits,
   SessionLoss,
+  SessionMoveNote,
   SessionReport,
   SessionSnapshot,
   StateMoved,
@@ -82,6 +84,7 @@ export interface StatusResult {
     readonly sessions: number;
     readonly held: number;
   } | null;
+  readonly supervisor: { readonly pid: number };
   readonly sessions: readonly SessionStatus[];
   readonly operation: OperationProgress | null;
   /** What the supervisor repaired when it last reconciled; empty if nothing. */
@@ -93,6 +96,31 @@ export interface SessionsResult {
   readonly schema: 'dbproxy.sessions/1';
   readonly instance: string;
   readonly sessions: readonly SessionStatus[];
+}
+
+/** A lock of a session's backend, as pg_locks has it. */
+export interface SessionLock {
+  readonly mode: string;
+  /** The relation's name, or what else is locked: `advisory`, `transactionid`. */
+  readonly on: string;
+  readonly granted: boolean;
+}
+
+/** `dbproxy.session/1`: one session, as deep as it goes. */
+export interface SessionResult {
+  readonly schema: 'dbproxy.session/1';
+  readonly instance: string;
+  readonly session: SessionStatus;
+  /** What its backend waits for (`Lock: transactionid`), and since when its transaction is open; null: it does not, it is not. */
+  readonly waitsFor: string | null;
+  readonly transactionMs: number | null;
+  /** Can it move as it is now, at what cost? */
+  readonly report: SessionReport;
+  /** Everything it holds as of the last look. `bytes`: of a temporary table, on disk. */
+  readonly holds: readonly (Omit<HeldItem, 'oid'> & { readonly bytes: number | null })[];
+  readonly locks: readonly SessionLock[];
+  /** Its last moves, oldest first. */
+  readonly moves: readonly SessionMoveNote[];
 }
 
 /** `dbproxy.check/1` */
@@ -227,8 +255,11 @@ export interface LogEvent {
 export interface SupervisorApi {
   /** Resolves when the instance is ready (a query through the proxy answered), or with the error that ended the start. */
   ready: { params: Record<string, never>; result: UpResult; progress: { step: string; detail: string } };
-  status: { params: Record<string, never>; result: StatusResult };
+  /** Who asks often says how old the engines' part of it may be; the sessions' states are those of now. */
+  status: { params: { maxAgeMs?: number }; result: StatusResult };
   sessions: { params: Record<string, never>; result: SessionsResult };
+  /** Looks at one session at its next safe point, if it comes to one within `withinMs`. Throws DBP_USAGE_UNKNOWN_SESSION. */
+  session: { params: { id: number; withinMs: number }; result: SessionResult };
   check: { params: { withinMs: number; limits?: MoveLimits }; result: CheckResult };
   /** Runs to its end even if the caller goes away. A roll-back is a result (outcome), not an RPC error. */
   scale: { params: ScaleParams; result: MoveRecord; progress: OperationProgress };

@@ -13,6 +13,7 @@ import type {
 } from './api.js';
 import type { Instance } from './instance.js';
 import { proxyStatus, type Proxy } from './proxy-process.js';
+import { Remembered } from './remembered.js';
 import { urlOf } from './verify.js';
 
 const LOOK_BOUND_MS = 2_000;
@@ -29,84 +30,162 @@ interface Counters {
   readonly transactions: number;
 }
 
-/** Remembers the counters of the last look, for rates. */
+/** What it takes a look at the engine itself to know. */
+interface Measured {
+  readonly status: Omit<EngineStatus, keyof Omit<EngineSummary, 'pid'>>;
+  /** What each backend runs, or ran last, by its pid. */
+  readonly queries: ReadonlyMap<number, string>;
+}
+
+/** Remembers the counters of the last look, for rates, and what engines said, for those who ask several times a second. */
 export class StatusBoard {
   readonly #instance: Instance;
   readonly #lastTransactions = new Map<string, { at: number; count: number; tps: number | null }>();
+  /** Transactions of our own looks, by engine: nobody's load. */
+  readonly #ownTransactions = new Map<string, number>();
+  readonly #measured = new Map<string, Remembered<Measured>>();
 
   constructor(instance: Instance) {
     this.#instance = instance;
   }
 
+  /** What only the engines know may be `maxAgeMs` old; the sessions' states are those of now. */
   async status(
     proxy: Proxy | null,
     now: { state: InstanceState; operation: OperationProgress | null; repaired: readonly string[] },
+    maxAgeMs: number,
   ): Promise<StatusResult> {
     const { record, password } = this.#instance;
-    const [engines, seen, sessions] = await Promise.all([
-      Promise.all(record.engines.map((engine) => this.#engineStatus(engine))),
+    const [engines, seen, snapshots] = await Promise.all([
+      this.#lookAtEngines(maxAgeMs),
       proxy ? bounded(proxyStatus(proxy)) : null,
-      this.sessions(proxy),
+      this.#snapshots(proxy),
     ]);
-    const broken = !seen || engines.some(({ role, state }) => role === 'primary' && state !== 'running');
+    const statuses = record.engines.map((engine) => statusOf(engine, engines.get(engine.id)));
+    const broken = !seen || statuses.some(({ role, state }) => role === 'primary' && state !== 'running');
     return {
       schema: 'dbproxy.status/1',
       instance: record.spec.name,
       state: now.state === 'running' && broken ? 'degraded' : now.state,
       url: urlOf(record.spec, password),
-      engines,
+      engines: statuses,
       proxy: seen && proxyPart(seen),
-      sessions,
+      supervisor: { pid: process.pid },
+      sessions: withQueries(snapshots, engines),
       operation: now.operation,
       repaired: now.repaired,
     };
   }
 
   async sessions(proxy: Proxy | null): Promise<SessionStatus[]> {
-    const [snapshots, queries] = await Promise.all([
-      proxy ? bounded(proxy.rpc.call('sessions', {}, { timeoutMs: LOOK_BOUND_MS })) : null,
-      bounded(this.#queriesByPid()),
-    ]);
-    return (snapshots ?? []).filter(isUsers).map(({ unasked, ...session }) => ({
-      ...session,
-      query: (unasked ? null : queries?.get(`${session.engine} ${session.backendPid}`)) ?? null,
-    }));
+    const [snapshots, engines] = await Promise.all([this.#snapshots(proxy), this.#lookAtEngines(0)]);
+    return withQueries(snapshots, engines);
   }
 
-  async #engineStatus(engine: EngineRecord): Promise<EngineStatus> {
+  async #snapshots(proxy: Proxy | null): Promise<SessionSnapshot[]> {
+    if (!proxy) return [];
+    const asked = proxy.rpc.call('sessions', {}, { timeoutMs: LOOK_BOUND_MS });
+    return ((await bounded(asked)) ?? []).filter(isUsers);
+  }
+
+  async #lookAtEngines(maxAgeMs: number): Promise<ReadonlyMap<string, Measured>> {
+    const { engines } = this.#instance.record;
+    for (const id of this.#measured.keys())
+      if (!engines.some((engine) => engine.id === id)) this.#measured.delete(id);
+    const looks = engines.map(async (engine) => {
+      const { id } = engine;
+      const now = (): EngineRecord => this.#instance.engine(id) ?? engine;
+      const measured = this.#measured.get(id) ?? new Remembered(() => this.#measure(now()));
+      this.#measured.set(id, measured);
+      return [id, await measured.get(maxAgeMs)] as const;
+    });
+    return new Map(await Promise.all(looks));
+  }
+
+  async #measure(engine: EngineRecord): Promise<Measured> {
     const { provider } = this.#instance;
     const [health, usage] = await Promise.all([
       bounded(provider.inspect(engine)),
       bounded(provider.usage(engine)),
     ]);
     const state = health?.state ?? 'unresponsive';
-    const counters = state === 'running' ? await bounded(readCounters(engine)) : null;
+    const said = state === 'running' ? await bounded(this.#ask(engine)) : null;
     return {
-      ...summaryOf(engine),
-      pid: health && health.state !== 'stopped' ? health.process.pid : null,
-      state,
-      cpuPercent: usage && Math.round(usage.cpuPercent * 10) / 10,
-      memoryBytes: usage && usage.memoryBytes,
-      connections: counters && counters.connections,
-      tps: counters && this.#tps(engine.id, counters.transactions),
+      status: {
+        pid: health && health.state !== 'stopped' ? health.process.pid : null,
+        state,
+        cpuPercent: usage && Math.round(usage.cpuPercent * 10) / 10,
+        memoryBytes: usage && usage.memoryBytes,
+        connections: said && said.counters.connections,
+        tps: said && this.#tps(engine.id, said.counters.transactions),
+      },
+      queries: said?.queries ?? new Map(),
     };
   }
 
-  #tps(engine: string, count: number): number | null {
+  #tps(engine: string, transactions: number): number | null {
     const at = performance.now();
+    const count = transactions - (this.#ownTransactions.get(engine) ?? 0);
     const last = this.#lastTransactions.get(engine);
     if (last && at - last.at < SHORTEST_TPS_INTERVAL_MS) return last.tps;
-    const tps = last ? Math.round(((count - last.count) * 10_000) / (at - last.at)) / 10 : null;
+    const since = last ? Math.max(0, count - last.count) : 0;
+    const tps = last ? Math.round((since * 10_000) / (at - last.at)) / 10 : null;
     this.#lastTransactions.set(engine, { at, count, tps });
     return tps;
   }
 
-  async #queriesByPid(): Promise<Map<string, string>> {
-    const engines = this.#instance.record.engines.filter(({ role }) => role !== 'retired');
-    const lists = await Promise.all(engines.map((engine) => bounded(readQueries(engine))));
-    return new Map(lists.flatMap((list) => list ?? []));
+  #ask(engine: EngineRecord): Promise<{ counters: Counters; queries: Measured['queries'] }> {
+    return withAdmin(
+      engine,
+      async (query) => {
+        const [counters] = await query<Counters>(COUNTERS, [ADMIN_APPLICATION_NAME]);
+        const rows = await query<{ pid: number; query: string }>(QUERIES, [
+          QUERY_CHARACTERS,
+          ADMIN_APPLICATION_NAME,
+        ]);
+        this.#ownTransactions.set(engine.id, (this.#ownTransactions.get(engine.id) ?? 0) + LOOK_TRANSACTIONS);
+        return {
+          counters: counters ?? { connections: 0, transactions: 0 },
+          queries: new Map(rows.map((row) => [row.pid, row.query])),
+        };
+      },
+      { timeoutMs: LOOK_BOUND_MS },
+    );
   }
 }
+
+/** Those of one `#ask`: the login, and two queries. */
+const LOOK_TRANSACTIONS = 3;
+
+const COUNTERS = `select (select count(*)::int from pg_stat_activity
+          where backend_type = 'client backend' and application_name <> $1) as connections,
+        (select coalesce(sum(xact_commit + xact_rollback), 0)::float8 from pg_stat_database) as transactions`;
+
+const QUERIES = `select pid, left(query, $1) as query from pg_stat_activity
+    where backend_type = 'client backend' and application_name <> $2 and query <> ''`;
+
+const UNKNOWN: Measured['status'] = {
+  pid: null,
+  state: 'unresponsive',
+  cpuPercent: null,
+  memoryBytes: null,
+  connections: null,
+  tps: null,
+};
+
+const statusOf = (engine: EngineRecord, measured: Measured | undefined): EngineStatus => ({
+  ...summaryOf(engine),
+  ...(measured?.status ?? UNKNOWN),
+});
+
+const withQueries = (
+  snapshots: readonly SessionSnapshot[],
+  engines: ReadonlyMap<string, Measured>,
+): SessionStatus[] =>
+  snapshots.map(({ unasked, ...session }) => ({
+    ...session,
+    query: (unasked ? null : engines.get(session.engine)?.queries.get(session.backendPid)) ?? null,
+  }));
 
 /** Our own connections are hidden. */
 export const isUsers = ({ application }: Pick<SessionSnapshot, 'application'>): boolean =>
@@ -119,37 +198,6 @@ const proxyPart = ({ pid, version, generation, sessions, held }: ProxyStatus): S
   sessions,
   held,
 });
-
-function readCounters(engine: EngineRecord): Promise<Counters | null> {
-  return withAdmin(
-    engine,
-    async (query) => {
-      const [row] = await query<Counters>(
-        `select (select count(*)::int from pg_stat_activity
-                  where backend_type = 'client backend' and application_name <> $1) as connections,
-                (select coalesce(sum(xact_commit + xact_rollback), 0)::float8 from pg_stat_database) as transactions`,
-        [ADMIN_APPLICATION_NAME],
-      );
-      return row ?? null;
-    },
-    { timeoutMs: LOOK_BOUND_MS },
-  );
-}
-
-function readQueries(engine: EngineRecord): Promise<[string, string][]> {
-  return withAdmin(
-    engine,
-    async (query) => {
-      const rows = await query<{ pid: number; query: string }>(
-        `select pid, left(query, $1) as query from pg_stat_activity
-          where backend_type = 'client backend' and application_name <> $2 and query <> ''`,
-        [QUERY_CHARACTERS, ADMIN_APPLICATION_NAME],
-      );
-      return rows.map((row): [string, string] => [`${engine.id} ${row.pid}`, row.query]);
-    },
-    { timeoutMs: LOOK_BOUND_MS },
-  );
-}
 
 /** A part of the picture that cannot be had in time is left out: status answers also when half of it is broken. */
 async function bounded<T>(work: Promise<T>): Promise<T | null> {

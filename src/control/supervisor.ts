@@ -30,6 +30,7 @@ import { replaceProxy } from './operations/replace-proxy.js';
 import { scale } from './operations/scale.js';
 import { isAlive } from './processes.js';
 import { proxyStatus, type Proxy } from './proxy-process.js';
+import { sessionDetail } from './session-detail.js';
 import { isUsers, StatusBoard, summaryOf } from './status.js';
 import { stopEverything } from './teardown.js';
 import { urlOf } from './verify.js';
@@ -37,6 +38,8 @@ import { Watch, type Loss } from './watch.js';
 
 /** Pauses between attempts to repair what does not come back. */
 const REPAIR_PAUSES_MS = [0, 500, 1_000, 2_000, 5_000];
+/** Steps of a switch in which sessions are held, or are about to be. */
+const HOLDING_STEPS = ['drain', 'fence', 'catchup', 'promote', 'move'];
 /** How long `down` waits for an operation to give up. */
 const GIVE_UP_BOUND_MS = 30_000;
 
@@ -79,18 +82,19 @@ export class Supervisor {
   get handlers(): RpcHandlers<SupervisorApi> {
     return {
       ready: (_params, context) => this.#awaitReady(context),
-      status: async () => {
+      status: async ({ maxAgeMs = 0 }) => {
         await this.#settled();
-        return this.#board.status(this.#proxy, {
-          state: this.#state,
-          operation: this.#operation,
-          repaired: this.#repaired,
-        });
+        const now = { state: this.#state, operation: this.#operation, repaired: this.#repaired };
+        return this.#board.status(this.#proxy, now, this.#agedOr(maxAgeMs));
       },
       sessions: async () => {
         await this.#settled();
         const sessions = await this.#board.sessions(this.#proxy);
         return { schema: 'dbproxy.sessions/1', instance: this.#instance.paths.name, sessions };
+      },
+      session: async ({ id, withinMs }) => {
+        await this.#settled();
+        return sessionDetail(this.#instance, this.#runningProxy(), id, withinMs);
       },
       check: (params) => this.#check(params),
       scale: (params, context) => this.#operate('scale', context, (on) => scale(on, params)),
@@ -236,6 +240,12 @@ export class Supervisor {
       proxy: { pid, version },
       readyMs: 0,
     };
+  }
+
+  /** While sessions are held, nobody asks the engines anything that can wait. */
+  #agedOr(maxAgeMs: number): number {
+    const isHolding = HOLDING_STEPS.includes(this.#operation?.step ?? '');
+    return maxAgeMs > 0 && isHolding ? Infinity : maxAgeMs;
   }
 
   async #check(params: SupervisorApi['check']['params']): Promise<SupervisorApi['check']['result']> {

@@ -28,6 +28,11 @@ export const catalogue = define({
     exit: 2,
     suggestions: ['dbproxy scale --to large'],
   },
+  DBP_USAGE_UNKNOWN_SESSION: {
+    message: 'there is no session {id}',
+    exit: 2,
+    suggestions: ['dbproxy sessions'],
+  },
   DBP_USAGE_UNKNOWN_VERSION: {
     message: 'PostgreSQL {version} is not available; the nearest: {nearest}',
     exit: 2,

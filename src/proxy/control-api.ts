@@ -10,9 +10,10 @@
  */
 
 import type { MoveLimits, StateMoved } from '../session-state/kind.js';
+import type { HeldItem } from '../session-state/inventory.js';
 import type { KindName } from '../session-state/kinds.js';
 
-export type { MoveLimits, StateMoved };
+export type { HeldItem, MoveLimits, StateMoved };
 
 /** Where an engine is, as the proxy needs it. */
 export interface EngineRoute {
@@ -51,10 +52,31 @@ export interface SessionSnapshot {
   readonly moves: number;
   /** Hold time of its last move, ms; null if never moved. */
   readonly lastMoveMs: number | null;
+  /** How long it has been held by now, ms; null: it is not. */
+  readonly heldMs: number | null;
   readonly connectedAt: string;
   /** ms since it left its last safe point (or since it reached it, when it is at one). */
   readonly sinceMs: number;
   readonly client: string;
+}
+
+/** A move that a session has behind it. */
+export interface SessionMoveNote {
+  readonly at: string;
+  readonly from: string;
+  readonly to: string;
+  /** How long its bytes were held, ms; null: not at all, or it was not written down. */
+  readonly heldMs: number | null;
+}
+
+/** One session, as deep as it goes. */
+export interface SessionDetail {
+  readonly session: SessionSnapshot;
+  readonly report: SessionReport;
+  /** Everything it holds, as of the last look at it. */
+  readonly holds: readonly HeldItem[];
+  /** The last ones, oldest first. */
+  readonly moves: readonly SessionMoveNote[];
 }
 
 /** One session of `check`. */
@@ -187,6 +209,8 @@ export interface ProxyApi {
   sessions: { params: Record<string, never>; result: SessionSnapshot[] };
   /** Looks at every session at its next safe point within `withinMs`. */
   check: { params: { withinMs: number; limits?: MoveLimits }; result: SessionReport[] };
+  /** One of them, with all that it holds; null: there is no such session. */
+  inspect: { params: { id: number; withinMs: number; limits?: MoveLimits }; result: SessionDetail | null };
   /** The engine that new sessions go to. Only while the gate is open; logins wait until there is one. */
   route: { params: { engine: EngineRoute }; result: null };
   /**

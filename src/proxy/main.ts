@@ -23,6 +23,7 @@ const handlers = (proxy: Proxy, stop: () => void): RpcHandlers<ProxyApi> => ({
   status: () => proxy.status(),
   sessions: () => proxy.snapshots(),
   check: ({ withinMs, limits }) => proxy.check(withinMs, limits ?? DEFAULT_LIMITS),
+  inspect: ({ id, withinMs, limits }) => proxy.inspect(id, withinMs, limits ?? DEFAULT_LIMITS),
   route: async ({ engine }) => {
     await proxy.route(engine);
     return null;

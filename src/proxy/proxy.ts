@@ -3,7 +3,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { DbproxyError } from '../errors/index.js';
-import { SettingNames, type MoveLimits } from '../session-state/index.js';
+import { SettingNames, inventory, type MoveLimits } from '../session-state/index.js';
 import { CancelKeys, type CancelElsewhere } from './cancel.js';
 import type {
   EngineRoute,
@@ -11,6 +11,7 @@ import type {
   Program,
   ProxyConfig,
   ProxyStatus,
+  SessionDetail,
   SessionReport,
   SessionSnapshot,
 } from './control-api.js';
@@ -129,17 +130,45 @@ export class Proxy implements HandoverSource, HandoverTarget {
     const refusals = new Refusals(this.#admin());
     const worker = async (): Promise<void> => {
       for (let session = queue.shift(); session; session = queue.shift()) {
-        const unseen = await this.gate.inspect(session, withinMs, limits);
-        const refused = await refusals.of(session.identity);
-        if (!session.isClosed) reports.push(sessionReport(session, { unseen, refused, limits }));
+        const report = await this.#report(session, withinMs, limits, refusals);
+        if (!session.isClosed) reports.push(report);
       }
     };
     await Promise.all(Array.from({ length: CHECK_CONCURRENCY }, worker));
     return reports.sort((a, b) => a.id - b.id);
   }
 
+  async #report(
+    session: Session,
+    withinMs: number,
+    limits: MoveLimits,
+    refusals: Refusals,
+  ): Promise<SessionReport> {
+    const unseen = await this.gate.inspect(session, withinMs, limits);
+    const refused = await refusals.of(session.identity);
+    return sessionReport(session, { unseen, refused, limits });
+  }
+
+  /** Null: there is no such session, or it ended meanwhile. */
+  async inspect(id: number, withinMs: number, limits: MoveLimits): Promise<SessionDetail | null> {
+    const session = [...this.#sessions].find(({ identity }) => identity.id === id);
+    if (!session) return null;
+    const report = await this.#report(session, withinMs, limits, new Refusals(this.#admin()));
+    if (session.isClosed) return null;
+    const holds = session.state ? inventory(session.state) : [];
+    return { session: this.#snapshot(session), report, holds, moves: session.moveNotes };
+  }
+
   snapshots(): SessionSnapshot[] {
-    return [...this.#sessions].map((session) => session.snapshot());
+    return [...this.#sessions].map((session) => this.#snapshot(session));
+  }
+
+  /** Who is held while everybody moves is on the way. */
+  #snapshot(session: Session): SessionSnapshot {
+    const snapshot = session.snapshot();
+    return snapshot.state === 'held' && this.gate.state === 'moving'
+      ? { ...snapshot, state: 'moving' }
+      : snapshot;
   }
 
   status(): ProxyStatus {

@@ -33,7 +33,7 @@ import {
   renameCancellation,
   type Verdict,
 } from './canceled-transaction.js';
-import type { SessionRef, SessionSnapshot } from './control-api.js';
+import type { SessionMoveNote, SessionRef, SessionSnapshot } from './control-api.js';
 import type { EngineConnection } from './engine-connection.js';
 import type { Link } from './link.js';
 import { nameBroken } from './broken-statements.js';
@@ -59,12 +59,17 @@ export interface SessionImage {
   readonly state: SessionState | null;
   readonly moves: number;
   readonly lastMoveMs: number | null;
+  /** Undefined: an older build has not kept them. */
+  readonly moveNotes: readonly SessionMoveNote[] | undefined;
   readonly limits: string;
   readonly broken: ReadonlyMap<string, ReplyError>;
   /** Operation that canceled the transaction which the client believes to be in; null: none did. */
   readonly canceledBy: string | null;
   readonly relay: RelayImage;
 }
+
+/** How many moves a session remembers. */
+const MOVE_NOTES = 20;
 
 type Phase = 'relaying' | 'draining' | 'held' | 'busy' | 'frozen' | 'closed';
 
@@ -76,6 +81,8 @@ export class Session {
   state: SessionState | null = null;
   moves = 0;
   lastMoveMs: number | null = null;
+  /** The last moves, oldest first. */
+  moveNotes: readonly SessionMoveNote[] = [];
   readonly #relay: Relay;
   #phase: Phase = 'relaying';
   #holds = 0;
@@ -305,6 +312,9 @@ export class Session {
     this.#broken = new Map([...before, ...broken]);
     this.#unnamedLost = false;
     this.moves++;
+    const ends = { from: this.server.engine.id, to: target.engine.id };
+    const note = { at: new Date().toISOString(), ...ends, heldMs: Math.round(this.heldForMs() * 10) / 10 };
+    this.moveNotes = [...this.moveNotes, note].slice(-MOVE_NOTES);
     return this.#relay.adopt(target);
   }
 
@@ -399,9 +409,9 @@ export class Session {
   save(): SessionImage | null {
     const relay = this.#relay.save();
     if (!relay) return null;
-    const { identity, connectedAt, state, moves, lastMoveMs } = this;
+    const { identity, connectedAt, state, moves, lastMoveMs, moveNotes } = this;
     return {
-      ...{ identity, connectedAt, state, moves, lastMoveMs, relay },
+      ...{ identity, connectedAt, state, moves, lastMoveMs, moveNotes, relay },
       tracker: this.tracker.save(),
       limits: this.#limits,
       broken: this.#broken,
@@ -417,6 +427,7 @@ export class Session {
     this.state = image.state;
     this.moves = image.moves;
     this.lastMoveMs = image.lastMoveMs;
+    this.moveNotes = image.moveNotes ?? [];
     this.#limits = image.limits;
     this.#broken = image.broken;
     this.#relay.rewrite = nameBroken(image.broken);
@@ -520,6 +531,7 @@ export class Session {
       stateKinds: this.state ? stateKinds(this.state) : [],
       moves: this.moves,
       lastMoveMs: this.lastMoveMs,
+      heldMs: this.#holds > 0 && this.#phase !== 'draining' ? Math.round(this.heldForMs() * 10) / 10 : null,
       connectedAt: this.connectedAt.toISOString(),
       sinceMs: Math.max(0, Math.round(performance.now() - sinceMs)),
       client: client.remote,

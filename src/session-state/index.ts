@@ -20,6 +20,7 @@ export {
   unmovable,
   type KindReport,
 } from './report.js';
+export { inventory, type HeldItem } from './inventory.js';
 export { isLeftOut } from './without-replay.js';
 export { SessionTracker, type TrackerImage } from './tracker.js';
 export { OF_A_TRANSACTION } from './settings.js';

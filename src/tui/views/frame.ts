@@ -1,0 +1,56 @@
+/** The whole screen as lines: from the model and the terminal's size, and from nothing else. */
+import type { Model } from '../model.js';
+import { clip, span, type Line } from '../text.js';
+import { detailView } from './detail.js';
+import { dialogView } from './dialog.js';
+import { enginesView } from './engines.js';
+import { eventsView } from './events.js';
+import { footerView } from './footer.js';
+import { headerView } from './header.js';
+import { helpView } from './help.js';
+import { operationView } from './operation.js';
+import { sessionsView } from './sessions.js';
+
+export interface Size {
+  readonly columns: number;
+  readonly rows: number;
+}
+
+export const SMALLEST: Size = { columns: 60, rows: 20 };
+/** More would push the sessions off a low screen: a switch has two, and one that is going. */
+const MOST_ENGINES = 3;
+
+/** At most `rows - 1` lines: writing the last one to its end would scroll some terminals. */
+export function frame(model: Model, { columns, rows }: Size): Line[] {
+  const height = Math.max(1, rows - 1);
+  if (columns < SMALLEST.columns || rows < SMALLEST.rows) return tooSmall({ columns, rows }, height);
+  const footer = footerView(model, columns);
+  const top = model.ui.help ? [] : topView(model, columns);
+  const body = bodyView(model, columns, height - top.length - footer.length);
+  return [...top, ...body, ...footer].slice(0, height);
+}
+
+const topView = (model: Model, columns: number): Line[] => [
+  headerView(model, columns),
+  ...enginesView(model, columns, MOST_ENGINES),
+  ...operationView(model, columns),
+];
+
+/** Exactly `height` lines. */
+function bodyView(model: Model, columns: number, height: number): Line[] {
+  const { detail, dialog, help } = model.ui;
+  if (help) return filled(helpView(columns, height), height);
+  if (detail && !dialog) return filled(detailView(model, detail, columns, height), height);
+  const eventRows = Math.min(10, Math.max(3, Math.floor(height / 3)));
+  const middle = dialog ? dialogView(dialog, columns) : sessionsView(model, columns, height - eventRows);
+  return [...filled(middle, height - eventRows), ...filled(eventsView(model, columns, eventRows), eventRows)];
+}
+
+const filled = (lines: readonly Line[], height: number): Line[] =>
+  Array.from({ length: Math.max(0, height) }, (_, index) => lines[index] ?? []);
+
+function tooSmall({ columns, rows }: Size, height: number): Line[] {
+  const { columns: wide, rows: high } = SMALLEST;
+  const words = [`dbproxy watch needs ${wide}×${high}`, `this terminal: ${columns}×${rows}`, 'q quits'];
+  return words.slice(0, height).map((text) => [span(clip(text, columns), 'warn')]);
+}
