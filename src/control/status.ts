@@ -154,8 +154,8 @@ export class StatusBoard {
   }
 }
 
-/** Those of one `#ask`: the login, and two queries. */
-const LOOK_TRANSACTIONS = 3;
+/** Those of one `#measure`: two logins, a query of the provider's `inspect`, two queries of `#ask`. */
+const LOOK_TRANSACTIONS = 5;
 
 const COUNTERS = `select (select count(*)::int from pg_stat_activity
           where backend_type = 'client backend' and application_name <> $1) as connections,

@@ -98,6 +98,9 @@ export type Message =
 const EVENTS_KEPT = 200;
 /** How long a session is shown as one that has just moved, ms. */
 export const AFTERGLOW_MS = 3_000;
+const LONG_MS = 5_000;
+/** As good as no session busy, on average. */
+const NOBODY = 0.01;
 /** Weight of the newest look in the average of busy sessions. */
 const SMOOTHING = 0.2;
 
@@ -144,7 +147,7 @@ function withStatus(model: Model, status: StatusResult, atMs: number): Model {
   const moved = status.sessions.filter(({ id, moves }) => moves > (before.get(id)?.moves ?? moves));
   const movedAt = new Map([...model.movedAt].filter(([, at]) => atMs - at < AFTERGLOW_MS));
   for (const { id } of moved) movedAt.set(id, atMs);
-  const busyNow = status.sessions.filter(({ state }) => state === 'active' || state === 'in tx').length;
+  const busyNow = status.sessions.filter(isBusy).length;
   const busy = model.busy + (busyNow - model.busy) * SMOOTHING;
   const heldNow = status.sessions.map(({ heldMs }) => heldMs ?? 0);
   const heldThen = moved.map(({ lastMoveMs }) => lastMoveMs ?? 0);
@@ -159,10 +162,14 @@ function withStatus(model: Model, status: StatusResult, atMs: number): Model {
   };
 }
 
+/** What takes longer than any transaction of a load would take tells nothing of that load. */
+const isBusy = ({ state, sinceMs }: StatusResult['sessions'][number]): boolean =>
+  (state === 'active' || state === 'in tx') && sinceMs < LONG_MS;
+
 /** Little's law: sessions that are busy, on average, are those that come in a second times how long each takes; ms. */
 function latencyOf({ engines }: StatusResult, busy: number): number | null {
   const tps = engines.find(({ role }) => role === 'primary')?.tps ?? 0;
-  return tps > 0 ? (busy / tps) * 1_000 : null;
+  return tps > 0 && busy > NOBODY ? (busy / tps) * 1_000 : null;
 }
 
 function withSamples(

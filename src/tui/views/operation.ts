@@ -33,6 +33,7 @@ function ending({ outcome, phases }: OperationTrack, nowMs: number): Span {
 }
 
 function phasesLine({ operation, nowMs }: Model, width: number): Line {
+  if (operation?.id.startsWith('handover')) return [span('sockets went from one process to the next', 'dim')];
   const known = operation?.phases ?? [];
   const strange = known.filter(({ name }) => !PHASES.some((phase) => phase === name));
   const names = strange.length > 0 ? strange.map(({ name }) => name) : PHASES;
@@ -46,7 +47,8 @@ function phasesLine({ operation, nowMs }: Model, width: number): Line {
       width,
     ),
   );
-  const separator = width >= 80 ? ' › ' : ' ';
+  // With their times, phases fill a screen of 120 without it.
+  const separator = width >= 140 || (width >= 80 && width < WIDE) ? ' › ' : ' ';
   return parts.flatMap((part, index) => (index === 0 ? [part] : [span(separator, 'dim'), part]));
 }
 
