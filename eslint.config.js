@@ -16,6 +16,7 @@ const walls = {
   tui: ['type:control'],
   workload: ['errors', 'protocol'],
   scenario: ['workload', 'control', 'errors', 'type:engine'],
+  playground: ['control', 'errors', 'engine'],
   cli: ['errors', 'control', 'engine', 'tui', 'type:rpc', 'type:proxy', 'type:scenario', 'type:workload'],
   commands: ['cli', 'control', 'scenario', 'workload', 'errors', 'engine', 'type:proxy'],
 };
@@ -73,6 +74,8 @@ export default tseslint.config(
       // as people read it.
       'boundaries/files': [
         { category: 'common', pattern: ['src/version.ts', 'src/fault-point.ts', 'src/cli/format.ts'] },
+        // What programs import: only hands on what others have.
+        { category: 'door', pattern: ['src/index.ts'] },
       ],
     },
     rules: {
@@ -88,6 +91,15 @@ export default tseslint.config(
               targets.map((target) => toPolicy(from, target)),
             ),
             { allow: { to: { file: { categories: 'common' } } } },
+            { from: { file: { categories: 'door' } }, allow: { to: { element: { type: 'playground' } } } },
+            { from: { file: { categories: 'door' } }, allow: { to: { element: { type: 'errors' } } } },
+            {
+              from: { file: { categories: 'door' } },
+              allow: {
+                to: { element: { type: ['control', 'engine'] } },
+                dependency: { kind: 'type' },
+              },
+            },
             { allow: { to: { module: { origin: ['external', 'core'] } } } },
           ],
         },

@@ -2,7 +2,8 @@
  * What the supervisor can be asked (types only). The CLI, the terminal UI and the tests talk to it through `client.ts`.
  * The shapes named `dbproxy.*` are the JSON contract of the command line: their names do not change.
  */
-import type { EngineRole, ProviderKind, SizeName } from '../engine/types.js';
+import type { EngineRole, ProcessIdentity, ProviderKind, SizeName } from '../engine/types.js';
+import type { ErrorJson } from '../errors/index.js';
 import type {
   HeldItem,
   HoldTimes,
@@ -183,11 +184,7 @@ export interface MoveRecord {
   readonly startedAt: string;
   readonly totalMs: number;
   /** Why it was rolled back, and what to do next: an error of the catalogue; null when completed. */
-  readonly error: {
-    readonly code: string;
-    readonly message: string;
-    readonly suggestions: readonly string[];
-  } | null;
+  readonly error: Omit<ErrorJson, 'schema'> | null;
 }
 
 /** What bounds an operation that moves sessions. */
@@ -243,7 +240,7 @@ export interface LogEvent {
   /** Counts up from 1 within an instance. */
   readonly seq: number;
   readonly at: string;
-  /** `instance.up`, `instance.down`, `supervisor.started`, `supervisor.repaired`, `supervisor.retired`, `engine.started`, `engine.stopped`,
+  /** `instance.up`, `instance.down`, `instance.abandoned`, `supervisor.started`, `supervisor.repaired`, `supervisor.retired`, `engine.started`, `engine.stopped`,
    *  `engine.lost`, `proxy.started`, `proxy.lost`, `operation.started`, `operation.step`, `operation.attempt`,
    *  `operation.completed`, `operation.rolled-back`, `session.lost`. */
   readonly type: string;
@@ -286,4 +283,6 @@ export interface InstanceSpec {
   readonly host: string;
   readonly port: number;
   readonly maxSessions: number;
+  /** The process it belongs to: when that has gone, the instance goes, data and all. Absent: it belongs to nobody. */
+  readonly owner?: ProcessIdentity | undefined;
 }

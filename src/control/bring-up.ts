@@ -3,6 +3,7 @@
  * says ready. Two at once: the second one finds what the first one started and waits for the same readiness.
  */
 import { readdir } from 'node:fs/promises';
+import { isDeepStrictEqual } from 'node:util';
 import type { ProcessIdentity } from '../engine/types.js';
 import { DbproxyError } from '../errors/index.js';
 import type { InstanceSpec, UpResult } from './api.js';
@@ -77,6 +78,7 @@ async function findOrStart(
   const process = async (): Promise<ProcessIdentity | undefined> =>
     (await directory.readSupervisor())?.process;
   return withInstanceLock(directory.paths, async () => {
+    await assertOurs(request, directory);
     const running = await connectToRunning(request, directory, connect);
     if (running) return { connection: running, started: false, process: await process() };
     onProgress({ step: 'supervisor', detail: 'starting the supervisor' });
@@ -103,6 +105,18 @@ async function awaitReady(
   } finally {
     connection.close();
   }
+}
+
+/**
+ * Who asks for an instance that goes with its process is not given one that others keep, or that it has already. What this
+ * process began and could not bring up (its port was taken) may be tried again.
+ */
+async function assertOurs({ name, owner }: UpRequest, directory: InstanceDirectory): Promise<void> {
+  const stored = owner ? await directory.readInstance() : null;
+  if (!stored) return;
+  const runs = stored.wanted === 'running' && isAlive((await directory.readSupervisor())?.process);
+  if (!runs && isDeepStrictEqual(stored.spec.owner, owner)) return;
+  throw new DbproxyError('DBP_INSTANCE_EXISTS', { name });
 }
 
 /** A supervisor that is wanted and answers. One that is dead, or that is going down, does not count. */
@@ -148,6 +162,7 @@ async function specOf(request: UpRequest, stored: InstanceRecord | null): Promis
     host: request.host ?? before?.host ?? UP_DEFAULTS.host,
     port: request.port ?? before?.port ?? UP_DEFAULTS.port,
     maxSessions: request.maxSessions ?? before?.maxSessions ?? UP_DEFAULTS.maxSessions,
+    owner: before?.owner ?? request.owner,
   };
 }
 

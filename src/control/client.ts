@@ -3,10 +3,10 @@
  *
  * Crash-only: a supervisor that died is started again by whoever asks next, and repairs what it finds before it answers.
  */
-import type { EngineRecord, ProviderKind, SizeName } from '../engine/types.js';
+import type { EngineRecord, ProcessIdentity, ProviderKind, SizeName } from '../engine/types.js';
 import { RpcClient, type CallOptions } from '../rpc/index.js';
 import { DbproxyError } from '../errors/index.js';
-import type { DownResult, InstanceState, SupervisorApi, UpResult } from './api.js';
+import type { DownResult, InstanceState, MoveParams, SupervisorApi, UpResult } from './api.js';
 import { InstanceDirectory, listInstanceNames } from './instance-directory.js';
 import { isAlive } from './processes.js';
 import { bringDown } from './bring-down.js';
@@ -23,6 +23,8 @@ export interface UpRequest {
   readonly host?: string | undefined;
   readonly port?: number | undefined;
   readonly maxSessions?: number | undefined;
+  /** Makes an instance that goes with this process. One of that name must not exist yet. */
+  readonly owner?: ProcessIdentity | undefined;
 }
 
 export const UP_DEFAULTS = {
@@ -32,6 +34,14 @@ export const UP_DEFAULTS = {
   port: 6432,
   maxSessions: 1_000,
 } as const;
+
+/** How `scale` and `patch` move sessions when nothing else is asked for. */
+export const MOVE_DEFAULTS: MoveParams = {
+  holdBudgetMs: 250,
+  deadlineMs: 300_000,
+  onTimeout: 'rollback',
+  unmovable: 'rollback',
+};
 
 export interface StepProgress {
   readonly step: string;
@@ -104,8 +114,11 @@ export async function stopInstance(
 export interface InstanceListing {
   readonly name: string;
   readonly directory: string;
-  /** Whether it should run, and whether its supervisor does; `damaged`: its files cannot be read. */
-  readonly state: Extract<InstanceState, 'running' | 'stopped'> | 'supervisor-dead' | 'damaged';
+  /**
+   * Whether it should run, and whether its supervisor does; `abandoned`: neither its owner nor its supervisor lives;
+   * `damaged`: its files cannot be read.
+   */
+  readonly state: Extract<InstanceState, 'running' | 'stopped'> | 'supervisor-dead' | 'abandoned' | 'damaged';
   readonly port: number | null;
   readonly engines: readonly EngineRecord[];
 }
@@ -115,14 +128,22 @@ export async function listInstances(): Promise<InstanceListing[]> {
   return Promise.all((await listInstanceNames()).map(describeInstance));
 }
 
+/** Removes what processes that have gone left behind, where no supervisor lived to do it. */
+export async function removeAbandoned(): Promise<void> {
+  const abandoned = (await listInstances()).filter(({ state }) => state === 'abandoned');
+  for (const { name } of abandoned) await stopInstance(name, { purge: true });
+}
+
 async function describeInstance(name: string): Promise<InstanceListing> {
   const directory = InstanceDirectory.of(name);
   const base = { name, directory: directory.paths.directory };
   try {
     const record = await directory.readInstance();
     const alive = isAlive((await directory.readSupervisor())?.process);
-    const state = record?.wanted === 'running' ? (alive ? 'running' : 'supervisor-dead') : 'stopped';
-    return { ...base, state, port: record?.spec.port ?? null, engines: record?.engines ?? [] };
+    const { port = null, owner } = record?.spec ?? {};
+    const abandoned = owner && !alive && !isAlive(owner);
+    const wanted = record?.wanted === 'running' ? (alive ? 'running' : 'supervisor-dead') : 'stopped';
+    return { ...base, state: abandoned ? 'abandoned' : wanted, port, engines: record?.engines ?? [] };
   } catch {
     return { ...base, state: 'damaged', port: null, engines: [] };
   }

@@ -211,6 +211,12 @@ async function checkInstance(instance: InstanceListing, fix: boolean): Promise<D
       return [problem(label, detail, `dbproxy status --name ${name} repairs it, or dbproxy doctor --fix`)];
     return [await tryFix(label, detail, logs, async () => (await connectSupervisor(name)).close())];
   }
+  if (state === 'abandoned') {
+    const detail = 'the process that it belonged to is gone';
+    const command = `dbproxy down --name ${name} --purge --yes`;
+    if (!fix) return [problem(label, detail, `${command}, or dbproxy doctor --fix`)];
+    return [await tryFix(label, detail, logs, () => stopInstance(name, { purge: true }))];
+  }
   const left = state === 'stopped' ? await leftOver(instance) : [];
   if (left.length === 0) return [];
   const detail = `should be down, but there is ${left.join(', ')}`;

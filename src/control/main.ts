@@ -10,6 +10,7 @@ import { VERSION } from '../version.js';
 import type { SupervisorApi } from './api.js';
 import { InstanceDirectory } from './instance-directory.js';
 import { Instance } from './instance.js';
+import { OwnerWatch } from './owner-watch.js';
 import { isAlive } from './processes.js';
 import { createProvider } from './provider.js';
 import { Supervisor } from './supervisor.js';
@@ -27,7 +28,9 @@ async function run(): Promise<void> {
   const server = new RpcServer<SupervisorApi>(supervisor.handlers);
   supervisor.start();
   await server.listen(directory.paths.supervisorSocket);
+  const owner = new OwnerWatch(instance, () => supervisor.down(true));
   await supervisor.ended;
+  await owner.end();
   // A caller that does not let go must not keep us.
   await Promise.race([server.close(), delay(CLOSE_BOUND_MS)]);
 }

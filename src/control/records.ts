@@ -31,6 +31,7 @@ const instanceSpec = z.object({
   host: z.string(),
   port: z.int().min(1).max(65535),
   maxSessions: z.int().positive(),
+  owner: processIdentity.optional(),
 });
 
 /** `instance.json` */

@@ -107,7 +107,7 @@ export class Supervisor {
         }),
       retire: () => this.#retire(),
       events: (params, context) => this.#events(params, context),
-      down: ({ purge }) => this.#down(purge),
+      down: ({ purge }) => this.down(purge),
     };
   }
 
@@ -345,7 +345,8 @@ export class Supervisor {
 
   // --- down -------------------------------------------------------------------------------------------------------------
 
-  async #down(purge: boolean): Promise<DownResult> {
+  /** Everything of the instance but its directory and this process, which ends soon after (`ended`). */
+  async down(purge: boolean): Promise<DownResult> {
     const { directory, events, paths } = this.#instance;
     this.#state = 'stopping';
     this.#watch.stop();

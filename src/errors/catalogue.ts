@@ -92,6 +92,11 @@ export const catalogue = define({
     exit: 2,
     suggestions: ['dbproxy scale --to SIZE', 'dbproxy down', 'dbproxy up --name other'],
   },
+  DBP_INSTANCE_EXISTS: {
+    message: 'there is an instance "{name}" already, and a playground has one of its own',
+    exit: 2,
+    suggestions: ['leave the name out: one is made up', 'dbproxy down --purge --name {name}'],
+  },
   DBP_INSTANCE_START_FAILED: {
     message: 'instance "{name}" did not start: {reason}',
     exit: 1,

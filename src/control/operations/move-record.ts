@@ -60,7 +60,7 @@ export function outcomeOf(result: SwitchoverResult, strategy: PatchStrategy): Om
       error: null,
     };
   }
-  const { code, message, suggestions } = result.error;
+  const { code, message, suggestions, details } = result.error;
   // In place they may have been logged in again, to the version that they were on.
   const stayed = { ...NOTHING_MOVED, total: result.sessions, moved: result.sessions };
   const { total, moved: kept, failed, dropped, holdMs, stateMoved, lost } = result.move ?? stayed;
@@ -69,7 +69,7 @@ export function outcomeOf(result: SwitchoverResult, strategy: PatchStrategy): Om
     outcome: 'rolled-back',
     sessions: { total, moved: 0, kept, failed, dropped },
     ...{ holdMs, stateMoved, lost },
-    error: { code, message, suggestions },
+    error: { code, message, suggestions, details },
   };
 }
 
