@@ -16,25 +16,35 @@ export interface PgbenchOptions {
   readonly clients: number;
   readonly protocol: 'prepared' | 'simple';
   readonly seconds: number;
+  /** A file in place of select-only (-S). */
+  readonly script?: { readonly file: string; readonly scale: number };
+  /** Transactions per second of an open loop. */
+  readonly rate?: number;
+  /** The part of the transactions that is logged, for the percentiles. Default: a tenth. */
+  readonly logged?: number;
 }
 
 export interface PgbenchResult {
   readonly transactions: number;
   readonly tps: number;
+  readonly meanMs: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
 }
 
-/** select-only (-S). Every tenth transaction is logged, for the percentiles. */
+/** With a rate, latency counts from when a transaction was due. */
 export async function pgbench(options: PgbenchOptions): Promise<PgbenchResult> {
-  const { host, port, user, password, clients, protocol, seconds } = options;
+  const { host, port, user, password, clients, protocol, seconds, script, rate, logged = 0.1 } = options;
   const directory = await mkdtemp(join(tmpdir(), 'dbp-pgbench-'));
   try {
     const { stdout } = await run(
       'pgbench',
       [
-        ...['-n', '-S', '-M', protocol, '-c', String(clients), '-T', String(seconds)],
-        ...['-l', '--sampling-rate=0.1', '-h', host, '-p', String(port), '-U', user, 'postgres'],
+        ...['-n', '-M', protocol, '-c', String(clients), '-T', String(seconds)],
+        ...(script ? ['-f', script.file, '-s', String(script.scale)] : ['-S']),
+        ...(rate === undefined ? [] : ['-R', String(rate)]),
+        ...['-l', ...(logged < 1 ? [`--sampling-rate=${logged}`] : [])],
+        ...['-h', host, '-p', String(port), '-U', user, 'postgres'],
       ],
       { cwd: directory, env: { ...process.env, PGPASSWORD: password }, timeout: (seconds + 60) * 1000 },
     );
@@ -42,6 +52,7 @@ export async function pgbench(options: PgbenchOptions): Promise<PgbenchResult> {
     return {
       transactions: Number(/actually processed: (\d+)/.exec(stdout)?.[1]),
       tps: Number(/tps = ([\d.]+)/.exec(stdout)?.[1]),
+      meanMs: latencies.reduce((sum, ms) => sum + ms, 0) / latencies.length,
       p50Ms: percentileOf(latencies, 50) ?? NaN,
       p99Ms: percentileOf(latencies, 99) ?? NaN,
     };

@@ -5,7 +5,7 @@
 import { Command } from '@oclif/core/command';
 import { boolean } from '@oclif/core/flags';
 import type { Interfaces } from './oclif-types.js';
-import type { ExitCode } from '../errors/index.js';
+import type { DbproxyError, ExitCode } from '../errors/index.js';
 import { Interruption } from './interruption.js';
 import { Output, type JsonResult } from './output.js';
 
@@ -70,8 +70,9 @@ export abstract class BaseCommand<T extends typeof Command, Result extends JsonR
     if (!this.leavesSignals()) this.#interruption.listen();
     try {
       const result = await this.#executeUntilInterrupted();
-      this.#write(result);
-      process.exitCode = this.exitCodeOf(result);
+      if (this.out.json) this.out.result(result);
+      else this.show(result);
+      process.exitCode = this.#exitCodeAfter(result);
     } finally {
       this.out.endProgress();
       this.#interruption.dispose();
@@ -98,16 +99,16 @@ export abstract class BaseCommand<T extends typeof Command, Result extends JsonR
 
   async #executeUntilInterrupted(): Promise<Result> {
     if (!this.endsItself()) return this.untilInterrupted(this.execute());
-    const result = await this.execute().catch((error: unknown) => {
+    return this.execute().catch((error: unknown) => {
       throw this.signal.aborted ? this.signal.reason : error;
     });
-    if (!this.signal.aborted) return result;
-    this.#write(result);
-    throw this.signal.reason as Error;
   }
 
-  #write(result: Result): void {
-    if (this.out.json) this.out.result(result);
-    else this.show(result);
+  /** An interrupted command that has a result shows it, and still ends as one that was interrupted. */
+  #exitCodeAfter(result: Result): ExitCode {
+    if (!this.signal.aborted) return this.exitCodeOf(result);
+    const reason = this.signal.reason as DbproxyError;
+    if (!this.out.json) this.out.failure(reason);
+    return reason.exitCode;
   }
 }

@@ -2,7 +2,7 @@
 import type { Command } from '@oclif/core/command';
 import type { Config } from '@oclif/core/interfaces';
 import { DbproxyError } from '../errors/index.js';
-import { nearest } from './suggest.js';
+import { nearest } from '../suggest.js';
 import { beforeDashes } from './terminal.js';
 
 /** The fields of the framework's parse errors that we read (its lib/parser/errors.js). */

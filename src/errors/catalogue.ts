@@ -288,6 +288,16 @@ export const catalogue = define({
     exit: 1,
     suggestions: ['dbproxy workload run tpcb-like --init'],
   },
+  DBP_WORKLOAD_UNKNOWN: {
+    message: '{reason}',
+    exit: 2,
+    suggestions: ['dbproxy workload ls'],
+  },
+  DBP_WORKLOAD_SCRIPT: {
+    message: '{file}:{line}: {reason}',
+    exit: 2,
+    suggestions: ['docs/workloads.md has what a script can say', 'dbproxy workload ls'],
+  },
   DBP_WORKLOAD_PROCESS: {
     message: 'the process that makes the load ended without a result: {reason}',
     exit: 1,

@@ -1,19 +1,20 @@
 /**
- * The arrivals of an open loop: a Poisson process whose times are fixed by the seed before anything has been measured.
- * The queue of what is due is never built: it is the arrivals between `peek()` and now.
+ * The arrivals of an open loop: a Poisson process, or a steady beat, whose times are fixed by the seed before anything has
+ * been measured. The queue of what is due is never built: it is the arrivals between `peek()` and now.
  */
 import { exponential, type Random } from './random.js';
+import type { ArrivalKind } from './types.js';
 
 export class Arrivals {
-  readonly #random: Random;
-  readonly #meanGapMs: number;
+  readonly #gapMs: () => number;
   #nextMs: number;
 
   /** `startMs`: nothing arrives before. */
-  constructor(random: Random, ratePerSecond: number, startMs: number) {
-    this.#random = random;
-    this.#meanGapMs = 1000 / ratePerSecond;
-    this.#nextMs = startMs + exponential(random, this.#meanGapMs);
+  constructor(random: Random, ratePerSecond: number, startMs: number, kind: ArrivalKind = 'poisson') {
+    const meanMs = 1000 / ratePerSecond;
+    this.#gapMs = kind === 'poisson' ? () => exponential(random, meanMs) : () => meanMs;
+    // Not all runs begin with the same beat.
+    this.#nextMs = startMs + (kind === 'poisson' ? this.#gapMs() : random() * meanMs);
   }
 
   /** Intended start of the next transaction. */
@@ -24,7 +25,7 @@ export class Arrivals {
   /** Takes it off the queue. */
   take(): number {
     const takenMs = this.#nextMs;
-    this.#nextMs += exponential(this.#random, this.#meanGapMs);
+    this.#nextMs += this.#gapMs();
     return takenMs;
   }
 }

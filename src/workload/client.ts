@@ -4,10 +4,9 @@
  *   idle ──run──▶ busy ──answered──▶ idle
  *                  └──connection lost──▶ reconnecting ──▶ idle | gone
  */
-import { LoadConnection, type ConnectionTarget } from './connection.js';
-import { draw, type Draw, type Script } from './scripts.js';
-import type { Random } from './random.js';
+import { LoadConnection } from './connection.js';
 import { classify, type CallError } from './taxonomy.js';
+import type { Runner, Work, WorkContext } from './work.js';
 
 const RECONNECT_FIRST_PAUSE_MS = 20;
 const RECONNECT_LONGEST_PAUSE_MS = 1_000;
@@ -20,9 +19,11 @@ export interface CallEnd {
   readonly outcome: 'committed' | 'failed' | 'unknown';
   readonly errors: readonly CallError[];
   readonly retries: number;
+  /** Which of the works it was. */
+  readonly work: number;
 }
 
-const COMMITTED: CallEnd = { outcome: 'committed', errors: [], retries: 0 };
+const NO_ERRORS: readonly CallError[] = [];
 
 export interface ClientEvents {
   /** The client can run again: after a call, or after it has connected again. */
@@ -33,46 +34,49 @@ export interface ClientEvents {
 }
 
 export interface ClientOptions {
-  readonly target: ConnectionTarget;
-  readonly script: Script;
-  readonly scale: number;
-  readonly random: Random;
+  readonly url: string;
+  readonly works: readonly Work[];
+  readonly context: WorkContext;
   readonly retries: number;
 }
 
 export class LoadClient {
   readonly #options: ClientOptions;
   readonly #events: ClientEvents;
-  readonly #values: Draw = { aid: 1, bid: 1, tid: 1, delta: 0 };
+  readonly #pick: () => number;
   #connection: LoadConnection;
+  #runners: readonly Runner[];
   #stopping = false;
   state: ClientState = 'idle';
   /** performance.now() when it last became idle. */
   idleSinceMs = performance.now();
 
-  #step = 0;
-  #errors: CallError[] = [];
+  #work = 0;
+  #errors: readonly CallError[] = NO_ERRORS;
   #retries = 0;
   #onEnd: (end: CallEnd) => void = () => {};
 
-  private constructor(connection: LoadConnection, options: ClientOptions, events: ClientEvents) {
-    this.#connection = connection;
+  private constructor(opened: Opened, options: ClientOptions, events: ClientEvents) {
+    this.#connection = opened.connection;
+    this.#runners = opened.runners;
     this.#options = options;
     this.#events = events;
-    this.#watch(connection);
+    this.#pick = pickerOf(options);
+    this.#watch(opened.connection);
   }
 
   static async connect(options: ClientOptions, events: ClientEvents): Promise<LoadClient> {
-    return new LoadClient(await LoadConnection.open(options.target), options, events);
+    return new LoadClient(await open(options), options, events);
   }
 
   /** Runs one transaction; only when idle. `onEnd` comes before the client is idle again. */
   run(onEnd: (end: CallEnd) => void): void {
     this.state = 'busy';
     this.#onEnd = onEnd;
-    this.#errors = [];
+    this.#errors = NO_ERRORS;
     this.#retries = 0;
-    this.#begin();
+    this.#work = this.#pick();
+    this.#runner.run(this.#tried);
   }
 
   /** Ends the connection; a call in flight ends as failed or unknown. */
@@ -82,33 +86,14 @@ export class LoadClient {
     await this.#connection.close();
   }
 
-  #begin(): void {
-    const { random, scale } = this.#options;
-    draw(random, scale, this.#values);
-    this.#step = 0;
-    this.#next();
+  get #runner(): Runner {
+    return this.#runners[this.#work] as Runner;
   }
 
-  #next(): void {
-    this.#connection.execute(this.#step, this.#values, this.#answered);
-  }
-
-  readonly #answered = (error: Error | undefined, tag: string): void => {
+  readonly #tried = (error?: CallError): void => {
     if (this.state !== 'busy') return;
-    const { statements } = this.#options.script;
-    const committing = statements[this.#step]?.commits === true;
-    if (error !== undefined) return this.#failed(classify(error, committing));
-    // END of an aborted transaction succeeds, and says what it did instead (manual, COMMIT).
-    if (committing && tag === 'ROLLBACK') {
-      const severity = 'ERROR';
-      return this.#failed(classify({ code: '40000', severity, message: 'COMMIT was a ROLLBACK' }, false));
-    }
-    if (++this.#step < statements.length) return this.#next();
-    this.#end('committed');
-  };
-
-  #failed(error: CallError): void {
-    this.#errors.push(error);
+    if (!error) return this.#end('committed');
+    this.#errors = [...this.#errors, error];
     if (error.lost) {
       this.#connection.destroy();
       return this.#end(error.outcome);
@@ -116,23 +101,22 @@ export class LoadClient {
     const goOn = (): void => {
       if (!error.retryable || this.#retries >= this.#options.retries) return this.#end(error.outcome);
       this.#retries++;
-      this.#begin();
+      this.#runner.run(this.#tried);
     };
-    if (this.#options.script.statements.length === 1) return goOn();
+    if (!this.#runner.rollsBack) return goOn();
     this.#connection.rollback((rollbackError) => {
       if (rollbackError === undefined) return goOn();
       // The transaction had failed already: losing the connection now does not make its outcome unknown.
-      this.#errors.push(classify(rollbackError, false));
+      this.#errors = [...this.#errors, classify(rollbackError, false)];
       this.#connection.destroy();
       this.#end(error.outcome);
     });
-  }
+  };
 
   #end(outcome: CallEnd['outcome']): void {
     const lost = this.#errors.at(-1)?.lost === true;
     if (lost) this.state = 'reconnecting';
-    const clean = this.#errors.length === 0;
-    this.#onEnd(clean ? COMMITTED : { outcome, errors: this.#errors, retries: this.#retries });
+    this.#onEnd({ outcome, errors: this.#errors, retries: this.#retries, work: this.#work });
     if (!lost) this.#becomeIdle();
   }
 
@@ -144,7 +128,7 @@ export class LoadClient {
 
   #watch(connection: LoadConnection): void {
     void connection.closed.then(() => {
-      if (this.state === 'busy') this.#answered(new Error('the connection ended'), '');
+      if (this.state === 'busy') this.#tried(classify(new Error('the connection ended'), false));
       if (this.#stopping) return;
       this.state = 'reconnecting';
       this.#events.onDisconnect(this);
@@ -157,7 +141,7 @@ export class LoadClient {
     let pauseMs = RECONNECT_FIRST_PAUSE_MS;
     while (!this.#stopping && performance.now() < giveUpAtMs) {
       try {
-        this.#connection = await LoadConnection.open(this.#options.target);
+        ({ connection: this.#connection, runners: this.#runners } = await open(this.#options));
       } catch {
         await new Promise((resolve) => setTimeout(resolve, pauseMs));
         pauseMs = Math.min(pauseMs * 2, RECONNECT_LONGEST_PAUSE_MS);
@@ -171,4 +155,28 @@ export class LoadClient {
     this.state = 'gone';
     this.#events.onGone(this);
   }
+}
+
+interface Opened {
+  readonly connection: LoadConnection;
+  readonly runners: readonly Runner[];
+}
+
+async function open({ url, works, context }: ClientOptions): Promise<Opened> {
+  const runners: Runner[] = [];
+  const connection = await LoadConnection.open(url, async (opening) => {
+    for (const work of works) runners.push(await work.open(opening, context));
+  });
+  return { connection, runners };
+}
+
+/** Chooses the work of the next transaction, as often as its weight says. */
+function pickerOf({ works, context: { random } }: ClientOptions): () => number {
+  const total = works.reduce((sum, { weight }) => sum + weight, 0);
+  if (works.length === 1) return () => 0;
+  return () => {
+    let left = random() * total;
+    const index = works.findIndex(({ weight }) => (left -= weight) < 0);
+    return index === -1 ? works.length - 1 : index;
+  };
 }

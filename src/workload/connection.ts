@@ -1,18 +1,18 @@
 /**
- * One connection of the load: the driver `pg` connects, authenticates and reads; statements go out as prepared bytes.
+ * One connection of the load: the driver `pg` connects, authenticates and reads; statements of scripts go out as bytes that
+ * were laid out before.
  *
- *   LoadClient ── execute(index, values) ──▶ LoadConnection ── one write ──▶ proxy or engine
+ *   Runner ── execute(bytes) ──▶ LoadConnection ── one write ──▶ proxy or engine
  *
  * At most one statement is in flight. Callbacks, not promises: seven round trips a transaction add up.
  */
 import pg from 'pg';
 import { encode } from '../protocol/index.js';
-import type { Draw, Statement } from './scripts.js';
-import type { Protocol } from './types.js';
-import { encoderFor, prepareMessages, type Encoder } from './wire.js';
 
 const CONNECT_BOUND_MS = 10_000;
 const CLOSE_BOUND_MS = 2_000;
+/** Opening the work on a new connection: PREPAREs, and what the probes make. */
+const OPEN_BOUND_MS = 30_000;
 
 /** `error`: what the driver threw, undefined when the statement succeeded. `tag`: CommandComplete, `UPDATE 1`. */
 export type StatementDone = (error: Error | undefined, tag: string) => void;
@@ -23,7 +23,7 @@ export type StatementDone = (error: Error | undefined, tag: string) => void;
  */
 class InFlight implements pg.Submittable {
   bytes: Buffer = Buffer.alloc(0);
-  done: StatementDone = () => {};
+  done: StatementDone | undefined;
   #tag = '';
   // pg looks at these.
   readonly name = undefined;
@@ -38,11 +38,16 @@ class InFlight implements pg.Submittable {
     this.#tag = text;
   }
   handleReadyForQuery(): void {
-    this.done(undefined, this.#tag);
+    this.end(undefined);
   }
   /** ErrorResponse, or the end of the connection. pg waits for ReadyForQuery before it sends the next one. */
   handleError(error: Error): void {
-    this.done(error, this.#tag);
+    this.end(error);
+  }
+  end(error: Error | undefined): void {
+    const { done } = this;
+    this.done = undefined;
+    done?.(error, this.#tag);
   }
   handleRowDescription(): void {}
   handleDataRow(): void {}
@@ -54,80 +59,83 @@ class InFlight implements pg.Submittable {
   }
 }
 
-export interface ConnectionTarget {
-  readonly url: string;
-  readonly protocol: Protocol;
-  readonly statements: readonly Statement[];
-}
-
 export class LoadConnection {
-  readonly #client: pg.Client;
-  readonly #encode: Encoder;
+  /** For the probes, which want rows. Not while `execute` has a statement in flight. */
+  readonly client: pg.Client;
   readonly #inFlight = new InFlight();
+  #pause: { timer: NodeJS.Timeout; onLost: (error: Error) => void } | undefined;
   /** Resolves when the connection has ended, for whatever reason. */
   readonly closed: Promise<void>;
 
-  private constructor(client: pg.Client, encode: Encoder) {
-    this.#client = client;
-    this.#encode = encode;
+  private constructor(client: pg.Client) {
+    this.client = client;
     this.closed = new Promise((resolve) => client.on('end', resolve));
     // The statement in flight is told by pg; what matters otherwise is `closed`.
     client.on('error', () => client.connection.stream.destroy());
+    void this.closed.then(() => this.#lost(new Error('the connection ended')));
   }
 
-  /** Connects and, in `prepared` mode, prepares every statement. Bounded; throws what the driver throws. */
-  static async open({ url, protocol, statements }: ConnectionTarget): Promise<LoadConnection> {
+  /** Connects, and does what `prepare` has to do on a new connection. Bounded; throws what the driver throws. */
+  static async open(
+    url: string,
+    prepare: (connection: LoadConnection) => Promise<void>,
+  ): Promise<LoadConnection> {
     const client = new pg.Client({
       connectionString: url,
       connectionTimeoutMillis: CONNECT_BOUND_MS,
       application_name: 'dbproxy workload',
     });
-    const connection = new LoadConnection(client, encoderFor(protocol, statements));
+    const connection = new LoadConnection(client);
+    const bound = setTimeout(() => connection.destroy(), CONNECT_BOUND_MS + OPEN_BOUND_MS);
     try {
       await client.connect();
-      if (protocol === 'prepared') await connection.#prepare(statements);
+      await prepare(connection);
       return connection;
     } catch (error) {
       connection.destroy();
       throw error;
+    } finally {
+      clearTimeout(bound);
     }
   }
 
-  execute(index: number, values: Draw, done: StatementDone): void {
-    this.#send(this.#encode(index, values), done);
+  execute(bytes: Buffer, done: StatementDone): void {
+    this.#inFlight.bytes = bytes;
+    this.#inFlight.done = done;
+    this.client.query(this.#inFlight);
+  }
+
+  /** Lets time pass between two statements; `onLost` instead of `onEnd` when the connection ends meanwhile. */
+  pause(ms: number, onEnd: () => void, onLost: (error: Error) => void): void {
+    const timer = setTimeout(() => {
+      this.#pause = undefined;
+      onEnd();
+    }, ms);
+    this.#pause = { timer, onLost };
   }
 
   rollback(done: StatementDone): void {
-    this.#send(encode.query('ROLLBACK'), done);
+    this.execute(encode.query('ROLLBACK'), done);
   }
 
   /** Says goodbye; after a bound it hangs up. */
   async close(): Promise<void> {
     const bound = setTimeout(() => this.destroy(), CLOSE_BOUND_MS);
-    void this.#client.end().catch(() => {});
+    void this.client.end().catch(() => {});
     await this.closed;
     clearTimeout(bound);
   }
 
   /** Hangs up; the statement in flight ends with an error. */
   destroy(): void {
-    this.#client.connection.stream.destroy();
+    this.client.connection.stream.destroy();
   }
 
-  #send(bytes: Buffer, done: StatementDone): void {
-    this.#inFlight.bytes = bytes;
-    this.#inFlight.done = done;
-    this.#client.query(this.#inFlight);
-  }
-
-  async #prepare(statements: readonly Statement[]): Promise<void> {
-    const bound = setTimeout(() => this.destroy(), CONNECT_BOUND_MS);
-    try {
-      await new Promise<void>((resolve, reject) => {
-        this.#send(prepareMessages(statements), (error) => (error === undefined ? resolve() : reject(error)));
-      });
-    } finally {
-      clearTimeout(bound);
-    }
+  #lost(error: Error): void {
+    this.#inFlight.end(error);
+    const pause = this.#pause;
+    this.#pause = undefined;
+    clearTimeout(pause?.timer);
+    pause?.onLost(error);
   }
 }

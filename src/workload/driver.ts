@@ -23,7 +23,9 @@ export class Driver {
   #alive = 0;
   #timer: NodeJS.Timeout | undefined;
   #finish: () => void = () => {};
+  #fail: (error: unknown) => void = () => {};
   #finished = false;
+  #overdueMs: number | undefined;
 
   /** `arrivals`: null for a closed loop. `stopAtMs`: performance.now() from which on nothing new is due. */
   constructor(recorder: Recorder, arrivals: Arrivals | null, stopAtMs: number) {
@@ -54,6 +56,11 @@ export class Driver {
     this.#pump();
   }
 
+  /** Ends the run with an error. */
+  fail(error: unknown): void {
+    this.#fail(error);
+  }
+
   clientGone(): void {
     this.#alive--;
     this.#pump();
@@ -63,13 +70,22 @@ export class Driver {
   async run(clients: readonly LoadClient[]): Promise<void> {
     this.#alive = clients.length;
     this.#idle.push(...clients);
-    const finished = new Promise<void>((resolve) => (this.#finish = resolve));
+    const finished = new Promise<void>((resolve, reject) => {
+      this.#finish = resolve;
+      this.#fail = reject;
+    });
     const bound = this.#atBound();
     this.#pump();
-    await finished;
-    this.#finished = true;
-    clearTimeout(bound.timer);
-    clearTimeout(this.#timer);
+    await finished.finally(() => {
+      this.#finished = true;
+      clearTimeout(bound.timer);
+      clearTimeout(this.#timer);
+    });
+  }
+
+  /** How long the oldest call that was due had been waiting for a client when the run's time was over. */
+  get overdueMs(): number {
+    return this.#overdueMs ?? 0;
   }
 
   /** Due in the run, never begun. */
@@ -82,6 +98,8 @@ export class Driver {
   #pump(): void {
     if (this.#finished) return;
     const now = performance.now();
+    if (this.#arrivals && now >= this.#stopAtMs)
+      this.#overdueMs ??= Math.max(this.#stopAtMs - this.#arrivals.peek(), 0);
     while (this.#idle.length > 0) {
       const intendedMs = this.#arrivals ? this.#arrivals.peek() : now;
       if (intendedMs >= this.#stopAtMs || intendedMs > now) break;

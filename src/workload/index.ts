@@ -1,10 +1,11 @@
 /**
- * Load on a database and what it saw: pgbench's scripts, closed or open loop, latencies from the intended start, stalls
- * around switches, and a ledger that proves that nothing was lost.
+ * Load on a database and what it saw: pgbench's scripts and yours, probes of session state, closed or open loop, latencies
+ * from the intended start, stalls around switches, and a ledger that proves that nothing was lost.
  *
  *   initialiseWorkload → runWorkload (here) or startWorkloadProcess (in a process of its own) → WorkloadResult
  */
-export { runWorkload, MAX_SCHEDULE_LAG_MS } from './runner.js';
+export { runWorkload } from './runner.js';
+export { MAX_SCHEDULE_LAG_MS } from './result.js';
 export {
   initialiseWorkload,
   type InitialiseOptions,
@@ -19,7 +20,7 @@ export {
   type LedgerSums,
   type LedgerVerdict,
 } from './ledger.js';
-export { SCRIPT_NAMES, type ScriptName } from './scripts.js';
+export { findWorks, listWorkloads, type WorkloadListing } from './catalogue.js';
 export { type LatencySummary } from './histogram.js';
 export * from './types.js';
 export { startWorkloadProcess, type WorkloadProcess } from './process.js';

@@ -3,8 +3,11 @@
  */
 import type pg from 'pg';
 import { DbproxyError } from '../errors/index.js';
-import { ACCOUNTS_PER_BRANCH, TELLERS_PER_BRANCH } from './scripts.js';
 import { onTarget } from './target.js';
+
+/** pgbench's rows per unit of scale. */
+const ACCOUNTS_PER_BRANCH = 100_000;
+const TELLERS_PER_BRANCH = 10;
 
 export interface InitialiseOptions {
   readonly url: string;

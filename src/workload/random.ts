@@ -28,9 +28,44 @@ export function seededRandom(seed: number, stream = 0): Random {
   return next;
 }
 
-/** Uniform integer in [low, high], as pgbench's `random(low, high)`. */
-export const uniform = (random: Random, low: number, high: number): number =>
-  low + Math.floor(random() * (high - low + 1));
+/** Uniform integer in [low, high], as pgbench's `random(low, high)`. A number has 32 bits: wider ranges take two. */
+export function uniform(random: Random, low: number, high: number): number {
+  const span = high - low + 1;
+  const fraction = span <= 2 ** 32 ? random() : (Math.floor(random() * 2 ** 21) + random()) / 2 ** 21;
+  return low + Math.floor(fraction * span);
+}
 
 /** Exponentially distributed with the given mean: the gap between two arrivals of a Poisson process. */
 export const exponential = (random: Random, mean: number): number => -Math.log(1 - random()) * mean;
+
+/**
+ * pgbench's distributions (pgbench.c: getExponentialRand, getGaussianRand, computeIterativeZipfian), in [low, high].
+ * `parameter`: of the exponential one greater than 0, of the Gaussian one at least 2, of Zipf's one greater than 1.
+ */
+export function exponentialInteger(random: Random, low: number, high: number, parameter: number): number {
+  const cut = Math.exp(-parameter);
+  const fraction = -Math.log(cut + (1 - cut) * (1 - random())) / parameter;
+  return low + Math.floor((high - low + 1) * fraction);
+}
+
+export function gaussianInteger(random: Random, low: number, high: number, parameter: number): number {
+  let deviation: number;
+  do {
+    deviation = Math.sqrt(-2 * Math.log(1 - random())) * Math.sin(2 * Math.PI * random());
+  } while (deviation < -parameter || deviation >= parameter);
+  return low + Math.floor(((high - low + 1) * (deviation + parameter)) / (parameter * 2));
+}
+
+export function zipfianInteger(random: Random, low: number, high: number, parameter: number): number {
+  const n = high - low + 1;
+  if (n <= 1) return low;
+  // Luc Devroye, "Non-Uniform Random Variate Generation", page 551: rejection.
+  const b = 2 ** (parameter - 1);
+  for (;;) {
+    const u = random();
+    const v = random();
+    const x = Math.floor(u ** (-1 / (parameter - 1)));
+    const t = (1 + 1 / x) ** (parameter - 1);
+    if ((v * x * (t - 1)) / (b - 1) <= t / b && x <= n) return low - 1 + x;
+  }
+}

@@ -5,8 +5,9 @@
  * the end, when the windows of the switches are known.
  */
 import type { CallEnd } from './client.js';
+import type { Work } from './work.js';
 import { LatencyHistogram, percentileOf } from './histogram.js';
-import type { StallSummary, StallWindow, SwitchWindow, TimelineBin } from './types.js';
+import type { StallSummary, StallWindow, SwitchWindow, TimelineBin, WorkResult } from './types.js';
 
 const BIN_MS = 100;
 
@@ -34,11 +35,25 @@ export interface Call {
   readonly end: CallEnd;
 }
 
+/** One of the works of a mixture. */
+class Share {
+  readonly work: Pick<Work, 'name' | 'weight' | 'ledger'>;
+  readonly latency = new LatencyHistogram();
+  committed = 0;
+  failed = 0;
+  unknown = 0;
+  constructor(work: Share['work']) {
+    this.work = work;
+  }
+}
+
 export class Recorder {
   readonly latency = new LatencyHistogram();
   readonly service = new LatencyHistogram();
   readonly lag = new LatencyHistogram();
   readonly errors = new Map<string, number>();
+  /** The first message of each kind of error. */
+  readonly examples = new Map<string, string>();
   committed = 0;
   failed = 0;
   unknown = 0;
@@ -60,16 +75,18 @@ export class Recorder {
   #second: { secondCount: number; secondMaxMs: number | null } = { secondCount: 0, secondMaxMs: null };
   #lastDoneMs: number;
   #gap = { ms: 0, at: 0 };
+  readonly #shares: readonly Share[];
 
-  constructor(fromMs: number) {
+  constructor(fromMs: number, works: readonly Share['work'][]) {
+    this.#shares = works.map((work) => new Share(work));
     this.#fromMs = fromMs;
     this.#lastDoneMs = fromMs;
   }
 
   record(call: Call): void {
     const { intendedMs, sentMs, doneMs, end } = call;
-    if (end.outcome === 'committed') this.acknowledged++;
-    if (end.outcome === 'unknown') this.undecided++;
+    const share = this.#shares[end.work] as Share;
+    this.#countForLedger(end, share);
     this.finished++;
     this.#second.secondCount++;
     this.#second.secondMaxMs = Math.max(this.#second.secondMaxMs ?? 0, doneMs - intendedMs);
@@ -79,11 +96,10 @@ export class Recorder {
     this.#done.push(doneMs);
     this.retried += end.retries;
     if (end.errors.length > 0) this.#countErrors(end, doneMs);
-    if (end.outcome !== 'committed') {
-      this[end.outcome]++;
-      return;
-    }
-    this.committed++;
+    this[end.outcome]++;
+    share[end.outcome]++;
+    if (end.outcome !== 'committed') return;
+    share.latency.record(doneMs - intendedMs);
     this.latency.record(doneMs - intendedMs);
     this.service.record(doneMs - sentMs);
     this.#closeGap(doneMs);
@@ -96,7 +112,7 @@ export class Recorder {
 
   /** A call that we ended ourselves, after the last bound of the run. */
   recordUnfinished({ intendedMs, end }: Call): void {
-    if (end.outcome === 'unknown') this.undecided++;
+    this.#countForLedger(end, this.#shares[end.work] as Share);
     if (intendedMs >= this.#fromMs) this.unfinished++;
   }
 
@@ -111,6 +127,13 @@ export class Recorder {
   longestGap(untilMs: number): { ms: number; at: number } {
     this.#closeGap(untilMs);
     return this.#gap;
+  }
+
+  works(): WorkResult[] {
+    return this.#shares.map(({ work: { name, weight }, committed, failed, unknown, latency }) => ({
+      ...{ name, weight, transactions: committed, failed, unknown },
+      latencyMs: latency.summary(),
+    }));
   }
 
   timeline(): TimelineBin[] {
@@ -155,8 +178,17 @@ export class Recorder {
   }
 
   #countErrors(end: CallEnd, doneMs: number): void {
-    for (const { sqlstate } of end.errors) this.errors.set(sqlstate, (this.errors.get(sqlstate) ?? 0) + 1);
+    for (const { sqlstate, message } of end.errors) {
+      this.errors.set(sqlstate, (this.errors.get(sqlstate) ?? 0) + 1);
+      if (!this.examples.has(sqlstate)) this.examples.set(sqlstate, message);
+    }
     if (end.outcome !== 'committed') this.#errorsAt.push(doneMs);
+  }
+
+  #countForLedger({ outcome }: CallEnd, { work }: Share): void {
+    if (work.ledger === 'none') return;
+    if (outcome === 'committed') this.acknowledged++;
+    if (outcome === 'unknown') this.undecided++;
   }
 
   #closeGap(untilMs: number): void {

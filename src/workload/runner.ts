@@ -3,22 +3,21 @@
  */
 import { DbproxyError } from '../errors/index.js';
 import { Arrivals } from './arrivals.js';
+import { findWorks } from './catalogue.js';
 import { LoadClient, type ClientEvents } from './client.js';
 import { Driver } from './driver.js';
 import { checkLedger, readLedger, type LedgerSums, type LedgerVerdict } from './ledger.js';
 import { seededRandom } from './random.js';
 import { Recorder } from './recorder.js';
-import { scripts, type Script } from './scripts.js';
+import { composeResult } from './result.js';
 import { readScale } from './target.js';
-import type { Protocol, SwitchWindow, WorkloadOptions, WorkloadResult } from './types.js';
-
-/** Above this the generator was too busy to be believed (p99 of the schedule lag). */
-export const MAX_SCHEDULE_LAG_MS = 5;
+import type { Protocol, WorkloadOptions, WorkloadResult } from './types.js';
+import type { Work } from './work.js';
 
 /** What the options say once every default is filled in. */
-interface Plan {
+export interface Plan {
   readonly options: WorkloadOptions;
-  readonly script: Script;
+  readonly works: readonly Work[];
   readonly protocol: Protocol;
   readonly scale: number;
   readonly seed: number;
@@ -29,6 +28,7 @@ interface Plan {
 /** Epoch − performance.now(): performance.timeOrigin does not follow a clock that is set while we run. */
 const epochOffsetMs = (): number => Date.now() - performance.now();
 
+/** Throws DBP_WORKLOAD_TARGET, DBP_WORKLOAD_UNKNOWN, DBP_WORKLOAD_SCRIPT, DBP_USAGE. */
 export async function runWorkload(options: WorkloadOptions): Promise<WorkloadResult> {
   const plan = await makePlan(options);
   const offsetMs = epochOffsetMs();
@@ -55,13 +55,14 @@ export async function runWorkload(options: WorkloadOptions): Promise<WorkloadRes
 }
 
 async function makePlan(options: WorkloadOptions): Promise<Plan> {
-  const script = scripts[options.script];
-  const scale = options.scale ?? (await readScale(options.url));
-  const wantsLedger = options.ledger !== false && script.writes;
+  const works = await findWorks(typeof options.script === 'string' ? [options.script] : options.script);
+  const scale = options.scale ?? (await scaleFor(works, options.url));
+  const wantsLedger =
+    options.ledger !== false &&
+    works.some(({ ledger }) => ledger !== 'none') &&
+    works.every(({ sparesLedger }) => sparesLedger);
   return {
-    options,
-    script,
-    scale,
+    ...{ options, works, scale },
     protocol: options.protocol ?? 'prepared',
     seed: options.seed ?? Math.floor(Math.random() * 2 ** 31),
     warmupSeconds: options.warmupSeconds ?? 0,
@@ -69,7 +70,15 @@ async function makePlan(options: WorkloadOptions): Promise<Plan> {
   };
 }
 
-interface Load {
+async function scaleFor(works: readonly Work[], url: string): Promise<number> {
+  const scale = await readScale(url);
+  const reason = scale === null ? 'it has no pgbench tables' : 'pgbench_branches is empty';
+  if (!scale && works.some(({ needsPgbenchTables }) => needsPgbenchTables))
+    throw new DbproxyError('DBP_WORKLOAD_TARGET', { reason });
+  return scale ?? 1;
+}
+
+export interface Load {
   readonly clients: readonly LoadClient[];
   readonly driver: Driver;
   readonly recorder: Recorder;
@@ -78,7 +87,7 @@ interface Load {
 
 /** Connects everybody, then sets the clock: the first arrival is due once all are there. */
 async function startLoad(plan: Plan): Promise<Load> {
-  const { options, script, protocol, scale, seed } = plan;
+  const { options, works, protocol, scale, seed } = plan;
   const load: { driver?: Driver; recorder?: Recorder } = {};
   const events: ClientEvents = {
     onIdle: (client) => load.driver?.clientIdle(client),
@@ -91,28 +100,23 @@ async function startLoad(plan: Plan): Promise<Load> {
     },
     onGone: () => load.driver?.clientGone(),
   };
-  const clients = await connectAll(
-    Array.from(
-      { length: options.clients },
-      (_, i) => () =>
-        LoadClient.connect(
-          {
-            target: { url: options.url, protocol, statements: script.statements },
-            ...{ script, scale, retries: options.retries ?? 0 },
-            // Stream 0 is the arrivals'.
-            random: seededRandom(seed, i + 1),
-          },
-          events,
-        ),
-    ),
-  );
+  const connect = (clientId: number) => (): Promise<LoadClient> => {
+    // Stream 0 is the arrivals'.
+    const random = seededRandom(seed, clientId + 1);
+    const giveUp = (error: unknown): void => load.driver?.fail(error);
+    const context = { clientId, scale, seed, protocol, random, giveUp };
+    return LoadClient.connect({ url: options.url, works, context, retries: options.retries ?? 0 }, events);
+  };
+  const clients = await connectAll(Array.from({ length: options.clients }, (_, id) => connect(id)));
 
   const startMs = performance.now();
   const fromMs = startMs + plan.warmupSeconds * 1000;
   const { ratePerSecond } = options;
   const arrivals =
-    ratePerSecond === undefined ? null : new Arrivals(seededRandom(seed), ratePerSecond, startMs);
-  const recorder = new Recorder(fromMs);
+    ratePerSecond === undefined
+      ? null
+      : new Arrivals(seededRandom(seed), ratePerSecond, startMs, options.arrivals);
+  const recorder = new Recorder(fromMs, works);
   const driver = new Driver(recorder, arrivals, fromMs + options.seconds * 1000);
   Object.assign(load, { driver, recorder });
   return { clients, driver, recorder, fromMs };
@@ -126,6 +130,7 @@ async function connectAll(connects: readonly (() => Promise<LoadClient>)[]): Pro
   if (!refused) return clients;
   await Promise.all(clients.map((client) => client.stop()));
   const cause: unknown = refused.reason;
+  if (cause instanceof DbproxyError) throw cause;
   const reason = cause instanceof Error ? cause.message : String(cause);
   throw new DbproxyError('DBP_WORKLOAD_TARGET', { reason }, { cause });
 }
@@ -152,82 +157,12 @@ function reportProgress({ options }: Plan, { recorder, fromMs }: Load): () => vo
   return () => clearInterval(timer);
 }
 
-async function closeLedger(plan: Plan, recorder: Recorder): Promise<LedgerVerdict | null> {
-  if (!plan.baseline) return null;
-  return checkLedger(plan.options.url, {
-    acknowledged: recorder.acknowledged,
-    unknown: recorder.undecided,
-    baseline: plan.baseline,
-    script: plan.script.name,
-  });
-}
-
-interface Ending {
-  readonly offsetMs: number;
-  readonly cpuUs: number;
-  readonly windows: readonly SwitchWindow[];
-  readonly ledger: LedgerVerdict | null;
-}
-
-function composeResult(
-  plan: Plan,
-  { clients, driver, recorder, fromMs }: Load,
-  ending: Ending,
-): WorkloadResult {
-  const { options } = plan;
-  const toEpoch = (ms: number): number => Math.round(ms + ending.offsetMs);
-  const fromEpoch = (ms: number): number => ms - ending.offsetMs;
-  const seconds = Math.max(driver.stopAtMs - fromMs, 0) / 1000;
-  const gap = recorder.longestGap(driver.stopAtMs);
-  const lag = options.ratePerSecond === undefined ? null : recorder.lag.summary();
-  const unfinished = recorder.unfinished + driver.notBegun();
-  const stalls = recorder.stalls(
-    ending.windows.map(({ from, to }) => ({ from: fromEpoch(from), to: fromEpoch(to) })),
-  );
-  const gone = clients.filter((client) => client.state === 'gone').length;
-  const invalidReasons = [
-    ...((lag?.p99 ?? 0) > MAX_SCHEDULE_LAG_MS
-      ? [
-          `the generator was late: p99 of the schedule lag is ${lag?.p99} ms, at most ${MAX_SCHEDULE_LAG_MS} is allowed`,
-        ]
-      : []),
-    ...(unfinished > 0 ? [`${unfinished} transactions that were due were not answered in time`] : []),
-    ...(gone > 0 ? [`${gone} clients could not connect again`] : []),
-    ...(seconds === 0 ? ['it ended before the warm-up did'] : []),
-  ];
-  return {
-    schema: 'dbproxy.workload/1',
-    script: plan.script.name,
-    protocol: plan.protocol,
-    mode: options.ratePerSecond === undefined ? 'closed' : 'open',
-    clients: options.clients,
-    rate: options.ratePerSecond ?? null,
-    scale: plan.scale,
-    seed: plan.seed,
-    startedAt: toEpoch(fromMs),
-    seconds,
-    warmupSeconds: plan.warmupSeconds,
-    transactions: recorder.committed,
-    failed: recorder.failed,
-    unknown: recorder.unknown,
-    unfinished,
-    retried: recorder.retried,
-    disconnects: recorder.disconnects,
-    reconnects: recorder.reconnects,
-    errors: Object.fromEntries(recorder.errors),
-    latencyMs: recorder.latency.summary(),
-    serviceMs: recorder.service.summary(),
-    scheduleLagMs: lag,
-    tps: seconds === 0 ? 0 : recorder.committed / seconds,
-    stallMs: {
-      ...stalls,
-      windows: stalls.windows.map((window, i) => ({ ...window, ...ending.windows[i] })),
-    },
-    longestGapMs: { ms: gap.ms, at: toEpoch(gap.at) },
-    timeline: recorder.timeline(),
-    ledger: ending.ledger,
-    generatorCpuUs: recorder.finished === 0 ? null : ending.cpuUs / recorder.finished,
-    valid: invalidReasons.length === 0,
-    invalidReasons,
-  };
+async function closeLedger(
+  { options, works, baseline }: Plan,
+  recorder: Recorder,
+): Promise<LedgerVerdict | null> {
+  if (!baseline) return null;
+  const kinds = new Set(works.flatMap(({ ledger }) => (ledger === 'none' ? [] : [ledger])));
+  const { acknowledged, undecided: unknown } = recorder;
+  return checkLedger(options.url, { acknowledged, unknown, baseline, kinds });
 }

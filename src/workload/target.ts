@@ -27,17 +27,13 @@ export async function onTarget<T>(url: string, work: (client: pg.Client) => Prom
   }
 }
 
-/** The scale pgbench would derive: rows of pgbench_branches. */
-export const readScale = (url: string): Promise<number> =>
+/** The scale pgbench would derive, rows of pgbench_branches; null when there is no such table. */
+export const readScale = (url: string): Promise<number | null> =>
   onTarget(url, async (client) => {
     const found = await client.query<{ exists: boolean }>(
       "SELECT to_regclass('pgbench_branches') IS NOT NULL AS exists",
     );
-    if (found.rows[0]?.exists !== true) {
-      throw new DbproxyError('DBP_WORKLOAD_TARGET', { reason: 'it has no pgbench tables' });
-    }
+    if (found.rows[0]?.exists !== true) return null;
     const rows = await client.query<{ scale: number }>('SELECT count(*)::int AS scale FROM pgbench_branches');
-    const scale = rows.rows[0]?.scale ?? 0;
-    if (scale < 1) throw new DbproxyError('DBP_WORKLOAD_TARGET', { reason: 'pgbench_branches is empty' });
-    return scale;
+    return rows.rows[0]?.scale ?? 0;
   });

@@ -1,6 +1,6 @@
 /**
  * What an error means for the transaction that met it: certainly not committed, or unknown; and whether its connection
- * is gone.
+ * is gone, or what the session had.
  */
 
 /** SQLSTATE for a connection that ended without a word (appendix A: connection_failure). */
@@ -19,8 +19,18 @@ export interface CallError {
   readonly message: string;
 }
 
+/** In the place of a SQLSTATE, for a session that no longer has what it had: the database said nothing of it. */
+export const STATE_LOST = 'state-lost';
+
+/** A probe found its session's state gone, or changed. */
+export class StateLost extends Error {}
+
 /** `thrown`: what the driver reports. `committing`: the statement that commits was in flight. */
 export function classify(thrown: unknown, committing: boolean): CallError {
+  if (thrown instanceof StateLost) {
+    const { message } = thrown;
+    return { sqlstate: STATE_LOST, lost: false, outcome: 'failed', retryable: false, message };
+  }
   const { code, severity, message } = thrown as { code?: unknown; severity?: unknown; message?: unknown };
   // Only an ErrorResponse has a severity; errors of the socket have codes of their own (ECONNRESET).
   const answered = typeof severity === 'string' && typeof code === 'string';

@@ -4,20 +4,26 @@
  */
 import type { LedgerVerdict } from './ledger.js';
 import type { LatencySummary } from './histogram.js';
-import type { ScriptName } from './scripts.js';
 
 /** How a statement goes over the wire: the three modes that pgbench calls by the same names. */
 export const PROTOCOLS = ['simple', 'extended', 'prepared'] as const;
 export type Protocol = (typeof PROTOCOLS)[number];
 
+/** When transactions of an open loop are due: at random times (a Poisson process), or at equal distances. */
+export const ARRIVAL_KINDS = ['poisson', 'uniform'] as const;
+export type ArrivalKind = (typeof ARRIVAL_KINDS)[number];
+
 export interface WorkloadOptions {
   /** `postgres://user:password@host:port/database`; a Unix socket as `postgres://user@/database?host=/directory&port=…`. */
   readonly url: string;
-  readonly script: ScriptName;
+  /** The name of a workload, or a file in pgbench's syntax; several are a mixture, each may end in `@WEIGHT`. */
+  readonly script: string | readonly string[];
   /** Connections; at most so many transactions are in flight. */
   readonly clients: number;
-  /** Open loop: transactions a second, Poisson arrivals. Absent: closed loop, each client as fast as it can. */
+  /** Open loop: transactions a second. Absent: closed loop, each client as fast as it can. */
   readonly ratePerSecond?: number;
+  /** Of the open loop. Default: poisson. */
+  readonly arrivals?: ArrivalKind;
   /** Measured time; an abort of `signal` ends it sooner. */
   readonly seconds: number;
   /** Runs before the measured time and counts in the ledger only. */
@@ -25,7 +31,7 @@ export interface WorkloadOptions {
   /** Seed of the arrivals and of the rows that are touched. */
   readonly seed?: number;
   readonly protocol?: Protocol;
-  /** Default: the number of rows in pgbench_branches. */
+  /** `:scale` of the scripts. Default: the number of rows in pgbench_branches; without such a table 1. */
   readonly scale?: number;
   /** Tries a transaction again after 40001 and 40P01, at most so often. Its latency goes on from the intended start. */
   readonly retries?: number;
@@ -87,15 +93,28 @@ export interface TimelineBin {
   readonly errors: number;
 }
 
+/** What became of one work of a mixture. */
+export interface WorkResult {
+  readonly name: string;
+  readonly weight: number;
+  readonly transactions: number;
+  readonly failed: number;
+  readonly unknown: number;
+  readonly latencyMs: LatencySummary;
+}
+
 /** `dbproxy.workload/1` */
 export interface WorkloadResult {
   readonly schema: 'dbproxy.workload/1';
-  readonly script: ScriptName;
+  /** `tpcb-like`; of a mixture `tpcb-like@1, reads.sql@9`. */
+  readonly script: string;
+  readonly works: readonly WorkResult[];
   readonly protocol: Protocol;
   readonly mode: 'closed' | 'open';
   readonly clients: number;
   /** Offered transactions a second; null in a closed loop. */
   readonly rate: number | null;
+  readonly arrivals: ArrivalKind | null;
   readonly scale: number;
   readonly seed: number;
   /** When the measured time began. */
@@ -114,7 +133,10 @@ export interface WorkloadResult {
   readonly retried: number;
   readonly disconnects: number;
   readonly reconnects: number;
+  /** By SQLSTATE; 08006 is a connection that ended without a word, `state-lost` what a probe found missing. */
   readonly errors: Readonly<Record<string, number>>;
+  /** The first message of each. */
+  readonly errorExamples: Readonly<Record<string, string>>;
   /** From the intended start (open loop) to the answer of the last statement; committed transactions. */
   readonly latencyMs: LatencySummary;
   /** From the first byte sent. Equals the latency in a closed loop. */
@@ -127,7 +149,7 @@ export interface WorkloadResult {
   readonly longestGapMs: { readonly ms: number; readonly at: number };
   /** Bins of 100 ms. */
   readonly timeline: readonly TimelineBin[];
-  /** Null when it was not asked for, or the script writes nothing. */
+  /** Null when it was not asked for, when nothing is written that it knows of, or something else writes its tables. */
   readonly ledger: LedgerVerdict | null;
   /** CPU of this process for the whole run, µs per transaction. */
   readonly generatorCpuUs: number | null;

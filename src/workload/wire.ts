@@ -6,24 +6,24 @@
  * here (PostgreSQL manual, "Message Formats"); everything else comes from src/protocol.
  */
 import { Frontend, encode } from '../protocol/index.js';
-import type { Draw, Statement } from './scripts.js';
+import { textOf, type Statement } from './script/compile.js';
 import type { Protocol } from './types.js';
 
-/** Makes the bytes of statement `index` for the values drawn. */
-export type Encoder = (index: number, values: Draw) => Buffer;
+/** Makes the bytes of a statement for the values of its variables. */
+export type Encoder = (values: readonly number[]) => Buffer;
 
-export function encoderFor(protocol: Protocol, statements: readonly Statement[]): Encoder {
-  const at = (index: number): Statement => statements[index] as Statement;
-  if (protocol === 'simple') return (index, values) => encode.query(inline(at(index), values));
-  if (protocol === 'prepared')
-    return (index, values) => bindMessage(NOTHING, nameOf(index), at(index), values);
-  const parses = statements.map(({ sql }) => encode.parse('', sql));
-  return (index, values) => bindMessage(parses[index] as Buffer, '', at(index), values);
+/** `name`: of the prepared statement; a statement that cannot be prepared ahead is parsed each time. */
+export function encoderFor(protocol: Protocol, statement: Statement, name: string): Encoder {
+  if (protocol === 'simple') return (values) => encode.query(inline(statement, values));
+  if (protocol === 'prepared' && statement.preparable)
+    return (values) => bindMessage(NOTHING, name, statement, values);
+  const parse = encode.parse('', statement.sql);
+  return (values) => bindMessage(parse, '', statement, values);
 }
 
-/** Parse for every statement, then one Sync: sent once per connection in `prepared` mode. */
-export const prepareMessages = (statements: readonly Statement[]): Buffer =>
-  Buffer.concat([...statements.map(({ sql }, index) => encode.parse(nameOf(index), sql)), encode.sync()]);
+/** Parse and Sync: sent once per connection in `prepared` mode. */
+export const prepareMessage = (statement: Statement, name: string): Buffer =>
+  Buffer.concat([encode.parse(name, statement.sql), encode.sync()]);
 
 const NOTHING = Buffer.alloc(0);
 /** The same after every Bind: the unnamed portal is described and executed without a limit. */
@@ -33,13 +33,17 @@ const AFTER_BIND = Buffer.concat([
   encode.sync(),
 ]);
 
-const nameOf = (index: number): string => `P0_${index}`;
-const inline = ({ sql, parameters }: Statement, values: Draw): string =>
-  sql.replace(/\$(\d)/g, (_, n: string) => String(values[parameters[Number(n) - 1] as keyof Draw]));
+const inline = ({ texts, parameters }: Statement, values: readonly number[]): string =>
+  texts.map((text, i) => (parameters[i] ? text + textOf(parameters[i], values) : text)).join('');
 
 /** `before` + Bind (all parameters as text, results as text) + Describe, Execute, Sync. Everything is ASCII. */
-function bindMessage(before: Buffer, name: string, statement: Statement, values: Draw): Buffer {
-  const texts = statement.parameters.map((parameter) => String(values[parameter]));
+function bindMessage(
+  before: Buffer,
+  name: string,
+  { parameters }: Statement,
+  values: readonly number[],
+): Buffer {
+  const texts = parameters.map((parameter) => textOf(parameter, values));
   const valueBytes = texts.reduce((sum, text) => sum + 4 + text.length, 0);
   const bindBytes = 5 + 1 + name.length + 1 + 2 + 2 + valueBytes + 2;
   const message = Buffer.allocUnsafe(before.length + bindBytes + AFTER_BIND.length);

@@ -9,7 +9,7 @@ import { connectionEnv, exportLines } from '../../src/cli/connection-env.js';
 import { bytesFlag, countFlag } from '../../src/cli/flags.js';
 import { clip, count, duration, plural, size, withoutPassword } from '../../src/cli/format.js';
 import { Interruption } from '../../src/cli/interruption.js';
-import { editDistance, nearest } from '../../src/cli/suggest.js';
+import { editDistance, nearest } from '../../src/suggest.js';
 import { followLines, lastLines } from '../../src/cli/tail.js';
 import { beforeDashes, colorLevel } from '../../src/cli/terminal.js';
 

@@ -127,9 +127,10 @@ describe('arrivals', () => {
 });
 
 describe('recorder', () => {
-  const committed: CallEnd = { outcome: 'committed', errors: [], retries: 0 };
+  const committed: CallEnd = { outcome: 'committed', errors: [], retries: 0, work: 0 };
+  const works = [{ name: 'tpcb-like', weight: 1, ledger: 'all' }] as const;
   const lost = { sqlstate: '08006', lost: true, outcome: 'unknown', retryable: false, message: '' } as const;
-  const unknown: CallEnd = { outcome: 'unknown', errors: [lost], retries: 0 };
+  const unknown: CallEnd = { outcome: 'unknown', errors: [lost], retries: 0, work: 0 };
   const call = (intendedMs: number, doneMs: number, end = committed): Parameters<Recorder['record']>[0] => ({
     intendedMs,
     sentMs: intendedMs,
@@ -138,7 +139,7 @@ describe('recorder', () => {
   });
 
   test('a stall is of the calls that overlap the window, from their intended start', () => {
-    const recorder = new Recorder(0);
+    const recorder = new Recorder(0, works);
     recorder.record(call(10, 90)); // before
     recorder.record(call(60, 160)); // across its beginning
     recorder.record(call(110, 140)); // inside
@@ -150,7 +151,7 @@ describe('recorder', () => {
   });
 
   test('warm-up counts in the ledger and nowhere else', () => {
-    const recorder = new Recorder(1_000);
+    const recorder = new Recorder(1_000, works);
     recorder.record(call(900, 1_100));
     recorder.record(call(950, 1_100, unknown));
     recorder.record(call(1_000, 1_001));
@@ -160,7 +161,7 @@ describe('recorder', () => {
 
   test('the longest gap sees the beginning and the end of the run', () => {
     const gapOf = (...done: number[]): unknown => {
-      const recorder = new Recorder(0);
+      const recorder = new Recorder(0, works);
       for (const atMs of done) recorder.record(call(atMs - 1, atMs));
       return recorder.longestGap(1_000);
     };
@@ -170,7 +171,7 @@ describe('recorder', () => {
   });
 
   test('the timeline counts completions and errors by 100 ms', () => {
-    const recorder = new Recorder(0);
+    const recorder = new Recorder(0, works);
     recorder.record(call(1, 50));
     recorder.record(call(2, 250));
     recorder.record(call(3, 260, unknown));
@@ -221,7 +222,7 @@ describe('the ledger', () => {
   test('counts from its baseline, and knows what simple-update leaves alone', () => {
     const now = { accounts: 35, tellers: 30, branches: 30, history: 35, historyRows: 12 };
     const claim = { acknowledged: 2, unknown: 0, baseline: sums };
-    expect(judgeLedger(now, { ...claim, script: 'simple-update' }).ok).toBe(true);
+    expect(judgeLedger(now, { ...claim, kinds: new Set(['accounts'] as const) }).ok).toBe(true);
     expect(judgeLedger(now, claim).ok).toBe(false);
     expect(judgeLedger(EMPTY_LEDGER, { acknowledged: 0, unknown: 0 }).ok).toBe(true);
   });

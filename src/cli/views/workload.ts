@@ -7,7 +7,10 @@ import { facts } from '../table.js';
 export function workloadView(result: WorkloadResult, style: Style): string {
   const { failed, unknown, disconnects, ledger, valid } = result;
   const clean = failed === 0 && unknown === 0 && disconnects === 0 && ledger?.ok !== false;
-  const load = result.rate === null ? 'as fast as they can' : `${count(result.rate)} transactions/s offered`;
+  const load =
+    result.rate === null
+      ? 'as fast as they can'
+      : `${count(result.rate)} transactions/s offered (${result.arrivals})`;
   return [
     `${clean ? style.ok : style.caution} ${style.strong(result.script)}  ${count(result.transactions)} transactions in ${duration(result.seconds * 1000)}`,
     '',
@@ -19,8 +22,10 @@ export function workloadView(result: WorkloadResult, style: Style): string {
         ],
         ['rate', `${count(result.tps)} transactions/s`],
         ['latency', latencyLine(result)],
+        ...workLines(result),
         ['stall', stallLine(result)],
         ['errors', errorsLine(result, style)],
+        ...exampleLines(result, style),
         ['ledger', ledgerLine(result, style)],
         ...result.invalidReasons.map(
           (reason, index) => [index === 0 ? 'beware' : '', style.warn(reason)] as const,
@@ -35,8 +40,19 @@ export function workloadView(result: WorkloadResult, style: Style): string {
 export const workloadProgressLine = ({ elapsedSeconds, tps, failed, maxMs }: WorkloadProgress): string =>
   `${Math.round(elapsedSeconds)} s  ${count(tps)} tps  max ${duration(maxMs)}  ${plural(failed, 'error')}`;
 
-const latencyLine = ({ latencyMs: { p50, p95, p99, max } }: WorkloadResult): string =>
-  `p50 ${duration(p50)}   p95 ${duration(p95)}   p99 ${duration(p99)}   max ${duration(max)}`;
+const latencyLine = ({
+  latencyMs: { p50, p95, p99, p999, max },
+}: Pick<WorkloadResult, 'latencyMs'>): string =>
+  `p50 ${duration(p50)}   p95 ${duration(p95)}   p99 ${duration(p99)}   p99.9 ${duration(p999)}   max ${duration(max)}`;
+
+/** The parts of a mixture. */
+const workLines = ({ works }: WorkloadResult): (readonly [string, string])[] =>
+  works.length === 1
+    ? []
+    : works.map((work) => [work.name, `${count(work.transactions)} transactions   ${latencyLine(work)}`]);
+
+const exampleLines = ({ errorExamples }: WorkloadResult, style: Style): (readonly [string, string])[] =>
+  Object.entries(errorExamples).map(([sqlstate, message]) => ['', style.dim(`${sqlstate}: ${message}`)]);
 
 function stallLine({ stallMs }: WorkloadResult): string | undefined {
   if (stallMs.count === 0) return undefined;

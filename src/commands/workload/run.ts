@@ -4,29 +4,51 @@ import { boolean, integer, string } from '@oclif/core/flags';
 import { DbproxyError, type ExitCode } from '../../errors/index.js';
 import { durationFlag } from '../../cli/flags.js';
 import { InstanceCommand } from '../../cli/instance-command.js';
+import { canAnimate } from '../../cli/terminal.js';
 import { workloadProgressLine, workloadView } from '../../cli/views/workload.js';
+import type { SwitchWindow } from '../../control/switch-windows.js';
 import type * as Workload from '../../workload/index.js';
-import type { Protocol, ScriptName, WorkloadResult } from '../../workload/index.js';
+import type { ArrivalKind, Protocol, WorkloadProgress, WorkloadResult } from '../../workload/index.js';
 
-const SCRIPTS: readonly ScriptName[] = ['tpcb-like', 'select-only', 'simple-update'];
 const PROTOCOLS: readonly Protocol[] = ['simple', 'extended', 'prepared'];
+const ARRIVALS: readonly ArrivalKind[] = ['poisson', 'uniform'];
+/** Where nothing can be redrawn, a line after so many seconds. */
+const LINE_EVERY_SECONDS = 5;
 
 export default class WorkloadRun extends InstanceCommand<typeof WorkloadRun, WorkloadResult> {
-  static override summary = "run one of pgbench's scripts and report latencies, errors and the ledger";
+  static override summary = 'run a load and report latencies, errors and the ledger';
   static override description =
+    "A workload is a name of `workload ls`, or a file in pgbench's syntax; several are a mixture, each with `@WEIGHT`. " +
     'Without --rate each client goes on as soon as it can; with it transactions are due at given times, and latency ' +
-    'counts from then. Exit code 3 when the ledger does not add up.';
+    'counts from then. Exit code 3 when the ledger does not add up, or a probe found that its session had lost state.';
   static override examples = [
     '<%= config.bin %> workload run tpcb-like --init --scale 10',
     '<%= config.bin %> workload run tpcb-like --clients 16 --rate 400 --for 60s',
-    '<%= config.bin %> workload run select-only --for 10s --json',
+    '<%= config.bin %> workload run select-only@9 simple-update@1 --for 10s --json',
+    '<%= config.bin %> workload run temp-table held-cursor prepared --rate 100 --for 30s',
+    '<%= config.bin %> workload run select-only --target postgres://me@localhost/shop',
   ];
   static override args = {
-    script: stringArg({ required: true, options: [...SCRIPTS], description: 'what a transaction does' }),
+    workload: stringArg({
+      required: true,
+      multiple: true,
+      description: 'what a transaction does: NAME or FILE.sql, with @WEIGHT where there are several',
+    }),
   };
   static override flags = {
     clients: integer({ char: 'c', min: 1, max: 10_000, default: 8, description: 'connections' }),
-    rate: integer({ char: 'r', min: 1, description: 'transactions per second, at random times (open loop)' }),
+    rate: integer({
+      char: 'r',
+      min: 1,
+      max: 1_000_000,
+      description: 'transactions per second that are due (open loop)',
+    }),
+    arrivals: string({
+      options: [...ARRIVALS],
+      dependsOn: ['rate'],
+      description:
+        'when they are due: at random times, as of many independent users, or at equal distances (poisson)',
+    }),
     for: durationFlag({ default: 10_000, description: 'measured time' }),
     warmup: durationFlag({ description: 'load before the measured time' }),
     init: boolean({ description: "make pgbench's tables first; replaces them if they exist" }),
@@ -39,28 +61,31 @@ export default class WorkloadRun extends InstanceCommand<typeof WorkloadRun, Wor
     retries: integer({ min: 0, description: 'tries again after 40001 and 40P01' }),
     seed: integer({ description: 'repeats the same arrivals and rows' }),
     ledger: boolean({ default: true, allowNo: true, description: 'add up the ledger before and after' }),
-    url: string({ description: 'another database than that of the instance' }),
+    target: string({ helpValue: 'URL', description: 'any other PostgreSQL instead of the instance' }),
   };
+
+  #nextLineAt = LINE_EVERY_SECONDS;
 
   protected override async execute(): Promise<WorkloadResult> {
     const { flags } = this;
-    const url = flags.url ?? (await this.ask('ready', {})).url;
     const workload = await import('../../workload/index.js');
-    if (flags.init) await this.#initialise(workload, url);
-    else if (flags.scale !== undefined)
+    const script = this.args.workload;
+    // What is wrong with a file is said before a database is touched.
+    await workload.findWorks(script);
+    if (!flags.init && flags.scale !== undefined)
       throw new DbproxyError('DBP_USAGE', { reason: '--scale needs --init' });
+    const url = flags.target ?? (await this.ask('ready', {})).url;
+    if (flags.init) await this.#initialise(workload, url);
     return workload.runWorkload({
-      url,
-      script: this.args.script as ScriptName,
-      clients: flags.clients,
-      seconds: flags.for / 1000,
+      ...{ url, script, clients: flags.clients, seconds: flags.for / 1000, ledger: flags.ledger },
       protocol: flags.protocol as Protocol,
-      ledger: flags.ledger,
       ...(flags.rate === undefined ? {} : { ratePerSecond: flags.rate }),
+      ...(flags.arrivals === undefined ? {} : { arrivals: flags.arrivals as ArrivalKind }),
       ...(flags.warmup === undefined ? {} : { warmupSeconds: flags.warmup / 1000 }),
       ...(flags.retries === undefined ? {} : { retries: flags.retries }),
       ...(flags.seed === undefined ? {} : { seed: flags.seed }),
-      onProgress: (progress) => this.out.step(progress.phase, workloadProgressLine(progress)),
+      ...(flags.target === undefined ? { windows: this.#windowsSince(Date.now()) } : {}),
+      onProgress: (progress) => this.#tell(progress),
       signal: this.signal,
     });
   }
@@ -69,8 +94,8 @@ export default class WorkloadRun extends InstanceCommand<typeof WorkloadRun, Wor
     this.out.data(workloadView(result, this.out.style));
   }
 
-  protected override exitCodeOf({ ledger }: WorkloadResult): ExitCode {
-    return ledger?.ok === false ? 3 : 0;
+  protected override exitCodeOf({ ledger, errors }: WorkloadResult): ExitCode {
+    return ledger?.ok === false || errors['state-lost'] !== undefined ? 3 : 0;
   }
 
   protected override endsItself(): boolean {
@@ -86,7 +111,24 @@ export default class WorkloadRun extends InstanceCommand<typeof WorkloadRun, Wor
       url,
       scale: this.flags.scale ?? 1,
       signal: this.signal,
-      onProgress: ({ step, fraction }) => this.out.step(`init ${step}`, `${Math.round(fraction * 100)} %`),
+      onProgress: ({ step, fraction }) => this.out.step('init', step, fraction),
     });
+  }
+
+  /** When operations of the instance held sessions meanwhile; whoever runs them tells nobody but the event log. */
+  #windowsSince(sinceMs: number): () => Promise<readonly SwitchWindow[]> {
+    return async () => {
+      const { switchWindows } = await import('../../control/switch-windows.js');
+      const events = await this.ask('events', { after: 0, follow: false }).catch(() => []);
+      return switchWindows(events.filter(({ at }) => Date.parse(at) >= sinceMs));
+    };
+  }
+
+  #tell(progress: WorkloadProgress): void {
+    const line = workloadProgressLine(progress);
+    this.out.step(progress.phase, line);
+    if (canAnimate(process.stderr) || progress.elapsedSeconds < this.#nextLineAt) return;
+    this.#nextLineAt += LINE_EVERY_SECONDS;
+    this.out.note(line);
   }
 }

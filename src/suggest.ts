@@ -1,4 +1,4 @@
-/** "Did you mean …?" for commands, flags and sizes. */
+/** "Did you mean …?" for commands, flags, sizes, functions, metrics. */
 
 /** The candidate nearest to `word`, if it is near enough to be what was meant. */
 export function nearest(word: string, candidates: readonly string[]): string | undefined {

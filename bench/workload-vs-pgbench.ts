@@ -1,0 +1,156 @@
+/**
+ * Does `workload run` measure what pgbench measures? The very same script files, by turns, on the same engine.
+ *
+ *   npm run bench:workload -- [--rounds 5] [--seconds 5]
+ *
+ * Open loop, at half of what pgbench reaches: both offer the same rate, so that what differs is the measurement. There,
+ * rate and latency have to agree within 10 %. Closed loop: both go as fast as they can, and on cores that generator and
+ * server share, the dearer generator leaves the server less; that is shown as it is.
+ */
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { initialiseWorkload, startWorkloadProcess } from '../src/workload/index.js';
+import { socketUrl, startEngine, type BenchEngine } from './support/engine.js';
+import { pgbench } from './support/pgbench.js';
+import { conditions, conditionsLine, markdown, median, save } from './support/report.js';
+import { requireTools } from './support/tools.js';
+
+const { values } = parseArgs({
+  options: { rounds: { type: 'string', default: '5' }, seconds: { type: 'string', default: '5' } },
+});
+const ROUNDS = Number(values.rounds);
+const SECONDS = Number(values.seconds);
+const SCALE = 10;
+const CLIENTS = 8;
+const TOLERANCE = 0.1;
+const SCRIPTS = ['tpcb-like', 'simple-update', 'select-only'] as const;
+/** Below it, what the clocks and the schedulers of two programs make of a call is more than what is compared. */
+const LEAST_DIFFERENCE_MS = 0.1;
+
+type Script = (typeof SCRIPTS)[number];
+type Figures = {
+  readonly tps: number;
+  readonly meanMs: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+};
+type FigureName = keyof Figures;
+const FIGURES: readonly FigureName[] = ['tps', 'meanMs', 'p50Ms', 'p99Ms'];
+
+interface Comparison {
+  readonly script: Script;
+  /** Offered transactions a second; null: as fast as they can. */
+  readonly rate: number | null;
+  readonly pgbench: Figures;
+  readonly ours: Figures;
+  readonly agrees: Readonly<Record<FigureName, boolean>>;
+}
+
+const tools = await requireTools(['pgbench']);
+const bench = await startEngine('medium');
+try {
+  await initialiseWorkload({ url: socketUrl(bench), scale: SCALE });
+  const comparisons: Comparison[] = [];
+  for (const script of SCRIPTS) {
+    const closed = await compare(bench, script, null);
+    comparisons.push(closed, await compare(bench, script, Math.round(closed.pgbench.tps / 2)));
+  }
+  const about = conditions(bench.engine.postgres, tools);
+  await save('workload', {
+    schema: 'dbproxy.bench-workload/1',
+    about,
+    rounds: ROUNDS,
+    seconds: SECONDS,
+    comparisons,
+  });
+  print(conditionsLine(about));
+  print(tableOf(comparisons));
+  print(
+    `Median of ${ROUNDS} rounds of ${SECONDS} s, by turns; ${CLIENTS} clients, scale ${SCALE}, prepared, the engine's Unix socket.`,
+  );
+  const disagreeing = comparisons.flatMap(({ script, rate, agrees }) =>
+    rate === null
+      ? []
+      : (['tps', 'meanMs', 'p50Ms'] as const).flatMap((figure) =>
+          agrees[figure] ? [] : `${script} ${figure}`,
+        ),
+  );
+  print(
+    disagreeing.length === 0
+      ? `At the same rate they agree within ${TOLERANCE * 100} % (or ${LEAST_DIFFERENCE_MS} ms) in rate, mean and median.`
+      : `At the same rate they do not agree in: ${disagreeing.join(', ')}.`,
+  );
+  process.exitCode = disagreeing.length === 0 ? 0 : 3;
+} finally {
+  await bench.close();
+}
+
+async function compare(engine: BenchEngine, script: Script, rate: number | null): Promise<Comparison> {
+  const theirs: Figures[] = [];
+  const ours: Figures[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    const turns = [
+      async () => void theirs.push(await runPgbench(engine, script, rate)),
+      async () => void ours.push(await runOurs(engine, script, rate)),
+    ];
+    // Who comes first meets the other's checkpoint.
+    for (const turn of round % 2 === 0 ? turns : turns.reverse()) await turn();
+  }
+  const of = (all: readonly Figures[]): Figures =>
+    Object.fromEntries(
+      FIGURES.map((name) => [name, median(all.map((each) => each[name]))]),
+    ) as unknown as Figures;
+  const [pgbenchs, our] = [of(theirs), of(ours)];
+  const agrees = (name: FigureName): boolean => {
+    const difference = Math.abs(our[name] - pgbenchs[name]);
+    return difference <= pgbenchs[name] * TOLERANCE || (name !== 'tps' && difference <= LEAST_DIFFERENCE_MS);
+  };
+  const verdicts = Object.fromEntries(FIGURES.map((name) => [name, agrees(name)])) as Comparison['agrees'];
+  const offered = rate === null ? 'closed loop' : `${rate}/s`;
+  process.stderr.write(`${script}, ${offered}: ${our.tps.toFixed(0)} of ${pgbenchs.tps.toFixed(0)} tps\n`);
+  return { script, rate, pgbench: pgbenchs, ours: our, agrees: verdicts };
+}
+
+function runPgbench(
+  { engine, socket, password }: BenchEngine,
+  script: Script,
+  rate: number | null,
+): Promise<Figures> {
+  const file = fileURLToPath(new URL(`../playground/workloads/${script}.sql`, import.meta.url));
+  return pgbench({
+    ...{ host: socket.directory, port: socket.port, user: engine.superuser, password },
+    ...{ clients: CLIENTS, protocol: 'prepared', seconds: SECONDS, logged: rate === null ? 0.1 : 1 },
+    script: { file, scale: SCALE },
+    ...(rate === null ? {} : { rate }),
+  });
+}
+
+async function runOurs(engine: BenchEngine, script: Script, rate: number | null): Promise<Figures> {
+  const load = startWorkloadProcess({
+    ...{ url: socketUrl(engine), script, clients: CLIENTS, seconds: SECONDS, scale: SCALE, ledger: false },
+    ...(rate === null ? {} : { ratePerSecond: rate }),
+  });
+  const { tps, latencyMs, valid, invalidReasons } = await load.result;
+  if (!valid) process.stderr.write(`${script}: ${invalidReasons.join('; ')}\n`);
+  const { mean, p50, p99 } = latencyMs;
+  return { tps, meanMs: mean ?? NaN, p50Ms: p50 ?? NaN, p99Ms: p99 ?? NaN };
+}
+
+function tableOf(comparisons: readonly Comparison[]): string {
+  const head = ['script', 'offered', 'who', 'tps', 'mean ms', 'p50 ms', 'p99 ms'];
+  const figures = (all: Figures): string[] => [
+    all.tps.toFixed(0),
+    ...(['meanMs', 'p50Ms', 'p99Ms'] as const).map((name) => all[name].toFixed(2)),
+  ];
+  return markdown(
+    head,
+    comparisons.flatMap(({ script, rate, pgbench: theirs, ours, agrees }) => [
+      [script, rate === null ? 'all it can' : `${rate}/s`, 'pgbench', ...figures(theirs)],
+      ['', '', 'dbproxy', ...figures(ours).map((text, i) => (agrees[FIGURES[i]!] ? text : `**${text}**`))],
+    ]),
+  );
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n\n`);
+}

@@ -1,0 +1,2 @@
+-- Takes the temporary tables of its session away
+DISCARD TEMP;
