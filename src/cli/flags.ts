@@ -2,6 +2,7 @@
 import { custom } from '@oclif/core/flags';
 import { SIZE_NAMES, type SizeName } from '../engine/types.js';
 import { DbproxyError } from '../errors/index.js';
+import { nearest } from './suggest.js';
 
 const UNIT_MS: Readonly<Record<string, number>> = { '': 1, ms: 1, s: 1_000, min: 60_000 };
 
@@ -55,12 +56,35 @@ export const countFlag = custom<number>({
   },
 });
 
+/** `80%` or `80`: 0 to 10 000, in percent. */
+export const percentFlag = custom<number>({
+  helpValue: 'PERCENT',
+  parse: async (text, _context, { name }) => {
+    const [, amount] = /^(\d+(?:\.\d+)?)\s*%?$/.exec(text) ?? [];
+    const percent = Number(amount ?? Number.NaN);
+    if (percent <= 10_000) return percent;
+    throw new DbproxyError('DBP_USAGE', { reason: `--${name} is a percentage such as 80%, not ${text}` });
+  },
+});
+
+/** `4`, `2.5`, or `off`: null. */
+export const thresholdFlag = custom<number | null>({
+  helpValue: 'NUMBER|off',
+  parse: async (text, _context, { name }) => {
+    if (text === 'off') return null;
+    const number = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+    if (number <= MAX_COUNT) return number;
+    throw new DbproxyError('DBP_USAGE', { reason: `--${name} is a number such as 4, or off, not ${text}` });
+  },
+});
+
 /** An engine size. */
 export const sizeFlag = custom<SizeName>({
   helpValue: SIZE_NAMES.join('|'),
-  parse: async (text) => {
+  parse: async (text, { id = '' }, { name }) => {
     const size = SIZE_NAMES.find((name) => name === text);
     if (size) return size;
-    throw new DbproxyError('DBP_USAGE_UNKNOWN_SIZE', { size: text, sizes: SIZE_NAMES.join(', ') });
+    const next = `${id.replaceAll(':', ' ')} --${name} ${nearest(text, SIZE_NAMES) ?? 'large'}`;
+    throw new DbproxyError('DBP_USAGE_UNKNOWN_SIZE', { size: text, sizes: SIZE_NAMES.join(', '), next });
   },
 });

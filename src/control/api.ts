@@ -4,6 +4,7 @@
  */
 import type { EngineRole, ProcessIdentity, ProviderKind, SizeName } from '../engine/types.js';
 import type { ErrorJson } from '../errors/index.js';
+import type { AutoscalePolicy, AutoscaleResult, AutoscaleSummary } from './autoscale/types.js';
 import type {
   HeldItem,
   HoldTimes,
@@ -15,7 +16,7 @@ import type {
   StateMoved,
 } from '../proxy/control-api.js';
 
-export type { MoveLimits, SessionLoss };
+export type { AutoscalePolicy, AutoscaleResult, MoveLimits, SessionLoss };
 
 export type InstanceState = 'starting' | 'running' | 'operating' | 'degraded' | 'stopping' | 'stopped';
 
@@ -88,6 +89,7 @@ export interface StatusResult {
   readonly supervisor: { readonly pid: number };
   readonly sessions: readonly SessionStatus[];
   readonly operation: OperationProgress | null;
+  readonly autoscale: AutoscaleSummary | null;
   /** What the supervisor repaired when it last reconciled; empty if nothing. */
   readonly repaired: readonly string[];
 }
@@ -242,7 +244,8 @@ export interface LogEvent {
   readonly at: string;
   /** `instance.up`, `instance.down`, `instance.abandoned`, `supervisor.started`, `supervisor.repaired`, `supervisor.retired`, `engine.started`, `engine.stopped`,
    *  `engine.lost`, `proxy.started`, `proxy.lost`, `operation.started`, `operation.step`, `operation.attempt`,
-   *  `operation.completed`, `operation.rolled-back`, `session.lost`. */
+   *  `operation.completed`, `operation.rolled-back`, `session.lost`, `autoscale.on`,
+   *  `autoscale.off`, `autoscale.scale`, `autoscale.stay`, `autoscale.failed`. */
   readonly type: string;
   /** One line for people. */
   readonly message: string;
@@ -262,6 +265,10 @@ export interface SupervisorApi {
   scale: { params: ScaleParams; result: MoveRecord; progress: OperationProgress };
   /** The same to another version. Throws DBP_PATCH_MAJOR, DBP_PATCH_DOWNGRADE, DBP_USAGE_UNKNOWN_VERSION, DBP_ENV_REGISTRY. */
   patch: { params: PatchParams; result: MoveRecord; progress: OperationProgress };
+  /** On, with what is named of the policy changed. Throws DBP_USAGE_AUTOSCALE. */
+  autoscaleOn: { params: Partial<AutoscalePolicy>; result: AutoscaleResult };
+  autoscaleOff: { params: Record<string, never>; result: AutoscaleResult };
+  autoscale: { params: Record<string, never>; result: AutoscaleResult };
   /** Replaces the proxy's process by one of the supervisor's own build. */
   replaceProxy: { params: Record<string, never>; result: HandoverRecord; progress: OperationProgress };
   /** Ends the supervisor alone, once it has answered; whoever asks next starts another one. Throws DBP_INSTANCE_BUSY. */

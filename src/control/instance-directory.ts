@@ -13,10 +13,12 @@ import type { InstanceSpec } from './api.js';
 import { readJson, writeJson } from './json-file.js';
 import { dbproxyHome, instancePaths, type InstancePaths } from './paths.js';
 import {
+  autoscaleRecord,
   instanceRecord,
   operationRecord,
   processRecord,
   proxyRecord,
+  type AutoscaleRecord,
   type InstanceRecord,
   type OperationRecord,
   type ProcessRecord,
@@ -70,6 +72,14 @@ export class InstanceDirectory {
 
   removeOperation(): Promise<void> {
     return rm(this.paths.operationFile, { force: true });
+  }
+
+  readAutoscaler(): Promise<AutoscaleRecord | null> {
+    return readJson(this.paths.autoscalerFile, autoscaleRecord);
+  }
+
+  writeAutoscaler(record: AutoscaleRecord): Promise<void> {
+    return writeJson(this.paths.autoscalerFile, record);
   }
 
   readSupervisor(): Promise<ProcessRecord | null> {

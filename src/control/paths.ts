@@ -1,8 +1,8 @@
 /**
  * Where an instance lives: every path of it, in one place. Nothing here touches the disk.
  *
- *   $DBPROXY_HOME/instances/<name>/   instance.json  password  operation.json  events.ndjson  supervisor.json  proxy.json
- *                                     supervisor.log  proxy.log  engines/<id>/
+ *   $DBPROXY_HOME/instances/<name>/   instance.json  password  operation.json  autoscaler.json  events.ndjson
+ *                                     supervisor.json  proxy.json  supervisor.log  proxy.log  engines/<id>/
  *   <run>/                            control/supervisor.sock  control/proxy.sock  clients/  <engine id>/
  *
  * `<run>` is `<instance>/run`, unless a socket's path in there would be too long for the system.
@@ -24,6 +24,7 @@ export interface InstancePaths {
   readonly instanceFile: string;
   readonly passwordFile: string;
   readonly operationFile: string;
+  readonly autoscalerFile: string;
   readonly eventsFile: string;
   readonly supervisorFile: string;
   readonly proxyFile: string;
@@ -85,6 +86,7 @@ export function instancePaths(name: string, home = dbproxyHome()): InstancePaths
     instanceFile: join(directory, 'instance.json'),
     passwordFile: join(directory, 'password'),
     operationFile: join(directory, 'operation.json'),
+    autoscalerFile: join(directory, 'autoscaler.json'),
     eventsFile: join(directory, 'events.ndjson'),
     supervisorFile: join(directory, 'supervisor.json'),
     proxyFile: join(directory, 'proxy.json'),

@@ -1,15 +1,17 @@
 /** The forms of the files in an instance directory, as zod schemas: what is read from disk is checked, never trusted. */
 import { z } from 'zod';
 import { SIZE_NAMES, type EngineRecord } from '../engine/types.js';
+import type { AutoscalePolicy, LastDecision } from './autoscale/types.js';
 
 const processIdentity = z.object({ pid: z.int().positive(), startTime: z.string() });
 const providerKind = z.enum(['embedded', 'docker']);
+const size = z.enum(SIZE_NAMES);
 
 const engineRecord = z.object({
   id: z.string(),
   provider: providerKind,
   role: z.enum(['primary', 'standby', 'writer', 'retired']),
-  size: z.enum(SIZE_NAMES),
+  size,
   postgres: z.string(),
   access: z.discriminatedUnion('kind', [
     z.object({ kind: z.literal('socket'), directory: z.string(), port: z.int() }),
@@ -27,7 +29,7 @@ const instanceSpec = z.object({
   provider: providerKind,
   providerReason: z.string(),
   postgres: z.string(),
-  size: z.enum(SIZE_NAMES),
+  size,
   host: z.string(),
   port: z.int().min(1).max(65535),
   maxSessions: z.int().positive(),
@@ -48,7 +50,7 @@ export const instanceRecord = z.object({
 });
 export type InstanceRecord = z.infer<typeof instanceRecord>;
 
-const engineKind = z.object({ size: z.enum(SIZE_NAMES), postgres: z.string() });
+const engineKind = z.object({ size, postgres: z.string() });
 
 /** `operation.json`: exists only while an operation runs, or after its supervisor died in the middle of it. */
 export const operationRecord = z.object({
@@ -66,6 +68,43 @@ export const operationRecord = z.object({
   inPlace: z.object({ before: engineKind, to: engineKind }).optional(),
 });
 export type OperationRecord = z.infer<typeof operationRecord>;
+
+const autoscalePolicy = z.object({
+  min: size,
+  max: size,
+  cpuAbovePercent: z.number(),
+  cpuBelowPercent: z.number(),
+  activeAbove: z.number().nullable(),
+  queueAbove: z.number().nullable(),
+  forMs: z.number().positive(),
+  cooldownMs: z.number().positive(),
+}) satisfies z.ZodType<AutoscalePolicy>;
+
+const lastDecision = z.object({
+  at: z.string(),
+  decision: z.enum(['scale', 'stay']),
+  direction: z.enum(['up', 'down']),
+  from: size,
+  to: size.nullable(),
+  why: z.enum(['bound', 'machine', 'busy', 'cool-down']).nullable(),
+  message: z.string(),
+  outcome: z.enum(['completed', 'rolled-back']).nullable(),
+}) satisfies z.ZodType<LastDecision>;
+
+/** `autoscaler.json`: exists once somebody has asked for it. */
+export const autoscaleRecord = z.object({
+  schema: z.literal('dbproxy.autoscaler/1'),
+  enabled: z.boolean(),
+  policy: autoscalePolicy,
+  /** As it was seen last; null before the first look. */
+  size: size.nullable(),
+  /** When the cool-down began: with the last change of size, or the last attempt at one; null: there was none. */
+  restsSince: z.string().nullable(),
+  /** Attempts in a row that have failed, the one under way included. */
+  failures: z.int().nonnegative(),
+  last: lastDecision.nullable(),
+});
+export type AutoscaleRecord = z.infer<typeof autoscaleRecord>;
 
 /** `supervisor.json` and `proxy.json` */
 export const processRecord = z.object({ process: processIdentity, version: z.string() });

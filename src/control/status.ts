@@ -3,14 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { ADMIN_APPLICATION_NAME, withAdmin } from '../engine/index.js';
 import type { EngineRecord } from '../engine/types.js';
 import type { ProxyStatus, SessionSnapshot } from '../proxy/control-api.js';
-import type {
-  EngineStatus,
-  EngineSummary,
-  InstanceState,
-  OperationProgress,
-  SessionStatus,
-  StatusResult,
-} from './api.js';
+import type { EngineStatus, EngineSummary, SessionStatus, StatusResult } from './api.js';
 import type { Instance } from './instance.js';
 import { proxyStatus, type Proxy } from './proxy-process.js';
 import { Remembered } from './remembered.js';
@@ -52,7 +45,7 @@ export class StatusBoard {
   /** What only the engines know may be `maxAgeMs` old; the sessions' states are those of now. */
   async status(
     proxy: Proxy | null,
-    now: { state: InstanceState; operation: OperationProgress | null; repaired: readonly string[] },
+    now: Pick<StatusResult, 'state' | 'operation' | 'autoscale' | 'repaired'>,
     maxAgeMs: number,
   ): Promise<StatusResult> {
     const { record, password } = this.#instance;
@@ -73,6 +66,7 @@ export class StatusBoard {
       supervisor: { pid: process.pid },
       sessions: withQueries(snapshots, engines),
       operation: now.operation,
+      autoscale: now.autoscale,
       repaired: now.repaired,
     };
   }

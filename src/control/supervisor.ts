@@ -17,11 +17,13 @@ import type {
   HandoverRecord,
   InstanceState,
   LogEvent,
+  MoveParams,
   MoveRecord,
   OperationProgress,
   SupervisorApi,
   UpResult,
 } from './api.js';
+import { Autoscaler } from './autoscale/autoscaler.js';
 import { ensureRunning } from './ensure.js';
 import type { Instance } from './instance.js';
 import type { OperationContext } from './operations/move.js';
@@ -29,6 +31,7 @@ import { patch } from './operations/patch.js';
 import { replaceProxy } from './operations/replace-proxy.js';
 import { scale } from './operations/scale.js';
 import { isAlive } from './processes.js';
+import { createProvider } from './provider.js';
 import { proxyStatus, type Proxy } from './proxy-process.js';
 import { sessionDetail } from './session-detail.js';
 import { isUsers, StatusBoard, summaryOf } from './status.js';
@@ -40,6 +43,13 @@ import { Watch, type Loss } from './watch.js';
 const REPAIR_PAUSES_MS = [0, 500, 1_000, 2_000, 5_000];
 /** Steps of a switch in which sessions are held, or are about to be. */
 const HOLDING_STEPS = ['drain', 'fence', 'catchup', 'promote', 'move'];
+/** While it runs nobody else's can: one that was not asked for is given up sooner, and comes again later. */
+const AUTOSCALE_LIMITS: MoveParams = {
+  holdBudgetMs: 250,
+  deadlineMs: 60_000,
+  onTimeout: 'rollback',
+  unmovable: 'rollback',
+};
 /** How long `down` waits for an operation to give up. */
 const GIVE_UP_BOUND_MS = 30_000;
 
@@ -47,6 +57,7 @@ export class Supervisor {
   readonly #instance: Instance;
   readonly #board: StatusBoard;
   readonly #watch: Watch;
+  readonly #autoscaler: Autoscaler;
   readonly #end = new AbortController();
   #state: InstanceState = 'starting';
   #proxy: Proxy | null = null;
@@ -70,6 +81,14 @@ export class Supervisor {
           : null,
       (losses) => this.#onLoss(losses),
     );
+    this.#autoscaler = new Autoscaler(instance, {
+      meter: createProvider(instance.record.spec.provider),
+      now: () => ({
+        serves: this.#state === 'running' || this.#state === 'operating',
+        operation: this.#operation && (this.#operation.id || this.#operation.operation),
+      }),
+      scale: (to) => this.#operate('scale', {}, (on) => scale(on, { to, ...AUTOSCALE_LIMITS })),
+    });
     this.ended = new Promise((resolve) => (this.#markEnded = resolve));
   }
 
@@ -84,7 +103,10 @@ export class Supervisor {
       ready: (_params, context) => this.#awaitReady(context),
       status: async ({ maxAgeMs = 0 }) => {
         await this.#settled();
-        const now = { state: this.#state, operation: this.#operation, repaired: this.#repaired };
+        const now = {
+          ...{ state: this.#state, operation: this.#operation, repaired: this.#repaired },
+          autoscale: this.#autoscaler.summary(),
+        };
         return this.#board.status(this.#proxy, now, this.#agedOr(maxAgeMs));
       },
       sessions: async () => {
@@ -99,6 +121,9 @@ export class Supervisor {
       check: (params) => this.#check(params),
       scale: (params, context) => this.#operate('scale', context, (on) => scale(on, params)),
       patch: (params, context) => this.#operate('patch', context, (on) => patch(on, params)),
+      autoscaleOn: (change) => this.#settled().then(() => this.#autoscaler.on(change)),
+      autoscaleOff: () => this.#settled().then(() => this.#autoscaler.off()),
+      autoscale: () => this.#settled().then(() => this.#autoscaler.status()),
       replaceProxy: (_params, context) =>
         this.#operate('patch', context, async (on) => {
           const { proxy, record } = await replaceProxy(on);
@@ -128,14 +153,19 @@ export class Supervisor {
       }
       this.#state = 'degraded';
       this.#report('supervisor.repaired', `not repaired yet: ${messageOf(error)}`);
-      this.#watch.start();
+      await this.#lookAfter();
       throw error;
     }
     events.append(
       'instance.up',
       `instance ${paths.name} is ready on port ${this.#instance.record.spec.port}`,
     );
+    await this.#lookAfter();
+  }
+
+  async #lookAfter(): Promise<void> {
     this.#watch.start();
+    await this.#autoscaler.start();
   }
 
   async #ensure(): Promise<void> {
@@ -274,7 +304,7 @@ export class Supervisor {
   /** Refused while another operation runs; waits for a repair. Throws DBP_INSTANCE_BUSY. */
   async #operate<Done extends MoveRecord | HandoverRecord>(
     operation: 'scale' | 'patch',
-    context: RpcContext<OperationProgress>,
+    caller: Partial<RpcContext<OperationProgress>>,
     work: (on: OperationContext) => Promise<Done>,
   ): Promise<Done> {
     this.#assertNotBusy();
@@ -282,7 +312,7 @@ export class Supervisor {
     this.#operation = { ...placeholder, startedAt: new Date().toISOString() };
     try {
       await this.#settled();
-      return await this.#exclusively(() => this.#run(work, (progress) => context.progress(progress)));
+      return await this.#exclusively(() => this.#run(work, (progress) => caller.progress?.(progress)));
     } finally {
       this.#operation = null;
     }
@@ -336,6 +366,7 @@ export class Supervisor {
     return this.#exclusively(async () => {
       this.#watch.stop();
       this.#state = 'stopping';
+      await this.#autoscaler.stop();
       this.#report('supervisor.retired', `supervisor ${process.pid} makes way for another one`);
       await this.#instance.events.flush();
       setImmediate(() => this.#markEnded());
@@ -350,6 +381,7 @@ export class Supervisor {
     const { directory, events, paths } = this.#instance;
     this.#state = 'stopping';
     this.#watch.stop();
+    void this.#autoscaler.stop();
     const reason = new DbproxyError('DBP_INSTANCE_NOT_RUNNING', { name: paths.name });
     this.#end.abort(reason);
     await Promise.race([this.#queue.catch(() => undefined), pause(GIVE_UP_BOUND_MS)]);

@@ -26,7 +26,12 @@ export const catalogue = define({
   DBP_USAGE_UNKNOWN_SIZE: {
     message: 'unknown size "{size}"; the sizes are {sizes}',
     exit: 2,
-    suggestions: ['dbproxy scale --to large'],
+    suggestions: ['dbproxy {next}'],
+  },
+  DBP_USAGE_AUTOSCALE: {
+    message: '{reason}',
+    exit: 2,
+    suggestions: ['dbproxy autoscale on {fix}'],
   },
   DBP_USAGE_UNKNOWN_SESSION: {
     message: 'there is no session {id}',

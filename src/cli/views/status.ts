@@ -3,6 +3,7 @@ import type { SessionStatus, StatusResult } from '../../control/api.js';
 import { clip, count, duration, percent, plural, size, withoutPassword } from '../format.js';
 import type { Style } from '../style.js';
 import { facts, table } from '../table.js';
+import { autoscaleLine } from './autoscale.js';
 
 const QUERY_WIDTH = 48;
 
@@ -21,6 +22,7 @@ export function statusView(status: StatusResult, style: Style): string {
             : style.bad('not running'),
         ],
         ['now', operation ? operationLine(operation, style) : undefined],
+        ['autoscale', autoscaleLine(status)],
         ...status.repaired.map((text, index) => [index === 0 ? 'repaired' : '', text] as const),
       ],
       style,
