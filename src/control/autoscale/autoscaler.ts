@@ -83,6 +83,7 @@ export class Autoscaler {
     if (isNew) this.#report('autoscale.on', `on, ${policy.min} to ${policy.max}`, { policy });
     this.#said = '';
     this.#look();
+    await this.#instance.events.flush();
     return this.status();
   }
 
@@ -92,6 +93,7 @@ export class Autoscaler {
       this.#report('autoscale.off', 'off: the size stays as it is');
     }
     await this.stop();
+    await this.#instance.events.flush();
     return this.status();
   }
 

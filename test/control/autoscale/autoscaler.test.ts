@@ -8,9 +8,9 @@ import { InstanceDirectory } from '../../../src/control/instance-directory.js';
 import { replaceSelf } from '../../../src/control/replace-self.js';
 import type { SizeName } from '../../../src/engine/types.js';
 import { BusyClients } from '../../support/busy-clients.js';
-import { events, killSupervisor, LiveHome, pausingAt, pidOf, scale, status, until, Writer } from '../live.js';
+import { events, killSupervisor, LiveHome, pausingAt, scale, status, until, Writer } from '../live.js';
 
-const LONG_MS = 120_000;
+const LONG_MS = 180_000;
 /** Nothing is ever above this: only the bounds have it act. */
 const CALM = { cpuAbovePercent: 10_000, cpuBelowPercent: 0, queueAbove: null, forMs: 1_000 } as const;
 
@@ -95,7 +95,10 @@ test(
     await on('rests', { ...CALM, max: 'medium', cooldownMs: 600_000 });
     await until('it has looked', async () => (await ask('rests', 'autoscale')).load !== null);
     await scale('rests', 'large');
-    await until('it is held back', async () => (await told('rests', 'stay')).length > 0);
+    // While the switch is at its end that is what it waits for.
+    const isHeldBack = async (): Promise<boolean> =>
+      (await told('rests', 'stay')).some(({ data }) => data?.['why'] === 'cool-down');
+    await until('it is held back', isHeldBack);
     const held = await ask('rests', 'autoscale');
     expect(held).toMatchObject({
       size: 'large',
@@ -115,7 +118,7 @@ test(
     await on('rests', { cooldownMs: 1_000 });
     await untilSize('rests', 'medium');
     await until('it is done', async () => (await ask('rests', 'autoscale')).last?.outcome === 'completed');
-    expect((await told('rests', 'stay')).length).toBeLessThanOrEqual(2);
+    expect((await told('rests', 'stay')).length).toBeLessThanOrEqual(3);
     expect(await told('rests', 'scale')).toMatchObject([
       {
         message: 'large → medium: large is outside of small to medium',
@@ -191,9 +194,9 @@ test(
     await holder.connect();
     await holder.query('begin; select 1');
     const moving = scale('busy', 'medium', { holdBudgetMs: 50, deadlineMs: 60_000 });
-    await until('it drains', async () => (await status('busy')).operation?.step === 'drain');
+    await until('it drains', async () => (await status('busy')).operation?.step === 'drain', 60_000);
     await on('busy', { ...CALM, queueAbove: 1, max: 'large', cooldownMs: 600_000 });
-    await until('it is said', async () => (await told('busy', 'stay')).length > 0);
+    await until('it is said', async () => (await told('busy', 'stay')).length > 0, 60_000);
     const [stay] = await told('busy', 'stay');
     expect(stay).toMatchObject({ data: { why: 'busy', reasons: [{ figure: 'queue', threshold: 1 }] } });
     expect(stay?.message).toMatch(/^stays small, scale-\d+ is under way: [\d.]+ sessions wait for a cpu/);
@@ -201,7 +204,6 @@ test(
     expect(await moving).toMatchObject({ outcome: 'completed' });
     await holder.end();
     await busy.stop();
-    expect(await pidOf('busy')).toBeGreaterThan(0);
     await ask('busy', 'autoscaleOff');
   },
   LONG_MS,
