@@ -2,7 +2,7 @@
 import { custom } from '@oclif/core/flags';
 import { SIZE_NAMES, type SizeName } from '../engine/types.js';
 import { DbproxyError } from '../errors/index.js';
-import { nearest } from './suggest.js';
+import { nearest } from '../suggest.js';
 
 const UNIT_MS: Readonly<Record<string, number>> = { '': 1, ms: 1, s: 1_000, min: 60_000 };
 
