@@ -11,6 +11,8 @@ export default defineConfig({
     // oclif writes by console; an intercepted console loses what a command wrote before it ended.
     disableConsoleIntercept: true,
     slowTestThreshold: 2_000,
+    // What a test does not say itself: embedded, unless the whole run is to be on containers (test/support/docker).
+    env: { DBPROXY_PROVIDER: process.env.DBPROXY_PROVIDER ?? 'embedded' },
     reporters: ['default'],
   },
 });

@@ -8,7 +8,8 @@
 import { parseArgs } from 'node:util';
 import type { MoveRecord, PatchStrategy } from '../src/control/api.js';
 import { connectSupervisor, startInstance, stopInstance } from '../src/control/client.js';
-import { ensureEngine } from '../src/control/provider.js';
+import { engineCache } from '../src/control/paths.js';
+import { ensureEngine } from '../src/engine/index.js';
 import { initialiseWorkload, startWorkloadProcess, type WorkloadResult } from '../src/workload/index.js';
 import { freePort } from '../test/support/free-port.js';
 import { NEWER, OLDER } from '../test/support/versions.js';
@@ -35,7 +36,7 @@ interface Series {
 
 process.env['DBPROXY_HOME'] = await benchHome();
 process.env['DBPROXY_CACHE'] ??= '/tmp/dbproxy-test-engines';
-await ensureEngine(OLDER);
+await ensureEngine(OLDER, { cacheDirectory: engineCache() });
 try {
   const { url } = await startInstance({ name: NAME, port: await freePort(), postgres: OLDER });
   await initialiseWorkload({ url, scale: SCALE });

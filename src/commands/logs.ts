@@ -1,6 +1,7 @@
 /** `dbproxy logs`: the end of a log file of the instance. */
 import { string as stringArg } from '@oclif/core/args';
 import { boolean, integer } from '@oclif/core/flags';
+import type { InstanceLog } from '../control/client.js';
 import { DbproxyError } from '../errors/index.js';
 import { InstanceCommand } from '../cli/instance-command.js';
 import type { JsonResult } from '../cli/output.js';
@@ -42,7 +43,9 @@ export default class Logs extends InstanceCommand<typeof Logs, LogsResult> {
   };
 
   protected override async execute(): Promise<LogsResult> {
-    const { name, file } = await this.#find(this.args.log);
+    const found = await this.#find(this.args.log);
+    const { name, file, container } = found;
+    if (container !== null) return this.#ofContainer(name, file, container);
     const tail = await lastLines(file, this.flags.lines);
     if (this.flags.follow) {
       tail.lines.forEach((line) => this.#print(name, line));
@@ -59,7 +62,26 @@ export default class Logs extends InstanceCommand<typeof Logs, LogsResult> {
     return 'no longer following';
   }
 
-  async #find(wanted: string): Promise<{ name: string; file: string }> {
+  /** Its runtime has the log; when the container is gone, the file has it. */
+  async #ofContainer(name: string, file: string, container: string): Promise<LogsResult> {
+    const { containerLog, followContainerLog } = await import('../engine/index.js');
+    const { lines: wanted, follow } = this.flags;
+    const text = await containerLog(container, wanted);
+    const lines = text === null ? (await lastLines(file, wanted)).lines : splitLines(text).slice(-wanted);
+    if (follow) {
+      lines.forEach((line) => this.#print(name, line));
+      await followContainerLog(container, this.signal, (line) => this.#print(name, line));
+    }
+    return {
+      schema: 'dbproxy.logs/1',
+      instance: this.instance,
+      log: name,
+      file: `docker logs ${container}`,
+      lines,
+    };
+  }
+
+  async #find(wanted: string): Promise<InstanceLog> {
     const { instanceLogs } = await import('../control/client.js');
     const logs = await instanceLogs(this.instance);
     const found = logs.find(
@@ -75,3 +97,5 @@ export default class Logs extends InstanceCommand<typeof Logs, LogsResult> {
     else this.out.data(line);
   }
 }
+
+const splitLines = (text: string): string[] => (text === '' ? [] : text.replace(/\n$/, '').split('\n'));

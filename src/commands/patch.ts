@@ -39,15 +39,24 @@ export default class Patch extends InstanceCommand<typeof Patch, MoveRecord | Se
         'a copy of the data with the new version takes over; or the server itself is stopped and started again: no second copy, a longer hold',
     }),
     size: sizeFlag({ description: 'the size to move to in the same step (it stays without this)' }),
+    image: string({
+      helpValue: 'NAME[:TAG]',
+      description: 'for containers: another image; without a tag the version is its tag',
+    }),
     ...moveFlags,
   };
 
   protected override async execute(): Promise<MoveRecord | SelfPatchResult> {
-    const { to, size } = this.flags;
+    const { to, size, image } = this.flags;
     if (to === undefined) return this.#replaceSelf();
     const strategy = this.flags.strategy as PatchStrategy;
     this.out.step('patch', `to PostgreSQL ${to}`);
-    const params = { to, strategy, ...(size === undefined ? {} : { size }), ...moveParamsOf(this.flags) };
+    const params = {
+      ...{ to, strategy },
+      ...(size === undefined ? {} : { size }),
+      ...(image === undefined ? {} : { image }),
+      ...moveParamsOf(this.flags),
+    };
     return this.ask('patch', params, { onProgress: (progress) => tellProgress(this.out, progress) });
   }
 

@@ -1,5 +1,7 @@
 /** `dbproxy scale`: move every session to an engine of another size. */
+import { string } from '@oclif/core/flags';
 import type { MoveRecord } from '../control/api.js';
+import type { ProviderKind } from '../engine/types.js';
 import type { ExitCode } from '../errors/index.js';
 import { sizeFlag } from '../cli/flags.js';
 import { InstanceCommand } from '../cli/instance-command.js';
@@ -16,17 +18,32 @@ export default class Scale extends InstanceCommand<typeof Scale, MoveRecord> {
     '<%= config.bin %> scale --to large',
     '<%= config.bin %> scale --to small --deadline 30s --on-timeout cancel',
     '<%= config.bin %> scale --to large --unmovable drop --json',
+    '<%= config.bin %> scale --to large --provider docker',
     '<%= config.bin %> scale --to large --unmovable wait --deadline 10min --max-temp-bytes 8MB',
   ];
   static override flags = {
     to: sizeFlag({ required: true, description: 'the size to move to' }),
+    provider: string({
+      options: ['embedded', 'docker'],
+      description: 'move between a process and a container in the same step',
+    }),
+    image: string({
+      helpValue: 'NAME[:TAG]',
+      description: 'with --provider docker: the image; without a tag the version is its tag',
+    }),
     ...moveFlags,
   };
 
   protected override async execute(): Promise<MoveRecord> {
-    const { to } = this.flags;
+    const { to, image } = this.flags;
+    const provider = this.flags.provider as ProviderKind | undefined;
     this.out.step('scale', `to ${to}`);
-    const params = { to, ...moveParamsOf(this.flags) };
+    const params = {
+      to,
+      ...(provider === undefined ? {} : { provider }),
+      ...(image === undefined ? {} : { image }),
+      ...moveParamsOf(this.flags),
+    };
     return this.ask('scale', params, { onProgress: (progress) => tellProgress(this.out, progress) });
   }
 

@@ -12,6 +12,7 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
   static override examples = [
     '<%= config.bin %> up',
     '<%= config.bin %> up --name shop --port 6500 --size medium',
+    '<%= config.bin %> up --provider docker --image pgvector/pgvector:pg17',
     '<%= config.bin %> up --json',
   ];
   static override flags = {
@@ -24,7 +25,13 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
     }),
     provider: string({
       options: ['auto', 'embedded', 'docker'],
-      description: 'how engines run; auto takes what works here and says why',
+      description:
+        'how engines run; auto takes containers where a runtime answers, and says why (for a new instance: $DBPROXY_PROVIDER, or auto)',
+    }),
+    image: string({
+      helpValue: 'NAME[:TAG]',
+      description:
+        'image of the containers; without a tag the version is its tag (for a new instance: $DBPROXY_IMAGE, or postgres)',
     }),
     'max-sessions': integer({ min: 1, max: 100_000, description: 'clients at the same time' }),
   };
@@ -35,13 +42,13 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
   protected override async execute(): Promise<UpResult> {
     this.out.step('up', this.instance);
     const { startInstance } = await import('../control/client.js');
-    const { port, host, size, postgres, provider } = this.flags;
+    const { port, host, size, postgres, provider, image } = this.flags;
     return startInstance(
       {
         name: this.instance,
         provider: provider as 'auto' | 'embedded' | 'docker' | undefined,
         maxSessions: this.flags['max-sessions'],
-        ...{ port, host, size, postgres },
+        ...{ port, host, size, postgres, image },
       },
       ({ step, detail, fraction }) => {
         this.#starting ||= step === 'supervisor';

@@ -25,7 +25,11 @@ export interface EngineSummary {
   readonly role: EngineRole;
   readonly size: SizeName;
   readonly postgres: string;
+  readonly provider: ProviderKind;
+  /** Of an embedded engine's postmaster. */
   readonly pid: number | null;
+  /** Name of the container, where the engine is one. */
+  readonly container: string | null;
 }
 
 export interface EngineStatus extends EngineSummary {
@@ -157,6 +161,7 @@ export interface PhasesMs {
 
 export interface MoveEnd {
   readonly engine: string;
+  readonly provider: ProviderKind;
   readonly size: SizeName;
   readonly postgres: string;
 }
@@ -203,6 +208,10 @@ export interface MoveParams {
 
 export interface ScaleParams extends MoveParams {
   readonly to: SizeName;
+  /** The engine goes on where it is without it. */
+  readonly provider?: ProviderKind;
+  /** Of containers: another one than they have. */
+  readonly image?: string;
 }
 
 /** `standby`: a copy of the data with the new version is promoted. `in-place`: the server itself is stopped and started again. */
@@ -213,6 +222,8 @@ export interface PatchParams extends MoveParams {
   readonly to: string;
   /** The size stays without it. */
   readonly size?: SizeName;
+  /** Of containers: another one than they have. */
+  readonly image?: string;
   readonly strategy: PatchStrategy;
 }
 
@@ -286,6 +297,8 @@ export interface InstanceSpec {
   /** Why that provider: `embedded: no container runtime answers`. */
   readonly providerReason: string;
   readonly postgres: string;
+  /** Of containers; `postgres:<version>` without it. */
+  readonly image?: string | undefined;
   readonly size: SizeName;
   readonly host: string;
   readonly port: number;

@@ -9,7 +9,7 @@ import type { InstanceDirectory } from './instance-directory.js';
 import { withInstanceLock } from './lock.js';
 import { endProcess, isAlive, waitForExit } from './processes.js';
 import type { InstanceRecord } from './records.js';
-import { stopEverything } from './teardown.js';
+import { removeData, stopEverything } from './teardown.js';
 
 /** How long the supervisor may take for an ordered stop: an operation that ends, a shutdown checkpoint. */
 const ORDERLY_BOUND_MS = 75_000;
@@ -32,6 +32,7 @@ export async function bringDown(
     const stopped = [...asked, ...ended, ...(await stopEverything(directory))];
     if (purge) {
       onProgress({ step: 'purge', detail: 'removing the data' });
+      if (known) await removeData(directory);
       await directory.purge();
     } else {
       await directory.removeRuntime();

@@ -4,7 +4,7 @@
  */
 import { readdir } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
-import type { ProcessIdentity } from '../engine/types.js';
+import type { EngineProgress, ProcessIdentity } from '../engine/types.js';
 import { DbproxyError } from '../errors/index.js';
 import type { InstanceSpec, UpResult } from './api.js';
 import { UP_DEFAULTS, type StepProgress, type Supervisor, type UpRequest } from './client.js';
@@ -12,7 +12,8 @@ import { InstanceDirectory, newInstanceRecord } from './instance-directory.js';
 import { launchSupervisor } from './launch.js';
 import { withInstanceLock } from './lock.js';
 import { isAlive, waitForExit } from './processes.js';
-import { ensureEngine, pickProvider } from './provider.js';
+import type { InstancePaths } from './paths.js';
+import { createOperations, createProvider, pickProvider } from './provider.js';
 import type { InstanceRecord } from './records.js';
 
 type Connect = (directory: InstanceDirectory) => Promise<Supervisor | null>;
@@ -28,8 +29,8 @@ export async function bringUp(
   const startedAt = performance.now();
   const directory = InstanceDirectory.of(request.name);
   const attempt = async (): Promise<UpResult> => {
-    await fetchEngine(request, directory, onProgress);
-    const found = await findOrStart(request, directory, onProgress, connect);
+    const origin = await fetchEngine(request, directory, onProgress);
+    const found = await findOrStart(request, origin, directory, onProgress, connect);
     const result = await awaitReady(found, onProgress);
     return { ...result, alreadyRunning: !found.started, readyMs: Math.round(performance.now() - startedAt) };
   };
@@ -42,25 +43,56 @@ export async function bringUp(
   }
 }
 
+/** What a new instance's engines come from. */
+type Origin = Pick<InstanceSpec, 'provider' | 'providerReason' | 'image'>;
+
 /**
- * The binaries of a new instance, or of one that is down, fetched before anybody waits for the instance's lock or for its
- * supervisor. Where data is there already, another minor may serve it: whether one does is for the start to say.
+ * The binaries or the image of a new instance, or of one that is down, fetched before anybody waits for the instance's lock or
+ * for its supervisor. Where data is there already, another minor may serve it: whether one does is for the start to say.
+ * Null: the instance has its provider.
  */
 async function fetchEngine(
-  { provider, postgres }: UpRequest,
+  request: UpRequest,
   directory: InstanceDirectory,
   onProgress: (progress: StepProgress) => void,
-): Promise<void> {
+): Promise<Origin | null> {
   const stored = await directory.readInstance();
-  const version = stored?.engines.find(({ id }) => id === stored.primary)?.postgres ?? postgres;
-  if ((stored?.spec.provider ?? provider) === 'docker') return;
-  try {
-    await ensureEngine(version ?? UP_DEFAULTS.postgres, {
-      onProgress: ({ detail = '', ...rest }) => onProgress({ ...rest, detail }),
-    });
-  } catch (error) {
-    if (stored === null) throw error;
+  const tell = ({ detail = '', ...rest }: EngineProgress): void => onProgress({ ...rest, detail });
+  if (stored === null) {
+    const origin = await originOf(request, directory.paths);
+    const { postgres = UP_DEFAULTS.postgres } = request;
+    const provider = createProvider(origin.provider, directory.paths);
+    const { image } = await provider.resolve({ postgres, image: origin.image }, { onProgress: tell });
+    const providerReason =
+      image === undefined ? origin.providerReason : `${origin.providerReason}, image ${image}`;
+    return { ...origin, providerReason };
   }
+  const engine = stored.engines.find(({ id }) => id === stored.primary);
+  if (engine && stored.wanted === 'stopped') {
+    const operations = createOperations(engine.provider, directory.paths);
+    // A runtime or an image that is missing is for the start to say, which may find a running container.
+    await operations.prepare(engine, { onProgress: tell }).catch(() => undefined);
+  }
+  return null;
+}
+
+const PROVIDERS = ['auto', 'embedded', 'docker'] as const;
+
+/** What was asked for, else what the environment says. Throws DBP_USAGE, and what `pickProvider` throws. */
+async function originOf(request: UpRequest, paths: InstancePaths): Promise<Origin> {
+  const { DBPROXY_PROVIDER: usual = 'auto', DBPROXY_IMAGE: usualImage } = process.env;
+  const wanted = request.provider ?? PROVIDERS.find((name) => name === usual);
+  if (wanted === undefined) {
+    throw new DbproxyError('DBP_USAGE', {
+      reason: `DBPROXY_PROVIDER is ${usual}, not one of ${PROVIDERS.join(', ')}`,
+    });
+  }
+  const { provider, reason } = await pickProvider(wanted, paths);
+  const origin = { provider: provider.kind, providerReason: reason };
+  if (provider.kind === 'docker') return { ...origin, image: request.image ?? (usualImage || undefined) };
+  if (request.image === undefined) return origin;
+  const unfit = `--image ${request.image} is for containers, and engines are to be ${provider.kind} here: --provider docker`;
+  throw new DbproxyError('DBP_USAGE', { reason: unfit });
 }
 
 interface Found {
@@ -71,6 +103,7 @@ interface Found {
 
 async function findOrStart(
   request: UpRequest,
+  origin: Origin | null,
   directory: InstanceDirectory,
   onProgress: (progress: StepProgress) => void,
   connect: Connect,
@@ -82,7 +115,7 @@ async function findOrStart(
     const running = await connectToRunning(request, directory, connect);
     if (running) return { connection: running, started: false, process: await process() };
     onProgress({ step: 'supervisor', detail: 'starting the supervisor' });
-    await settle(request, directory);
+    await settle(request, origin, directory);
     await launchSupervisor(directory);
     const connection = await connect(directory);
     if (!connection) throw startFailed(request.name, 'the supervisor ended');
@@ -133,11 +166,15 @@ async function connectToRunning(
 }
 
 /** Writes what is wanted: a new instance, or the stopped one with the settings that were asked for. */
-async function settle(request: UpRequest, directory: InstanceDirectory): Promise<void> {
+async function settle(
+  request: UpRequest,
+  origin: Origin | null,
+  directory: InstanceDirectory,
+): Promise<void> {
   const stored = await directory.readInstance();
   if (stored) assertSameData(request, stored);
   else await assertNoData(directory);
-  const spec = await specOf(request, stored);
+  const spec = await specOf(request, stored, origin, directory);
   await directory.create();
   await directory.password();
   await directory.writeInstance(stored ? { ...stored, spec, wanted: 'running' } : newInstanceRecord(spec));
@@ -151,12 +188,18 @@ async function assertNoData({ paths }: InstanceDirectory): Promise<void> {
   throw new DbproxyError('DBP_INSTANCE_DAMAGED', { file: paths.instanceFile, reason });
 }
 
-async function specOf(request: UpRequest, stored: InstanceRecord | null): Promise<InstanceSpec> {
+async function specOf(
+  request: UpRequest,
+  stored: InstanceRecord | null,
+  origin: Origin | null,
+  { paths }: InstanceDirectory,
+): Promise<InstanceSpec> {
   const before = stored?.spec;
   const postgres = before?.postgres ?? request.postgres ?? UP_DEFAULTS.postgres;
   return {
     name: request.name,
-    ...(before ?? (await resolveProvider(request.provider ?? 'auto'))),
+    // Without an origin somebody has purged it since we looked.
+    ...(before ?? origin ?? (await originOf(request, paths))),
     postgres,
     size: request.size ?? before?.size ?? UP_DEFAULTS.size,
     host: request.host ?? before?.host ?? UP_DEFAULTS.host,
@@ -166,15 +209,8 @@ async function specOf(request: UpRequest, stored: InstanceRecord | null): Promis
   };
 }
 
-async function resolveProvider(
-  asked: 'auto' | InstanceSpec['provider'],
-): Promise<Pick<InstanceSpec, 'provider' | 'providerReason'>> {
-  const { provider, reason } = await pickProvider(asked);
-  return { provider: provider.kind, providerReason: reason };
-}
-
-type Setting = 'provider' | 'postgres' | 'size' | 'host' | 'port' | 'maxSessions';
-const SETTINGS: readonly Setting[] = ['provider', 'postgres', 'size', 'host', 'port', 'maxSessions'];
+type Setting = 'provider' | 'image' | 'postgres' | 'size' | 'host' | 'port' | 'maxSessions';
+const SETTINGS: readonly Setting[] = ['provider', 'image', 'postgres', 'size', 'host', 'port', 'maxSessions'];
 
 function assertSameSettings(request: UpRequest, record: InstanceRecord): void {
   for (const setting of SETTINGS) assertSame(setting, request, record);
@@ -184,6 +220,7 @@ function assertSameSettings(request: UpRequest, record: InstanceRecord): void {
 function assertSameData(request: UpRequest, record: InstanceRecord): void {
   if (record.engines.length === 0) return;
   assertSame('provider', request, record);
+  assertSame('image', request, record);
   assertSame('postgres', request, record);
 }
 
@@ -193,7 +230,8 @@ function assertSame(setting: Setting, request: UpRequest, { spec, engines, prima
   const served = engines.find(({ id }) => id === primary);
   // `17.10` asks for no other version than `17` when 17.10 is what runs.
   if (setting === 'postgres' && `${served?.postgres}.`.startsWith(`${wanted}.`)) return;
-  const running = setting === 'postgres' ? (served?.postgres ?? spec.postgres) : spec[setting];
+  const running =
+    setting === 'postgres' ? (served?.postgres ?? spec.postgres) : (spec[setting] ?? 'postgres');
   throw new DbproxyError('DBP_INSTANCE_SETTINGS_DIFFER', { name: spec.name, setting, running, wanted });
 }
 

@@ -19,6 +19,8 @@ export interface UpRequest {
   readonly name: string;
   readonly provider?: 'auto' | ProviderKind | undefined;
   readonly postgres?: string | undefined;
+  /** Of containers. */
+  readonly image?: string | undefined;
   readonly size?: SizeName | undefined;
   readonly host?: string | undefined;
   readonly port?: number | undefined;
@@ -149,15 +151,27 @@ async function describeInstance(name: string): Promise<InstanceListing> {
   }
 }
 
-/** The log files of an instance: `supervisor`, `proxy` and every engine's id. Works while it is down. */
-export async function instanceLogs(name: string): Promise<{ name: string; file: string; role: string }[]> {
+export interface InstanceLog {
+  /** `supervisor`, `proxy`, or an engine's id. */
+  readonly name: string;
+  readonly role: string;
+  /** Of a container that runs, what its runtime has not got any more: the log of its predecessors. */
+  readonly file: string;
+  readonly container: string | null;
+}
+
+/** The logs of an instance. Works while it is down. */
+export async function instanceLogs(name: string): Promise<InstanceLog[]> {
   const directory = InstanceDirectory.of(name);
   const record = await directory.readInstance();
   if (!record) throw new DbproxyError('DBP_INSTANCE_NOT_RUNNING', { name });
   return [
-    { name: 'supervisor', file: directory.paths.supervisorLog, role: 'supervisor' },
-    { name: 'proxy', file: directory.paths.proxyLog, role: 'proxy' },
-    ...record.engines.map((engine) => ({ name: engine.id, file: engine.logFile, role: engine.role })),
+    { name: 'supervisor', file: directory.paths.supervisorLog, role: 'supervisor', container: null },
+    { name: 'proxy', file: directory.paths.proxyLog, role: 'proxy', container: null },
+    ...record.engines.map(({ id, logFile, role, container }) => ({
+      ...{ name: id, file: logFile, role },
+      container: record.wanted === 'running' ? (container?.name ?? null) : null,
+    })),
   ];
 }
 

@@ -7,7 +7,7 @@ import { constants } from 'node:fs';
 import { access, chmod, mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
-import { findRemains, removeRemains } from '../engine/index.js';
+import { containerOwners, findRemains, removeRemains } from '../engine/index.js';
 import {
   connectSupervisor,
   listInstances,
@@ -19,7 +19,7 @@ import { InstanceDirectory } from './instance-directory.js';
 import { dbproxyHome, engineCache } from './paths.js';
 import { describePortHolder, findFreePort } from './port-holder.js';
 import { isAlive } from './processes.js';
-import { pickProvider } from './provider.js';
+import { createOperations, createProvider, pickProvider } from './provider.js';
 
 export interface DoctorCheck {
   readonly name: string;
@@ -60,6 +60,7 @@ export async function examine({
     ['home', checkHome],
     ['cache', () => checkCache(fix)],
     ['engine', checkEngine],
+    ['docker', () => checkContainers(fix)],
     ['port', checkPort],
     ['psql', checkPsql],
     ['instances', () => checkInstances(fix)],
@@ -120,7 +121,7 @@ async function checkEngine(): Promise<DoctorCheck> {
   const startedAt = performance.now();
   try {
     await chmod(directory, 0o711);
-    const { provider, reason } = await pickProvider('auto');
+    const { provider, reason } = await pickProvider('embedded', { name: 'doctor', directory });
     const engine = await provider.create({
       id: 'doctor',
       directory: join(directory, 'engine'),
@@ -159,6 +160,38 @@ async function checkCache(fix: boolean): Promise<DoctorCheck[]> {
       return each.kind === 'damaged' ? problem('cache', detail, advice) : warning('cache', detail, advice);
     }),
   );
+}
+
+/** Which runtime answers, and what is left there of instances that are gone. */
+async function checkContainers(fix: boolean): Promise<DoctorCheck[]> {
+  const runtime = createProvider('docker', { name: 'doctor', directory: dbproxyHome() });
+  const found = await runtime.available();
+  // Engines are embedded then; that is no defect.
+  if (!found.ok) return [ok('docker', `none that can be used: ${found.reason}`)];
+  const orphans = await orphanedOwners();
+  if (orphans.length === 0) return [ok('docker', `${found.detail}, nothing left over`)];
+  return Promise.all(
+    orphans.map(async (owner) => {
+      const detail = `there are containers or volumes of instance "${owner.name}", whose directory ${owner.directory} is gone`;
+      if (!fix) return problem('docker', detail, 'dbproxy doctor --fix removes them, with their data');
+      return tryFix('docker', detail, 'dbproxy doctor', () =>
+        createProvider('docker', owner).sweep([], 'all'),
+      );
+    }),
+  );
+}
+
+async function orphanedOwners(): Promise<Awaited<ReturnType<typeof containerOwners>>> {
+  const owners = await containerOwners();
+  const gone = await Promise.all(
+    owners.map(({ directory }) =>
+      stat(directory).then(
+        () => false,
+        () => true,
+      ),
+    ),
+  );
+  return owners.filter((_, index) => gone[index]);
 }
 
 async function checkPort(): Promise<DoctorCheck> {
@@ -227,7 +260,11 @@ async function checkInstance(instance: InstanceListing, fix: boolean): Promise<D
 async function leftOver({ name, engines }: InstanceListing): Promise<string[]> {
   const directory = InstanceDirectory.of(name);
   const left: string[] = [];
-  for (const { id, process } of engines) if (isAlive(process)) left.push(`engine ${id} (${process?.pid})`);
+  for (const engine of engines) {
+    const { id, provider, process, container } = engine;
+    if (await createOperations(provider, directory.paths).isRunning(engine))
+      left.push(`engine ${id} (${process?.pid ?? container?.name})`);
+  }
   const proxy = (await directory.readProxy())?.process;
   if (isAlive(proxy)) left.push(`proxy ${proxy?.pid}`);
   const supervisor = (await directory.readSupervisor())?.process;

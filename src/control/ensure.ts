@@ -190,4 +190,6 @@ async function removeLeftovers(instance: Instance, report: (repair: string) => v
       instance.events.append('engine.stopped', `engine ${engine.id} could not be removed: ${String(error)}`);
     }
   }
+  const swept = await provider.sweep(record.primary === null ? [] : [record.primary], 'all').catch(() => []);
+  for (const each of swept) report(`removed ${each}`);
 }

@@ -1,6 +1,6 @@
 /** An instance as its supervisor knows it: the record on disk, its log, its provider. Every change is written at once. */
 import { readdir } from 'node:fs/promises';
-import type { EngineProvider, EngineRecord, ProvisionOptions } from '../engine/types.js';
+import type { EngineOperations, EngineRecord, ProvisionOptions } from '../engine/types.js';
 import { DbproxyError } from '../errors/index.js';
 import { EventLog } from './event-log.js';
 import type { InstanceDirectory } from './instance-directory.js';
@@ -10,12 +10,12 @@ import type { InstanceRecord } from './records.js';
 /** The port in the name of an embedded engine's socket; nothing listens on it. */
 const ENGINE_PORT = 5432;
 
-type EngineKind = Pick<ProvisionOptions, 'size' | 'postgres'>;
+type EngineKind = Pick<ProvisionOptions, 'size' | 'postgres' | 'provider' | 'image'>;
 
 export class Instance {
   readonly directory: InstanceDirectory;
   readonly events: EventLog;
-  readonly provider: EngineProvider;
+  readonly provider: EngineOperations;
   readonly password: string;
   #record: InstanceRecord;
   #writing: Promise<void> = Promise.resolve();
@@ -23,7 +23,7 @@ export class Instance {
   private constructor(
     directory: InstanceDirectory,
     events: EventLog,
-    provider: EngineProvider,
+    provider: EngineOperations,
     password: string,
     record: InstanceRecord,
   ) {
@@ -35,7 +35,7 @@ export class Instance {
   }
 
   /** Throws DBP_INSTANCE_DAMAGED. */
-  static async open(directory: InstanceDirectory, provider: EngineProvider): Promise<Instance> {
+  static async open(directory: InstanceDirectory, provider: EngineOperations): Promise<Instance> {
     const record = await directory.readInstance();
     if (!record) {
       const file = directory.paths.instanceFile;
@@ -98,14 +98,16 @@ export class Instance {
     return `${operation}-${number}`;
   }
 
-  provisionOptions(id: string, { size, postgres }: EngineKind, signal: AbortSignal): ProvisionOptions {
+  provisionOptions(id: string, kind: EngineKind, signal: AbortSignal): ProvisionOptions {
+    const { size, postgres, provider, image } = kind;
     return {
-      id,
+      ...{ id, provider, image },
       directory: engineDirectory(this.paths, id),
       socketDirectory: engineSocketDirectory(this.paths, id),
       size,
       postgres,
       superuserPassword: this.password,
+      superuserPasswordFile: this.paths.passwordFile,
       signal,
     };
   }

@@ -12,7 +12,7 @@ import { InstanceDirectory } from './instance-directory.js';
 import { Instance } from './instance.js';
 import { OwnerWatch } from './owner-watch.js';
 import { isAlive } from './processes.js';
-import { createProvider } from './provider.js';
+import { createOperations } from './provider.js';
 import { Supervisor } from './supervisor.js';
 
 const EXIT_ANOTHER_RUNS = 3;
@@ -23,7 +23,8 @@ async function run(): Promise<void> {
   const directory = InstanceDirectory.of(values.instance ?? '');
   await claim(directory);
   const record = await directory.readInstance();
-  const instance = await Instance.open(directory, createProvider(record?.spec.provider ?? 'embedded'));
+  const operations = createOperations(record?.spec.provider ?? 'embedded', directory.paths);
+  const instance = await Instance.open(directory, operations);
   const supervisor = new Supervisor(instance);
   const server = new RpcServer<SupervisorApi>(supervisor.handlers);
   supervisor.start();

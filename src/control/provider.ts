@@ -1,36 +1,28 @@
-/** The provider of an instance's engines. Their binaries are in a cache that all instances share. */
+/** Where an instance's engines come from. Binaries of embedded ones are in a cache that all instances share. */
 import {
   chooseProvider,
-  embeddedProvider,
-  ensureEngine as ensure,
-  type EnginePackage,
-  type EnsureOptions,
+  engineOperations,
+  providerOf,
   type ProviderChoice,
+  type ProviderOptions,
 } from '../engine/index.js';
-import type { EngineProvider, ProviderKind } from '../engine/types.js';
-import { DbproxyError } from '../errors/index.js';
-import { engineCache } from './paths.js';
+import type { EngineOperations, EngineProvider, ProviderKind } from '../engine/types.js';
+import { engineCache, type InstancePaths } from './paths.js';
 
-const options = (): { cacheDirectory: string } => ({ cacheDirectory: engineCache() });
+type Owner = Pick<InstancePaths, 'name' | 'directory'>;
 
-/** Throws DBP_ENV_NO_PROVIDER. */
-export function createProvider(kind: ProviderKind): EngineProvider {
-  if (kind === 'embedded') return embeddedProvider(options());
-  throw new DbproxyError('DBP_ENV_NO_PROVIDER', { reason: `the ${kind} provider does not exist yet` });
-}
+const optionsOf = ({ name, directory }: Owner): ProviderOptions => ({
+  cacheDirectory: engineCache(),
+  owner: { name, directory },
+});
 
-/** For a new instance. Throws DBP_ENV_NO_PROVIDER. */
-export function pickProvider(wanted: ProviderKind | 'auto'): Promise<ProviderChoice> {
-  return chooseProvider(wanted, options());
-}
+/** All engines of an instance; new ones are of that kind unless they are asked for of another. */
+export const createOperations = (kind: ProviderKind, owner: Owner): EngineOperations =>
+  engineOperations(kind, optionsOf(owner));
 
-/**
- * The binaries of `17.9`, or of the newest one at hand for `17`; fetched when they are not here.
- * Throws DBP_USAGE_UNKNOWN_VERSION, DBP_ENV_REGISTRY, DBP_ENGINE_CORRUPT, DBP_ENV_DIRECTORY, DBP_ENV_NO_PROVIDER.
- */
-export function ensureEngine(
-  version: string,
-  { onProgress, signal }: Omit<EnsureOptions, 'cacheDirectory'> = {},
-): Promise<EnginePackage> {
-  return ensure(version, { ...options(), onProgress, signal });
-}
+export const createProvider = (kind: ProviderKind, owner: Owner): EngineProvider =>
+  providerOf(kind, optionsOf(owner));
+
+/** For a new instance. Throws DBP_ENV_NO_PROVIDER, DBP_ENV_DOCKER. */
+export const pickProvider = (wanted: ProviderKind | 'auto', owner: Owner): Promise<ProviderChoice> =>
+  chooseProvider(wanted, optionsOf(owner));

@@ -7,6 +7,13 @@ const processIdentity = z.object({ pid: z.int().positive(), startTime: z.string(
 const providerKind = z.enum(['embedded', 'docker']);
 const size = z.enum(SIZE_NAMES);
 
+const containerIdentity = z.object({
+  id: z.string(),
+  name: z.string(),
+  image: z.string(),
+  imageId: z.string(),
+});
+
 const engineRecord = z.object({
   id: z.string(),
   provider: providerKind,
@@ -18,10 +25,12 @@ const engineRecord = z.object({
     z.object({ kind: z.literal('tcp'), host: z.string(), port: z.int() }),
   ]),
   superuser: z.string(),
+  superuserPasswordFile: z.string().optional(),
   directory: z.string(),
   logFile: z.string(),
   systemIdentifier: z.string(),
   process: processIdentity.nullable(),
+  container: containerIdentity.optional(),
 }) satisfies z.ZodType<EngineRecord>;
 
 const instanceSpec = z.object({
@@ -29,6 +38,7 @@ const instanceSpec = z.object({
   provider: providerKind,
   providerReason: z.string(),
   postgres: z.string(),
+  image: z.string().optional(),
   size,
   host: z.string(),
   port: z.int().min(1).max(65535),

@@ -2,9 +2,9 @@
  * Ends an operation whose supervisor died: `reconcile.ts` decides, here it is done. The end state is one of the two that
  * the operation itself would have reached, and the operation's file is gone.
  */
-import { afterPromotion } from '../engine/index.js';
 import type { EngineHealth, EngineRecord } from '../engine/types.js';
 import { DbproxyError } from '../errors/index.js';
+import type { InstanceSpec } from './api.js';
 import type { ProxyStatus } from '../proxy/control-api.js';
 import { EngineLink, moveSessions, promoteForSure, rollBack, setWritable } from '../switchover/index.js';
 import { settleInPlace } from './settle-in-place.js';
@@ -86,7 +86,7 @@ async function goForward(
   };
   const sessions = found ? (await moveSessions(found.proxy.rpc, [])).moved : 0;
   await makePrimary(instance, promoted);
-  await afterPromotion(promoted);
+  await instance.provider.afterPromotion(promoted);
   const done = `finished ${operation.id}: ${promoted.id} is the primary`;
   instance.events.append('operation.completed', done, {
     operation: operation.id,
@@ -112,8 +112,13 @@ export async function makePrimary(instance: Instance, promoted: EngineRecord): P
   await instance.update({
     primary: promoted.id,
     engines: [...others, { ...promoted, role: 'primary' }],
-    spec: { ...spec, postgres, size: promoted.size },
+    spec: { ...spec, ...imageOf(promoted, spec), provider: promoted.provider, postgres, size: promoted.size },
   });
+}
+
+/** An image without a tag may stay what was asked for, too. */
+function imageOf({ container }: EngineRecord, { image = 'postgres' }: InstanceSpec): Partial<InstanceSpec> {
+  return container && !`${container.image}:`.startsWith(`${image}:`) ? { image: container.image } : {};
 }
 
 async function goBack(

@@ -14,8 +14,17 @@ const QUERY_CHARACTERS = 500;
 /** Counters of the statistics views move at most once a second (PGSTAT_MIN_INTERVAL): shorter intervals say nothing. */
 const SHORTEST_TPS_INTERVAL_MS = 1_000;
 
-export function summaryOf({ id, role, size, postgres, process }: EngineRecord): EngineSummary {
-  return { id, role, size, postgres, pid: process?.pid ?? null };
+export function summaryOf(engine: EngineRecord): EngineSummary {
+  const { id, role, size, postgres, provider, process, container } = engine;
+  return {
+    id,
+    role,
+    size,
+    postgres,
+    provider,
+    pid: process?.pid ?? null,
+    container: container?.name ?? null,
+  };
 }
 
 interface Counters {
@@ -106,7 +115,7 @@ export class StatusBoard {
     const said = state === 'running' ? await bounded(this.#ask(engine)) : null;
     return {
       status: {
-        pid: health && health.state !== 'stopped' ? health.process.pid : null,
+        pid: health && health.state !== 'stopped' ? (health.process?.pid ?? null) : null,
         state,
         cpuPercent: usage && Math.round(usage.cpuPercent * 10) / 10,
         memoryBytes: usage && usage.memoryBytes,

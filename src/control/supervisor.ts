@@ -31,11 +31,11 @@ import { patch } from './operations/patch.js';
 import { replaceProxy } from './operations/replace-proxy.js';
 import { scale } from './operations/scale.js';
 import { isAlive } from './processes.js';
-import { createProvider } from './provider.js';
+import { createOperations } from './provider.js';
 import { proxyStatus, type Proxy } from './proxy-process.js';
 import { sessionDetail } from './session-detail.js';
 import { isUsers, StatusBoard, summaryOf } from './status.js';
-import { stopEverything } from './teardown.js';
+import { removeData, stopEverything } from './teardown.js';
 import { urlOf } from './verify.js';
 import { Watch, type Loss } from './watch.js';
 
@@ -75,6 +75,7 @@ export class Supervisor {
     this.#instance = instance;
     this.#board = new StatusBoard(instance);
     this.#watch = new Watch(
+      instance.provider,
       () =>
         this.#state === 'running' || this.#state === 'degraded'
           ? { proxy: this.#proxy, primary: instance.primary }
@@ -82,7 +83,8 @@ export class Supervisor {
       (losses) => this.#onLoss(losses),
     );
     this.#autoscaler = new Autoscaler(instance, {
-      meter: createProvider(instance.record.spec.provider),
+      // One of its own: usage is that since the last question.
+      meter: createOperations(instance.record.spec.provider, instance.paths),
       now: () => ({
         serves: this.#state === 'running' || this.#state === 'operating',
         operation: this.#operation && (this.#operation.id || this.#operation.operation),
@@ -201,7 +203,10 @@ export class Supervisor {
     await this.#instance.update({ wanted: 'stopped' });
     await events.flush();
     // Nothing was made: nothing is to be kept, and the next `up` starts with its own settings.
-    if (record.engines.length === 0) await directory.purge();
+    if (record.engines.length === 0) {
+      await removeData(directory).catch(() => undefined);
+      await directory.purge();
+    }
     setImmediate(() => this.#markEnded());
   }
 
@@ -420,7 +425,9 @@ export class Supervisor {
 /** Is this a start, or does a new supervisor come to an instance that lives? */
 async function stateBefore(instance: Instance): Promise<'nothing runs' | 'something runs'> {
   const { provider, directory, primary } = instance;
-  if (primary && (await provider.inspect(primary)).state !== 'stopped') return 'something runs';
+  // A container runtime that does not answer runs nothing that could be used.
+  const engine = primary && (await provider.inspect(primary).catch(() => null));
+  if (engine && engine.state !== 'stopped') return 'something runs';
   const proxy = await directory.readProxy();
   return proxy && isAlive(proxy.process) ? 'something runs' : 'nothing runs';
 }

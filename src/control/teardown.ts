@@ -1,5 +1,5 @@
 /** Ends everything that an instance runs, by its records and its directories, whoever started it. Idempotent. */
-import { createProvider } from './provider.js';
+import { createOperations, createProvider } from './provider.js';
 import type { EngineRecord } from '../engine/types.js';
 import { DbproxyError } from '../errors/index.js';
 import type { InstanceSpec } from './api.js';
@@ -10,9 +10,34 @@ import type { InstanceRecord } from './records.js';
 
 /** Returns what was ended: `proxy 123`, `engine e1 (124)`. */
 export async function stopEverything(directory: InstanceDirectory): Promise<string[]> {
-  const record = (await readIfWhole(directory)) ?? newInstanceRecord(unknownSpec(directory.paths.name));
+  const whole = await readIfWhole(directory);
+  const record = whole ?? newInstanceRecord(unknownSpec(directory.paths.name));
   const proxy = await stopProxyOf(directory);
-  return [...proxy, ...(await stopEngines(directory, record))];
+  const engines = await stopEngines(directory, record);
+  return [...proxy, ...engines, ...(whole ? [] : await sweepContainers(directory, 'containers'))];
+}
+
+/** Engines' data that is not below the instance's directory. */
+export async function removeData(directory: InstanceDirectory): Promise<void> {
+  const record = await readIfWhole(directory);
+  const containers = record?.engines.filter(({ provider }) => provider === 'docker') ?? [];
+  // Nothing of an embedded instance is anywhere else, and no container runtime need be there.
+  if (record && record.spec.provider === 'embedded' && containers.length === 0) return;
+  if (!record) {
+    await sweepContainers(directory, 'all');
+    return;
+  }
+  await createProvider('docker', directory.paths).sweep([], 'all');
+}
+
+/** Without a record nobody knows whether there are any, nor needs there be a runtime. */
+async function sweepContainers(directory: InstanceDirectory, what: 'containers' | 'all'): Promise<string[]> {
+  try {
+    return await createProvider('docker', directory.paths).sweep([], what);
+  } catch (error) {
+    if (error instanceof DbproxyError && error.code === 'DBP_ENV_DOCKER') return [];
+    throw error;
+  }
 }
 
 /** A record that is damaged or lost must not keep anything running: the engines are found by their directories then. */
@@ -45,13 +70,14 @@ async function stopProxyOf(directory: InstanceDirectory): Promise<string[]> {
 async function stopEngines(directory: InstanceDirectory, record: InstanceRecord): Promise<string[]> {
   const engines = [...record.engines, ...(await unrecordedEngines(directory.paths, record))];
   if (engines.length === 0) return [];
-  const provider = createProvider(record.spec.provider);
+  const provider = createOperations(record.spec.provider, directory.paths);
   const stopped = await Promise.all(
     engines.map(async (engine) => {
       const health = await provider.inspect(engine);
       // Only the primary's data is of use afterwards, and worth a shutdown checkpoint.
       await provider.stop(engine, isPrimary(engine, record) ? 'fast' : 'immediate');
-      return health.state === 'stopped' ? [] : [`engine ${engine.id} (${health.process.pid})`];
+      if (health.state === 'stopped') return [];
+      return [`engine ${engine.id} (${health.process?.pid ?? engine.container?.name ?? 'container'})`];
     }),
   );
   return stopped.flat();

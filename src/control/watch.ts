@@ -1,5 +1,5 @@
 /** Notices when the proxy or the primary dies: the proxy by its connection, both by a look at their processes. */
-import type { EngineRecord } from '../engine/types.js';
+import type { EngineOperations, EngineRecord } from '../engine/types.js';
 import { isAlive } from './processes.js';
 import type { Proxy } from './proxy-process.js';
 
@@ -13,13 +13,19 @@ export interface Watched {
 }
 
 export class Watch {
+  readonly #engines: Pick<EngineOperations, 'isRunning'>;
   readonly #watched: () => Watched | null;
   readonly #onLoss: (losses: readonly Loss[]) => Promise<void>;
   #timer: NodeJS.Timeout | null = null;
   #looking = false;
 
   /** `watched` gives null while there is nothing to watch (an operation runs, a repair runs). */
-  constructor(watched: () => Watched | null, onLoss: (losses: readonly Loss[]) => Promise<void>) {
+  constructor(
+    engines: Pick<EngineOperations, 'isRunning'>,
+    watched: () => Watched | null,
+    onLoss: (losses: readonly Loss[]) => Promise<void>,
+  ) {
+    this.#engines = engines;
     this.#watched = watched;
     this.#onLoss = onLoss;
   }
@@ -41,10 +47,12 @@ export class Watch {
     try {
       const losses: Loss[] = [];
       if (!watched.proxy || !isAlive(watched.proxy.process)) losses.push({ what: 'proxy' });
-      if (watched.primary && !isAlive(watched.primary.process)) {
+      if (watched.primary && !(await this.#engines.isRunning(watched.primary))) {
         losses.push({ what: 'engine', engine: watched.primary });
       }
-      if (losses.length > 0) await this.#onLoss(losses);
+      // The look took a moment: an operation may have begun, and the engine may be another one now.
+      const now = this.#watched();
+      if (losses.length > 0 && now && now.primary?.id === watched.primary?.id) await this.#onLoss(losses);
     } finally {
       this.#looking = false;
     }

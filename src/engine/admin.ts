@@ -2,6 +2,7 @@
  * Our own queries on an engine: as its superuser, over the private way in, every one bounded in time.
  * Clients of the proxy never come this way.
  */
+import { readFile } from 'node:fs/promises';
 import type { Client, ClientConfig } from 'pg';
 import { DbproxyError } from '../errors/index.js';
 import type { EngineRecord } from './types.js';
@@ -18,12 +19,14 @@ const CONNECT_BOUND_MS = 5_000;
 const SESSION_OPTIONS = '-c search_path=pg_catalog -c idle_session_timeout=0';
 
 /** As much of an engine's record as it takes to connect. */
-export type AdminTarget = Pick<EngineRecord, 'id' | 'access' | 'superuser'>;
+export type AdminTarget = Pick<EngineRecord, 'id' | 'access' | 'superuser' | 'superuserPasswordFile'>;
 
 export interface AdminOptions {
   readonly database?: string;
   /** Bound of each query. Connecting has CONNECT_BOUND_MS, or this if it is less. */
   readonly timeoutMs?: number;
+  /** Of the physical kind: it takes replication commands only. */
+  readonly replication?: boolean;
 }
 
 /** Runs one statement; the rows are what the caller says they are. Throws DBP_ENGINE_QUERY. */
@@ -62,12 +65,13 @@ export async function withAdmin<T>(
 /** A connection that the caller keeps and ends. Throws DBP_ENGINE_QUERY. */
 export async function connectAdmin(
   engine: AdminTarget,
-  { database = 'postgres', timeoutMs = 5_000 }: AdminOptions = {},
+  { database = 'postgres', timeoutMs = 5_000, replication = false }: AdminOptions = {},
 ): Promise<Client> {
   // Loaded when first needed: commands that only read sizes or errors start faster without it.
   const { default: pg } = await import('pg');
   const client = new pg.Client({
     ...address(engine),
+    ...(await password(engine)),
     user: engine.superuser,
     database,
     application_name: ADMIN_APPLICATION_NAME,
@@ -77,6 +81,7 @@ export async function connectAdmin(
     statement_timeout: timeoutMs,
     // The server's own bound fires first; this one is for a server that does not answer at all.
     query_timeout: timeoutMs + 500,
+    ...(replication ? { replication: 'true' } : {}),
   });
   // Without a listener a connection that breaks while it is idle would end our process; the next query tells.
   client.on('error', () => undefined);
@@ -93,6 +98,13 @@ function address({ access }: AdminTarget): ClientConfig {
   return access.kind === 'socket'
     ? { host: access.directory, port: access.port }
     : { host: access.host, port: access.port };
+}
+
+/** Only where it is asked for; a file that is gone shows as the server's refusal. */
+async function password({ superuserPasswordFile }: AdminTarget): Promise<ClientConfig> {
+  if (superuserPasswordFile === undefined) return {};
+  const text = await readFile(superuserPasswordFile, 'utf8').catch(() => '');
+  return { password: text.trimEnd() };
 }
 
 function queryError(engine: AdminTarget, cause: unknown): DbproxyError {

@@ -1,6 +1,6 @@
-/** `--provider auto`: which provider engines come from, and why. */
+/** `--provider auto`: containers where a runtime answers, else embedded; and why. */
 import { DbproxyError } from '../errors/index.js';
-import { embeddedProvider, type EmbeddedOptions } from './providers/embedded/index.js';
+import { providerOf, type ProviderOptions } from './operations.js';
 import type { EngineProvider, ProviderKind } from './types.js';
 
 export interface ProviderChoice {
@@ -9,17 +9,21 @@ export interface ProviderChoice {
   readonly reason: string;
 }
 
-/** Throws DBP_ENV_NO_PROVIDER when none can run engines here. */
+/** Throws DBP_ENV_DOCKER, DBP_ENV_NO_PROVIDER when what was asked for, or nothing, can run engines here. */
 export async function chooseProvider(
   wanted: ProviderKind | 'auto',
-  options: EmbeddedOptions,
+  options: ProviderOptions,
 ): Promise<ProviderChoice> {
-  if (wanted === 'docker') {
-    throw new DbproxyError('DBP_ENV_NO_PROVIDER', { reason: 'the docker provider does not exist yet' });
+  let why = wanted === 'auto' ? '' : 'asked for';
+  if (wanted !== 'embedded') {
+    const provider = providerOf('docker', options);
+    const found = await provider.available();
+    if (found.ok) return { provider, reason: `docker (${why || 'auto: it answers'}): ${found.detail}` };
+    if (wanted === 'docker') throw new DbproxyError('DBP_ENV_DOCKER', { reason: found.reason });
+    why = `auto: no container runtime: ${found.reason}`;
   }
-  const provider = embeddedProvider(options);
-  const available = await provider.available();
-  if (!available.ok) throw new DbproxyError('DBP_ENV_NO_PROVIDER', { reason: available.reason });
-  const why = wanted === 'embedded' ? 'asked for' : 'auto: the docker provider does not exist yet';
-  return { provider, reason: `embedded (${why}): ${available.detail}` };
+  const provider = providerOf('embedded', options);
+  const found = await provider.available();
+  if (!found.ok) throw new DbproxyError('DBP_ENV_NO_PROVIDER', { reason: found.reason });
+  return { provider, reason: `embedded (${why}): ${found.detail}` };
 }

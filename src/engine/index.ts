@@ -15,8 +15,10 @@ export {
   type AdminTarget,
 } from './admin.js';
 export { createReplicationSlot, dropReplicationSlot, slotName } from './replication.js';
+export { containerLog, followContainerLog } from './providers/docker/log.js';
+export { containerOwners } from './providers/docker/sweep.js';
 export { chooseProvider, type ProviderChoice } from './choose.js';
-export { afterPromotion } from './providers/embedded/after-promotion.js';
+export { engineOperations, providerOf, type ProviderOptions } from './operations.js';
 export { embeddedProvider, type EmbeddedOptions } from './providers/embedded/index.js';
 export {
   addEngine,

@@ -4,6 +4,8 @@ import { adminQuery, withAdmin, type AdminTarget } from './admin.js';
 import { waitFor } from './wait.js';
 
 const DROP_BOUND_MS = 5_000;
+/** Replay of what was written during the copy, and the first connection to the primary. */
+const STREAMING_BOUND_MS = 120_000;
 
 /** Slot names are of a-z, 0-9 and "_". */
 export const slotName = (standbyId: string): string =>
@@ -45,3 +47,45 @@ export async function dropReplicationSlot(primary: AdminTarget, standbyId: strin
 }
 
 const OBJECT_IN_USE = '55006';
+
+/** A copy would have its tablespaces where the primary has them: two servers on the same files. */
+export async function refuseTablespaces(primary: AdminTarget): Promise<void> {
+  const spaces = await withAdmin(primary, (query) =>
+    query<{ name: string }>(
+      `select spcname as name from pg_tablespace where spcname not in ('pg_default', 'pg_global') order by 1`,
+    ),
+  );
+  if (spaces.length === 0) return;
+  const names = spaces.map(({ name }) => name).join(', ');
+  throw new Error(`${primary.id} has tablespaces of its own (${names}), which cannot be copied beside it`);
+}
+
+/** Consistent (all WAL of the backup replayed) and connected to its primary. */
+export async function waitForStreaming(
+  standby: AdminTarget,
+  stopLsn: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  let last = '';
+  const streaming = await withAdmin(standby, (query) =>
+    waitFor(
+      async () => {
+        const [row] = await query<{
+          replayed: string | null;
+          consistent: boolean | null;
+          status: string | null;
+        }>(
+          `select pg_last_wal_replay_lsn()::text as replayed, pg_last_wal_replay_lsn() >= $1::pg_lsn as consistent,
+             (select status from pg_stat_wal_receiver) as status`,
+          [stopLsn],
+        );
+        last = `receiver ${row?.status ?? 'not connected'}, replayed to ${row?.replayed ?? 'nothing'} of ${stopLsn}`;
+        return row?.consistent === true && row.status === 'streaming' ? true : undefined;
+      },
+      { boundMs: STREAMING_BOUND_MS, everyMs: 5, signal },
+    ),
+  );
+  if (streaming === undefined) {
+    throw new Error(`it did not stream from its primary within ${STREAMING_BOUND_MS} ms: ${last}`);
+  }
+}

@@ -36,13 +36,26 @@ export interface EngineRecord {
   readonly access: EngineAccess;
   /** Superuser that initdb made, and its way in; we connect as it for our own queries. */
   readonly superuser: string;
-  /** Directory of this engine: `data/`, `engine.log`. */
+  /** Path of its password, where the way in asks for one (TCP). */
+  readonly superuserPasswordFile?: string | undefined;
+  /** Directory of this engine: `engine.log`, and `data/` where it is embedded. */
   readonly directory: string;
   readonly logFile: string;
   /** `system_identifier` of the cluster (pg_control_system()): equal for a primary and its standbys. */
   readonly systemIdentifier: string;
-  /** The postmaster; null when it is not running. */
+  /** The postmaster of an embedded engine; null when it is not running, and for a container. */
   readonly process: ProcessIdentity | null;
+  /** Where the engine is one. */
+  readonly container?: ContainerIdentity | undefined;
+}
+
+export interface ContainerIdentity {
+  readonly id: string;
+  readonly name: string;
+  /** As it was asked for, `postgres:17`. */
+  readonly image: string;
+  /** What that name meant, `sha256:…`: a name may mean something else tomorrow. */
+  readonly imageId: string;
 }
 
 export interface EngineProgress {
@@ -60,9 +73,15 @@ export interface ProvisionOptions {
   /** Short directory for its Unix socket (the whole socket path is at most 107 bytes); is made, 0700, same owner. */
   readonly socketDirectory: string;
   readonly size: SizeName;
+  /** Whose engine it is to be, where several providers are at hand. */
+  readonly provider?: ProviderKind | undefined;
   /** `17`, `17.10`, … the newest one at hand that matches. */
   readonly postgres: string;
+  /** Of a container; `postgres:<version>` without it. */
+  readonly image?: string | undefined;
   readonly superuserPassword: string;
+  /** A file that holds it for as long as the engine lives: for those whose way in asks for it. */
+  readonly superuserPasswordFile?: string | undefined;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: EngineProgress) => void;
 }
@@ -74,17 +93,36 @@ export interface EngineUsage {
   readonly memoryBytes: number;
 }
 
+/** What an engine is made of: a version, and where it is a container, the image that holds it. */
+export interface EngineSource {
+  /** `17.10`; `17` for the newest at hand. */
+  readonly postgres: string;
+  readonly image?: string | undefined;
+}
+
 /** Makes, finds and ends engines. Every method is bounded in time and throws errors of the catalogue. */
-export interface EngineProvider {
+export interface EngineProvider extends EngineOperations {
   readonly kind: ProviderKind;
   /** Can engines run here, and with which PostgreSQL versions? */
   available(): Promise<{ ok: true; detail: string; versions: string[] } | { ok: false; reason: string }>;
+  /** The exact version, and the image, that `wanted` means; fetched when it is not here. */
+  resolve(
+    wanted: EngineSource,
+    options?: Pick<ProvisionOptions, 'signal' | 'onProgress'>,
+  ): Promise<EngineSource>;
+}
+
+/** What is done with engines of whichever provider: each is told apart by its record. */
+export interface EngineOperations {
   /** initdb, start, ready (a real query answered). On failure nothing is left running; the directory is removed. */
   create(options: ProvisionOptions): Promise<EngineRecord>;
   /** A streaming hot standby of `primary`, ready for queries. On failure nothing is left, here or on the primary. */
   createStandby(primary: EngineRecord, options: ProvisionOptions): Promise<EngineRecord>;
   /** Has the binaries of that version ready, so that a start takes no longer than the server takes. */
-  prepare(postgres: string, options?: Pick<ProvisionOptions, 'signal' | 'onProgress'>): Promise<void>;
+  prepare(
+    engine: Pick<EngineRecord, 'provider' | 'postgres' | 'container'>,
+    options?: Pick<ProvisionOptions, 'signal' | 'onProgress'>,
+  ): Promise<void>;
   /**
    * Starts a stopped engine on its data directory, with the version and the size of the record; returns it with its new process.
    * When it is not ready within `readyWithinMs`, nothing is left running.
@@ -95,10 +133,22 @@ export interface EngineProvider {
   ): Promise<EngineRecord>;
   /** Is it running, is it the same process, does it answer? Looks at reality, not at the record. */
   inspect(engine: EngineRecord): Promise<EngineHealth>;
+  /** Does it still run? A quick look, often asked; a container runtime that does not answer counts as no. */
+  isRunning(engine: EngineRecord): Promise<boolean>;
   /** `fast`: clients ended, shutdown checkpoint. `immediate`: no checkpoint. Idempotent. */
   stop(engine: EngineRecord, mode: 'fast' | 'immediate'): Promise<void>;
-  /** Stops (immediately) and removes the directory and sockets. Idempotent. */
+  /** Stops (immediately) and removes the directory and sockets, or the volume. Idempotent. */
   remove(engine: EngineRecord): Promise<void>;
+  /**
+   * Removes what carries the instance's mark but is none of these engines': containers, and with `all` their data too.
+   * Says what it was.
+   */
+  sweep(keep: readonly string[], what: 'containers' | 'all'): Promise<string[]>;
+  /**
+   * Takes the old primary out of the configuration. The server ignores it now, and a start as primary is right even if this
+   * never ran; so it belongs after the sessions have moved, not on their way. Idempotent.
+   */
+  afterPromotion(engine: EngineRecord): Promise<void>;
   /** Every process of this engine gives way to others from now on (nice): it is about to be retired. Best effort. */
   yieldProcessor(engine: EngineRecord): void;
   usage(engine: EngineRecord): Promise<EngineUsage | null>;
@@ -107,10 +157,11 @@ export interface EngineProvider {
 export type EngineHealth =
   | {
       readonly state: 'running';
-      readonly process: ProcessIdentity;
+      readonly process: ProcessIdentity | null;
       readonly inRecovery: boolean;
       readonly timeline: number;
     }
   /** The process runs but a query was not answered within the bound. */
-  | { readonly state: 'unresponsive'; readonly process: ProcessIdentity; readonly reason: string }
-  | { readonly state: 'stopped' };
+  | { readonly state: 'unresponsive'; readonly process: ProcessIdentity | null; readonly reason: string }
+  /** `reason`: how it ended, where somebody knows: `killed by the kernel: out of memory (limit 512 MB)`. */
+  | { readonly state: 'stopped'; readonly reason?: string };

@@ -43,6 +43,16 @@ export const catalogue = define({
     exit: 2,
     suggestions: ['dbproxy engine ls --available', 'dbproxy up --postgres {first}'],
   },
+  DBP_USAGE_IMAGE: {
+    message: 'the image {image} cannot be used: {reason}',
+    exit: 2,
+    suggestions: ['dbproxy up --provider docker --image postgres:17'],
+  },
+  DBP_USAGE_IMAGE_VERSION: {
+    message: 'the image {image} holds PostgreSQL {found}, wanted is {wanted}',
+    exit: 2,
+    suggestions: ['dbproxy up --image {image} --postgres {found}', 'another image'],
+  },
   DBP_USAGE_INSTANCE_NAME: {
     message: 'instance name "{name}" is not allowed: 1 to 32 of a-z, 0-9 and "-", beginning with a letter',
     exit: 2,
@@ -58,6 +68,20 @@ export const catalogue = define({
     message: 'no way to run PostgreSQL here: {reason}',
     exit: 4,
     suggestions: ['dbproxy doctor'],
+  },
+  DBP_ENV_DOCKER: {
+    message: 'no container runtime that can be used answers: {reason}',
+    exit: 4,
+    suggestions: ['start Docker, Podman or Colima', 'dbproxy doctor', 'dbproxy up --provider embedded'],
+  },
+  DBP_ENV_IMAGE: {
+    message: 'the image {image} is not here, and cannot be pulled: {reason}',
+    exit: 4,
+    suggestions: [
+      'docker pull {image}, where there is a network',
+      'dbproxy up --image NAME, with one that is here: docker images',
+      'dbproxy up --provider embedded',
+    ],
   },
   DBP_ENV_DIRECTORY: {
     message: 'the directory {directory} cannot be used: {reason}',

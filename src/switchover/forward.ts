@@ -3,7 +3,7 @@
  * that dies now is started again on its data; whoever finds a switchover in this state (a new supervisor) does the same.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { EngineProvider, EngineRecord } from '../engine/types.js';
+import type { EngineOperations, EngineRecord } from '../engine/types.js';
 import { DbproxyError } from '../errors/index.js';
 import type { MoveResult, ProxyApi } from '../proxy/control-api.js';
 import type { RpcClient } from '../rpc/index.js';
@@ -19,7 +19,7 @@ const STATUS_BOUND_MS = 10_000;
 
 /** Promotes the target, over the kept connection if it still works. Returns its record: its process may be a new one. */
 export async function promoteForSure(
-  provider: EngineProvider,
+  provider: EngineOperations,
   target: EngineRecord,
   kept: EngineLink | null,
 ): Promise<EngineRecord> {
@@ -42,7 +42,7 @@ export async function promoteForSure(
   }
 }
 
-async function restartAndPromote(provider: EngineProvider, target: EngineRecord): Promise<EngineRecord> {
+async function restartAndPromote(provider: EngineOperations, target: EngineRecord): Promise<EngineRecord> {
   const health = await provider.inspect(target);
   const running =
     health.state === 'stopped' ? await provider.start(target) : { ...target, process: health.process };

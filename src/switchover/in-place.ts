@@ -72,8 +72,8 @@ async function upToSaved(
     'provision',
     `checkpoint of ${plan.from.id}, so that little is left to write when it stops`,
   );
-  await ports.provider.prepare(plan.to.postgres);
-  await ports.provider.prepare(plan.from.postgres);
+  await ports.provider.prepare({ ...plan.from, ...plan.to });
+  await ports.provider.prepare(plan.from);
   await checkpoint(plan.from);
 
   watch.enter('warm');

@@ -1,6 +1,6 @@
 /** Back to where it was, from any step before `commit`: the sessions go on, the target and its traces are removed. */
 import { dropReplicationSlot } from '../engine/index.js';
-import type { EngineProvider, EngineRecord } from '../engine/types.js';
+import type { EngineOperations, EngineRecord } from '../engine/types.js';
 import type { ProxyApi } from '../proxy/control-api.js';
 import type { RpcClient } from '../rpc/index.js';
 
@@ -9,7 +9,7 @@ const COMMAND_BOUND_MS = 10_000;
 export interface RollBackParts {
   /** Null when it is dead: then nobody is held and nothing is warm. */
   readonly proxy: RpcClient<ProxyApi> | null;
-  readonly provider: EngineProvider;
+  readonly provider: EngineOperations;
   readonly from: EngineRecord;
   readonly target: EngineRecord;
 }

@@ -8,7 +8,6 @@
  * everything that can be prepared is prepared before anybody is held; no write is possible on two engines.
  */
 import type { EngineRecord } from '../engine/types.js';
-import { afterPromotion } from '../engine/index.js';
 import { DbproxyError } from '../errors/index.js';
 import type { EngineRoute, MoveLimits, ProxyApi } from '../proxy/control-api.js';
 import { attemptWhenNear, type Links } from './attempt.js';
@@ -177,7 +176,7 @@ async function retire(
   await proxy.call('left', {}, { timeoutMs: LEFT_BOUND_MS }).catch(() => undefined);
   await enforceReadOnly(old).catch(() => undefined);
   await provider.stop(plan.from, 'immediate');
-  await afterPromotion(promoted);
+  await provider.afterPromotion(promoted);
   return promoted;
 }
 
@@ -210,6 +209,7 @@ export function asSwitchoverError(cause: unknown, step: string): DbproxyError {
   return new DbproxyError('DBP_SWITCH_ROLLED_BACK', { step, reason: error.message }, { cause });
 }
 
-export function routeTo({ id, access, superuser }: EngineRecord): EngineRoute {
-  return { id, access, superuser };
+export function routeTo({ id, access, superuser, superuserPasswordFile }: EngineRecord): EngineRoute {
+  const secret = superuserPasswordFile === undefined ? {} : { superuserPasswordFile };
+  return { id, access, superuser, ...secret };
 }

@@ -1,5 +1,5 @@
 /** The words of a switchover: its steps, what it is asked, what it needs, what it answers. Types only. */
-import type { EngineProvider, EngineRecord, ProvisionOptions } from '../engine/types.js';
+import type { EngineOperations, EngineRecord, ProvisionOptions } from '../engine/types.js';
 import type { DbproxyError } from '../errors/index.js';
 import type { MoveLimits, MoveResult, ProxyApi } from '../proxy/control-api.js';
 import type { RpcClient } from '../rpc/index.js';
@@ -46,7 +46,7 @@ export interface SwitchoverPlan extends DrainPlan {
 /** The same server on the same data, with another binary or another size. */
 export interface InPlacePlan extends DrainPlan {
   readonly from: EngineRecord;
-  readonly to: Pick<EngineRecord, 'size' | 'postgres'>;
+  readonly to: Pick<EngineRecord, 'size' | 'postgres'> & Partial<Pick<EngineRecord, 'container'>>;
 }
 
 /** Where the operation's owner keeps its memory. */
@@ -68,7 +68,7 @@ export interface Journal {
 }
 
 export interface SwitchoverPorts {
-  readonly provider: EngineProvider;
+  readonly provider: EngineOperations;
   /** One kept connection: when it ends after `commit`, the proxy takes the promotion into its own hands. */
   readonly proxy: RpcClient<ProxyApi>;
   readonly journal: Journal;

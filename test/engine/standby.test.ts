@@ -2,13 +2,7 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import {
-  adminQuery,
-  afterPromotion,
-  dropReplicationSlot,
-  withAdmin,
-  type EngineRecord,
-} from '../../src/engine/index.js';
+import { adminQuery, dropReplicationSlot, withAdmin, type EngineRecord } from '../../src/engine/index.js';
 import { postmasterPid } from '../../src/engine/providers/embedded/find.js';
 import { Bench, failure, processCount, sharedMemoryId, sharedMemoryIds } from './support.js';
 
@@ -90,8 +84,8 @@ describe('a standby', () => {
     await adminQuery(standby, 'select pg_promote(true)');
     // At once: the control file still shows the old timeline here.
     expect(await bench.provider.inspect(standby)).toMatchObject({ inRecovery: false, timeline: 2 });
-    await afterPromotion(standby);
-    await afterPromotion(standby);
+    await bench.provider.afterPromotion(standby);
+    await bench.provider.afterPromotion(standby);
     // It does not reload by itself: the sessions' backends have better to do then.
     await adminQuery(standby, 'select pg_reload_conf()');
     await expect

@@ -41,7 +41,13 @@ export class Cli {
 
   start(args: readonly string[], env: NodeJS.ProcessEnv = {}): RunningCli {
     const child = spawn(process.execPath, [BIN, ...args], {
-      env: { PATH: process.env.PATH, HOME: this.home, DBPROXY_HOME: join(this.home, 'h'), ...env },
+      env: {
+        PATH: process.env.PATH,
+        HOME: this.home,
+        DBPROXY_HOME: join(this.home, 'h'),
+        ...providerEnv(),
+        ...env,
+      },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     return observe(child);
@@ -77,6 +83,14 @@ export class Cli {
     return found;
   }
 }
+
+/** Which provider, and how its runtime is found: as the tests themselves run (vitest.config.ts). */
+const providerEnv = (): NodeJS.ProcessEnv =>
+  Object.fromEntries(
+    Object.entries(process.env).filter(([name]) =>
+      /^(DBPROXY_(PROVIDER|IMAGE)|DOCKER_HOST|TESTCONTAINERS_.*)$/.test(name),
+    ),
+  );
 
 function observe(child: ChildProcess): RunningCli {
   const text = { stdout: '', stderr: '' };

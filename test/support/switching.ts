@@ -55,7 +55,7 @@ export class Switching {
     this.#cache ??= cacheWithBoth(home);
     await this.#cache;
     const postgres = this.#primary.postgres === NEWER ? OLDER : NEWER;
-    await provider.prepare(postgres);
+    await provider.prepare({ ...this.#primary, postgres });
     return restartUnder(proxy, async () => {
       await beforeStart?.();
       await provider.stop(this.#primary, 'fast');

@@ -9,8 +9,8 @@ export function upView(result: UpResult, style: Style): string {
   const state = result.alreadyRunning ? 'was already running' : 'is ready';
   const took = result.alreadyRunning ? '' : `  ${style.dim(duration(result.readyMs))}`;
   const engines = result.engines.map(
-    ({ id, role, size, postgres, pid }) =>
-      `${id}  ${role}, ${size}, PostgreSQL ${postgres}${pid === null ? '' : style.dim(`  pid ${pid}`)}`,
+    ({ id, role, size, postgres, pid, container }) =>
+      `${id}  ${role}, ${size}, PostgreSQL ${postgres}${style.dim(pid === null ? `  container ${container}` : `  pid ${pid}`)}`,
   );
   return [
     `${style.ok} ${style.strong(result.instance)} ${state}${took}`,

@@ -92,4 +92,6 @@ export function nothingToDo(from: EngineRecord, strategy: PatchStrategy): Outcom
   };
 }
 
-export const endOf = ({ id, size, postgres }: EngineRecord): MoveEnd => ({ engine: id, size, postgres });
+export const endOf = ({ id, provider, size, postgres }: EngineRecord): MoveEnd => ({
+  ...{ engine: id, provider, size, postgres },
+});

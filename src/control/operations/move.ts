@@ -2,7 +2,7 @@
  * What `scale` and `patch` have in common: bring every session to a server of another size or another version, and write the
  * record of it. How is the strategy's business (src/switchover).
  */
-import type { EngineRecord } from '../../engine/types.js';
+import type { EngineRecord, EngineSource, ProviderKind } from '../../engine/types.js';
 import { DbproxyError } from '../../errors/index.js';
 import { inPlace, switchover, type SwitchoverPorts, type SwitchoverResult } from '../../switchover/index.js';
 import type { MoveEnd, MoveParams, MoveRecord, OperationProgress, PatchStrategy } from '../api.js';
@@ -21,12 +21,18 @@ export interface OperationContext {
   readonly signal: AbortSignal;
 }
 
+/** What the sessions are to be served by. */
+export interface MoveGoal extends Pick<MoveEnd, 'size' | 'postgres'>, EngineSource {
+  /** The same as now without it. */
+  readonly provider?: ProviderKind;
+}
+
 export interface Goal {
   readonly operation: 'scale' | 'patch';
   /** What was typed, without its limits: `scale --to large`. */
   readonly command: string;
   readonly strategy: PatchStrategy;
-  readonly to: Pick<MoveEnd, 'size' | 'postgres'>;
+  readonly to: MoveGoal;
   readonly limits: MoveParams;
 }
 
@@ -39,14 +45,24 @@ export async function move(context: OperationContext, goal: Goal): Promise<MoveR
     at: new Date(),
     atMs: performance.now(),
   };
-  if (from.size === goal.to.size && from.postgres === goal.to.postgres)
-    return record(instance, started, nothingToDo(from, goal.strategy));
+  if (isThere(from, goal.to)) return record(instance, started, nothingToDo(from, goal.strategy));
 
   const run = goal.strategy === 'in-place' ? inPlaceOf : standbyOf;
   const { journal, to, result } = await run(context, goal, started.operation, from);
   const found = record(instance, started, { ...outcomeOf(result, goal.strategy), from: endOf(from), to });
   await finish(instance, journal, from, result);
   return found;
+}
+
+/** Everything that is asked for. */
+function isThere(from: EngineRecord, { size, postgres, provider, image }: MoveGoal): boolean {
+  const sameImage = image === undefined || image === from.container?.image;
+  return (
+    from.size === size &&
+    from.postgres === postgres &&
+    from.provider === (provider ?? from.provider) &&
+    sameImage
+  );
 }
 
 interface Run {
@@ -63,12 +79,16 @@ async function standbyOf(
   from: EngineRecord,
 ): Promise<Run> {
   const { instance, signal } = context;
-  const target = instance.provisionOptions(await instance.nextEngineId(), goal.to, signal);
+  const provider = goal.to.provider ?? from.provider;
+  // The image that runs, unless another one is asked for: that of a name may have changed.
+  const image = goal.to.image ?? (provider === from.provider ? from.container?.image : undefined);
+  const kind = { ...goal.to, provider, image };
+  const target = instance.provisionOptions(await instance.nextEngineId(), kind, signal);
   const journal = begin(context, goal, { id: operation, from, target: target.id });
   const { command, limits } = goal;
   const result = await switchover({ operation, command, from, target, limits }, portsOf(context, journal));
   const postgres = result.target?.postgres ?? goal.to.postgres;
-  return { journal, result, to: { engine: target.id, size: goal.to.size, postgres } };
+  return { journal, result, to: { engine: target.id, provider, size: goal.to.size, postgres } };
 }
 
 /** The engine itself is stopped and started again. */
@@ -78,14 +98,19 @@ async function inPlaceOf(
   operation: string,
   from: EngineRecord,
 ): Promise<Run> {
-  const { command, limits, to } = goal;
-  const { size, postgres } = from;
+  const { command, limits } = goal;
+  const { size, postgres, provider, container } = from;
+  const { image } = goal.to;
+  const other =
+    container && image !== undefined ? { container: { ...container, image, imageId: image } } : {};
+  const to = { size: goal.to.size, postgres: goal.to.postgres };
   const journal = begin(context, goal, {
     ...{ id: operation, from, target: from.id },
     inPlace: { before: { size, postgres }, to },
   });
-  const result = await inPlace({ operation, command, from, to, limits }, portsOf(context, journal));
-  return { journal, result, to: { engine: from.id, ...to } };
+  const plan = { operation, command, from, to: { ...to, ...other }, limits };
+  const result = await inPlace(plan, portsOf(context, journal));
+  return { journal, result, to: { engine: from.id, provider, ...to } };
 }
 
 const portsOf = (

@@ -1,8 +1,8 @@
 /** After its promotion an engine needs nothing of its old primary any more; its configuration should not say so. */
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
+import { CONFIGURATION_FILE, configuration } from '../../configuration.js';
 import type { EngineRecord } from '../../types.js';
-import { configuration } from './configuration.js';
 import { writeOwned } from './initdb.js';
 import { dataDirectoryOf } from './paths.js';
 import { serverUser } from './server-user.js';
@@ -13,7 +13,7 @@ import { serverUser } from './server-user.js';
  * sessions' new backends would read all of the configuration, right when they are busiest. Idempotent.
  */
 export async function afterPromotion(engine: EngineRecord): Promise<void> {
-  const file = join(dataDirectoryOf(engine), 'dbproxy.conf');
+  const file = join(dataDirectoryOf(engine), CONFIGURATION_FILE);
   await writeOwned(`${file}.new`, configuration(engine.id, engine.size), await serverUser());
   await rename(`${file}.new`, file);
 }

@@ -3,17 +3,20 @@
  * package. No TCP port; the way in is a Unix socket in a directory that only we can open.
  */
 import { DbproxyError } from '../../../errors/index.js';
+import { POSTGRES_PORT, SUPERUSER } from '../../configuration.js';
+import { askFacts } from '../../facts.js';
+import { isSameProcess } from '../../process-identity.js';
 import { UsageMeter } from '../../process-usage.js';
 import type { EngineProvider, EngineRecord, ProvisionOptions } from '../../types.js';
-import { SOCKET_PORT } from './configuration.js';
 import { findPostmaster } from './find.js';
-import { initialise, SUPERUSER } from './initdb.js';
+import { afterPromotion } from './after-promotion.js';
+import { initialise } from './initdb.js';
 import { inspectServer } from './inspect.js';
 import { dataDirectoryOf, logFileOf, makeDirectories, removeDirectories } from './paths.js';
 import { releaseSharedMemory } from './release-memory.js';
 import { prepareStart } from './prepare-start.js';
 import { makeStandby } from './standby.js';
-import { askFacts, startServer } from './start.js';
+import { startServer } from './start.js';
 import { stopServer } from './stop.js';
 import { Toolbox, type Tools } from './tools.js';
 import { yieldProcessor } from './yield-processor.js';
@@ -69,7 +72,12 @@ export function embeddedProvider({ cacheDirectory }: EmbeddedOptions): EnginePro
       }
     },
 
-    async prepare(postgres, options = {}) {
+    async resolve({ postgres }, options = {}) {
+      const { binaries } = await toolbox.fetch(postgres, options);
+      return { postgres: binaries.version };
+    },
+
+    async prepare({ postgres }, options = {}) {
       await toolbox.forData(postgres, options);
     },
 
@@ -87,6 +95,16 @@ export function embeddedProvider({ cacheDirectory }: EmbeddedOptions): EnginePro
 
     inspect: inspectServer,
     stop: stopServer,
+    afterPromotion,
+
+    isRunning({ process }) {
+      return Promise.resolve(process !== null && isSameProcess(process));
+    },
+
+    /** Its engines are found by their directories, all of them. */
+    sweep() {
+      return Promise.resolve([]);
+    },
 
     async remove(engine) {
       await stopServer(engine, 'immediate');
@@ -128,7 +146,7 @@ function draftRecord(
     role,
     size: options.size,
     postgres: binaries.version,
-    access: { kind: 'socket', directory: options.socketDirectory, port: SOCKET_PORT },
+    access: { kind: 'socket', directory: options.socketDirectory, port: POSTGRES_PORT },
     superuser: SUPERUSER,
     directory: options.directory,
     logFile: logFileOf(options),

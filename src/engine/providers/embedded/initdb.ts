@@ -4,10 +4,11 @@ import { appendFile, chown, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { DbproxyError } from '../../../errors/index.js';
+import { CONFIGURATION_FILE, configuration, INCLUDE_CONFIGURATION, SUPERUSER } from '../../configuration.js';
 import type { ProvisionOptions } from '../../types.js';
 import { throwIfAborted } from '../../wait.js';
 import type { Binaries } from './binaries.js';
-import { configuration, HBA } from './configuration.js';
+import { HBA } from './configuration.js';
 import { dataDirectoryOf } from './paths.js';
 import { spawnIdentity, type ServerUser } from './server-user.js';
 
@@ -18,8 +19,6 @@ const INITDB_BOUND_MS = 60_000;
 
 /** PostgreSQL's programs get a clean environment: PGDATA, PGPORT or a LC_MESSAGES of ours would change what they do. */
 export const CLEAN_ENVIRONMENT = { PATH: '/usr/local/bin:/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' };
-
-export const SUPERUSER = 'postgres';
 
 export async function initialise(
   options: ProvisionOptions,
@@ -52,8 +51,8 @@ export async function initialise(
     await rm(passwordFile, { force: true });
   }
   await writeOwned(join(data, 'pg_hba.conf'), HBA, user);
-  await writeOwned(join(data, 'dbproxy.conf'), configuration(options.id, options.size), user);
-  await appendFile(join(data, 'postgresql.conf'), "\ninclude 'dbproxy.conf'\n");
+  await writeOwned(join(data, CONFIGURATION_FILE), configuration(options.id, options.size), user);
+  await appendFile(join(data, 'postgresql.conf'), INCLUDE_CONFIGURATION);
 }
 
 /**

@@ -4,8 +4,8 @@
  */
 import { access, chmod, chown, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { CONFIGURATION_FILE, configuration } from '../../configuration.js';
 import type { EngineRecord } from '../../types.js';
-import { configuration } from './configuration.js';
 import { writeOwned } from './initdb.js';
 import { dataDirectoryOf } from './paths.js';
 import type { ServerUser } from './server-user.js';
@@ -14,8 +14,8 @@ export async function prepareStart(engine: EngineRecord, user: ServerUser | null
   if (engine.access.kind === 'socket') await makeSocketDirectory(engine.access.directory, user);
   const data = dataDirectoryOf(engine);
   // A standby's also says where its primary is; it keeps the one it was made with. Lost data is for the start to tell.
-  if ((await exists(join(data, 'standby.signal'))) || !(await exists(join(data, 'dbproxy.conf')))) return;
-  await writeOwned(join(data, 'dbproxy.conf'), configuration(engine.id, engine.size), user);
+  if ((await exists(join(data, 'standby.signal'))) || !(await exists(join(data, CONFIGURATION_FILE)))) return;
+  await writeOwned(join(data, CONFIGURATION_FILE), configuration(engine.id, engine.size), user);
 }
 
 async function makeSocketDirectory(directory: string, user: ServerUser | null): Promise<void> {

@@ -8,12 +8,12 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DbproxyError } from '../../../errors/index.js';
-import { adminQuery } from '../../admin.js';
+import { askFacts, type ServerFacts } from '../../facts.js';
 import { processIdentity } from '../../process-identity.js';
 import type { EngineRecord, ProcessIdentity } from '../../types.js';
 import { waitFor } from '../../wait.js';
 import type { Binaries } from './binaries.js';
-import { serverArguments } from './configuration.js';
+import { commandLine } from './configuration.js';
 import { saysReady } from './find.js';
 import { CLEAN_ENVIRONMENT } from './initdb.js';
 import { logTail, openLog } from './log.js';
@@ -25,12 +25,6 @@ import { clearRemains, stopServer } from './stop.js';
 export const READY_BOUND_MS = 60_000;
 
 export type Startable = Pick<EngineRecord, 'id' | 'directory' | 'access' | 'superuser' | 'process'>;
-
-/** What a server says of itself. */
-export interface ServerFacts {
-  readonly systemIdentifier: string;
-  readonly postgres: string;
-}
 
 export interface StartedServer extends ServerFacts {
   readonly process: ProcessIdentity;
@@ -82,7 +76,7 @@ function spawnServer(
 ): ChildProcess {
   if (engine.access.kind !== 'socket') throw new Error('an embedded engine has no TCP port');
   const identity = { id: engine.id, socketDirectory: engine.access.directory };
-  const child = spawn(binaries.postgres, serverArguments(dataDirectoryOf(engine), identity), {
+  const child = spawn(binaries.postgres, commandLine(dataDirectoryOf(engine), identity), {
     ...spawnIdentity(user),
     cwd: '/',
     env: CLEAN_ENVIRONMENT,
@@ -129,15 +123,4 @@ async function waitForAnswer(
   );
   if (facts === undefined) throw new Error(last);
   return facts;
-}
-
-/** Asks a running server what it is. Throws DBP_ENGINE_QUERY. */
-export async function askFacts(engine: Startable): Promise<ServerFacts> {
-  const [row] = await adminQuery<{ system_identifier: string; version: string }>(
-    engine,
-    `select system_identifier::text, split_part(current_setting('server_version'), ' ', 1) as version
-     from pg_control_system()`,
-  );
-  if (row === undefined) throw new DbproxyError('DBP_ENGINE_QUERY', { engine: engine.id, reason: 'no row' });
-  return { systemIdentifier: row.system_identifier, postgres: row.version };
 }
