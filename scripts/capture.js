@@ -5,64 +5,9 @@
 import { spawnSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
+import { picture, plain } from './picture.js';
 
 const root = new URL('..', import.meta.url);
-const COLUMN_PX = 8.43;
-const LINE_PX = 20;
-const MARGIN_PX = 20;
-const COLORS = { 31: '#f7768e', 32: '#9ece6a', 33: '#e0af68', 36: '#7dcfff' };
-const ESCAPES = /\u001b\[([\d;]*)m/g;
-
-const escapeXml = (text) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
-const plain = (text) => text.replace(ESCAPES, '');
-
-/** One line of terminal output as tspans: bold, dim and the four colours that src/cli/style.ts uses. */
-function spans(line) {
-  const state = { bold: false, dim: false, color: undefined };
-  const parts = line.split(/(\u001b\[[\d;]*m)/);
-  return parts
-    .map((part) => {
-      const code = /^\u001b\[([\d;]*)m$/.exec(part)?.[1];
-      if (code === undefined)
-        return part === '' ? '' : `<tspan${attributes(state)}>${escapeXml(part)}</tspan>`;
-      for (const number of code.split(';').map(Number)) apply(state, number);
-      return '';
-    })
-    .join('');
-}
-
-function apply(state, code) {
-  if (code === 1) state.bold = true;
-  else if (code === 2) state.dim = true;
-  else if (code === 22) state.bold = state.dim = false;
-  else if (code === 39) state.color = undefined;
-  else if (code === 0) Object.assign(state, { bold: false, dim: false, color: undefined });
-  else if (COLORS[code]) state.color = COLORS[code];
-}
-
-const attributes = ({ bold, dim, color }) =>
-  [bold && ' font-weight="bold"', dim && ' fill-opacity="0.6"', color && ` fill="${color}"`]
-    .filter(Boolean)
-    .join('');
-
-function picture(lines) {
-  const width = Math.ceil(Math.max(...lines.map((line) => plain(line).length)) * COLUMN_PX + 2 * MARGIN_PX);
-  const height = lines.length * LINE_PX + 2 * MARGIN_PX;
-  const text = lines.map(
-    (line, index) =>
-      `  <text x="${MARGIN_PX}" y="${MARGIN_PX + (index + 0.75) * LINE_PX}">${spans(line)}</text>`,
-  );
-  return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}">`,
-    `  <rect width="100%" height="100%" rx="8" fill="#1a1b26"/>`,
-    `  <g fill="#c0caf5" font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, monospace" font-size="14" xml:space="preserve" style="white-space: pre">`,
-    ...text,
-    '  </g>',
-    '</svg>',
-    '',
-  ].join('\n');
-}
-
 function page(lines, exitCode) {
   const machine = `${cpus().length} × ${cpus()[0]?.model.trim() ?? 'cpu'}, ${Math.round(totalmem() / 2 ** 30)} GB`;
   return [

@@ -4,6 +4,7 @@ import { DbproxyError } from '../errors/index.js';
 import type { CommandEnd, RunningCommand } from '../tui/index.js';
 import { canAnimate, colorLevel } from './terminal.js';
 
+export const DEFAULT_REFRESH_MS = 250;
 /** Shorter ones show nothing more, and cost. */
 const SHORTEST_REFRESH_MS = 100;
 

@@ -1,17 +1,38 @@
-/** `dbproxy sessions`: every client connection. */
-import type { SessionsResult } from '../control/api.js';
+/** `dbproxy sessions`: every client connection; with a number, all that this one holds. */
+import { integer } from '@oclif/core/args';
+import type { SessionResult, SessionsResult } from '../control/api.js';
 import { InstanceCommand } from '../cli/instance-command.js';
+import { sessionView } from '../cli/views/session.js';
 import { sessionsView } from '../cli/views/status.js';
 
-export default class Sessions extends InstanceCommand<typeof Sessions, SessionsResult> {
-  static override summary = 'the client sessions: where each is, what it does, how often it moved';
-  static override examples = ['<%= config.bin %> sessions', '<%= config.bin %> sessions --json'];
+/** How long a session may take to come to a safe point, where it can be looked at. */
+const LOOK_MS = 1_000;
 
-  protected override async execute(): Promise<SessionsResult> {
-    return this.ask('sessions', {});
+export default class Sessions extends InstanceCommand<typeof Sessions, SessionsResult | SessionResult> {
+  static override summary = 'the client sessions: where each is, what it does, how often it moved';
+  static override description =
+    'With the number of one: its settings, prepared statements, temporary tables with their sizes, cursors, locks, channels and ' +
+    'moves, and whether it can move now.';
+  static override examples = [
+    '<%= config.bin %> sessions',
+    '<%= config.bin %> sessions 7',
+    '<%= config.bin %> sessions --json',
+  ];
+  static override args = {
+    id: integer({ min: 1, description: 'the number of a session' }),
+  };
+
+  protected override async execute(): Promise<SessionsResult | SessionResult> {
+    const { id } = this.args;
+    return id === undefined ? this.ask('sessions', {}) : this.ask('session', { id, withinMs: LOOK_MS });
   }
 
-  protected override show({ sessions }: SessionsResult): void {
-    this.out.data(sessionsView(sessions, this.out.style));
+  protected override show(result: SessionsResult | SessionResult): void {
+    const { style } = this.out;
+    this.out.data(
+      result.schema === 'dbproxy.session/1'
+        ? sessionView(result, style)
+        : sessionsView(result.sessions, style),
+    );
   }
 }

@@ -1,8 +1,9 @@
 /** `dbproxy up`: start an instance, or find that it runs. */
-import { integer, string } from '@oclif/core/flags';
+import { boolean, integer, string } from '@oclif/core/flags';
 import type { UpResult } from '../control/api.js';
 import { sizeFlag } from '../cli/flags.js';
 import { InstanceCommand } from '../cli/instance-command.js';
+import { DEFAULT_REFRESH_MS, hasScreen, openWatch } from '../cli/open-watch.js';
 import { upView } from '../cli/views/up.js';
 
 export default class Up extends InstanceCommand<typeof Up, UpResult> {
@@ -13,6 +14,7 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
     '<%= config.bin %> up',
     '<%= config.bin %> up --name shop --port 6500 --size medium',
     '<%= config.bin %> up --provider docker --image pgvector/pgvector:pg17',
+    '<%= config.bin %> up --watch',
     '<%= config.bin %> up --json',
   ];
   static override flags = {
@@ -33,6 +35,7 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
       description:
         'image of the containers; without a tag the version is its tag (for a new instance: $DBPROXY_IMAGE, or postgres)',
     }),
+    watch: boolean({ description: 'open the terminal UI once it is ready; in a pipe this does nothing' }),
     'max-sessions': integer({ min: 1, max: 100_000, description: 'clients at the same time' }),
   };
 
@@ -43,7 +46,7 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
     this.out.step('up', this.instance);
     const { startInstance } = await import('../control/client.js');
     const { port, host, size, postgres, provider, image } = this.flags;
-    return startInstance(
+    const result = await startInstance(
       {
         name: this.instance,
         provider: provider as 'auto' | 'embedded' | 'docker' | undefined,
@@ -55,6 +58,14 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
         this.out.step(step, detail, fraction);
       },
     );
+    if (this.flags.watch && !this.out.json && hasScreen()) await this.#watch();
+    return result;
+  }
+
+  /** How to connect is said when the screen is left: then it stays. */
+  async #watch(): Promise<void> {
+    this.out.endProgress();
+    await openWatch(this.instance, DEFAULT_REFRESH_MS, this.config.commandIDs);
   }
 
   protected override show(result: UpResult): void {

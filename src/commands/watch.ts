@@ -2,7 +2,7 @@
 import type { StatusResult } from '../control/api.js';
 import { durationFlag } from '../cli/flags.js';
 import { InstanceCommand } from '../cli/instance-command.js';
-import { hasScreen, openWatch } from '../cli/open-watch.js';
+import { DEFAULT_REFRESH_MS, hasScreen, openWatch } from '../cli/open-watch.js';
 import type { JsonResult } from '../cli/output.js';
 import { statusView } from '../cli/views/status.js';
 
@@ -25,7 +25,7 @@ export default class Watch extends InstanceCommand<typeof Watch, StatusResult | 
   ];
   static override flags = {
     refresh: durationFlag({
-      default: 250,
+      default: DEFAULT_REFRESH_MS,
       description: 'time between two looks at the instance, from 100ms on',
     }),
   };

@@ -29,6 +29,7 @@ export class Feed {
   readonly #end = new AbortController();
   #supervisor: Supervisor | null = null;
   #lastSeq = 0;
+  #lostAtMs = 0;
   #nudge: () => void = () => undefined;
 
   constructor(connect: () => Promise<Supervisor>, tell: (message: Message) => void, pace: () => Pace) {
@@ -69,23 +70,27 @@ export class Feed {
 
   async #listenTo(supervisor: Supervisor): Promise<void> {
     this.#supervisor = supervisor;
+    let reason = 'the supervisor is gone';
+    let isThere = true;
+    void supervisor.closed.then(() => {
+      isThere = false;
+      this.#nudge();
+    });
     try {
       await this.#catchUp(supervisor);
       void this.#follow(supervisor);
-      while (!this.#end.signal.aborted) {
-        if (this.#pace().paused) this.#tell({ type: 'tick', atMs: Date.now() });
-        else await this.#look(supervisor);
+      while (isThere && !this.#end.signal.aborted) {
+        if (!this.#pace().paused) await this.#look(supervisor);
         await this.#untilNext();
       }
     } catch (error) {
-      if (this.#end.signal.aborted) return;
-      this.#tell({
-        type: 'link',
-        link: { state: 'reconnecting', sinceMs: Date.now(), reason: messageOf(error) },
-      });
+      reason = messageOf(error);
     } finally {
       supervisor.close();
     }
+    if (this.#end.signal.aborted) return;
+    this.#lostAtMs = Date.now();
+    this.#tellLost(reason);
   }
 
   async #look(supervisor: Supervisor): Promise<void> {
@@ -110,8 +115,6 @@ export class Feed {
       { onProgress: (event) => this.#happened(event) },
     );
     await following.catch(() => undefined);
-    // The loop that looks may be waiting: it is to notice now that nobody is there.
-    this.#nudge();
   }
 
   #happened(event: LogEvent): void {
@@ -134,13 +137,18 @@ export class Feed {
   }
 
   async #reconnected(): Promise<Supervisor | null> {
+    await delay(RECONNECT_MS, undefined, { signal: this.#end.signal }).catch(() => undefined);
+    if (this.#end.signal.aborted) return null;
     try {
       return await this.#connect();
-    } catch {
-      this.#tell({ type: 'tick', atMs: Date.now() });
-      await delay(RECONNECT_MS, undefined, { signal: this.#end.signal }).catch(() => undefined);
+    } catch (error) {
+      this.#tellLost(messageOf(error));
       return null;
     }
+  }
+
+  #tellLost(reason: string): void {
+    this.#tell({ type: 'link', link: { state: 'reconnecting', sinceMs: this.#lostAtMs, reason } });
   }
 }
 

@@ -34,6 +34,7 @@ export interface WatchOptions {
 
 const NOTICE_MS = 4_000;
 const LOOK_MS = 300;
+const CLOCK_MS = 1_000;
 
 /** Shows the instance until it is told to end, and says how: null, by a key. Throws what hinders the first connection. */
 export async function watch(options: WatchOptions): Promise<EndSignal | null> {
@@ -76,6 +77,8 @@ export async function watch(options: WatchOptions): Promise<EndSignal | null> {
         return guard.suspend();
       case 'redraw':
         return redraw();
+      case 'refresh':
+        return feed.nudge();
       case 'run':
         return tasks.start(effect.args);
       case 'stop':
@@ -105,6 +108,7 @@ export async function watch(options: WatchOptions): Promise<EndSignal | null> {
     }
   }
 
+  let clock: NodeJS.Timeout | undefined;
   const app = createElement(App, { store, screen, paint: makePaint(options.colors) });
   try {
     guard.open();
@@ -117,6 +121,8 @@ export async function watch(options: WatchOptions): Promise<EndSignal | null> {
       exitOnCtrlC: false,
     });
     void feed.run();
+    // Times go on, and notices go, also while nothing comes in.
+    clock = setInterval(() => tell({ type: 'tick', atMs: Date.now() }), CLOCK_MS);
     // A component that throws ends ink, and then us.
     void ink.waitUntilExit().catch((error: unknown) => ended.fail(error));
     try {
@@ -125,6 +131,7 @@ export async function watch(options: WatchOptions): Promise<EndSignal | null> {
       ink.unmount();
     }
   } finally {
+    clearInterval(clock);
     feed.close();
     tasks.close();
     store.close();

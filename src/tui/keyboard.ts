@@ -17,6 +17,8 @@ export type Effect =
   | { readonly kind: 'quit' }
   | { readonly kind: 'suspend' }
   | { readonly kind: 'redraw' }
+  /** The next look at the instance is due now. */
+  | { readonly kind: 'refresh' }
   | { readonly kind: 'run'; readonly args: readonly string[] }
   | { readonly kind: 'stop'; readonly task: number }
   | { readonly kind: 'kill'; readonly pid: number; readonly what: string }
@@ -84,7 +86,7 @@ function pressInView(model: Model, { text, name }: Key): Pressed {
     case '/':
       return set(model, { editsFilter: true, detail: null });
     case ' ':
-      return set(model, { paused: !model.ui.paused });
+      return act(set(model, { paused: !model.ui.paused }).model, { kind: 'refresh' });
     case '+':
     case '=':
       return refresh(model, -1);
@@ -233,7 +235,8 @@ function typed(
 function refresh(model: Model, by: 1 | -1): Pressed {
   const slower = REFRESHES_MS.findIndex((ms) => ms >= model.ui.refreshMs);
   const at = Math.min(REFRESHES_MS.length - 1, Math.max(0, slower + by));
-  return set(model, { refreshMs: REFRESHES_MS[at] ?? model.ui.refreshMs });
+  const changed = set(model, { refreshMs: REFRESHES_MS[at] ?? model.ui.refreshMs });
+  return act(changed.model, { kind: 'refresh' });
 }
 
 const same = (model: Model): Pressed => ({ model, effects: [] });

@@ -36,6 +36,8 @@ describe('crossing imports', () => {
     ['switchover/index.ts', "import '../session-state/index.js';"],
     ['control/client.ts', "import '../proxy/main.js';"],
     ['control/client.ts', "import '../cli/output.js';"],
+    ['tui/index.ts', "import '../control/client.js';"],
+    ['tui/model.ts', "import '../cli/output.js';"],
     ['workload/index.ts', "import '../control/client.js';"],
     ['scenario/index.ts', "import '../cli/output.js';"],
     ['cli/main.ts', "import '../commands/up.js';"],
@@ -69,6 +71,9 @@ describe('allowed imports', () => {
     ['proxy/main.ts', "import '../version.js';"],
     ['index.ts', "import './playground/start.js';"],
     ['index.ts', "import type { SizeName } from './engine/types.js';"],
+    ['tui/model.ts', "import type { StatusResult } from '../control/api.js';"],
+    ['tui/app.tsx', "import '../cli/format.js';"],
+    ['cli/open-watch.ts', "await import('../tui/index.js');"],
   ])('%s: %s', async (file, code) => {
     expect(await complaints(file, code)).toEqual([]);
   });

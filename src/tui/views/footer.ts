@@ -1,7 +1,7 @@
 /** The last lines: what commands of ours are doing or did, the keys, and the command that does the same. */
 import { duration } from '../../cli/format.js';
 import { equivalent } from '../keyboard.js';
-import type { Model } from '../model.js';
+import type { Model, Ui } from '../model.js';
 import { between, clip, clipLine, span, widthOf, type Line, type Span } from '../text.js';
 
 /** In the order of their worth: a narrow screen shows the first ones. */
@@ -34,6 +34,7 @@ const KEYS_OF_DETAIL = [
   ['s', 'scale'],
   ['p', 'patch'],
 ] as const;
+const KEYS_OF_HELP = [['any key', 'closes help']] as const;
 const KEYS_OF_FILTER = [
   ['Enter', 'keep it'],
   ['Esc', 'show all'],
@@ -46,27 +47,28 @@ export function footerView(model: Model, width: number): Line[] {
   return [...noticeLines(model, width), keysLine(model, width), commandLine(model, width)];
 }
 
-function noticeLines({ ui: { notice } }: Model, width: number): Line[] {
+function noticeLines({ link, ui: { notice } }: Model, width: number): Line[] {
+  if (link.state === 'reconnecting') return [[span(`waiting: ${link.reason}`, 'warn')]];
   if (!notice) return [];
   return wrapped(notice.text, width, NOTICE_LINES).map((text) => [span(text, notice.tone)]);
 }
 
 function keysLine({ ui }: Model, width: number): Line {
-  const keys = ui.dialog
-    ? KEYS_OF_DIALOG
-    : ui.editsFilter
-      ? KEYS_OF_FILTER
-      : ui.detail
-        ? KEYS_OF_DETAIL
-        : KEYS;
   const shown: Span[] = [];
   let left = width;
-  for (const [key, meaning] of keys) {
+  for (const [key, meaning] of keysOf(ui)) {
     left -= widthOf(key) + widthOf(meaning) + 3;
     if (left < 0) break;
     shown.push(span(key, 'key'), span(` ${meaning}  `, 'dim'));
   }
   return shown;
+}
+
+function keysOf({ dialog, editsFilter, help, detail }: Ui): readonly (readonly [string, string])[] {
+  if (dialog) return KEYS_OF_DIALOG;
+  if (editsFilter) return KEYS_OF_FILTER;
+  if (help) return KEYS_OF_HELP;
+  return detail ? KEYS_OF_DETAIL : KEYS;
 }
 
 function commandLine(model: Model, width: number): Line {

@@ -19,6 +19,8 @@ export interface Size {
 export const SMALLEST: Size = { columns: 60, rows: 20 };
 /** More would push the sessions off a low screen: a switch has two, and one that is going. */
 const MOST_ENGINES = 3;
+const FEWEST_EVENTS = 3;
+const MOST_EVENTS = 10;
 
 /** At most `rows - 1` lines: writing the last one to its end would scroll some terminals. */
 export function frame(model: Model, { columns, rows }: Size): Line[] {
@@ -41,9 +43,17 @@ function bodyView(model: Model, columns: number, height: number): Line[] {
   const { detail, dialog, help } = model.ui;
   if (help) return filled(helpView(columns, height), height);
   if (detail && !dialog) return filled(detailView(model, detail, columns, height), height);
-  const eventRows = Math.min(10, Math.max(3, Math.floor(height / 3)));
-  const middle = dialog ? dialogView(dialog, columns) : sessionsView(model, columns, height - eventRows);
-  return [...filled(middle, height - eventRows), ...filled(eventsView(model, columns, eventRows), eventRows)];
+  if (dialog) return aboveEvents(model, dialogView(dialog, columns), columns, height);
+  const eventRows = Math.min(MOST_EVENTS, Math.max(FEWEST_EVENTS, Math.floor(height / 3)));
+  const sessions = sessionsView(model, columns, height - eventRows);
+  return aboveEvents(model, filled(sessions, height - eventRows), columns, height);
+}
+
+/** Events have what is left, if that is worth anything. */
+function aboveEvents(model: Model, lines: readonly Line[], columns: number, height: number): Line[] {
+  const left = Math.min(MOST_EVENTS, height - lines.length);
+  const rows = left < FEWEST_EVENTS ? 0 : left;
+  return [...filled(lines, height - rows), ...filled(eventsView(model, columns, rows), rows)];
 }
 
 const filled = (lines: readonly Line[], height: number): Line[] =>

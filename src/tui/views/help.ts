@@ -1,31 +1,27 @@
 /** The keys, and what the letters and colours mean. */
-import { EMPTY, span, type Line } from '../text.js';
+import { span, type Line } from '../text.js';
 import { KINDS } from './kinds.js';
 
 const KEYS: readonly (readonly [string, string])[] = [
-  ['s  p', 'scale, patch: move every session to another engine'],
-  ['w', 'load from the bundled scripts; again: stop it'],
-  ['c  f', 'write conflicts; end a process as a crash would'],
+  ['s  p', 'scale, patch: move every session elsewhere'],
+  ['w', 'load by the bundled scripts; again: stop it'],
+  ['c  f', 'write conflicts; kill a process of ours'],
   ['↑ ↓ Enter', 'choose a session, look at it closely'],
   ['/  Esc', 'show only what matches; show all'],
   ['space  + -', 'stand still; look more often, less often'],
-  ['y', 'copy the command at the bottom (OSC 52)'],
-  ['Ctrl-Z  Ctrl-L', 'to the shell and back with fg; draw anew'],
-  ['q', 'quit; what runs in the instance goes on'],
+  ['y  Ctrl-L', 'copy the command below (OSC 52); draw anew'],
+  ['q  Ctrl-Z', 'quit; to the shell, and back with fg'],
 ];
 
+/** Fits the smallest screen. */
 export function helpView(width: number, height: number): Line[] {
   const letters = Object.values(KINDS).map(({ letter, name }) => `${letter} ${name}`);
   const lines: Line[] = [
-    [span('help', 'title'), span('  any key closes it', 'dim')],
-    EMPTY,
-    ...KEYS.map(([key, meaning]): Line => [span(key.padEnd(15), 'key'), span(meaning)]),
-    EMPTY,
-    [span('what sessions hold', 'title')],
+    ...KEYS.map(([key, meaning]): Line => [span(key.padEnd(13), 'key'), span(meaning)]),
+    [span('holds', 'title'), span(': what a session would take along', 'dim')],
     ...inColumns(letters, width).map((text): Line => [span(text)]),
-    EMPTY,
-    [span('latency', 'title'), span(' is estimated: busy sessions ÷ transactions per second', 'dim')],
-    [span('hold', 'title'), span(' is how long the proxy kept a session waiting', 'dim')],
+    [span('latency', 'title'), span(': busy sessions ÷ transactions a second', 'dim')],
+    [span('hold', 'title'), span(': how long the proxy lets sessions wait', 'dim')],
   ];
   return lines.slice(0, height);
 }
