@@ -28,6 +28,8 @@ const ASK_EVERY_MS = 100;
 /** Of a core, for the process of the UI. */
 const GOAL_PERCENT = 5;
 
+const percent = (value: number | null): string => (value === null ? '–' : value.toFixed(1));
+
 interface Row {
   readonly sessions: 'idle' | 'busy';
   readonly screen: string;
@@ -114,5 +116,3 @@ function keepAsking(clients: readonly pg.Client[]): () => Promise<void> {
     await Promise.all(loops);
   };
 }
-
-const percent = (value: number | null): string => (value === null ? '–' : value.toFixed(1));

@@ -10,6 +10,8 @@ const run = promisify(execFile);
 export const hasTmux = spawnSync('tmux', ['-V']).status === 0;
 
 const LOOK_EVERY_MS = 50;
+/** Node starts, an instance repairs itself: on a busy machine that takes its time. */
+const DEFAULT_BOUND_MS = 40_000;
 
 export interface TerminalOptions {
   readonly columns: number;
@@ -71,18 +73,23 @@ export class Terminal {
   }
 
   /** Resolves with the screen once `what` is on it. */
-  async shows(what: string | RegExp, boundMs = 20_000): Promise<string> {
-    return this.#until(`shows ${String(what)}`, boundMs, async () => {
-      const screen = await this.screen();
-      return { screen, done: typeof what === 'string' ? screen.includes(what) : what.test(screen) };
-    });
+  shows(what: string | RegExp, boundMs?: number): Promise<string> {
+    return this.until(`shows ${String(what)}`, (screen) => matches(screen, what), boundMs);
   }
 
-  async showsNot(what: string | RegExp, boundMs = 20_000): Promise<string> {
-    return this.#until(`no longer shows ${String(what)}`, boundMs, async () => {
+  showsNot(what: string | RegExp, boundMs?: number): Promise<string> {
+    return this.until(`no longer shows ${String(what)}`, (screen) => !matches(screen, what), boundMs);
+  }
+
+  /** Resolves with the screen once it is as `test` wants it; `what` completes "the screen …". */
+  async until(what: string, test: (screen: string) => boolean, boundMs = DEFAULT_BOUND_MS): Promise<string> {
+    const end = performance.now() + boundMs;
+    for (;;) {
       const screen = await this.screen();
-      return { screen, done: typeof what === 'string' ? !screen.includes(what) : !what.test(screen) };
-    });
+      if (test(screen)) return screen;
+      if (performance.now() > end) throw new Error(`not within ${boundMs} ms: the screen ${what}\n${screen}`);
+      await delay(LOOK_EVERY_MS);
+    }
   }
 
   /** Is a program on the alternate screen, and is the cursor shown? */
@@ -116,20 +123,6 @@ export class Terminal {
     await this.#tmux('kill-server').catch(() => undefined);
   }
 
-  async #until(
-    what: string,
-    boundMs: number,
-    look: () => Promise<{ screen: string; done: boolean }>,
-  ): Promise<string> {
-    const end = performance.now() + boundMs;
-    for (;;) {
-      const { screen, done } = await look();
-      if (done) return screen;
-      if (performance.now() > end) throw new Error(`not within ${boundMs} ms: the screen ${what}\n${screen}`);
-      await delay(LOOK_EVERY_MS);
-    }
-  }
-
   async #tmux(...args: readonly string[]): Promise<string> {
     const { stdout } = await run('tmux', ['-L', this.#socket, '-f', '/dev/null', ...args], {
       env: { ...process.env, TERM: 'xterm-256color', LANG: 'C.UTF-8' },
@@ -137,3 +130,6 @@ export class Terminal {
     return stdout;
   }
 }
+
+const matches = (screen: string, what: string | RegExp): boolean =>
+  typeof what === 'string' ? screen.includes(what) : what.test(screen);
