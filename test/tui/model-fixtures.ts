@@ -42,6 +42,7 @@ export function status(sessions: readonly SessionStatus[], change: Partial<Statu
     supervisor: { pid: 300 },
     sessions,
     operation: null,
+    autoscale: null,
     repaired: [],
     ...change,
   };
