@@ -37,7 +37,18 @@ export function status(sessions: readonly SessionStatus[], change: Partial<Statu
   return {
     ...{ schema: 'dbproxy.status/1', instance: 'default', state: 'running' },
     url: 'postgres://postgres:secret@127.0.0.1:6432/postgres',
-    engines: [{ id: 'e1', role: 'primary', size: 'small', postgres: '17.10', pid: 100, ...measured }],
+    engines: [
+      {
+        id: 'e1',
+        role: 'primary',
+        size: 'small',
+        postgres: '17.10',
+        pid: 100,
+        provider: 'embedded',
+        container: null,
+        ...measured,
+      },
+    ],
     proxy: { pid: 200, version: '0.1.0', generation: 1, sessions: sessions.length, held: 0 },
     supervisor: { pid: 300 },
     sessions,
