@@ -17,8 +17,9 @@ const walls = {
   workload: ['errors', 'protocol'],
   scenario: ['workload', 'control', 'errors', 'type:engine'],
   playground: ['control', 'errors', 'engine'],
+  report: ['type:control', 'type:scenario', 'type:workload'],
   cli: ['errors', 'control', 'engine', 'tui', 'type:rpc', 'type:proxy', 'type:scenario', 'type:workload'],
-  commands: ['cli', 'control', 'scenario', 'workload', 'errors', 'engine', 'type:proxy'],
+  commands: ['cli', 'control', 'scenario', 'workload', 'report', 'errors', 'engine', 'type:proxy'],
 };
 
 const toPolicy = (from, target) => {

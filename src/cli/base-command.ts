@@ -5,8 +5,9 @@
 import { Command } from '@oclif/core/command';
 import { boolean } from '@oclif/core/flags';
 import type { Interfaces } from './oclif-types.js';
-import type { DbproxyError, ExitCode } from '../errors/index.js';
+import { DbproxyError, type ExitCode } from '../errors/index.js';
 import { Interruption } from './interruption.js';
+import { OutputFile } from './output-file.js';
 import { Output, type JsonResult } from './output.js';
 
 export const outputFlags = {
@@ -35,6 +36,11 @@ export abstract class BaseCommand<T extends typeof Command, Result extends JsonR
   /** For a result that is not an error and yet not what was wanted. */
   protected exitCodeOf(_result: Result): ExitCode {
     return 0;
+  }
+
+  /** The result as a page, for a command with `reportFlag`. */
+  protected reportOf(_result: Result): Promise<string> {
+    throw new DbproxyError('DBP_INTERNAL', { reason: `${this.id} makes no report` });
   }
 
   /** What Ctrl-C leaves behind, said at once. */
@@ -69,10 +75,13 @@ export abstract class BaseCommand<T extends typeof Command, Result extends JsonR
     });
     if (!this.leavesSignals()) this.#interruption.listen();
     try {
+      const report = await this.#openReport();
       const result = await this.#executeUntilInterrupted();
       if (this.out.json) this.out.result(result);
       else this.show(result);
       process.exitCode = this.#exitCodeAfter(result);
+      // Only now: whatever becomes of the file, the result is told.
+      if (report) process.exitCode ||= await report.write(this.reportOf(result), this.out);
     } finally {
       this.out.endProgress();
       this.#interruption.dispose();
@@ -95,6 +104,11 @@ export abstract class BaseCommand<T extends typeof Command, Result extends JsonR
     this.args = args as ArgsOf<T>;
     this.rest = argv as string[];
     this.out = new Output((flags as { json?: boolean }).json === true);
+  }
+
+  async #openReport(): Promise<OutputFile | null> {
+    const { report } = this.flags as { report?: string };
+    return report === undefined ? null : OutputFile.at(report);
   }
 
   async #executeUntilInterrupted(): Promise<Result> {

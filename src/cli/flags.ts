@@ -1,5 +1,5 @@
 /** Kinds of flag that several commands have. */
-import { custom } from '@oclif/core/flags';
+import { custom, string } from '@oclif/core/flags';
 import { SIZE_NAMES, type SizeName } from '../engine/types.js';
 import { DbproxyError } from '../errors/index.js';
 import { nearest } from '../suggest.js';
@@ -76,6 +76,12 @@ export const thresholdFlag = custom<number | null>({
     if (number <= MAX_COUNT) return number;
     throw new DbproxyError('DBP_USAGE', { reason: `--${name} is a number such as 4, or off, not ${text}` });
   },
+});
+
+/** `--report FILE.html`; what is written there says src/report. */
+export const reportFlag = string({
+  helpValue: 'FILE.html',
+  description: 'write a report with charts: one file for the browser, which needs no network',
 });
 
 /** An engine size. */

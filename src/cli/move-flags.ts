@@ -1,7 +1,7 @@
 /** The flags of operations that move sessions: the same for `scale` and `patch`. */
 import { string } from '@oclif/core/flags';
 import type { MoveParams } from '../control/api.js';
-import { durationFlag } from './flags.js';
+import { durationFlag, reportFlag } from './flags.js';
 import { sessionLimitFlags, sessionLimitsOf } from './session-limits.js';
 
 export const moveFlags = {
@@ -18,6 +18,7 @@ export const moveFlags = {
     description:
       'a session whose state cannot move: give up, wait until it can or the deadline has come, or end that session with a clear error',
   }),
+  report: reportFlag,
   ...sessionLimitFlags,
 };
 

@@ -77,6 +77,12 @@ export class Output {
       process.stdout.write(`${JSON.stringify(error)}\n`);
       return;
     }
+    this.complaint(error);
+  }
+
+  /** Something beside the result failed: the result stays what is on stdout. */
+  complaint(error: DbproxyError): void {
+    this.endProgress();
     const style = this.#messageStyle;
     const [first = '', ...rest] = error.message.split('\n');
     const lines = [

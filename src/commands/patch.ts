@@ -4,10 +4,13 @@ import { handoverView } from '../cli/views/handover.js';
 import type { SelfPatchResult } from '../control/replace-self.js';
 import type { MoveRecord, PatchStrategy } from '../control/api.js';
 import type { ExitCode } from '../errors/index.js';
-import { sizeFlag } from '../cli/flags.js';
+import { reportFlag, sizeFlag } from '../cli/flags.js';
 import { InstanceCommand } from '../cli/instance-command.js';
 import { moveFlags, moveParamsOf } from '../cli/move-flags.js';
 import { exitCodeOfMove, MOVE_GOES_ON, showMove, tellProgress } from '../cli/move-outcome.js';
+
+/** Nothing moves with --self. */
+const reportOfMove: typeof reportFlag = { ...reportFlag, exclusive: ['self'] };
 
 export default class Patch extends InstanceCommand<typeof Patch, MoveRecord | SelfPatchResult> {
   static override summary =
@@ -44,6 +47,7 @@ export default class Patch extends InstanceCommand<typeof Patch, MoveRecord | Se
       description: 'for containers: another image; without a tag the version is its tag',
     }),
     ...moveFlags,
+    report: reportOfMove,
   };
 
   protected override async execute(): Promise<MoveRecord | SelfPatchResult> {
@@ -68,6 +72,11 @@ export default class Patch extends InstanceCommand<typeof Patch, MoveRecord | Se
   protected override show(record: MoveRecord | SelfPatchResult): void {
     if (isMove(record)) showMove(this.out, record);
     else this.out.data(handoverView(record, this.out.style));
+  }
+
+  protected override async reportOf(record: MoveRecord | SelfPatchResult): Promise<string> {
+    const { moveReport } = await import('../report/index.js');
+    return isMove(record) ? moveReport(record) : super.reportOf(record);
   }
 
   protected override exitCodeOf(record: MoveRecord | SelfPatchResult): ExitCode {

@@ -51,6 +51,11 @@ export default class Scale extends InstanceCommand<typeof Scale, MoveRecord> {
     showMove(this.out, record);
   }
 
+  protected override async reportOf(record: MoveRecord): Promise<string> {
+    const { moveReport } = await import('../report/index.js');
+    return moveReport(record);
+  }
+
   protected override exitCodeOf(record: MoveRecord): ExitCode {
     return exitCodeOfMove(record);
   }

@@ -91,6 +91,11 @@ export const catalogue = define({
       'dbproxy doctor',
     ],
   },
+  DBP_ENV_FILE: {
+    message: 'the file {file} cannot be written: {reason}',
+    exit: 4,
+    suggestions: ['name a file in a directory that is there', 'df -h {directory}'],
+  },
   DBP_ENV_REGISTRY: {
     message: 'the npm registry {registry} does not help: {reason}; here without it: PostgreSQL {here}',
     exit: 4,

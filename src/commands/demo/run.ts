@@ -2,6 +2,7 @@
 import { string as stringArg } from '@oclif/core/args';
 import { DbproxyError, type ExitCode } from '../../errors/index.js';
 import { BaseCommand } from '../../cli/base-command.js';
+import { reportFlag } from '../../cli/flags.js';
 import { demoView } from '../../cli/views/demo.js';
 import { workloadProgressLine } from '../../cli/views/workload.js';
 import type { DemoProgress, DemoResult } from '../../scenario/index.js';
@@ -10,10 +11,11 @@ export default class DemoRun extends BaseCommand<typeof DemoRun, DemoResult> {
   static override summary = 'watch live sessions move between engines under load';
   static override description =
     'Has an instance of its own and removes it, also after Ctrl-C. Exit code 3 when a promise did not hold.';
-  static override examples = ['<%= config.bin %> demo run', '<%= config.bin %> demo run live-scale --json'];
+  static override examples = ['<%= config.bin %> demo run', '<%= config.bin %> demo run live-scale --json', '<%= config.bin %> demo run --report demo.html'];
   static override args = {
     scenario: stringArg({ default: 'live-scale', description: 'which one' }),
   };
+  static override flags = { report: reportFlag };
 
   protected override async execute(): Promise<DemoResult> {
     this.out.step('demo', this.args.scenario);
@@ -31,6 +33,11 @@ export default class DemoRun extends BaseCommand<typeof DemoRun, DemoResult> {
 
   protected override show(result: DemoResult): void {
     this.out.data(demoView(result, this.out.style));
+  }
+
+  protected override async reportOf(result: DemoResult): Promise<string> {
+    const { demoReport } = await import('../../report/index.js');
+    return demoReport([result]);
   }
 
   protected override exitCodeOf({ outcome }: DemoResult): ExitCode {

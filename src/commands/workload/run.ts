@@ -2,7 +2,7 @@
 import { string as stringArg } from '@oclif/core/args';
 import { boolean, integer, string } from '@oclif/core/flags';
 import { DbproxyError, type ExitCode } from '../../errors/index.js';
-import { durationFlag } from '../../cli/flags.js';
+import { durationFlag, reportFlag } from '../../cli/flags.js';
 import { InstanceCommand } from '../../cli/instance-command.js';
 import { canAnimate } from '../../cli/terminal.js';
 import { workloadProgressLine, workloadView } from '../../cli/views/workload.js';
@@ -62,6 +62,7 @@ export default class WorkloadRun extends InstanceCommand<typeof WorkloadRun, Wor
     seed: integer({ description: 'repeats the same arrivals and rows' }),
     ledger: boolean({ default: true, allowNo: true, description: 'add up the ledger before and after' }),
     target: string({ helpValue: 'URL', description: 'any other PostgreSQL instead of the instance' }),
+    report: reportFlag,
   };
 
   #nextLineAt = LINE_EVERY_SECONDS;
@@ -92,6 +93,11 @@ export default class WorkloadRun extends InstanceCommand<typeof WorkloadRun, Wor
 
   protected override show(result: WorkloadResult): void {
     this.out.data(workloadView(result, this.out.style));
+  }
+
+  protected override async reportOf(result: WorkloadResult): Promise<string> {
+    const { workloadReport } = await import('../../report/index.js');
+    return workloadReport(result);
   }
 
   protected override exitCodeOf({ ledger, errors }: WorkloadResult): ExitCode {

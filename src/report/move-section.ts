@@ -1,0 +1,102 @@
+/** One switch: its phases as a bar and a table, hold times, sessions, and what the clients saw around it. */
+import type { MoveEnd, MoveRecord, PhasesMs } from '../control/api.js';
+import type { StallWindow, TimelineBin } from '../workload/index.js';
+import { binTable, figure, latency, throughput } from './chart.js';
+import { html, type Html } from './html.js';
+import { facts, table } from './table.js';
+import { count, duration, plural } from '../cli/format.js';
+import { moment } from './moment.js';
+
+/** What the load saw of it; absent for a switch without a load of ours. */
+export interface Seen {
+  readonly stallMs: StallWindow;
+  /** `t` counts from the beginning of the hold. */
+  readonly timeline: readonly TimelineBin[];
+}
+
+export function moveSection(record: MoveRecord, seen?: Seen): Html {
+  const { from, to, sessions, holdMs, error } = record;
+  return html`<section>
+    <h2>${record.operation}: ${endInWords(from)} → ${endInWords(to)}</h2>
+    ${error ? html`<p class="bad">Rolled back: ${error.message} <code>${error.code}</code></p>` : null}
+    ${facts([
+      ['outcome', record.outcome],
+      ['sessions', sessionsInWords(record)],
+      ['held', `p50 ${duration(holdMs.p50)}, p99 ${duration(holdMs.p99)}, longest ${duration(holdMs.max)}`],
+      ['stall', seen && stallInWords(seen.stallMs)],
+      ['attempts to hold everybody', count(record.attempts)],
+      ['came along', stateInWords(record)],
+      ['whole', `${duration(record.totalMs)} from ${moment(Date.parse(record.startedAt))}`],
+    ])}
+    ${sessions.failed.map(({ id, reason }) => html`<p class="bad">Session ${id} was lost: ${reason}</p>`)}
+    ${record.lost.map(({ id, what }) => html`<p class="beware">Session ${id} may have lost ${what}</p>`)}
+    ${phases(record.phasesMs)} ${seen && seen.timeline.length > 0 ? around(seen) : null}
+  </section>`;
+}
+
+/** Before the hold nobody waits; the bar shows the time for which everybody did. */
+const HELD: readonly (keyof PhasesMs)[] = ['drain', 'fence', 'catchup', 'promote', 'move'];
+
+function phases(phasesMs: PhasesMs): Html {
+  const total = Math.max(
+    HELD.reduce((sum, phase) => sum + phasesMs[phase], 0),
+    Number.MIN_VALUE,
+  );
+  const percent = (phase: keyof PhasesMs): string => ((phasesMs[phase] / total) * 100).toFixed(2);
+  return html`<div class="phases" aria-hidden="true">
+      ${HELD.map(
+        (phase) =>
+          html`<span class="phase ${phase}" style="flex-grow: ${percent(phase)}"
+            ><b>${phase}</b> ${duration(phasesMs[phase])}</span
+          >`,
+      )}
+    </div>
+    ${table(
+      'Phases; sessions wait from drain to move',
+      ['phase', 'took'],
+      Object.entries(phasesMs).map(([phase, ms]) => [phase, duration(ms as number)]),
+    )}`;
+}
+
+function around({ timeline, stallMs }: Seen): Html {
+  const windows = [{ from: 0, to: (stallMs.to - stallMs.from) / 1_000 }];
+  const figures = binTable('Around the switch, each 100 ms', timeline);
+  return html`<div class="pair">
+    ${figure({ ...throughput(timeline, windows), title: 'Throughput around the switch', table: figures })}
+    ${figure({ ...latency(timeline, windows), title: 'Latency around the switch', table: figures })}
+  </div>`;
+}
+
+const endInWords = ({ engine, size, postgres }: MoveEnd): string =>
+  `${engine} (${size}, PostgreSQL ${postgres})`;
+
+function sessionsInWords({ sessions: { total, moved, kept, dropped, failed } }: MoveRecord): string {
+  const parts = [
+    [moved, 'moved'],
+    [kept, 'stayed'],
+    [dropped, 'ended on request'],
+    [failed.length, 'lost'],
+  ] as const;
+  const told = parts.filter(([n]) => n > 0).map(([n, what]) => `${count(n)} ${what}`);
+  return [`${count(total)} in all`, ...told].join(', ');
+}
+
+const stallInWords = ({ calls, p50, p99, max }: StallWindow): string =>
+  calls === 0
+    ? 'no call met it'
+    : `p50 ${duration(p50)}, p99 ${duration(p99)}, longest ${duration(max)}, over ${plural(calls, 'call')}`;
+
+function stateInWords({ stateMoved }: MoveRecord): string {
+  const { settings, preparedStatements, tempTables, cursors, listens, advisoryLocks, sequences } = stateMoved;
+  const parts = [
+    [settings, 'setting'],
+    [preparedStatements, 'prepared statement'],
+    [tempTables, 'temporary table'],
+    [cursors, 'cursor'],
+    [listens, 'channel'],
+    [advisoryLocks, 'advisory lock'],
+    [sequences, 'sequence'],
+  ] as const;
+  const told = parts.filter(([n]) => n > 0).map(([n, what]) => plural(n, what));
+  return told.length === 0 ? 'no state' : told.join(', ');
+}
