@@ -1,9 +1,8 @@
 /** Results as one HTML file each: pure functions of what `--json` gives. */
 import type { MoveRecord } from '../control/api.js';
-import type { DemoResult } from '../scenario/types.js';
 import { VERSION } from '../version.js';
 import type { WorkloadResult } from '../workload/index.js';
-import { demoSection } from './demo-section.js';
+import { demoSection, type DemoFacts } from './demo-section.js';
 import { html } from './html.js';
 import { moveSection } from './move-section.js';
 import { page } from './page.js';
@@ -13,7 +12,7 @@ import { workloadSection } from './workload-section.js';
 const made = (): string => `Made by dbproxy ${VERSION} at ${moment(Date.now())}.`;
 
 /** One or several scenarios. */
-export function demoReport(results: readonly DemoResult[]): Promise<string> {
+export function demoReport(results: readonly DemoFacts[]): Promise<string> {
   const names = results.map(({ scenario, outcome }) => `${scenario} ${outcome}`).join(', ');
   return page(`dbproxy: ${names}`, made(), html`${results.map(demoSection)}`);
 }

@@ -31,6 +31,20 @@ describe('a report', () => {
     expect(page.match(/<h1>/g)).toHaveLength(2);
   });
 
+  test('of a scenario without a load, which could not go on, says why', async () => {
+    const error = { code: 'DBP_ENV_PORT_TAKEN', message: 'port 1 is taken' };
+    const broken = demo({
+      outcome: 'errored',
+      error,
+      verdict: 'It did not start.',
+      workload: null,
+      engine: null,
+    });
+    const text = words(await demoReport([{ ...broken, switches: [], expectations: [] }]));
+    expect(text).toContain('live-scale errored It did not start. port 1 is taken DBP_ENV_PORT_TAKEN');
+    expect(text).not.toContain('What the clients saw');
+  });
+
   test('of a load that went wrong says so', async () => {
     const load = workload({ errors: { '08006': 3 }, unknown: 2, invalidReasons: ['the generator was late'] });
     const text = words(await workloadReport(load));
@@ -55,12 +69,10 @@ describe('a report', () => {
           scenario: HOSTILE,
           steps: [{ name: HOSTILE, outcome: 'done', ms: 1 }],
           expectations: [{ text: HOSTILE, actual: HOSTILE, ok: false }],
-          engine: { provider: 'embedded', providerReason: HOSTILE, postgres: HOSTILE },
+          engine: { providerReason: HOSTILE, postgres: HOSTILE },
         }),
       ]),
-      await workloadReport(
-        workload({ errors: { [HOSTILE]: 1 }, invalidReasons: [HOSTILE] }),
-      ),
+      await workloadReport(workload({ errors: { [HOSTILE]: 1 }, invalidReasons: [HOSTILE] })),
       await moveReport(
         move({
           error: { code: HOSTILE, message: HOSTILE, suggestions: [] },

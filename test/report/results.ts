@@ -1,6 +1,7 @@
 /** Results to make reports of: of the form that `--json` has, with texts that try to be markup. */
 import type { MoveRecord } from '../../src/control/api.js';
-import type { DemoResult, SwitchReport } from '../../src/scenario/types.js';
+import type { DemoFacts } from '../../src/report/demo-section.js';
+import type { SwitchReport } from '../../src/scenario/types.js';
 import type { LatencySummary, TimelineBin, WorkloadResult } from '../../src/workload/index.js';
 
 export const HOSTILE =
@@ -76,16 +77,15 @@ export const workload = (over: Partial<WorkloadResult> = {}): WorkloadResult =>
     ...over,
   }) as unknown as WorkloadResult;
 
-export const demo = (over: Partial<DemoResult> = {}): DemoResult =>
-  ({
-    ...{ schema: 'dbproxy.demo/1', scenario: 'live-scale', outcome: 'passed', totalMs: 31_000 },
-    steps: [
-      { name: 'up', outcome: 'done', ms: 1_300 },
-      { name: 'scale to large', outcome: 'done', ms: 1_100 },
-    ],
-    expectations: [{ text: 'every session moved', actual: 'all of them', ok: true }],
-    switches: [switched],
-    workload: workload(),
-    engine: { provider: 'embedded', providerReason: 'embedded: no container runtime', postgres: '17.10' },
-    ...over,
-  });
+export const demo = (over: Partial<DemoFacts> = {}): DemoFacts => ({
+  ...{ scenario: 'live-scale', outcome: 'passed', totalMs: 31_000 },
+  steps: [
+    { name: 'up', outcome: 'done', ms: 1_300 },
+    { name: 'scale to large', outcome: 'done', ms: 1_100 },
+  ],
+  expectations: [{ text: 'every session moved', actual: 'all of them', ok: true }],
+  switches: [switched],
+  workload: workload(),
+  engine: { providerReason: 'embedded: no container runtime', postgres: '17.10' },
+  ...over,
+});
