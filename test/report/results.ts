@@ -24,8 +24,8 @@ const bins = (from: number, to: number, stalledAt: number): TimelineBin[] =>
 
 export const move = (over: Partial<MoveRecord> = {}): MoveRecord => ({
   ...{ schema: 'dbproxy.move/1', operation: 'scale-1', outcome: 'completed', strategy: 'standby' },
-  from: { engine: 'e1', size: 'small', postgres: '17.10' },
-  to: { engine: 'e2', size: 'large', postgres: '17.10' },
+  from: { engine: 'e1', provider: 'embedded', size: 'small', postgres: '17.10' },
+  to: { engine: 'e2', provider: 'embedded', size: 'large', postgres: '17.10' },
   sessions: { total: 17, moved: 17, kept: 0, failed: [], dropped: 0 },
   holdMs: { count: 16, p50: 21, p99: 30, max: 31 },
   phasesMs: { provision: 900, warm: 100, drain: 12, fence: 2, catchup: 4, promote: 12, move: 9, retire: 50 },
