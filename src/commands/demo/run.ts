@@ -11,7 +11,11 @@ export default class DemoRun extends BaseCommand<typeof DemoRun, DemoResult> {
   static override summary = 'watch live sessions move between engines under load';
   static override description =
     'Has an instance of its own and removes it, also after Ctrl-C. Exit code 3 when a promise did not hold.';
-  static override examples = ['<%= config.bin %> demo run', '<%= config.bin %> demo run live-scale --json', '<%= config.bin %> demo run --report demo.html'];
+  static override examples = [
+    '<%= config.bin %> demo run',
+    '<%= config.bin %> demo run live-scale --json',
+    '<%= config.bin %> demo run --report demo.html',
+  ];
   static override args = {
     scenario: stringArg({ default: 'live-scale', description: 'which one' }),
   };
