@@ -3,12 +3,15 @@ import type { Backend } from './support.js';
 
 const OURS = 'pg_my_temp_schema()';
 
+/** A relation that once had children keeps the mark of it until ANALYZE comes by (manual, pg_class); those it has are what counts. */
+const HAS_CHILDREN = 'c.relhassubclass and exists (select from pg_inherits where inhparent = c.oid)';
+
 /** Types, functions, owners, grants, texts; names only where the catalogs have OIDs. */
 export const CATALOGS: Readonly<Record<string, string>> = {
   relations: `select c.relname, c.relkind, c.relpersistence, c.relowner::regrole, c.relacl::text, c.reloptions::text, c.relreplident,
       c.relrowsecurity, c.relforcerowsecurity, c.relispartition, am.amname, c.reltablespace, obj_description(c.oid, 'pg_class'),
       pg_get_expr(c.relpartbound, c.oid), pg_get_partkeydef(c.oid), t.reloptions::text,
-      case when c.relkind in ('v') then pg_get_viewdef(c.oid) end, c.relhassubclass,
+      case when c.relkind in ('v') then pg_get_viewdef(c.oid) end, ${HAS_CHILDREN},
       c.relkind = 'r' and c.reltuples >= 0
     from pg_class c left join pg_am am on am.oid = c.relam left join pg_class t on t.oid = c.reltoastrelid
     where c.relnamespace = ${OURS} and c.relkind <> 't' order by 1`,

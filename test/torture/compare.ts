@@ -13,7 +13,7 @@ export interface Hunk {
 
 export interface Comparison {
   readonly tests: number;
-  /** Tests that differ between two straight runs: they say nothing. */
+  /** Tests that differ between straight runs: they say nothing. */
   readonly unstable: readonly string[];
   /** By test, what of its differences is known. */
   readonly known: ReadonlyMap<string, ReadonlySet<Known>>;
@@ -24,11 +24,13 @@ export interface Comparison {
 export const compare = (
   suite: Suite,
   straight: Outcomes,
-  again: Outcomes,
+  again: readonly Outcomes[],
   tortured: Outcomes,
 ): Comparison => {
   const names = [...new Set([...straight.keys(), ...tortured.keys()])];
-  const unstable = names.filter((name) => straight.get(name) !== again.get(name));
+  const unstable = names.filter((name) =>
+    again.some((outcomes) => straight.get(name) !== outcomes.get(name)),
+  );
   const known = new Map<string, ReadonlySet<Known>>();
   const different = new Map<string, readonly Hunk[]>();
   for (const name of names) {

@@ -18,6 +18,8 @@ export interface Suite {
   readonly version: string;
   /** Of a strike at a safe point, if no other is asked for: such that a leg ends well within its bound. */
   readonly probability: number;
-  run(leg: Leg): Promise<Outcomes>;
+  readonly run: (leg: Leg) => Promise<Outcomes>;
+  /** Only these, again and again; all that came of one, if not always the same. Absent: they build upon each other. */
+  readonly repeat?: (leg: Leg, tests: readonly string[]) => Promise<Outcomes>;
   readonly known: readonly Known[];
 }

@@ -4,12 +4,15 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { PASSWORD } from '../../support/engines.js';
 import { CACHE, binaryPackages } from '../packages.js';
-import type { Known, Suite } from '../suites.js';
+import type { Leg } from '../leg.js';
+import type { Known, Outcomes, Suite } from '../suites.js';
 
 const PQ = '1.10.7-2';
 const PGX = '4.15.0-4';
 const PINNED = ['golang-1.19-go', `golang-github-lib-pq-dev=${PQ}`, `golang-github-jackc-pgx-v4-dev=${PGX}`];
 const TEST_LIMIT = '900s';
+/** Of a test that differs. */
+const TIMES = 20;
 
 interface Event {
   readonly Action: string;
@@ -23,19 +26,15 @@ const goSuite = (
   path: string,
   database: string,
   known: Suite['known'] = [],
-): Suite => ({
-  name,
-  version,
-  probability: 0.3,
-  known,
-  async run(leg) {
+): Suite => {
+  const run = async (leg: Leg, ...flags: readonly string[]): Promise<Outcomes> => {
     const root = binaryPackages('go', PINNED, /^golang-/);
     await leg.administer('postgres', `create database ${database}`);
     const { PGHOST: host, PGPORT: port } = leg.environment;
     const url = `host=${host} port=${port} user=postgres password='${PASSWORD}' database=${database} sslmode=disable`;
     const go = spawn(
       join(root, 'usr/lib/go-1.19/bin/go'),
-      ['test', '-json', '-count=1', '-p=1', `-timeout=${TEST_LIMIT}`, path],
+      ['test', '-json', '-p=1', `-timeout=${TEST_LIMIT}`, ...flags, path],
       {
         cwd: CACHE,
         stdio: ['ignore', 'pipe', 'ignore'],
@@ -53,16 +52,31 @@ const goSuite = (
         },
       },
     );
-    const outcomes = new Map<string, string>();
+    const ends = new Map<string, Set<string>>();
+    const open = new Set<string>();
     for await (const line of createInterface(go.stdout)) {
       if (!line.startsWith('{')) throw new Error(`go test ${path}: ${line}`);
       const { Action: action, Test: test } = JSON.parse(line) as Event;
-      if (test && ['pass', 'fail', 'skip'].includes(action)) outcomes.set(test, action);
-      else if (test && action === 'run') outcomes.set(test, 'no end');
+      if (test === undefined) continue;
+      if (action === 'run') open.add(test);
+      if (!['pass', 'fail', 'skip'].includes(action)) continue;
+      open.delete(test);
+      ends.set(test, (ends.get(test) ?? new Set()).add(action));
     }
-    return outcomes;
-  },
-});
+    for (const test of open) ends.set(test, (ends.get(test) ?? new Set()).add('no end'));
+    return new Map([...ends].map(([test, each]) => [test, [...each].join(', ')]));
+  };
+  const only = (tests: readonly string[]): string =>
+    `^(${[...new Set(tests.map((test) => test.split('/')[0]))].join('|')})$`;
+  return {
+    name,
+    version,
+    probability: 0.3,
+    known,
+    run: (leg) => run(leg, '-count=1'),
+    repeat: (leg, tests) => run(leg, `-count=${TIMES}`, `-run=${only(tests)}`),
+  };
+};
 
 /** Both end the session by the process id that came with the cancel key; that is the proxy's own, because an engine's changes. */
 const terminates = (test: string): Known => ({

@@ -29,7 +29,7 @@ export const regress: Suite = {
   name: 'regress',
   version: `postgresql-15 ${VERSION}`,
   probability: 0.1,
-  async run(leg) {
+  run: async (leg) => {
     const source = join(sourcePackage('postgresql-15', VERSION), 'src/test/regress');
     const settings = ['lc_messages', 'lc_monetary', 'lc_numeric', 'lc_time'].map((name) => `${name} to 'C'`);
     await leg.administer('postgres', `create database ${DATABASE} template template0`);
