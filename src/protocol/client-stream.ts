@@ -11,7 +11,8 @@ import { ProtocolViolation } from './violation.js';
 /** Looks at whole messages; `start` is the type byte, `end` the byte after the message. The buffer is only lent. */
 export interface ClientObserver {
   parse(buffer: Buffer, start: number, end: number): void;
-  query(buffer: Buffer, start: number, end: number): void;
+  /** `request`: which of all that ask for a ReadyForQuery it is, from 0. */
+  query(buffer: Buffer, start: number, end: number, request: number): void;
   close(buffer: Buffer, start: number, end: number): void;
   /** Called for Bind messages while `bindWanted`. */
   bind(buffer: Buffer, start: number, end: number): void;
@@ -194,7 +195,8 @@ export class ClientStream {
   }
 
   #show(buffer: Buffer, start: number, end: number): void {
-    if (this.#type === Query) this.#observer.query(buffer, start, end);
+    const { answered, pending } = this.#exchange;
+    if (this.#type === Query) this.#observer.query(buffer, start, end, answered + pending);
     else if (this.#type === Parse) this.#observer.parse(buffer, start, end);
     else if (this.#type === Close) this.#observer.close(buffer, start, end);
     else if (this.#type === Bind && this.#observer.bindWanted) this.#observer.bind(buffer, start, end);

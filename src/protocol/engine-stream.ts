@@ -10,7 +10,8 @@ import { ProtocolViolation } from './violation.js';
 /** Bodies only, [start, end); the buffer is only lent. */
 export interface EngineObserver {
   parameterStatus(buffer: Buffer, start: number, end: number): void;
-  commandComplete(buffer: Buffer, start: number, end: number): void;
+  /** `request`: of which request, from 0. */
+  commandComplete(buffer: Buffer, start: number, end: number, request: number): void;
 }
 
 const { CommandComplete, CopyInResponse, ErrorResponse, ParameterStatus, ReadyForQuery } = Backend;
@@ -113,7 +114,8 @@ export class EngineStream {
     if (this.#type === ReadyForQuery) {
       this.#exchange.ready(statusOf(buffer[start]));
       this.#answered = true;
-    } else if (this.#type === CommandComplete) this.#observer.commandComplete(buffer, start, end);
+    } else if (this.#type === CommandComplete)
+      this.#observer.commandComplete(buffer, start, end, this.#exchange.answered);
     else this.#observer.parameterStatus(buffer, start, end);
   }
 

@@ -10,6 +10,7 @@ import type { TxStatus } from './codes.js';
 /** An Exchange as plain data: what another process needs to go on from there. */
 export interface ExchangeImage {
   readonly kinds: readonly number[];
+  readonly answered: number;
   readonly batchOpen: boolean;
   readonly copyIn: boolean;
   readonly status: TxStatus;
@@ -19,6 +20,8 @@ export interface ExchangeImage {
 export class Exchange {
   /** Query, Sync and FunctionCall sent without their ReadyForQuery. */
   pending = 0;
+  /** How many were sent before the oldest of them, ever. */
+  answered = 0;
   /** Extended-protocol messages were sent since the last Sync. */
   batchOpen = false;
   /** The engine reads COPY data. */
@@ -53,6 +56,7 @@ export class Exchange {
   copyInStarted(): void {
     this.copyIn = true;
     if (this.pending > 0 && this.#kinds[this.#oldest] === 1) return;
+    this.answered += this.pending;
     this.pending = 0;
     this.batchOpen = true;
   }
@@ -78,14 +82,15 @@ export class Exchange {
   }
 
   save(): ExchangeImage {
-    const { batchOpen, copyIn, status } = this;
+    const { answered, batchOpen, copyIn, status } = this;
     const kinds = Array.from({ length: this.pending }, (_, i) => this.#kindAt(i));
-    return { kinds, batchOpen, copyIn, status, skipping: this.#skipping };
+    return { kinds, answered, batchOpen, copyIn, status, skipping: this.#skipping };
   }
 
   static from(image: ExchangeImage): Exchange {
     const exchange = new Exchange();
     for (const kind of image.kinds) exchange.#push(kind);
+    exchange.answered = image.answered;
     exchange.batchOpen = image.batchOpen;
     exchange.copyIn = image.copyIn;
     exchange.status = image.status;
@@ -100,6 +105,7 @@ export class Exchange {
 
   #shift(): void {
     this.pending--;
+    this.answered++;
     this.#oldest = (this.#oldest + 1) & (this.#kinds.length - 1);
   }
 

@@ -1,6 +1,6 @@
 /**
- * Row 15: libraries of LOAD. Before PostgreSQL 18 nothing lists them, so the statements are kept as they passed by (tracker.ts),
- * and their tags counted; LOAD in a function has no tag, and is not seen. They run again before all settings, which the library
+ * Row 15: libraries of LOAD. Before PostgreSQL 18 nothing lists them, so the statements are kept as they passed by, and which of
+ * them ran (seen-texts.ts); LOAD in a function has no tag, and is not seen. They run again before all settings, which the library
  * may define; on a standby, too. A library that is there already is not loaded twice.
  */
 import { encode } from '../protocol/index.js';
@@ -10,24 +10,22 @@ import { listed } from './kind.js';
 export interface LoadedLibraries {
   /** Statements, as they came: `LOAD 'auto_explain'`. */
   readonly statements: readonly string[];
-  /** Fewer ran than passed by: some of them failed, and fail again. */
-  readonly someFailed: boolean;
+  /** Some of them may have failed, and then fail again. */
+  readonly unsure: boolean;
   /** One ran whose statement is not known. */
   readonly unknown: boolean;
 }
 
-const NOTHING: LoadedLibraries = { statements: [], someFailed: false, unknown: false };
+const NOTHING: LoadedLibraries = { statements: [], unsure: false, unknown: false };
 
 export const loadedLibraries: StateKindModule<LoadedLibraries> = {
   none: NOTHING,
 
-  *read({ tracker: { loads, loaded } }, previous) {
-    if (loaded === 0) return NOTHING;
-    const state = {
-      statements: [...loads.statements],
-      someFailed: loaded < loads.seen,
-      unknown: loads.missed || loads.statements.size === 0,
-    };
+  *read({ tracker: { loads } }, previous) {
+    loads.settle();
+    const { statements, unsure, unknown } = loads;
+    if (statements.length === 0 && !unknown) return NOTHING;
+    const state = { statements, unsure, unknown };
     return previous && JSON.stringify(previous) === JSON.stringify(state) ? previous : state;
   },
 
@@ -45,6 +43,6 @@ export const loadedLibraries: StateKindModule<LoadedLibraries> = {
         messages: encode.query(statement),
         ends: 'query',
         what: statement,
-        onError: wanted.someFailed ? 'carry' : 'fail',
+        onError: wanted.unsure ? 'carry' : 'fail',
       })),
 };

@@ -13,34 +13,85 @@ const SETSEED = [...Buffer.from('setseed')];
 const SETVAL = [...Buffer.from('setval')];
 
 export class LoadStatements {
-  readonly statements = new Set<string>();
-  /** How many passed by, repeated ones too. */
-  seen = 0;
-  /** There was one that could not be kept. */
-  missed = false;
+  /** Of simple queries, by what they were answered; and those that were parsed, which may have run since. */
+  readonly #ran = new Set<string>();
+  readonly #parsed = new Set<string>();
+  /** Those of a query are answered in their order, and none after one that fails. */
+  #asked: { request: number; texts: string[] }[] = [];
+  /** One ran that was parsed before, or whose text could not be kept. */
+  #othersRan = false;
+  #missed = false;
+
+  /** Ran, or may have. */
+  get statements(): string[] {
+    return [...new Set([...this.#ran, ...(this.#othersRan ? this.#parsed : [])])];
+  }
+
+  /** Some of the statements may have failed. */
+  get unsure(): boolean {
+    return this.#othersRan && this.#parsed.size > 1;
+  }
+
+  /** One ran that is not among the statements. */
+  get unknown(): boolean {
+    return this.#othersRan && (this.#missed || this.#parsed.size === 0);
+  }
 
   save(): LoadsImage {
-    return { statements: [...this.statements], seen: this.seen, missed: this.missed };
+    return {
+      ran: [...this.#ran],
+      parsed: [...this.#parsed],
+      asked: this.#asked,
+      othersRan: this.#othersRan,
+      missed: this.#missed,
+    };
   }
 
-  restore({ statements, seen, missed }: LoadsImage): void {
-    for (const statement of statements) this.statements.add(statement);
-    this.seen = seen;
-    this.missed = missed;
+  restore({ ran, parsed, asked, othersRan, missed }: LoadsImage): void {
+    for (const text of ran) this.#ran.add(text);
+    for (const text of parsed) this.#parsed.add(text);
+    this.#asked = asked.map(({ request, texts }) => ({ request, texts: [...texts] }));
+    this.#othersRan = othersRan;
+    this.#missed = missed;
   }
 
-  /** `sql`: a text that holds the word, as bytes. */
-  collect(sql: string): void {
-    for (const text of splitStatements(sql).map(stripLeadingComments)) {
-      if (!/^load(?![\w$\x80-\xff])/i.test(text)) continue;
-      this.seen++;
-      if (this.statements.size >= MAX_LOADS) this.missed = true;
-      else this.statements.add(text);
-    }
+  /** `sql`: a text that holds the word, as bytes. `request`: of the query that it is; null: it is parsed only. */
+  collect(sql: string, request: number | null): void {
+    const texts = splitStatements(sql)
+      .map(stripLeadingComments)
+      .filter((text) => /^load(?![\w$\x80-\xff])/i.test(text));
+    if (texts.length === 0) return;
+    if (request !== null) this.#asked = [...this.#asked, { request, texts }].slice(-MAX_LOADS);
+    else if (this.#parsed.size + texts.length > MAX_LOADS) this.miss();
+    else for (const text of texts) this.#parsed.add(text);
+  }
+
+  /** There was one that cannot be kept. */
+  miss(): void {
+    this.#missed = true;
+  }
+
+  /** One ran. */
+  complete(request: number): void {
+    const text = this.#asked.find((each) => each.request === request)?.texts.shift();
+    if (text === undefined) this.#othersRan = true;
+    else if (this.#ran.size < MAX_LOADS) this.#ran.add(text);
+    else this.#missed = this.#othersRan = true;
+  }
+
+  /** Everything was answered: what has not run, failed. */
+  settle(): void {
+    this.#asked = [];
   }
 }
 
-export type LoadsImage = Pick<LoadStatements, 'seen' | 'missed'> & { readonly statements: readonly string[] };
+export interface LoadsImage {
+  readonly ran: readonly string[];
+  readonly parsed: readonly string[];
+  readonly asked: readonly { readonly request: number; readonly texts: readonly string[] }[];
+  readonly othersRan: boolean;
+  readonly missed: boolean;
+}
 
 /** Looks through the SQL text `buffer[start, end)`. */
 export const seeText = (

@@ -83,6 +83,12 @@ const disturbs = (name: string, value: string | null): boolean => {
 /** undefined_object, invalid_name: there is no such setting, or its library reserves the prefix and has none of that name. */
 export const UNKNOWN_SETTING = ['42704', '42602'];
 
+const SET_CONFIG = 'select pg_catalog.set_config($1, $2, false)';
+/** The name in bytes of UTF8. */
+const SET_CONFIG_UTF8 = `select pg_catalog.set_config(pg_catalog.convert_from(pg_catalog.decode($1, 'hex'), 'UTF8'), $2, false)`;
+
+export const isAscii = (text: string): boolean => !/[^\x00-\x7f]/.test(text);
+
 /** As a parameter, not as text: the value needs no quoting in whatever encoding it is. Null: RESET. */
 export const setConfig = (
   name: string,
@@ -90,8 +96,9 @@ export const setConfig = (
   lostOn: readonly string[] = UNKNOWN_SETTING,
 ): ReplayStep => ({
   messages: Buffer.concat([
-    encode.parse('', 'select pg_catalog.set_config($1, $2, false)'),
-    encode.bind('', '', [name, value]),
+    ...(isAscii(name)
+      ? [encode.parse('', SET_CONFIG), encode.bind('', '', [name, value])]
+      : [encode.parse('', SET_CONFIG_UTF8), encode.bind('', '', [Buffer.from(name).toString('hex'), value])]),
     encode.execute(),
   ]),
   ends: 'sync',

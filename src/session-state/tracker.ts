@@ -16,7 +16,6 @@ const SMALL_BYTES = 16 * 1024;
 /** What was seen, as plain data: for the process that goes on in this one's place. */
 export interface TrackerImage {
   readonly parameters: readonly (readonly [string, string])[];
-  readonly loaded: number;
   readonly loads: LoadsImage;
   readonly seeded: boolean;
   readonly setvalSeen: boolean;
@@ -41,8 +40,6 @@ const equals = (buffer: Buffer, start: number, end: number, expected: readonly n
 export class SessionTracker implements ClientObserver, EngineObserver {
   /** Last values of ParameterStatus that the client was sent. */
   readonly parameters = new Map<string, string>();
-  /** How often LOAD ran in this session, and what passed by. */
-  loaded = 0;
   readonly loads = new LoadStatements();
   /** setseed() passed by: where the random generator stands is part of the session, and cannot be read. */
   seeded = false;
@@ -57,8 +54,8 @@ export class SessionTracker implements ClientObserver, EngineObserver {
   readonly #names: SettingNames;
   readonly #saw = {
     load: (sql: string | null): void => {
-      if (sql === null) this.loads.missed = true;
-      else this.loads.collect(sql);
+      if (sql === null) this.loads.miss();
+      else this.loads.collect(sql, this.#request);
     },
     setseed: (): void => {
       this.seeded = true;
@@ -67,6 +64,8 @@ export class SessionTracker implements ClientObserver, EngineObserver {
       this.setvalSeen = true;
     },
   };
+  /** The query whose text is looked through; null: it is a Parse's. */
+  #request: number | null = null;
   #unnamed: Buffer | null = null;
   #unnamedBytes = 0;
 
@@ -82,10 +81,9 @@ export class SessionTracker implements ClientObserver, EngineObserver {
   }
 
   save(): TrackerImage {
-    const { loaded, seeded, setvalSeen, settingsTouched, unnamedTooLong, bindWanted, unnamedStatement } =
-      this;
+    const { seeded, setvalSeen, settingsTouched, unnamedTooLong, bindWanted, unnamedStatement } = this;
     return {
-      ...{ loaded, seeded, setvalSeen, settingsTouched, unnamedTooLong, bindWanted, unnamedStatement },
+      ...{ seeded, setvalSeen, settingsTouched, unnamedTooLong, bindWanted, unnamedStatement },
       parameters: [...this.parameters],
       loads: this.loads.save(),
     };
@@ -101,8 +99,9 @@ export class SessionTracker implements ClientObserver, EngineObserver {
   }
 
   parse(buffer: Buffer, start: number, end: number): void {
-    this.#names.collect(buffer, start + 5, end);
+    this.#names.collect(buffer, start + 5, end, this.parameters.get('client_encoding'));
     const text = buffer.indexOf(0, start + 5) + 1;
+    this.#request = null;
     seeText(buffer, text, Math.min(end, buffer.indexOf(0, text)), this.#saw);
     if (!this.bindWanted) this.bindWanted = findSet(buffer, start + 5, end) === 'set_config';
     if (buffer[start + 5] !== 0 || !this.#isUnderstood(buffer, start, end)) return;
@@ -119,20 +118,22 @@ export class SessionTracker implements ClientObserver, EngineObserver {
   }
 
   /** A simple Query destroys the unnamed statement (manual 54.2.2). */
-  query(buffer: Buffer, start: number, end: number): void {
+  query(buffer: Buffer, start: number, end: number, request: number): void {
     if ((this.#unnamedBytes > 0 || this.unnamedTooLong) && this.#isUnderstood(buffer, start, end)) {
       this.#forgetUnnamed();
       this.unnamedTooLong = false;
     }
-    this.#names.collect(buffer, start + 5, end);
+    this.#names.collect(buffer, start + 5, end, this.parameters.get('client_encoding'));
     // PREPARE, too, can keep a set_config for an EXECUTE, or a Bind, that has nothing but the name.
-    if (this.bindWanted) this.#names.collectValues(buffer, start + 5, end);
+    if (this.bindWanted)
+      this.#names.collectValues(buffer, start + 5, end, this.parameters.get('client_encoding'));
     else this.bindWanted = findSet(buffer, start + 5, end) === 'set_config';
+    this.#request = request;
     seeText(buffer, start + 5, end - 1, this.#saw);
   }
 
   bind(buffer: Buffer, start: number, end: number): void {
-    this.#names.collectValues(buffer, start + 5, end);
+    this.#names.collectValues(buffer, start + 5, end, this.parameters.get('client_encoding'));
   }
 
   close(buffer: Buffer, start: number): void {
@@ -145,10 +146,10 @@ export class SessionTracker implements ClientObserver, EngineObserver {
     if (type !== Frontend.Parse && type !== Frontend.Query) return;
     this.#forgetUnnamed();
     this.unnamedTooLong = type === Frontend.Parse;
-    this.loads.missed ||= type === Frontend.Query;
+    if (type === Frontend.Query) this.loads.miss();
   }
 
-  commandComplete(buffer: Buffer, start: number, end: number): void {
+  commandComplete(buffer: Buffer, start: number, end: number, request: number): void {
     switch (buffer[start]) {
       case 0x53 /* S */:
         if (equals(buffer, start, end, SET)) this.settingsTouched = true;
@@ -160,7 +161,7 @@ export class SessionTracker implements ClientObserver, EngineObserver {
         if (equals(buffer, start, end, DISCARD)) this.settingsTouched = true;
         break;
       case 0x4c /* L */:
-        if (equals(buffer, start, end, LOAD)) this.loaded++;
+        if (equals(buffer, start, end, LOAD)) this.loads.complete(request);
         break;
       default:
     }

@@ -36,7 +36,7 @@ describe('client stream', () => {
     expect(result).toMatchObject({ pending: 5, batchOpen: false, atBoundary: true, ended: true });
     const { calls } = result as { calls: string[] };
     expect(calls.map((call) => call.split(' ')[0])).toEqual(['query', 'parse', 'bind', 'close', 'query']);
-    expect(calls[0]).toBe(`query ${encode.query('select 1').toString('hex')}`);
+    expect(calls[0]).toBe(`query 0 ${encode.query('select 1').toString('hex')}`);
   });
 
   it('stops after each Query, Sync and FunctionCall when asked for one request', () => {

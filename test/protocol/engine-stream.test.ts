@@ -34,8 +34,8 @@ describe('engine stream', () => {
       atBoundary: true,
       calls: [
         `parameter ${Buffer.from('TimeZone\0UTC\0').toString('hex')}`,
-        `complete ${Buffer.from('SELECT 1\0').toString('hex')}`,
-        `complete ${Buffer.from('SET\0').toString('hex')}`,
+        `complete 0 ${Buffer.from('SELECT 1\0').toString('hex')}`,
+        `complete 1 ${Buffer.from('SET\0').toString('hex')}`,
       ],
     });
   });

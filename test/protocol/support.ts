@@ -17,8 +17,8 @@ export class RecordingClientObserver implements ClientObserver {
   parse(buffer: Buffer, start: number, end: number): void {
     this.#add('parse', buffer, start, end);
   }
-  query(buffer: Buffer, start: number, end: number): void {
-    this.#add('query', buffer, start, end);
+  query(buffer: Buffer, start: number, end: number, request: number): void {
+    this.#add(`query ${request}`, buffer, start, end);
   }
   close(buffer: Buffer, start: number, end: number): void {
     this.#add('close', buffer, start, end);
@@ -41,8 +41,8 @@ export class RecordingEngineObserver implements EngineObserver {
   parameterStatus(buffer: Buffer, start: number, end: number): void {
     this.calls.push(`parameter ${buffer.toString('hex', start, end)}`);
   }
-  commandComplete(buffer: Buffer, start: number, end: number): void {
-    this.calls.push(`complete ${buffer.toString('hex', start, end)}`);
+  commandComplete(buffer: Buffer, start: number, end: number, request: number): void {
+    this.calls.push(`complete ${request} ${buffer.toString('hex', start, end)}`);
   }
 }
 

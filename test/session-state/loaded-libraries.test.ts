@@ -21,8 +21,7 @@ afterAll(async () => {
   await engines?.close();
 });
 
-const TAG = Buffer.from('LOAD\0');
-const tagged = (backend: Backend): void => backend.tracker.commandComplete(TAG, 0, TAG.length);
+const tagged = (backend: Backend): void => backend.tagged('LOAD');
 const SHOW = 'show auto_explain.log_min_duration';
 
 const bring = async (wanted: SessionState, engine = primary, promoted = true): Promise<Backend> => {
@@ -37,8 +36,9 @@ describe('LOAD', () => {
     'is run again on a %s, before the settings of the library',
     async (where) => {
       const session = await Backend.open(primary);
-      await session.run(`load 'auto_explain'`, 'set auto_explain.log_min_duration = 60000');
+      await session.run(`load 'auto_explain'`);
       tagged(session);
+      await session.run('set auto_explain.log_min_duration = 60000');
       const wanted = await session.look();
       expect(wanted.loadedLibraries.statements).toEqual([`load 'auto_explain'`]);
       expect(unmovable(wanted, DEFAULT_LIMITS)).toEqual([]);
@@ -114,22 +114,44 @@ describe('LOAD', () => {
     tagged(session);
     expect((await session.look()).loadedLibraries).toEqual({
       statements: [`LOAD /**/ 'auto_explain'`, 'Load $x$auto_explain$x$'],
-      someFailed: false,
+      unsure: false,
       unknown: false,
     });
     session.close();
   });
 
-  it('one that failed here may fail there; one that did not must not', async () => {
+  it('one that failed is not tried again, whoever could load it', async () => {
     const session = await Backend.open(primary);
-    await session.query(`load 'nowhere'`);
+    await session.run('create role nobody', 'set role nobody');
+    expect((await session.query(`load 'auto_explain'`)).error?.sqlstate).toBe('42501');
     expect((await session.look()).loadedLibraries).toEqual(kinds.loadedLibraries.none);
-    await session.run(`load 'auto_explain'`);
+    await session.run('reset role');
+    expect((await session.query(`load 'plpgsql'; load 'nowhere'; load 'auto_explain'`)).error).not.toBeNull();
+    tagged(session);
+    expect((await session.look()).loadedLibraries).toEqual({
+      statements: [`load 'plpgsql'`],
+      unsure: false,
+      unknown: false,
+    });
+    session.close();
+  });
+
+  it('of two that were parsed one may have failed, and then fails there, too; one that did not must not', async () => {
+    const session = await Backend.open(primary);
+    for (const library of ['nowhere', 'auto_explain'])
+      await session.send(
+        Buffer.concat([
+          encode.parse(library, `load '${library}'`),
+          encode.bind('', library, []),
+          encode.execute(),
+          encode.sync(),
+        ]),
+      );
     tagged(session);
     const wanted = await session.look();
-    expect(wanted.loadedLibraries.someFailed).toBe(true);
+    expect(wanted.loadedLibraries.unsure).toBe(true);
     (await bring(wanted)).close();
-    const sure = { ...wanted, loadedLibraries: { ...wanted.loadedLibraries, someFailed: false } };
+    const sure = { ...wanted, loadedLibraries: { ...wanted.loadedLibraries, unsure: false } };
     await expect(bring(sure)).rejects.toThrow(`load 'nowhere'`);
     session.close();
   });

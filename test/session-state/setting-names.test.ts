@@ -4,6 +4,9 @@ import { describe, expect, it } from 'vitest';
 import { encode } from '../../src/protocol/index.js';
 import { MAX_SETTING_NAMES, SettingNames, findSet } from '../../src/session-state/setting-names.js';
 
+/** What it would be in an encoding of single bytes: a name too many does no harm. */
+const bytes = (name: string): string => Buffer.from(name).toString('latin1');
+
 const collected = (sql: string): readonly string[] => {
   const names = new SettingNames();
   const buffer = Buffer.from(`xx${sql}`);
@@ -26,6 +29,7 @@ describe('setting names', () => {
     ['reset app.user_id', ['app.user_id']],
     ['set "app".user_id = 1', ['app.user_id']],
     ['set "app"."user_id" = 1', ['app.user_id']],
+    ["select set_config('Äpp.Größe', '5', false)", ['Äpp.größe', bytes('Äpp.größe')]],
   ])('%s', (sql, names) => {
     expect(collected(sql)).toEqual(names);
   });
@@ -46,6 +50,19 @@ describe('setting names', () => {
         expect(collected(`set${space}${a}.${b}${space}=${space}'v'`)).toEqual([`${a}.${b}`]);
       }),
     );
+  });
+
+  it.each([
+    ['LATIN1', 'set app.\xe9 = 1', 'app.é'],
+    ['WIN1251', 'set app.\xe9 = 1', 'app.й'],
+    ['KOI8R', 'set app.\xca = 1', 'app.й'],
+    ['SJIS', 'set app.\x83\x45 = 1', 'app.ウ'],
+    ['SQL_ASCII', 'set app.\xc3\xa9 = 1', 'app.é'],
+  ])('in %s', (encoding, sql, name) => {
+    const names = new SettingNames();
+    const buffer = Buffer.from(sql, 'latin1');
+    names.collect(buffer, 0, buffer.length, encoding);
+    expect(names.all).toContain(name);
   });
 
   it('finds names among the values of a Bind', () => {
@@ -73,7 +90,8 @@ describe('setting names', () => {
         const buffer = Buffer.from(bytes);
         names.collect(buffer, 0, buffer.length);
         names.collectValues(buffer, 0, buffer.length);
-        for (const name of names.all) expect(name).toMatch(/^[a-z_][\w$]*(\.[a-z_][\w$]*)+$/);
+        for (const name of names.all)
+          expect(name).toMatch(/^[a-z_\x80-\uffff][\w$\x80-\uffff]*(\.[a-z_\x80-\uffff][\w$\x80-\uffff]*)+$/);
       }),
       { numRuns: 500 },
     );

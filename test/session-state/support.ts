@@ -21,13 +21,13 @@ export class Backend {
   readonly connection: EngineConnection;
   readonly names = new SettingNames();
   readonly tracker = new SessionTracker(this.names);
-  readonly #client: ClientStream;
+  readonly #exchange = new Exchange();
+  readonly #client = new ClientStream(this.#exchange, this.tracker);
   readonly #settableNames: string;
 
   private constructor(connection: EngineConnection, settableNames: string) {
     this.connection = connection;
     this.#settableNames = settableNames;
-    this.#client = new ClientStream(new Exchange(), this.tracker);
   }
 
   static async open(engine: EngineRecord, parameters: Record<string, string> = {}): Promise<Backend> {
@@ -43,9 +43,16 @@ export class Backend {
   async send(messages: Buffer, ready = 1): Promise<readonly Reply[]> {
     this.#client.scan(messages, 0, messages.length, false);
     const replies = await this.connection.exchange(messages, ready);
+    for (const { status } of replies) this.#exchange.ready(status);
     // Tags are not part of a Reply; reading the settings anew is what a SET's tag leads to.
     this.tracker.settingsTouched = true;
     return replies;
+  }
+
+  /** Of the last request. */
+  tagged(text: string): void {
+    const tag = Buffer.from(`${text}\0`);
+    this.tracker.commandComplete(tag, 0, tag.length, this.#exchange.answered - 1);
   }
 
   async query(sql: string | Buffer): Promise<Reply> {

@@ -103,13 +103,6 @@ describe('tags', () => {
     answer(tag(text));
     expect(tracker.settingsTouched).toBe(touched);
   });
-
-  it('LOAD is remembered', () => {
-    const { tracker, answer } = setUp();
-    expect(tracker.loaded).toBe(0);
-    answer(tag('LOAD'));
-    expect(tracker.loaded).toBe(1);
-  });
 });
 
 it.each([

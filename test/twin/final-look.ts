@@ -7,7 +7,10 @@ import { TEMP_RELATIONS } from './temp-commands.js';
 /** Without `source`: that a value is set which is the default, too, is not always noticed (settings.ts). */
 const SETTINGS = `select name, setting, reset_val from pg_settings
   where (setting <> reset_val or name = 'application_name') and name not like 'transaction_%' order by name`;
-const CUSTOM = `select n, current_setting(n, true) from unnest('{app.a,app.b,app.d,deep.er.c,auto_explain.log_analyze}'::text[]) n`;
+/** é, and its bytes in an encoding of single bytes. */
+const ACCENTED = `array['app.' || chr(233), 'app.' || chr(195) || chr(169)]`;
+const CUSTOM = `select n, current_setting(n, true)
+  from unnest('{app.a,app.b,app.d,deep.er.c,auto_explain.log_analyze}'::text[] || ${ACCENTED}) n`;
 const CURSORS = ['c', '"C d"', 'n'];
 const SEQUENCES = ['a.up', 'a.down', 'a.sevens', 'a."S\'\'s"', 'a.counted_id_seq'];
 const LOCKS = `select classid, objid, objsubid, mode from pg_locks

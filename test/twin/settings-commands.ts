@@ -25,7 +25,9 @@ const SETTINGS: Readonly<Record<string, readonly string[]>> = {
   log_duration: ['off'],
   no_such_setting: ['1'],
 };
-const CUSTOM = ['app.a', 'app.b', 'App.A', 'deep.er.c', '"app"."d"'];
+/** Bytes of UTF8: another name in LATIN1. */
+const ACCENTED = Buffer.from('app.é').toString('latin1');
+const CUSTOM = ['app.a', 'app.b', 'App.A', 'deep.er.c', '"app"."d"', ACCENTED];
 const VALUES = [`'x'`, `''`, `'it''s, "q" é'`, '7', 'a, b', 'on', 'default'];
 
 const assignment = fc.oneof(
@@ -92,9 +94,8 @@ const asLoginUser = (command: string): string => `rollback; reset session author
 const load = (library: string): string => asLoginUser(`load '${library}'`);
 
 /**
- * No RESET of the library's setting: what it leaves ('') cannot be told from a value, which LOAD warns of. No LOAD that fails
- * for want of rights: it is tried again by a move, with those of the login user. The setting is always set by the login user:
- * PostgreSQL remembers who set it before the library was loaded (guc.c, srole), and nobody can read that.
+ * No RESET of the library's setting: what it leaves ('') cannot be told from a value, which LOAD warns of. The setting is always
+ * set by the login user: PostgreSQL remembers who set it before the library was loaded (guc.c, srole), and nobody can read that.
  */
 export const loads: fc.Arbitrary<Command> = sql(
   fc.constantFrom(
@@ -102,6 +103,7 @@ export const loads: fc.Arbitrary<Command> = sql(
     load('auto_explain'),
     load('$libdir/auto_explain'),
     load('nothing'),
+    `load 'auto_explain'`,
     asLoginUser('set auto_explain.log_analyze = on'),
     'show auto_explain.log_analyze',
   ),
