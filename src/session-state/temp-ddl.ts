@@ -269,7 +269,7 @@ const constrain = (definitions: Definitions, { table, name, definition, owner, t
   const sql = `alter table ${only}${table} add constraint ${name} ${own(definitions, definition)}`;
   const checked = (type === 'c' || type === 'f') && !definition.endsWith(' NOT VALID');
   return {
-    sql: asOwner(owner, checked && definitions.plpgsql ? unlessViolated(sql) : sql),
+    sql: asOwner(owner, checked && definitions.plpgsql ? unlessViolated(sql, owner) : sql),
     what: `constraint ${name} of temporary table ${table}`,
   };
 };
@@ -279,10 +279,18 @@ const indexed = (definitions: Definitions, { name, definition, owner }: Index): 
   what: `index ${name}`,
 });
 
-/** Rows may be there that do not pass: made under session_replication_role, or checked by a function that says something else now. */
-const unlessViolated = (sql: string): string =>
-  `do ${literal(`begin ${sql};
-  exception when foreign_key_violation or check_violation then ${sql} not valid; end`)}`;
+/**
+ * Rows may be there that do not pass: made under session_replication_role, or checked by a function that says something else now.
+ * And a table may have been given, with its foreign key, to somebody who may not refer to the other: then as the login user.
+ */
+const unlessViolated = (sql: string, owner: string | null): string => {
+  const violated = `when foreign_key_violation or check_violation then ${sql} not valid;`;
+  const forbidden =
+    owner === null
+      ? ''
+      : `when insufficient_privilege then set local role none; begin ${sql}; exception ${violated} end;`;
+  return `do ${literal(`begin ${sql}; exception ${violated} ${forbidden} end`)}`;
+};
 
 /** pg_trigger.tgenabled: O is as made. */
 const ENABLED: Readonly<Record<string, string>> = { D: 'disable', R: 'enable replica', A: 'enable always' };

@@ -169,6 +169,13 @@ const same: Readonly<Record<string, readonly string[]>> = {
     'create temp view v as select * from t; grant select on v to other',
     'create temp table none (n int); revoke insert on none from app',
   ],
+  'a foreign key of a table that was given to somebody who may not refer to the other': [
+    'create temp table k (n int primary key)',
+    'create temp table t (n int references k)',
+    'insert into k values (1)',
+    'insert into t values (1)',
+    'alter table t owner to friend',
+  ],
   statistics: ['create temp table t as select g % 10 as n from generate_series(1, 100) g', 'analyze t'],
   'dropped columns': [
     'create temp table t (a int, b text, c int)',
