@@ -3,12 +3,14 @@
  * when it is told to stop (SIGINT, SIGTERM); ends with 1, and with the counterexample, when a session that moved differs from
  * its twin.
  */
+import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { classNames, type ClassName } from './classes.js';
 import { hunt } from './hunt.js';
 import { World } from './world.js';
 
-const PAIRS = 4;
+/** The engine's backends are what takes the time: of each pair, two work at once. */
+const PAIRS = Math.max(4, availableParallelism());
 
 const { values } = parseArgs({
   options: {
