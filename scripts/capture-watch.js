@@ -29,7 +29,7 @@ const tmux = (...args) =>
 const screen = (...how) => tmux('capture-pane', '-p', ...how, '-t', 'watch');
 
 try {
-  dbproxy('up', '--port', String(await freePort()));
+  dbproxy('up', '--provider', 'embedded', '--port', String(await freePort()));
   const clients = await sessionsWithState(dbproxy('url').trim());
   const load = startLoad();
   tmux('new-session', '-d', '-x', COLUMNS, '-y', ROWS, '-s', 'watch', `${process.execPath} ${bin} watch`);

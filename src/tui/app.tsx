@@ -29,12 +29,29 @@ export function App({ store, screen, paint }: Properties): null {
   return null;
 }
 
-/** What is typed faster than it is read comes as one text. */
+/** What is typed faster than it is read comes as one text, with the keys in it that have characters of their own. */
 function keysOf(text: string, key: InkKey): Key[] {
   const name = nameOf(key);
   if (name !== null || key.ctrl) return [{ text: key.ctrl ? text : '', name, ctrl: key.ctrl }];
-  return key.meta ? [] : [...text].map((character) => ({ text: character, name: null, ctrl: false }));
+  return key.meta ? [] : [...text].map(keyOf);
 }
+
+function keyOf(character: string): Key {
+  const name = CHARACTERS[character] ?? null;
+  if (name !== null) return { text: '', name, ctrl: false };
+  // Ctrl-A is 1, and so on.
+  if (character < ' ') return { text: String.fromCharCode(character.charCodeAt(0) + 96), name, ctrl: true };
+  return { text: character, name, ctrl: false };
+}
+
+const CHARACTERS: Readonly<Record<string, Key['name']>> = {
+  '\r': 'enter',
+  '\n': 'enter',
+  '\t': 'tab',
+  '\b': 'backspace',
+  '\u007f': 'backspace',
+  '\u001b': 'escape',
+};
 
 function nameOf(key: InkKey): Key['name'] {
   if (key.upArrow) return 'up';
