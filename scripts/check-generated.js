@@ -5,12 +5,12 @@ import { generatedFiles } from './docs.js';
 
 const root = new URL('..', import.meta.url);
 const before = new Map();
-for (const path of generatedFiles)
+for (const path of await generatedFiles())
   before.set(path, await readFile(new URL(path, root), 'utf8').catch(() => ''));
 execFileSync('npm', ['run', '--silent', 'docs'], { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });
-const stale = [];
+const stale = (await generatedFiles()).filter((path) => !before.has(path));
 for (const [path, text] of before) {
-  if ((await readFile(new URL(path, root), 'utf8')) !== text) stale.push(path);
+  if ((await readFile(new URL(path, root), 'utf8').catch(() => '')) !== text) stale.push(path);
 }
 if (stale.length > 0) {
   console.error(`stale, made anew now; commit them: ${stale.join(', ')}`);

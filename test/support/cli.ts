@@ -85,7 +85,7 @@ export class Cli {
 }
 
 /** Which provider, and how its runtime is found: as the tests themselves run (vitest.config.ts). */
-const providerEnv = (): NodeJS.ProcessEnv =>
+export const providerEnv = (): NodeJS.ProcessEnv =>
   Object.fromEntries(
     Object.entries(process.env).filter(([name]) =>
       /^(DBPROXY_(PROVIDER|IMAGE)|DOCKER_HOST|TESTCONTAINERS_.*)$/.test(name),

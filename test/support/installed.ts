@@ -9,7 +9,7 @@ import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { extract } from 'tar';
-import type { CliResult } from './cli.js';
+import { providerEnv, type CliResult } from './cli.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const exec = promisify(execFile);
@@ -47,7 +47,14 @@ export class InstalledProject {
   node(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<CliResult> {
     const options = {
       cwd: this.directory,
-      env: { PATH: process.env.PATH, HOME: this.home, DBPROXY_HOME: this.home, NO_COLOR: '1', ...env },
+      env: {
+        PATH: process.env.PATH,
+        HOME: this.home,
+        DBPROXY_HOME: this.home,
+        NO_COLOR: '1',
+        ...providerEnv(),
+        ...env,
+      },
       maxBuffer: 64 * 1024 * 1024,
     };
     return new Promise((resolve) => {
