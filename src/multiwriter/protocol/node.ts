@@ -1,0 +1,328 @@
+/**
+ * A storage node: votes on proposals, keeps the log, answers the primary. No I/O: `receive` takes a message, changes the state by
+ * records, and returns them with what is to be sent once they are on disk.
+ *
+ *   vote    accept iff no other writer's transaction, committed or not, holds a key in a mode that excludes this one and is
+ *           unknown to its base; all keys or none
+ *   seal    what was not accepted until now never will be; its keys are reserved until the primary's verdict
+ *   decide  a slot of the decision log; refused to a primary of a lower epoch than the one promised
+ */
+import type { Output } from './output.js';
+import { type NodeRecord, NodeState } from './node-state.js';
+import { type Lsn, writerOf } from './lsn.js';
+import {
+  type Accepted,
+  type Decide,
+  type Epoch,
+  type Fact,
+  type Facts,
+  factOf,
+  facts,
+  type Fetch,
+  type FromNode,
+  type Horizon,
+  lsnOf,
+  type NodeId,
+  type Prepare,
+  type Propose,
+  type Refusal,
+  type Seal,
+  type Standing,
+  type ToNode,
+  type Adjudicate,
+} from './messages.js';
+import { commonKey, type Proposal, proposerOf } from './proposal.js';
+import { RULES, type Rules } from './rules.js';
+import { at, includes, isWithin, lowest, type Vector } from './vector.js';
+
+/** Facts in one answer; who is far behind asks again. */
+const MAX_FACTS = 500;
+/** A transaction that is undecided for so many ticks is nobody's business any more: the primary is asked. */
+const PATIENCE_TICKS = 2;
+
+/** Stands in a ruling for the keys of what is no longer held. */
+const FORGOTTEN_KEY = '(no longer held)';
+
+export type NodeSend =
+  | { readonly to: 'sender'; readonly message: FromNode }
+  | { readonly to: 'writers'; readonly message: Facts }
+  | { readonly to: 'peers'; readonly message: Fetch }
+  | { readonly to: 'primary'; readonly message: Adjudicate };
+
+export type NodeOutput = Output<NodeRecord, NodeSend>;
+
+export class StorageNode {
+  readonly id: NodeId;
+  readonly #state = new NodeState();
+  readonly #rules: Rules;
+  readonly #waiting = new Map<Lsn, number>();
+  readonly #horizons = new Map<number, Vector>();
+  #records: NodeRecord[] = [];
+  #sends: NodeSend[] = [];
+
+  /** `log`: the records found on disk. */
+  constructor(id: NodeId, log: Iterable<NodeRecord> = [], rules: Rules = RULES) {
+    this.id = id;
+    this.#rules = rules;
+    for (const record of log) this.#state.apply(record);
+  }
+
+  get state(): Omit<NodeState, 'apply'> {
+    return this.#state;
+  }
+
+  receive(message: ToNode): NodeOutput {
+    switch (message.kind) {
+      case 'propose':
+        this.#propose(message);
+        break;
+      case 'facts':
+        this.#learn(message);
+        break;
+      case 'fetch':
+        this.#fetch(message);
+        break;
+      case 'prepare':
+        this.#prepare(message);
+        break;
+      case 'seal':
+        this.#seal(message);
+        break;
+      case 'decide':
+        this.#decide(message);
+        break;
+      case 'horizon':
+        this.#horizon(message);
+        break;
+    }
+    return this.#output();
+  }
+
+  /** Time has passed: catch up with the peers, and ask about what nobody settles. */
+  tick(): NodeOutput {
+    this.#catchUp();
+    for (const lsn of this.#waiting.keys()) if (!this.#state.undecided.has(lsn)) this.#waiting.delete(lsn);
+    for (const [lsn, proposal] of this.#state.undecided) {
+      const ticks = (this.#waiting.get(lsn) ?? 0) + 1;
+      this.#waiting.set(lsn, ticks);
+      if (ticks > PATIENCE_TICKS) this.#send({ to: 'primary', message: { kind: 'adjudicate', proposal } });
+    }
+    return this.#output();
+  }
+
+  // --- votes ---------------------------------------------------------------------------------------------------------
+
+  #propose({ proposal }: Propose): void {
+    const { lsn } = proposal;
+    const outcome = this.#state.outcomeOf(lsn);
+    if (outcome) {
+      if (!this.#state.facts.has(lsn)) this.#record({ kind: 'fact', fact: factOf(proposal, outcome) });
+      return this.#reply(facts([factOf(proposal, outcome)]));
+    }
+    const refusal = this.#refusal(proposal);
+    if (!refusal && !this.#state.entries.get(lsn)?.accepted) this.#record({ kind: 'vote', proposal });
+    this.#reply({ kind: 'vote', node: this.id, lsn, refusal });
+  }
+
+  #refusal(proposal: Proposal): Refusal | null {
+    const { lsn, incarnation } = proposal;
+    const state = this.#state;
+    const entry = state.entries.get(lsn);
+    if (entry?.accepted) return null;
+    if (entry?.sealed) return { kind: 'sealed' };
+    const writer = proposerOf(proposal);
+    const { incarnations, ceiling } = state.log.summary;
+    if (incarnation > (incarnations[writer] ?? 0)) return { kind: 'behind' };
+    if (this.#rules.isFenced(incarnation, state.fence(writer))) return { kind: 'fenced' };
+    // The ceiling was raised, and that has not come here yet.
+    if (lsn >= ceiling) return { kind: 'behind' };
+    if (this.#forgottenBy(proposal) !== null) return { kind: 'too-old' };
+    return this.#conflict(proposal);
+  }
+
+  /** What its base would have to include, and is no longer held. Only a writer that broke the word of its horizon proposes so. */
+  #forgottenBy({ lsn, base }: Proposal): Lsn | null {
+    const known = Object.values(this.#state.truncated);
+    return known.find((one) => !includes(base, one) && writerOf(one) !== writerOf(lsn)) ?? null;
+  }
+
+  #conflict(proposal: Proposal): Refusal | null {
+    const obstacle = this.#state.keys.committedObstacle(proposal);
+    if (obstacle) return { kind: 'conflict', ...obstacle };
+    const [rival] = this.#rivals(proposal);
+    return rival ? { kind: 'conflict', against: rival.lsn, key: commonKey(proposal, rival) ?? '' } : null;
+  }
+
+  /** Undecided transactions that exclude this one. */
+  #rivals(proposal: Proposal): Proposal[] {
+    return [...this.#state.keys.neighbours(proposal).values()].filter((other) => {
+      const entry = this.#state.entries.get(other.lsn);
+      const keeps = this.#rules.keepsKeys({
+        proposal: other,
+        accepted: entry?.accepted ?? false,
+        sealed: entry?.sealed ?? false,
+      });
+      return keeps && this.#rules.excludes(proposal, other);
+    });
+  }
+
+  // --- the primary ---------------------------------------------------------------------------------------------------
+
+  #prepare({ epoch }: Prepare): void {
+    const state = this.#state;
+    if (this.#isOutranked(epoch)) return;
+    if (epoch > state.promised) this.#record({ kind: 'promise', epoch });
+    const summary = state.log.summary;
+    const chosen = state.log
+      .after(summary.slot)
+      // It outranks whatever else was accepted for that slot.
+      .map(({ slot, decision }): Accepted => ({ slot, epoch: Number.MAX_SAFE_INTEGER, decision }));
+    const open = [...state.accepted.values(), ...chosen].filter(({ slot }) => slot > summary.slot);
+    this.#reply({ kind: 'promise', node: this.id, epoch, summary, open });
+  }
+
+  #seal(seal: Seal): void {
+    const { epoch, round, proposals, fence } = seal;
+    const state = this.#state;
+    if (this.#isOutranked(epoch)) return;
+    if (this.#rules.isTooFarBehind(state.log.summary.slot, seal)) return this.#catchUp();
+    this.#reserve(seal);
+    const standings = new Map<Lsn, Standing>();
+    const blocked: { lsn: Lsn; against: Lsn; key: string }[] = [];
+    const report = (proposal: Proposal): void => {
+      const { lsn } = proposal;
+      const outcome = includes(state.truncated, lsn) ? 'forgotten' : state.outcomeOf(lsn);
+      standings.set(lsn, { proposal, accepted: state.entries.get(lsn)?.accepted ?? false, outcome });
+    };
+    for (const proposal of proposals) {
+      report(proposal);
+      if (!state.undecided.has(proposal.lsn)) continue;
+      this.#rivals(proposal).forEach(report);
+      const forgotten = this.#forgottenBy(proposal);
+      const obstacle =
+        state.keys.committedObstacle(proposal) ??
+        (forgotten === null ? null : { against: forgotten, key: FORGOTTEN_KEY });
+      if (obstacle) blocked.push({ lsn: proposal.lsn, ...obstacle });
+    }
+    if (fence) {
+      for (const proposal of state.undecided.values()) {
+        if (proposerOf(proposal) === fence.writer && proposal.incarnation < fence.incarnation)
+          report(proposal);
+      }
+    }
+    const reached = fence ? at(state.reached, fence.writer) : at({}, 0);
+    this.#reply({
+      kind: 'sealed',
+      node: this.id,
+      epoch,
+      round,
+      standings: [...standings.values()],
+      blocked,
+      reached,
+      commits: fence ? state.commitsOf(fence.writer, reached) : [],
+    });
+  }
+
+  /** Puts the seal on record, unless it says nothing new. */
+  #reserve({ epoch, proposals, fence }: Seal): void {
+    const state = this.#state;
+    const open = proposals.filter(
+      ({ lsn }) =>
+        state.outcomeOf(lsn) === null && !includes(state.truncated, lsn) && !state.entries.get(lsn)?.sealed,
+    );
+    const isRaised = fence !== null && fence.incarnation > state.fence(fence.writer);
+    if (open.length === 0 && !isRaised && epoch === state.promised) return;
+    this.#record({
+      kind: 'seal',
+      epoch,
+      proposals: open.filter(({ lsn }) => !state.entries.get(lsn)),
+      lsns: open.map(({ lsn }) => lsn),
+      fence: isRaised ? fence : null,
+    });
+  }
+
+  #decide({ epoch, slot, decision }: Decide): void {
+    const state = this.#state;
+    if (this.#isOutranked(epoch)) return;
+    const isNew = !state.log.has(slot) && state.accepted.get(slot)?.epoch !== epoch;
+    if (isNew) this.#record({ kind: 'accept', epoch, slot, decision });
+    else if (epoch > state.promised) this.#record({ kind: 'promise', epoch });
+    this.#reply({ kind: 'decision-accepted', node: this.id, epoch, slot });
+  }
+
+  #isOutranked(epoch: Epoch): boolean {
+    const { promised } = this.#state;
+    if (!this.#rules.isOutranked(epoch, promised)) return false;
+    this.#reply({ kind: 'outranked', node: this.id, epoch: promised });
+    return true;
+  }
+
+  // --- what is known -------------------------------------------------------------------------------------------------
+
+  #learn({ facts: heard, decisions, truncated }: Facts): void {
+    const state = this.#state;
+    for (const { slot, decision } of decisions) {
+      if (!state.log.has(slot)) this.#record({ kind: 'chosen', slot, decision });
+    }
+    for (const fact of heard) {
+      const lsn = lsnOf(fact);
+      if (!includes(state.truncated, lsn) && !state.facts.has(lsn)) this.#record({ kind: 'fact', fact });
+    }
+    if (!isWithin(truncated, state.truncated)) this.#record({ kind: 'truncate', below: truncated });
+  }
+
+  #fetch({ after, slot }: Fetch): void {
+    const state = this.#state;
+    const missing: Fact[] = [];
+    for (const fact of state.facts.values()) {
+      if (missing.length === MAX_FACTS) break;
+      if (!includes(after, lsnOf(fact))) missing.push(fact);
+    }
+    const decisions = state.log.after(slot);
+    const isAhead = !isWithin(state.truncated, after);
+    if (missing.length === 0 && decisions.length === 0 && !isAhead) return;
+    this.#reply(facts(missing, decisions, state.truncated));
+  }
+
+  #catchUp(): void {
+    const { reached, log } = this.#state;
+    this.#send({ to: 'peers', message: { kind: 'fetch', after: reached, slot: log.summary.slot } });
+  }
+
+  /** Once every writer that was ever opened has said so, what they all have is forgotten. */
+  #horizon({ writer, vector }: Horizon): void {
+    this.#horizons.set(writer, vector);
+    const opened = Object.keys(this.#state.log.summary.incarnations).map(Number);
+    if (!opened.every((one) => this.#horizons.has(one))) return;
+    const vectors = opened.map((one) => this.#horizons.get(one) ?? {});
+    const below = vectors.reduce(lowest, this.#state.reached);
+    if (!isWithin(below, this.#state.truncated)) this.#record({ kind: 'truncate', below });
+  }
+
+  // --- output --------------------------------------------------------------------------------------------------------
+
+  #record(record: NodeRecord): void {
+    this.#records.push(record);
+    const made = this.#state.apply(record);
+    if (made.length > 0) this.#send({ to: 'writers', message: facts(made) });
+    if (record.kind === 'chosen') {
+      const { slot, decision } = record;
+      this.#send({ to: 'writers', message: facts([], [{ slot, decision }]) });
+    }
+  }
+
+  #reply(message: FromNode): void {
+    this.#send({ to: 'sender', message });
+  }
+
+  #send(send: NodeSend): void {
+    this.#sends.push(send);
+  }
+
+  #output(): NodeOutput {
+    const output = { records: this.#records, sends: this.#sends };
+    this.#records = [];
+    this.#sends = [];
+    return output;
+  }
+}

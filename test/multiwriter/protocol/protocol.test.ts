@@ -1,0 +1,213 @@
+/** Single steps of the state machines, where a schedule that shows the mistake is too rare to wait for. */
+import { describe, expect, it } from 'vitest';
+import {
+  Adjudicator,
+  conflict,
+  DEFAULT_QUORUMS,
+  type FromNode,
+  type KeyUse,
+  lsn,
+  LsnAllocator,
+  type NodeOutput,
+  type Proposal,
+  quorumsFor,
+  StorageNode,
+  whyUnsafe,
+  writerOf,
+} from '../../../src/multiwriter/protocol/index.js';
+import { EMPTY_SUMMARY, type Decision } from '../../../src/multiwriter/protocol/decision.js';
+import { BLOCK_LSNS, FIRST_LSN, RAISE_LSNS, WRITER_SLOTS } from '../../../src/multiwriter/protocol/lsn.js';
+
+const proposal = (writer: number, keys: KeyUse[], more: Partial<Proposal> = {}): Proposal => ({
+  lsn: lsn(FIRST_LSN + writer * BLOCK_LSNS),
+  previous: lsn(FIRST_LSN - 1),
+  incarnation: 1,
+  base: {},
+  keys,
+  payload: '',
+  retries: 0,
+  priority: 0,
+  ...more,
+});
+const opens = (writer: number, incarnation: number): Decision => ({
+  kind: 'open',
+  incarnation,
+  closing: { writer, after: lsn(0), from: FIRST_LSN, commits: [] },
+  rulings: [],
+});
+const answersOf = ({ sends }: NodeOutput): FromNode[] =>
+  sends.flatMap((send) => (send.to === 'sender' ? [send.message] : []));
+
+/** A node on which writers 0 and 1 have begun. */
+const nodeWithWriters = (): StorageNode => {
+  const node = new StorageNode('s1');
+  const decisions = [0, 1].map((writer, at) => ({ slot: at + 1, decision: opens(writer, 1) }));
+  node.receive({ kind: 'facts', facts: [], decisions, truncated: {} });
+  return node;
+};
+const voteOf = (node: StorageNode, what: Proposal): FromNode | undefined =>
+  answersOf(node.receive({ kind: 'propose', proposal: what }))[0];
+
+describe('quorums', () => {
+  it.each([
+    [3, 3, 2],
+    [3, 2, 3],
+    [4, 3, 3],
+    [5, 4, 3],
+    [6, 5, 4],
+    [6, 4, 5],
+  ])('%i/%i/%i are safe', (nodes, fast, classic) => expect(whyUnsafe({ nodes, fast, classic })).toBeNull());
+  it.each([
+    [3, 2, 2, '2·Qf + Qc'],
+    [6, 4, 3, '2·Qc'],
+    [6, 4, 4, '2·Qf + Qc'],
+    [3, 3, 1, '2·Qc'],
+    [3, 1, 2, 'Qf + Qc'],
+    [3, 4, 2, 'larger'],
+    [3, 2.5, 3, 'whole'],
+  ])('%i/%i/%i are not: %s', (nodes, fast, classic, why) =>
+    expect(whyUnsafe({ nodes, fast, classic })).toContain(why),
+  );
+  it('are safe for any number of nodes, and the default for three', () => {
+    expect(quorumsFor(3)).toEqual(DEFAULT_QUORUMS);
+    for (let nodes = 1; nodes < 30; nodes++) expect(whyUnsafe(quorumsFor(nodes))).toBeNull();
+  });
+});
+
+describe('LSNs', () => {
+  it('stay in the blocks of their writer, rise, and end at the ceiling', () => {
+    const allocator = new LsnAllocator(3, FIRST_LSN, lsn(FIRST_LSN + 3 * WRITER_SLOTS * BLOCK_LSNS));
+    const taken: number[] = [];
+    for (let next = allocator.take(); next !== null; next = allocator.take()) taken.push(next);
+    expect(taken).toHaveLength(3 * BLOCK_LSNS);
+    expect(taken).toEqual([...taken].sort((a, b) => a - b));
+    expect(new Set(taken.map((at) => writerOf(lsn(at))))).toEqual(new Set([3]));
+  });
+  it('go on above a foreign one', () => {
+    const allocator = new LsnAllocator(0, FIRST_LSN, lsn(FIRST_LSN + RAISE_LSNS));
+    const foreign = lsn(FIRST_LSN + 7 * BLOCK_LSNS + 5);
+    allocator.observe(foreign);
+    expect(allocator.take()).toBeGreaterThan(foreign);
+  });
+});
+
+describe('conflicts', () => {
+  const use = (mode: KeyUse['mode']): KeyUse[] => [{ key: 'k', mode }];
+  it.each([
+    ['exclusive', 'exclusive', true],
+    ['exclusive', 'update', true],
+    ['exclusive', 'shared', true],
+    ['update', 'update', true],
+    ['update', 'shared', false],
+    ['shared', 'shared', false],
+  ] as const)('%s and %s: %s, in either order, in the rule and on a node', (a, b, expected) => {
+    for (const [first, second] of [
+      [a, b],
+      [b, a],
+    ] as const) {
+      expect(conflict(proposal(0, use(first)), proposal(1, use(second)))).toBe(expected);
+      const node = nodeWithWriters();
+      voteOf(node, proposal(0, use(first)));
+      expect(voteOf(node, proposal(1, use(second)))).toMatchObject({
+        refusal: expected ? { kind: 'conflict', key: 'k' } : null,
+      });
+    }
+  });
+  it('not when one has seen the other, nor between transactions of one writer', () => {
+    const first = proposal(0, use('update'));
+    expect(conflict(first, proposal(1, use('update'), { base: { 0: first.lsn } }))).toBe(false);
+    expect(conflict(first, proposal(0, use('update'), { lsn: lsn(first.lsn + 1) }))).toBe(false);
+  });
+});
+
+describe('a node', () => {
+  const keys: KeyUse[] = [{ key: 'k', mode: 'update' }];
+
+  it('votes the same when it is asked again, with one record', () => {
+    const node = nodeWithWriters();
+    const first = node.receive({ kind: 'propose', proposal: proposal(0, keys) });
+    const again = node.receive({ kind: 'propose', proposal: proposal(0, keys) });
+    expect(first.records).toHaveLength(1);
+    expect(again.records).toEqual([]);
+    expect(answersOf(again)).toEqual(answersOf(first));
+  });
+
+  it('has no vote for a former incarnation, from the moment the primary asks about it', () => {
+    const node = nodeWithWriters();
+    const fence = { writer: 0, incarnation: 2 };
+    node.receive({ kind: 'seal', epoch: 1, round: 1, slot: 2, proposals: [], fence });
+    expect(voteOf(node, proposal(0, keys))).toMatchObject({ refusal: { kind: 'fenced' } });
+  });
+
+  it('knows that an LSN of a closed range is void, though it never saw it', () => {
+    const node = nodeWithWriters();
+    const closing = { writer: 0, after: lsn(0), from: lsn(FIRST_LSN + RAISE_LSNS), commits: [] };
+    const decision: Decision = { kind: 'open', incarnation: 2, closing, rulings: [] };
+    node.receive({ kind: 'facts', facts: [], decisions: [{ slot: 3, decision }], truncated: {} });
+    expect(voteOf(node, proposal(0, keys))).toMatchObject({ kind: 'facts', facts: [{ outcome: 'abort' }] });
+  });
+
+  it('lets nothing pass that has not seen what it forgot: no vote, and no verdict either', () => {
+    const node = nodeWithWriters();
+    const first = proposal(0, keys);
+    node.receive({
+      kind: 'facts',
+      facts: [{ outcome: 'commit', proposal: first }],
+      decisions: [],
+      truncated: {},
+    });
+    for (const writer of [0, 1]) node.receive({ kind: 'horizon', writer, vector: node.state.reached });
+    expect(node.state.entries.size).toBe(0);
+    expect(voteOf(node, proposal(1, keys))).toMatchObject({ refusal: { kind: 'too-old' } });
+    const seal = {
+      kind: 'seal',
+      epoch: 1,
+      round: 1,
+      slot: 2,
+      proposals: [proposal(1, keys)],
+      fence: null,
+    } as const;
+    expect(answersOf(node.receive(seal))).toMatchObject([
+      { kind: 'sealed', blocked: [{ against: first.lsn }] },
+    ]);
+  });
+
+  it('does not answer a primary who knows decisions that it does not know, and asks for them', () => {
+    const node = nodeWithWriters();
+    const output = node.receive({ kind: 'seal', epoch: 1, round: 1, slot: 3, proposals: [], fence: null });
+    expect(answersOf(output)).toEqual([]);
+    expect(output.sends).toMatchObject([{ to: 'peers', message: { kind: 'fetch', slot: 2 } }]);
+  });
+
+  it('is, after a restart, what its records say, and what its snapshot says', () => {
+    const records = [...Array(2).keys()].map((writer) => ({
+      kind: 'chosen' as const,
+      slot: writer + 1,
+      decision: opens(writer, 1),
+    }));
+    const node = new StorageNode('s1', records);
+    const { records: voted } = node.receive({ kind: 'propose', proposal: proposal(0, keys) });
+    const again = new StorageNode('s1', [...records, ...voted]);
+    expect(again.state.snapshot()).toEqual(node.state.snapshot());
+    const restored = new StorageNode('s1', [{ kind: 'snapshot', snapshot: node.state.snapshot() }]);
+    expect(restored.state.snapshot()).toEqual(node.state.snapshot());
+    expect(voteOf(restored, proposal(1, keys))).toMatchObject({ refusal: { kind: 'conflict' } });
+  });
+});
+
+it('a new primary proposes again what was accepted last, before anything else', () => {
+  const adjudicator = new Adjudicator(DEFAULT_QUORUMS, 'first');
+  adjudicator.lead(3);
+  const accepted = (epoch: number, incarnation: number) => ({
+    slot: 1,
+    epoch,
+    decision: opens(0, incarnation),
+  });
+  const promise = (node: string, open: ReturnType<typeof accepted>[]) =>
+    ({ kind: 'promise', node, epoch: 3, summary: EMPTY_SUMMARY, open }) as const;
+  adjudicator.receive(promise('s1', [accepted(1, 1)]));
+  const { sends } = adjudicator.receive(promise('s2', [accepted(2, 2)]));
+  expect(sends).toMatchObject([
+    { to: 'nodes', message: { kind: 'decide', slot: 1, decision: { incarnation: 2 } } },
+  ]);
+});
