@@ -14,6 +14,7 @@ const walls = {
   switchover: ['engine', 'rpc', 'errors', 'type:proxy'],
   control: ['switchover', 'engine', 'rpc', 'errors', 'type:proxy'],
   tui: ['type:control'],
+  multiwriter: ['rpc', 'errors'],
   workload: ['errors', 'protocol'],
   scenario: ['workload', 'control', 'errors', 'type:engine'],
   playground: ['control', 'errors', 'engine'],

@@ -337,6 +337,41 @@ export const catalogue = define({
     exit: 1,
     suggestions: ['dbproxy doctor'],
   },
+  // --- several writers: the store ------------------------------------------------------------------------------------
+  DBP_STORE_QUORUMS: {
+    message: 'quorums {sizes} are refused: {reason}',
+    exit: 2,
+    suggestions: ['3/3/2, 4/3/3 and 5/4/3 (nodes/votes/answers to the primary) are safe sizes'],
+  },
+  DBP_STORE_DAMAGED: {
+    message: 'the log {file} is damaged: {reason}',
+    exit: 4,
+    suggestions: [
+      'the store goes on without this node, as long as enough others answer',
+      'check the disk; only an undamaged copy of this very file helps',
+    ],
+  },
+  DBP_STORE_FOREIGN: {
+    message: 'the log {file} belongs to {found}, not to {node} of {store}',
+    exit: 4,
+    suggestions: ['put the directory of {node} back'],
+  },
+  DBP_STORE_LOST: {
+    message: 'the log of storage node {node} is not in {directory}, and with it the votes that it gave',
+    exit: 4,
+    suggestions: ['put the directory of {node} back; without its votes the node must not vote again'],
+  },
+  DBP_STORE_OLD_DATA: {
+    message: 'storage node {node} has old data: {position} records, and {peer} has seen {remembered}',
+    exit: 4,
+    suggestions: ['put the newest directory of {node} back; with an older one the node must not vote again'],
+  },
+  DBP_STORE_TOO_LARGE: {
+    message: 'a transaction of {bytes} bytes is too large for several writers: at most {limit}',
+    exit: 1,
+    sqlstate: '54000',
+    suggestions: ['write it in smaller transactions'],
+  },
   // --- the rest ------------------------------------------------------------------------------------------------------
   DBP_INTERRUPTED: {
     message: 'interrupted by {signal}',

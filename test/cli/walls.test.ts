@@ -39,6 +39,7 @@ describe('crossing imports', () => {
     ['tui/index.ts', "import '../control/client.js';"],
     ['tui/model.ts', "import '../cli/output.js';"],
     ['workload/index.ts', "import '../control/client.js';"],
+    ['multiwriter/storage/main.ts', "import '../../engine/index.js';"],
     ['scenario/index.ts', "import '../cli/output.js';"],
     ['cli/main.ts', "import '../commands/up.js';"],
     ['cli/main.ts', "import '../proxy/main.js';"],

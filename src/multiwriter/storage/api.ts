@@ -1,0 +1,55 @@
+/** What a storage node's socket understands. */
+import type { FromNode, NodeId, NodeSend, Quorums, ToNode } from '../protocol/index.js';
+
+export interface StoreConfig {
+  /** Which store, among all that ever were: a node's log names it. */
+  readonly store: string;
+  readonly node: NodeId;
+  readonly directory: string;
+  readonly socket: string;
+  readonly quorums: Quorums;
+  readonly peers: readonly { readonly node: NodeId; readonly socket: string }[];
+  /** A new store: the node may begin with an empty log. Otherwise an empty directory means that votes were lost. */
+  readonly isNew: boolean;
+  /** How often the node catches up and looks after what is undecided. */
+  readonly tickMs?: number;
+}
+
+/** News that nobody asked for: for the writers, and for the primary among them. */
+export type News = Extract<NodeSend, { to: 'writers' | 'primary' }>;
+
+export type Service =
+  /** Asks the others whether it has all it once had; does not vote yet. */
+  | { readonly kind: 'checking' }
+  | { readonly kind: 'in-service' }
+  /** Answers nothing but this, until its disk takes writes again. */
+  | { readonly kind: 'out-of-service'; readonly why: string };
+
+export interface NodeStatus {
+  readonly node: NodeId;
+  readonly pid: number;
+  readonly service: Service;
+  /** Records ever written. */
+  readonly position: number;
+  readonly logBytes: number;
+  readonly syncs: number;
+  readonly undecided: number;
+  readonly entries: number;
+  readonly keys: number;
+  readonly epoch: number;
+  readonly slot: number;
+}
+
+export interface StoreApi {
+  /** Answers when what the answers rest on is on disk. */
+  tell: { params: ToNode; result: readonly FromNode[] };
+  /** News as they come, until the caller goes. */
+  follow: { params: Record<string, never>; result: null; progress: News };
+  /** A peer says how far its log goes, and hears what it once said. */
+  hello: {
+    params: { readonly node: NodeId; readonly position: number };
+    result: { readonly position: number };
+  };
+  status: { params: Record<string, never>; result: NodeStatus };
+  shutdown: { params: Record<string, never>; result: null };
+}

@@ -1,0 +1,75 @@
+/**
+ * Group commit: what a node says is held back until the records it rests on are on disk. While one sync runs, everything that
+ * comes in gathers for the next: one fdatasync for many votes.
+ *
+ * Also what rests on no record of its own waits for those before it: it may repeat a vote that is not on disk yet.
+ */
+import { faultPoint } from '../../fault-point.js';
+import type { NodeOutput, NodeRecord, NodeSend } from '../protocol/index.js';
+import type { LogFile } from './log-file.js';
+
+export interface Held {
+  readonly output: NodeOutput;
+  /** Called once, when all of it may be told. */
+  readonly release: (sends: readonly NodeSend[]) => void;
+}
+
+export class Journal {
+  readonly #log: LogFile<NodeRecord>;
+  readonly #failed: (error: Error) => void;
+  #held: Held[] = [];
+  #isRunning = false;
+  syncs = 0;
+
+  /** `failed`: nothing that is held back will ever be said. */
+  constructor(log: LogFile<NodeRecord>, failed: (error: Error) => void) {
+    this.#log = log;
+    this.#failed = failed;
+  }
+
+  push(held: Held): void {
+    this.#held.push(held);
+    if (!this.#isRunning) void this.#run();
+  }
+
+  async #run(): Promise<void> {
+    this.#isRunning = true;
+    try {
+      while (this.#held.length > 0) await this.#flush();
+    } catch (error) {
+      this.#held = [];
+      this.#failed(error as Error);
+    } finally {
+      this.#isRunning = false;
+    }
+  }
+
+  async #flush(): Promise<void> {
+    // Whatever comes in within this turn of the loop belongs to the batch.
+    await new Promise(setImmediate);
+    const batch = this.#held;
+    this.#held = [];
+    const records = batch.flatMap(({ output }) => output.records);
+    if (records.length > 0) {
+      await faultPoint('store.received');
+      await this.#log.append(records, () => faultPoint('store.written'));
+      this.syncs++;
+      await faultPoint('store.synced');
+    }
+    for (const { output, release } of batch) release(output.sends);
+    if (records.length > 0) await faultPoint('store.told');
+  }
+
+  /** Waits until nothing is held, does `work` while nothing is written. */
+  async quiet(work: () => Promise<void>): Promise<boolean> {
+    if (this.#isRunning || this.#held.length > 0) return false;
+    this.#isRunning = true;
+    try {
+      await work();
+    } finally {
+      this.#isRunning = false;
+    }
+    if (this.#held.length > 0) void this.#run();
+    return true;
+  }
+}

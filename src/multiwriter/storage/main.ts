@@ -1,0 +1,39 @@
+/**
+ * Entry of a storage node's process: `node dist/multiwriter/storage/main.js` with a StoreConfig in DBPROXY_STORE_CONFIG. Ready when
+ * its socket answers `status`; it votes once that says `in-service`. Ends with 4 and one line on stderr, `CODE: message`,
+ * when its data is not what it must be.
+ */
+import { DbproxyError } from '../../errors/index.js';
+import { RpcServer } from '../../rpc/index.js';
+import type { StoreApi, StoreConfig } from './api.js';
+import { NodeService } from './service.js';
+
+const end = (error: unknown): never => {
+  const known = DbproxyError.from(error);
+  process.stderr.write(`${known.code}: ${known.message}\n`);
+  process.exit(known.exitCode);
+};
+
+const run = async (): Promise<void> => {
+  const config = JSON.parse(process.env['DBPROXY_STORE_CONFIG'] ?? '{}') as StoreConfig;
+  const service = await NodeService.open(config, end);
+  const stop = (): void => {
+    void Promise.all([server.close(), service.close()]).finally(() => process.exit(0));
+  };
+  const server: RpcServer<StoreApi> = new RpcServer<StoreApi>({
+    tell: (message) => service.tell(message),
+    follow: (_params, context) => service.follow((news) => context.progress(news), context.signal),
+    hello: ({ node, position }) => service.hello(node, position),
+    status: () => service.status(),
+    shutdown: () => {
+      setImmediate(stop);
+      return null;
+    },
+  });
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+  process.on('SIGHUP', () => undefined);
+  await server.listen(config.socket);
+};
+
+run().catch(end);

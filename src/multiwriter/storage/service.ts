@@ -1,0 +1,253 @@
+/**
+ * A storage node at work: the state machine, its log, the journal between the two, and who listens.
+ *
+ *   checking ─ enough peers remember nothing newer ─▶ in service ─ a write fails ─▶ out of service ─ there is room again ─▶ checking
+ *
+ * After a failed write the state in memory is ahead of the disk. Nothing of it was told; it is thrown away, and what is on disk is
+ * read again.
+ */
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DbproxyError } from '../../errors/index.js';
+import {
+  facts,
+  type FromNode,
+  type NodeOutput,
+  type NodeRecord,
+  type NodeSend,
+  StorageNode,
+  type ToNode,
+  whyUnsafe,
+} from '../protocol/index.js';
+import type { News, NodeStatus, Service, StoreConfig } from './api.js';
+import { Journal } from './journal.js';
+import { LogFile } from './log-file.js';
+import { Peers } from './peers.js';
+import { Remembered } from './remembered.js';
+
+const TICK_MS = 200;
+/** The log is rewritten when it is larger than this, and has grown fourfold since the last time. */
+const REWRITE_BYTES = 8 * 1024 * 1024;
+/** Room there has to be before a node whose disk was full tries again. */
+const PROBE_BYTES = 1024 * 1024;
+const NO_ROOM = new Set(['ENOSPC', 'EDQUOT']);
+
+export class NodeService {
+  readonly #config: StoreConfig;
+  readonly #remembered: Remembered;
+  readonly #peers: Peers;
+  readonly #followers = new Set<(news: News) => void>();
+  #machine: StorageNode;
+  #log: LogFile<NodeRecord>;
+  #journal: Journal;
+  #service: Service = { kind: 'checking' };
+  #lastRewriteBytes = 0;
+  #timer: NodeJS.Timeout | null = null;
+
+  private constructor(config: StoreConfig, remembered: Remembered, loaded: Loaded) {
+    this.#config = config;
+    this.#remembered = remembered;
+    this.#peers = new Peers(config.peers);
+    this.#machine = loaded.machine;
+    this.#log = loaded.log;
+    this.#journal = this.#newJournal();
+  }
+
+  /**
+   * Reads the log and begins to tick. Throws DBP_STORE_QUORUMS, DBP_STORE_DAMAGED, DBP_STORE_FOREIGN, DBP_STORE_LOST.
+   * `fatal`: called when it turns out later that the node must not go on.
+   */
+  static async open(config: StoreConfig, fatal: (error: Error) => void): Promise<NodeService> {
+    assertSafe(config);
+    const remembered = await Remembered.open(config.directory);
+    const service = new NodeService(config, remembered, await load(config));
+    const tick = (): void => {
+      service
+        .#tick()
+        .catch(fatal)
+        .finally(() => {
+          if (service.#timer) service.#timer = setTimeout(tick, config.tickMs ?? TICK_MS);
+        });
+    };
+    service.#timer = setTimeout(tick, 0);
+    return service;
+  }
+
+  /** The answers, once what they rest on is on disk. */
+  tell(message: ToNode): Promise<readonly FromNode[]> {
+    if (this.#service.kind === 'in-service') return this.#step(this.#machine.receive(message));
+    return Promise.resolve(this.#turnAway(message, this.#service));
+  }
+
+  follow(follower: (news: News) => void, signal: AbortSignal): Promise<null> {
+    this.#followers.add(follower);
+    return new Promise((resolve) =>
+      signal.addEventListener('abort', () => {
+        this.#followers.delete(follower);
+        resolve(null);
+      }),
+    );
+  }
+
+  hello(node: string, position: number): { position: number } {
+    return { position: this.#remembered.hear(node, position) };
+  }
+
+  status(): NodeStatus {
+    const { state } = this.#machine;
+    return {
+      node: this.#config.node,
+      pid: process.pid,
+      service: this.#service,
+      position: this.#log.position,
+      logBytes: this.#log.bytes,
+      syncs: this.#journal.syncs,
+      undecided: state.undecided.size,
+      entries: state.entries.size,
+      keys: state.keys.size,
+      epoch: state.promised,
+      slot: state.log.summary.slot,
+    };
+  }
+
+  async close(): Promise<void> {
+    if (this.#timer) clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#peers.close();
+    await this.#remembered.save();
+    await this.#log.close();
+  }
+
+  // --- a step --------------------------------------------------------------------------------------------------------
+
+  #step(output: NodeOutput): Promise<readonly FromNode[]> {
+    return new Promise((resolve) => {
+      this.#journal.push({ output, release: (sends) => resolve(this.#dispatch(sends)) });
+    });
+  }
+
+  /** Sends what is for others; returns what is for the one who asked. */
+  #dispatch(sends: readonly NodeSend[]): FromNode[] {
+    const answers: FromNode[] = [];
+    for (const send of sends) {
+      switch (send.to) {
+        case 'sender':
+          answers.push(send.message);
+          break;
+        case 'writers':
+        case 'primary':
+          for (const follower of this.#followers) follower(send);
+          break;
+        case 'peers':
+          void this.#fetch(send.message);
+          break;
+      }
+    }
+    return answers;
+  }
+
+  async #fetch(message: Extract<NodeSend, { to: 'peers' }>['message']): Promise<void> {
+    for (const answer of await this.#peers.fetch(message)) {
+      if (answer.kind === 'facts' && this.#service.kind === 'in-service') {
+        await this.#step(this.#machine.receive(answer));
+      }
+    }
+  }
+
+  /** Who proposes is told why there is no vote; to everybody else the node is simply not there. */
+  #turnAway(message: ToNode, service: Exclude<Service, { kind: 'in-service' }>): FromNode[] {
+    if (message.kind === 'fetch') return [facts([])];
+    if (message.kind !== 'propose') return [];
+    const refusal =
+      service.kind === 'checking' ? ({ kind: 'behind' } as const) : { kind: service.kind, why: service.why };
+    return [{ kind: 'vote', node: this.#config.node, lsn: message.proposal.lsn, refusal }];
+  }
+
+  // --- time ----------------------------------------------------------------------------------------------------------
+
+  async #tick(): Promise<void> {
+    switch (this.#service.kind) {
+      case 'checking':
+        return this.#check();
+      case 'out-of-service':
+        return this.#retry();
+      case 'in-service':
+        void this.#step(this.#machine.tick());
+        await this.#peers.hello(this.#config.node, this.#log.position);
+        await this.#remembered.save();
+        return this.#rewriteIfLarge();
+    }
+  }
+
+  /** Enough of the others to make a quorum with this node must remember nothing that it does not have. */
+  async #check(): Promise<void> {
+    const { node, quorums } = this.#config;
+    const answers = await this.#peers.hello(node, this.#log.position);
+    const newest = answers.reduce((a, b) => (b.position > a.position ? b : a), { node, position: 0 });
+    if (newest.position > this.#log.position) {
+      throw new DbproxyError('DBP_STORE_OLD_DATA', {
+        node,
+        position: this.#log.position,
+        peer: newest.node,
+        remembered: newest.position,
+      });
+    }
+    if (answers.length >= quorums.classic - 1) this.#service = { kind: 'in-service' };
+  }
+
+  #newJournal(): Journal {
+    return new Journal(this.#log, (error) => {
+      this.#service = { kind: 'out-of-service', why: error.message };
+    });
+  }
+
+  /** Only a full disk gets better by itself; after any other failure somebody has to look. */
+  async #retry(): Promise<void> {
+    const { directory } = this.#config;
+    const probe = join(directory, 'probe');
+    try {
+      await writeFile(probe, Buffer.alloc(PROBE_BYTES, 1), { flush: true });
+    } catch (error) {
+      if (NO_ROOM.has((error as NodeJS.ErrnoException).code ?? '')) return;
+      throw error;
+    } finally {
+      await rm(probe, { force: true });
+    }
+    await this.#log.close();
+    ({ machine: this.#machine, log: this.#log } = await load(this.#config));
+    this.#journal = this.#newJournal();
+    this.#service = { kind: 'checking' };
+  }
+
+  async #rewriteIfLarge(): Promise<void> {
+    const { bytes } = this.#log;
+    if (bytes < REWRITE_BYTES || bytes < 4 * this.#lastRewriteBytes) return;
+    await this.#journal.quiet(async () => {
+      const snapshot = this.#machine.state.snapshot();
+      await this.#log.rewrite([{ kind: 'snapshot', snapshot }]);
+      this.#lastRewriteBytes = this.#log.bytes;
+    });
+  }
+}
+
+interface Loaded {
+  readonly machine: StorageNode;
+  readonly log: LogFile<NodeRecord>;
+}
+
+async function load({ directory, store, node, isNew }: StoreConfig): Promise<Loaded> {
+  const found = await LogFile.open<NodeRecord>(directory, store, node);
+  if (!found && !isNew) throw new DbproxyError('DBP_STORE_LOST', { node, directory });
+  const log = found?.log ?? (await LogFile.create<NodeRecord>(directory, store, node));
+  return { machine: new StorageNode(node, found?.records), log };
+}
+
+/** Throws DBP_STORE_QUORUMS. */
+export function assertSafe({ quorums, peers }: Pick<StoreConfig, 'quorums' | 'peers'>): void {
+  const { nodes, fast, classic } = quorums;
+  const reason =
+    peers.length + 1 === nodes
+      ? whyUnsafe(quorums)
+      : `${nodes} nodes are meant, and ${peers.length + 1} are named`;
+  if (reason) throw new DbproxyError('DBP_STORE_QUORUMS', { sizes: `${nodes}/${fast}/${classic}`, reason });
+}
