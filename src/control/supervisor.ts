@@ -213,7 +213,7 @@ export class Supervisor {
   async #onLoss(losses: readonly Loss[]): Promise<void> {
     if (this.#state !== 'running' && this.#state !== 'degraded') return;
     this.#state = 'degraded';
-    if (this.#failedRepairs === 0) losses.forEach((loss) => this.#reportLoss(loss));
+    if (this.#failedRepairs === 0) for (const loss of losses) await this.#reportLoss(loss);
     const pauseMs = REPAIR_PAUSES_MS[Math.min(this.#failedRepairs, REPAIR_PAUSES_MS.length - 1)] ?? 0;
     await pause(pauseMs, this.#end.signal);
     await this.#exclusively(async () => {
@@ -227,9 +227,17 @@ export class Supervisor {
     });
   }
 
-  #reportLoss(loss: Loss): void {
+  async #reportLoss(loss: Loss): Promise<void> {
     if (loss.what === 'proxy') this.#report('proxy.lost', `proxy ${this.#proxy?.process.pid ?? ''} is gone`);
-    else this.#report('engine.lost', `engine ${loss.engine.id} (${loss.engine.process?.pid ?? '?'}) is gone`);
+    else {
+      const { id, process: postmaster, container } = loss.engine;
+      const health = await this.#instance.provider.inspect(loss.engine).catch(() => null);
+      const reason = health?.state === 'stopped' && health.reason ? `: ${health.reason}` : '';
+      this.#report(
+        'engine.lost',
+        `engine ${id} (${postmaster?.pid ?? container?.name ?? '?'}) is gone${reason}`,
+      );
+    }
   }
 
   // --- questions --------------------------------------------------------------------------------------------------------

@@ -172,6 +172,11 @@ export const catalogue = define({
     exit: 1,
     suggestions: ['dbproxy logs {engine}'],
   },
+  DBP_ENGINE_INCOMPATIBLE: {
+    message: 'the data cannot be used by {engine}: {reason}',
+    exit: 1,
+    suggestions: ['dbproxy status', 'an image of the same operating system and version'],
+  },
   DBP_ENGINE_QUERY: {
     message: 'a query of ours failed on engine {engine}: {reason}',
     exit: 1,

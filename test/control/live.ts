@@ -13,7 +13,7 @@ import type {
   ScaleParams,
   UpResult,
 } from '../../src/control/api.js';
-import { connectSupervisor, startInstance, stopInstance } from '../../src/control/client.js';
+import { connectSupervisor, startInstance, stopInstance, type UpRequest } from '../../src/control/client.js';
 import { InstanceDirectory } from '../../src/control/instance-directory.js';
 import { initialiseWorkload, startWorkloadProcess } from '../../src/workload/index.js';
 import { freePort } from '../support/free-port.js';
@@ -43,7 +43,7 @@ export class LiveHome {
 
   async up(
     name: string,
-    more: { port?: number; size?: 'small' | 'medium' | 'large'; postgres?: string } = {},
+    more: Partial<Pick<UpRequest, 'port' | 'size' | 'postgres' | 'provider' | 'image'>> = {},
   ): Promise<UpResult> {
     this.#names.add(name);
     const port = more.port ?? (await this.#portOf(name));

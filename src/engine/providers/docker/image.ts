@@ -153,7 +153,7 @@ async function probe(
   }
 }
 
-const majorOf = (version: string): string => version.split('.')[0] ?? '';
+export const majorOf = (version: string): string => version.split('.')[0] ?? '';
 
 /** `17` and `17.10` ask for what they say. Throws DBP_USAGE_IMAGE_VERSION. */
 export function assertVersion({ name, postgres }: Image, wanted: string): void {

@@ -11,7 +11,15 @@ import { askFacts, askRecovery } from '../../facts.js';
 import type { EngineHealth, EngineProvider, EngineRecord, ProvisionOptions } from '../../types.js';
 import { DATA, file, newCluster, putFiles, removeContainer } from './container.js';
 import { howItEnded, type ContainerFacts } from './ended.js';
-import { assertMajor, assertVersion, ensureImage, imageName, type Image } from './image.js';
+import {
+  assertMajor,
+  assertVersion,
+  ensureImage,
+  hasImage,
+  imageName,
+  majorOf,
+  type Image,
+} from './image.js';
 import { keepLog } from './log.js';
 import { containerName, volumeName, type Owner } from './naming.js';
 import { removeNetwork } from './network.js';
@@ -45,7 +53,10 @@ export function dockerProvider(owner: Owner): EngineProvider {
 
     async available() {
       try {
-        return { ok: true, detail: (await containerRuntime()).name, versions: [] };
+        const { docker, name } = await containerRuntime();
+        // It may have ended since it was found.
+        await answered(docker.ping() as Promise<unknown>);
+        return { ok: true, detail: name, versions: [] };
       } catch (error) {
         const { message, details } = DbproxyError.from(error);
         return { ok: false, reason: String(details.reason ?? message) };
@@ -164,7 +175,11 @@ export function dockerProvider(owner: Owner): EngineProvider {
     async afterPromotion(engine) {
       const runtime = await containerRuntime();
       const container = runtime.docker.getContainer(containerName(owner, engine.id));
-      await writeConfiguration(container, engine, runtime);
+      const { id, size } = engine;
+      const { output } = await answered(runtime.client.container.exec(container, ['cat', CONFIGURATION]));
+      const text = configuration(id, size, { machine: runtime.machine, preload: preloadOf(output) });
+      // Not as an archive: for that the runtime mounts everything once more, also the socket of an embedded primary that is gone.
+      await answered(runtime.client.container.exec(container, ['sh', '-c', REPLACE, 'sh', text]));
     },
 
     yieldProcessor(engine) {
@@ -242,9 +257,23 @@ async function imageFor(
   options: ProvisionOptions,
   id?: string,
 ): Promise<Image> {
-  const image = await ensureImage(runtime, owner, imageName(options), { ...options, id });
+  const image =
+    (await sameVersion(runtime, owner, options)) ??
+    (await ensureImage(runtime, owner, imageName(options), { ...options, id }));
   assertVersion(image, options.postgres);
   return image;
+}
+
+/** `postgres:17` is here, `postgres:17.10` is not, and they hold the same: then nothing need be pulled. */
+async function sameVersion(
+  runtime: Runtime,
+  owner: Owner,
+  { image, postgres }: ProvisionOptions,
+): Promise<Image | null> {
+  const [exact, short] = [imageName({ image, postgres }), imageName({ image, postgres: majorOf(postgres) })];
+  if (exact === short || (await hasImage(runtime, exact)) || !(await hasImage(runtime, short))) return null;
+  const found = await ensureImage(runtime, owner, short);
+  return found.postgres === postgres ? found : null;
 }
 
 const imageOf = (
@@ -269,6 +298,7 @@ async function assertVolume({ docker }: Runtime, owner: Owner, { id }: EngineRec
 }
 
 const CONFIGURATION = `${DATA}/${CONFIGURATION_FILE}`;
+const REPLACE = `printf %s "$1" >${CONFIGURATION}.new && mv ${CONFIGURATION}.new ${CONFIGURATION}`;
 
 /** Of its size, which may be another one than when it last ran. A standby keeps the one it was made with: it says where its primary is. */
 async function rewriteConfiguration(

@@ -8,8 +8,10 @@
  * The slot comes first, so that the primary keeps all WAL from before the copy until the standby has it. On failure the slot is
  * dropped; the caller removes container and volume.
  */
+import { chmod } from 'node:fs/promises';
 import { DbproxyError } from '../../../errors/index.js';
 import { adminQuery } from '../../admin.js';
+import { assertSameCollations } from '../../compatible.js';
 import {
   CONFIGURATION_FILE,
   configuration,
@@ -53,7 +55,9 @@ export async function makeStandby(plan: StandbyPlan): Promise<EngineRecord> {
     await createReplicationSlot(primary, draft.id);
     const started = await copyAndStart(plan);
     options.onProgress?.({ step: 'wait-ready' });
+    // Before this it is not ready for queries, and it is not ready before it is consistent.
     await waitForStreaming(started, '0/0', options.signal);
+    await assertSameCollations(started);
     return started;
   } catch (cause) {
     await dropReplicationSlot(primary, draft.id).catch(() => undefined);
@@ -63,7 +67,12 @@ export async function makeStandby(plan: StandbyPlan): Promise<EngineRecord> {
   }
 }
 
-const PASS: readonly string[] = ['DBP_INTERRUPTED', 'DBP_ENV_DOCKER', 'DBP_ENGINE_START'];
+const PASS: readonly string[] = [
+  'DBP_INTERRUPTED',
+  'DBP_ENV_DOCKER',
+  'DBP_ENGINE_START',
+  'DBP_ENGINE_INCOMPATIBLE',
+];
 
 async function copyAndStart(plan: StandbyPlan): Promise<EngineRecord> {
   const { runtime, owner, primary, draft, image, options } = plan;
@@ -109,6 +118,7 @@ async function wayToPrimary({ primary, owner, options }: StandbyPlan): Promise<W
   const slot = slotName(options.id);
   const common = { port: String(POSTGRES_PORT), user: primary.superuser };
   if (primary.access.kind === 'socket') {
+    await openToContainer(primary.access);
     const name = `.s.PGSQL.${primary.access.port}`;
     const bind = `${primary.access.directory}/${name}:${SOCKET_DIRECTORY}/${name}`;
     return { upstream: { connection: { host: SOCKET_DIRECTORY, ...common }, slot }, binds: [bind] };
@@ -117,6 +127,13 @@ async function wayToPrimary({ primary, owner, options }: StandbyPlan): Promise<W
   const connection = { host, ...common, password: options.superuserPassword, sslmode: 'disable' };
   return { upstream: { connection, slot }, binds: [] };
 }
+
+/**
+ * The server in the container runs under another user. Its socket lies in a directory that nobody else can enter, here; in the
+ * container the socket alone is mounted.
+ */
+const openToContainer = ({ directory, port }: { directory: string; port: number }): Promise<void> =>
+  chmod(`${directory}/.s.PGSQL.${port}`, 0o777);
 
 /** For a file that may hold the password: the entrypoint gives it to the user that the server runs as. */
 const PRIVATE = 0o600;

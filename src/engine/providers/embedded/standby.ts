@@ -6,6 +6,7 @@
  */
 import { join } from 'node:path';
 import { DbproxyError } from '../../../errors/index.js';
+import { assertSameCollations } from '../../compatible.js';
 import { CONFIGURATION_FILE, configuration } from '../../configuration.js';
 import {
   createReplicationSlot,
@@ -16,6 +17,8 @@ import {
 } from '../../replication.js';
 import type { EngineRecord, ProvisionOptions } from '../../types.js';
 import { takeBaseBackup } from './base-backup.js';
+import { HBA } from './configuration.js';
+import { receiveBaseBackup } from './receive-backup.js';
 import type { Binaries } from './binaries.js';
 import { writeOwned } from './initdb.js';
 import { dataDirectoryOf } from './paths.js';
@@ -35,21 +38,23 @@ export async function makeStandby(
     await refuseTablespaces(primary);
     await createReplicationSlot(primary, standby.id);
     const data = dataDirectoryOf(standby);
-    const backup = await takeBaseBackup(primary, data, {
-      label: slotName(standby.id),
-      user,
-      signal,
-      onProgress,
-    });
-    await writeStandbyFiles(primary, standby, user);
+    const backup = { label: slotName(standby.id), user, signal, onProgress };
+    const isNear = primary.provider === 'embedded';
+    // A copy over the protocol has no last position of its own: it is not ready for queries before it is consistent.
+    const { stopLsn } = isNear
+      ? await takeBaseBackup(primary, data, backup)
+      : { stopLsn: await receiveBaseBackup(primary, data, backup) };
+    await writeStandbyFiles(primary, standby, options.superuserPassword, user);
     onProgress?.({ step: 'start' });
     const started = await startServer(standby, binaries, user, signal);
     onProgress?.({ step: 'wait-ready' });
-    await waitForStreaming(standby, backup.stopLsn, signal);
+    await waitForStreaming(standby, stopLsn, signal);
+    if (!isNear) await assertSameCollations(standby);
     return started;
   } catch (cause) {
     await undo(primary, standby);
-    if (cause instanceof DbproxyError && cause.code === 'DBP_INTERRUPTED') throw cause;
+    const passed: readonly string[] = ['DBP_INTERRUPTED', 'DBP_ENGINE_INCOMPATIBLE'];
+    if (cause instanceof DbproxyError && passed.includes(cause.code)) throw cause;
     const reason = (cause as Error).message;
     throw new DbproxyError('DBP_ENGINE_STANDBY', { engine: standby.id, reason }, { cause });
   }
@@ -58,18 +63,22 @@ export async function makeStandby(
 async function writeStandbyFiles(
   primary: EngineRecord,
   standby: EngineRecord,
+  password: string,
   user: ServerUser | null,
 ): Promise<void> {
   const data = dataDirectoryOf(standby);
-  const upstream = { connection: connectionOf(primary), slot: slotName(standby.id) };
+  const upstream = { connection: connectionOf(primary, password), slot: slotName(standby.id) };
   const text = configuration(standby.id, standby.size, { upstream });
   await writeOwned(join(data, CONFIGURATION_FILE), text, user);
+  // A container's says who may come in by TCP.
+  await writeOwned(join(data, 'pg_hba.conf'), HBA, user);
   await writeOwned(join(data, 'standby.signal'), '', user);
 }
 
-function connectionOf({ access, superuser: user }: EngineRecord): Record<string, string> {
-  const host = access.kind === 'socket' ? access.directory : access.host;
-  return { host, port: String(access.port), user };
+function connectionOf({ access, superuser: user }: EngineRecord, password: string): Record<string, string> {
+  const port = String(access.port);
+  if (access.kind === 'socket') return { host: access.directory, port, user };
+  return { host: access.host, port, user, password, sslmode: 'disable' };
 }
 
 /** Best effort on the primary: when it is gone, so is the slot's reason. */
