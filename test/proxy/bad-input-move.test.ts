@@ -204,6 +204,34 @@ const restart = async (engine: EngineRecord): Promise<void> => {
   await engines.provider.start(engine);
 };
 
+describe('rights that are revoked while sessions are held', () => {
+  it('ends the session that cannot have its state any more, with the reason; the others go on', async () => {
+    const [client, renamed, other] = [await connect('app'), await connect('app'), await connect('app')];
+    await asAdmin('create role hat', 'grant hat to app');
+    await client.query('create temp table mine as select 1 as n');
+    await renamed.query('set role hat; create temp table its as select 2 as n');
+    await other.query(`set work_mem = '3MB'`);
+    const ended = [client, renamed].map((each) => new Promise((resolve) => each.once('error', resolve)));
+    const result = await switching.move(proxy, async () => {
+      await asAdmin('revoke temp on database postgres from public', 'grant temp on database postgres to hat');
+      await asAdmin('revoke hat from app');
+      await caughtUp(await switching.target());
+    });
+    expect(result).toMatchObject({ moved: 1, dropped: 0 });
+    expect(result.failed.map(({ reason }) => reason).toSorted()).toEqual([
+      expect.stringMatching(/^permission denied to set role "hat"/),
+      expect.stringMatching(/^temporary table mine: permission denied to create temporary tables/),
+    ]);
+    for (const error of await Promise.all(ended))
+      expect(error).toMatchObject({
+        code: '57P01',
+        message: expect.stringMatching(/permission denied/) as unknown,
+      });
+    expect((await other.query('show work_mem')).rows).toEqual([{ work_mem: '3MB' }]);
+    await asAdmin('grant temp on database postgres to public');
+  });
+});
+
 describe('settings', () => {
   it('what the target does not know is lost, by name, and the rest moves', async () => {
     const [client, superuser] = [await connect('app'), await connect()];
