@@ -34,6 +34,7 @@ export async function sessionDetail(
     report,
     holds: holds.map(({ oid, ...item }) => ({
       ...item,
+      detail: item.kind === 'settings' ? withUnit(item.detail, backend.units.get(item.name)) : item.detail,
       bytes: oid === undefined ? null : (backend.sizes.get(oid) ?? null),
     })),
     locks: backend.locks,
@@ -47,6 +48,8 @@ interface Backend {
   readonly transactionMs: number | null;
   readonly locks: readonly SessionLock[];
   readonly sizes: ReadonlyMap<number, number>;
+  /** Of settings that have one: `kB`, `8kB`, `ms`. */
+  readonly units: ReadonlyMap<string, string>;
 }
 
 const UNKNOWN: Backend = {
@@ -55,7 +58,16 @@ const UNKNOWN: Backend = {
   transactionMs: null,
   locks: [],
   sizes: new Map(),
+  units: new Map(),
 };
+
+/** A setting's value is read in its unit, without it: `19456` is `19456 kB`. What is 0 or less has a meaning of its own. */
+function withUnit(value: string, unit: string | undefined): string {
+  const [, factor = '', base = ''] = /^(\d*)(\D+)$/.exec(unit ?? '') ?? [];
+  const amount = Number(value);
+  if (base === '' || !(amount > 0)) return value;
+  return `${amount * Number(factor || 1)} ${base}`;
+}
 
 async function backendOf(instance: Instance, { session, holds }: SessionDetail): Promise<Backend> {
   const engine = instance.engine(session.engine);
@@ -64,7 +76,7 @@ async function backendOf(instance: Instance, { session, holds }: SessionDetail):
   return withAdmin(
     engine,
     async (query) => {
-      const [activity] = await query<Omit<Backend, 'locks' | 'sizes'>>(
+      const [activity] = await query<Omit<Backend, 'locks' | 'sizes' | 'units'>>(
         `select nullif(query, '') as query,
                 case when state = 'active' and wait_event_type <> 'Client'
                      then wait_event_type || ': ' || wait_event end as "waitsFor",
@@ -84,8 +96,14 @@ async function backendOf(instance: Instance, { session, holds }: SessionDetail):
            from pg_class where oid = any ($1::oid[])`,
         [oids],
       );
+      const settings = holds.flatMap(({ kind, name }) => (kind === 'settings' ? name : []));
+      const units = await query<{ name: string; unit: string }>(
+        `select name, unit from pg_settings where name = any ($1) and unit is not null`,
+        [settings],
+      );
       return {
         ...(activity ?? UNKNOWN),
+        units: new Map(units.map(({ name, unit }) => [name, unit])),
         locks,
         sizes: new Map(sizes.map(({ oid, bytes }) => [oid, bytes])),
       };

@@ -38,7 +38,7 @@ it('tells all that it holds, with values and sizes, and its moves', async () => 
   expect(report).toMatchObject({ movable: true, looked: true });
   expect(holds).toEqual(
     expect.arrayContaining([
-      { kind: 'settings', name: 'work_mem', detail: '19MB', bytes: null },
+      { kind: 'settings', name: 'work_mem', detail: '19456 kB', bytes: null },
       { kind: 'customSettings', name: 'app.tenant', detail: 'nörd', bytes: null },
       {
         kind: 'preparedStatements',
@@ -74,7 +74,7 @@ it('of one in a transaction: what its backend says, and why it cannot be looked 
   expect(report).toMatchObject({ movable: false, looked: false });
   expect(report.reasons[0]).toMatch(/has been running a statement/);
   expect(locks.filter(({ granted }) => !granted)).toHaveLength(1);
-  expect(locks).toContainEqual({ mode: 'RowExclusiveLock', on: 'contended', granted: true });
+  expect(locks).toContainEqual({ mode: 'RowExclusiveLock', on: 'public.contended', granted: true });
   expect(transactionMs).toBeGreaterThan(0);
   expect(session.query).toBe('update contended set n = 3');
   await blocker.client.query('commit');
