@@ -1,7 +1,10 @@
 /** What every suite is: something that runs on a leg and says, test by test, how each came out. */
 import type { Leg } from './leg.js';
 
-/** By test: `pass`, `fail`, `skip`, or all that it printed. */
+/** Of a test that was cut off. */
+export const NO_END = 'no end';
+
+/** By test: `pass`, `fail`, `skip`, NO_END, or all that it printed. */
 export type Outcomes = ReadonlyMap<string, string>;
 
 /** A difference that is right, and why. Lines that differ have to match, each for itself. */

@@ -5,14 +5,14 @@ import { createInterface } from 'node:readline';
 import { PASSWORD } from '../../support/engines.js';
 import { CACHE, binaryPackages } from '../packages.js';
 import type { Leg } from '../leg.js';
-import type { Known, Outcomes, Suite } from '../suites.js';
+import { NO_END, type Known, type Outcomes, type Suite } from '../suites.js';
 
 const PQ = '1.10.7-2';
 const PGX = '4.15.0-4';
 const PINNED = ['golang-1.19-go', `golang-github-lib-pq-dev=${PQ}`, `golang-github-jackc-pgx-v4-dev=${PGX}`];
-const TEST_LIMIT = '900s';
-/** Of a test that differs. */
-const TIMES = 20;
+const LIMIT = '-timeout=900s';
+/** Of tests that differ, all together. */
+const REPEATS = ['-count=20', '-timeout=120s'];
 
 interface Event {
   readonly Action: string;
@@ -32,26 +32,22 @@ const goSuite = (
     await leg.administer('postgres', `create database ${database}`);
     const { PGHOST: host, PGPORT: port } = leg.environment;
     const url = `host=${host} port=${port} user=postgres password='${PASSWORD}' database=${database} sslmode=disable`;
-    const go = spawn(
-      join(root, 'usr/lib/go-1.19/bin/go'),
-      ['test', '-json', '-p=1', `-timeout=${TEST_LIMIT}`, ...flags, path],
-      {
-        cwd: CACHE,
-        stdio: ['ignore', 'pipe', 'ignore'],
-        env: {
-          ...process.env,
-          ...leg.environment,
-          PGDATABASE: database,
-          PGSSLMODE: 'disable',
-          PGX_TEST_DATABASE: url,
-          GOROOT: join(root, 'usr/lib/go-1.19'),
-          GOPATH: join(root, 'usr/share/gocode'),
-          GOCACHE: join(CACHE, 'go-build'),
-          GO111MODULE: 'off',
-          CGO_ENABLED: '0',
-        },
+    const go = spawn(join(root, 'usr/lib/go-1.19/bin/go'), ['test', '-json', '-p=1', ...flags, path], {
+      cwd: CACHE,
+      stdio: ['ignore', 'pipe', 'ignore'],
+      env: {
+        ...process.env,
+        ...leg.environment,
+        PGDATABASE: database,
+        PGSSLMODE: 'disable',
+        PGX_TEST_DATABASE: url,
+        GOROOT: join(root, 'usr/lib/go-1.19'),
+        GOPATH: join(root, 'usr/share/gocode'),
+        GOCACHE: join(CACHE, 'go-build'),
+        GO111MODULE: 'off',
+        CGO_ENABLED: '0',
       },
-    );
+    });
     const ends = new Map<string, Set<string>>();
     const open = new Set<string>();
     for await (const line of createInterface(go.stdout)) {
@@ -63,7 +59,7 @@ const goSuite = (
       open.delete(test);
       ends.set(test, (ends.get(test) ?? new Set()).add(action));
     }
-    for (const test of open) ends.set(test, (ends.get(test) ?? new Set()).add('no end'));
+    for (const test of open) ends.set(test, (ends.get(test) ?? new Set()).add(NO_END));
     return new Map([...ends].map(([test, each]) => [test, [...each].join(', ')]));
   };
   const only = (tests: readonly string[]): string =>
@@ -73,8 +69,8 @@ const goSuite = (
     version,
     probability: 0.3,
     known,
-    run: (leg) => run(leg, '-count=1'),
-    repeat: (leg, tests) => run(leg, `-count=${TIMES}`, `-run=${only(tests)}`),
+    run: (leg) => run(leg, '-count=1', LIMIT),
+    repeat: (leg, tests) => run(leg, ...REPEATS, `-run=${only(tests)}`),
   };
 };
 
