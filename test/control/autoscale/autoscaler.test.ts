@@ -8,6 +8,8 @@ import { InstanceDirectory } from '../../../src/control/instance-directory.js';
 import { replaceSelf } from '../../../src/control/replace-self.js';
 import type { SizeName } from '../../../src/engine/types.js';
 import { BusyClients } from '../../support/busy-clients.js';
+import { hasDocker, IMAGE } from '../../support/docker/index.js';
+import { freePort } from '../../support/free-port.js';
 import { events, killSupervisor, LiveHome, pausingAt, scale, status, until, Writer } from '../live.js';
 
 const LONG_MS = 300_000;
@@ -209,6 +211,41 @@ test(
     await holder.end();
     await busy.stop();
     await ask('busy', 'autoscaleOff');
+  },
+  LONG_MS,
+);
+
+test.skipIf(!hasDocker)(
+  'containers: their CPU is that of the control group, and the queue has a larger one take over',
+  async () => {
+    const { url } = await startInstance({
+      name: 'box',
+      provider: 'docker',
+      image: IMAGE,
+      port: await freePort(),
+    });
+    try {
+      const busy = await BusyClients.start(url, 6);
+      await on('box', { ...CALM, queueAbove: 2, max: 'medium', cooldownMs: 600_000 });
+      await untilSize('box', 'medium');
+      expect(await told('box', 'scale')).toMatchObject([
+        {
+          data: {
+            direction: 'up',
+            from: 'small',
+            to: 'medium',
+            reasons: [{ figure: 'queue', threshold: 2 }],
+          },
+        },
+      ]);
+      const measured = async (): Promise<boolean> =>
+        ((await ask('box', 'autoscale')).load?.cpuPercent ?? 0) > 0;
+      await until('the new container is measured', measured, SWITCH_MS);
+      await busy.stop();
+      expect(busy.answers).toBeGreaterThan(0);
+    } finally {
+      await stopInstance('box', { purge: true });
+    }
   },
   LONG_MS,
 );
