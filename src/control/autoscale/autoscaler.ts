@@ -102,13 +102,14 @@ export class Autoscaler {
     const size = this.#instance.primary?.size ?? null;
     const cpus = cpusOfSizes();
     const newest = this.#samples.at(-1);
+    const since = size && beyond(policy, { size, cpus, samples: this.#samples });
     return {
       schema: 'dbproxy.autoscale/1',
       instance: this.#instance.paths.name,
       ...{ enabled, policy, size },
       cpus: size && cpus[size],
       load: newest && size ? rounded(loadOf(newest, cpus[size])) : null,
-      beyond: size && beyond(policy, { size, cpus, samples: this.#samples }),
+      beyond: since && { ...since, forMs: Math.round(since.forMs) },
       coolDownMs: this.#memory.coolDownMs,
       ...{ failures, last },
     };
