@@ -17,6 +17,8 @@ export type Reason =
   | { readonly kind: 'policy' }
   /** It collides with a transaction that commits. */
   | { readonly kind: 'loses'; readonly against: Lsn; readonly key: string }
+  /** It began before what the nodes still know. */
+  | { readonly kind: 'too-old' }
   /** Its writer is gone, and it cannot have been acknowledged. */
   | { readonly kind: 'abandoned' };
 

@@ -22,6 +22,8 @@ interface Case {
   readonly proposal: Proposal;
   readonly accepted: readonly NodeId[];
   readonly outcome: Standing['outcome'];
+  /** Not a reason against one that may have been acknowledged: its base was new enough when it was accepted. */
+  readonly isTooOld: boolean;
   readonly blocked: { readonly against: Lsn; readonly key: string } | null;
 }
 
@@ -63,6 +65,7 @@ export const judge = (
   for (const one of free) {
     const lost = loses(one);
     if (lost) rule(one, { outcome: 'abort', reason: { kind: 'loses', ...lost } });
+    else if (one.isTooOld) rule(one, { outcome: 'abort', reason: { kind: 'too-old' } });
     else if (proposerOf(one.proposal) === abandonedBy)
       rule(one, { outcome: 'abort', reason: { kind: 'abandoned' } });
     else rule(one, { outcome: 'commit', reason: { kind: 'policy' } });
@@ -79,6 +82,7 @@ const weigh = (proposal: Proposal, replies: readonly Sealed[]): Case => {
     proposal,
     accepted: standings.filter(({ standing }) => standing.accepted).map(({ node }) => node),
     outcome: standings.find(({ standing }) => standing.outcome !== null)?.standing.outcome ?? null,
+    isTooOld: replies.some(({ tooOld }) => tooOld.includes(proposal.lsn)),
     blocked: blocked ? { against: blocked.against, key: blocked.key } : null,
   };
 };

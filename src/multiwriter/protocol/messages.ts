@@ -111,6 +111,8 @@ export type Sealed = {
   readonly standings: readonly Standing[];
   /** Committed transactions that exclude one that was asked for. */
   readonly blocked: readonly { readonly lsn: Lsn; readonly against: Lsn; readonly key: string }[];
+  /** Their base does not include what is no longer held: nobody can tell any more whether they collide. */
+  readonly tooOld: readonly Lsn[];
   /** With a fence: how far the writer's stream is decided here without a gap. */
   readonly reached: Lsn;
   /** With a fence: its committed transactions above that. */

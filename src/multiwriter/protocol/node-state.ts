@@ -26,6 +26,8 @@ export type NodeRecord =
   | ({ readonly kind: 'accept' } & Accepted)
   | ({ readonly kind: 'chosen' } & Chosen)
   | { readonly kind: 'fact'; readonly fact: Fact }
+  /** The same, of a transaction whose rows are held: they are not written twice. */
+  | { readonly kind: 'outcome'; readonly lsn: Lsn; readonly outcome: Outcome }
   | { readonly kind: 'truncate'; readonly below: Vector }
   /** Stands for all records before it; see `snapshot`. */
   | { readonly kind: 'snapshot'; readonly snapshot: Snapshot };
@@ -118,6 +120,8 @@ export class NodeState {
       }
       case 'fact':
         return this.#learn(record.fact);
+      case 'outcome':
+        return this.#settle(record.lsn, record.outcome);
       case 'truncate':
         this.#truncate(record.below);
         return [];

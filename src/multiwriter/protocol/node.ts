@@ -40,9 +40,6 @@ const MAX_FACTS = 500;
 /** A transaction that is undecided for so many ticks is nobody's business any more: the primary is asked. */
 const PATIENCE_TICKS = 2;
 
-/** Stands in a ruling for the keys of what is no longer held. */
-const FORGOTTEN_KEY = '(no longer held)';
-
 export type NodeSend =
   | { readonly to: 'sender'; readonly message: FromNode }
   | { readonly to: 'writers'; readonly message: Facts }
@@ -136,14 +133,14 @@ export class StorageNode {
     if (this.#rules.isFenced(incarnation, state.fence(writer))) return { kind: 'fenced' };
     // The ceiling was raised, and that has not come here yet.
     if (lsn >= ceiling) return { kind: 'behind' };
-    if (this.#forgottenBy(proposal) !== null) return { kind: 'too-old' };
+    if (this.#isTooOld(proposal)) return { kind: 'too-old' };
     return this.#conflict(proposal);
   }
 
-  /** What its base would have to include, and is no longer held. Only a writer that broke the word of its horizon proposes so. */
-  #forgottenBy({ lsn, base }: Proposal): Lsn | null {
+  /** Would its base have to include what is no longer held? Only a writer that broke the word of its horizon proposes so. */
+  #isTooOld({ lsn, base }: Proposal): boolean {
     const known = Object.values(this.#state.truncated);
-    return known.find((one) => !includes(base, one) && writerOf(one) !== writerOf(lsn)) ?? null;
+    return known.some((one) => !includes(base, one) && writerOf(one) !== writerOf(lsn));
   }
 
   #conflict(proposal: Proposal): Refusal | null {
@@ -198,10 +195,7 @@ export class StorageNode {
       report(proposal);
       if (!state.undecided.has(proposal.lsn)) continue;
       this.#rivals(proposal).forEach(report);
-      const forgotten = this.#forgottenBy(proposal);
-      const obstacle =
-        state.keys.committedObstacle(proposal) ??
-        (forgotten === null ? null : { against: forgotten, key: FORGOTTEN_KEY });
+      const obstacle = state.keys.committedObstacle(proposal);
       if (obstacle) blocked.push({ lsn: proposal.lsn, ...obstacle });
     }
     if (fence) {
@@ -218,6 +212,7 @@ export class StorageNode {
       round,
       standings: [...standings.values()],
       blocked,
+      tooOld: proposals.filter((one) => this.#isTooOld(one)).map(({ lsn }) => lsn),
       reached,
       commits: fence ? state.commitsOf(fence.writer, reached) : [],
     });
@@ -266,7 +261,9 @@ export class StorageNode {
     }
     for (const fact of heard) {
       const lsn = lsnOf(fact);
-      if (!includes(state.truncated, lsn) && !state.facts.has(lsn)) this.#record({ kind: 'fact', fact });
+      if (includes(state.truncated, lsn) || state.facts.has(lsn)) continue;
+      if (state.undecided.has(lsn)) this.#record({ kind: 'outcome', lsn, outcome: fact.outcome });
+      else this.#record({ kind: 'fact', fact });
     }
     if (!isWithin(truncated, state.truncated)) this.#record({ kind: 'truncate', below: truncated });
   }

@@ -26,8 +26,10 @@ import { Peers } from './peers.js';
 import { Remembered } from './remembered.js';
 
 const TICK_MS = 200;
-/** The log is rewritten when it is larger than this, and has grown fourfold since the last time. */
+/** The log is rewritten when it is larger than this, and most of it is of transactions that are no longer held. */
 const REWRITE_BYTES = 8 * 1024 * 1024;
+/** A snapshot takes about this much beside the rows, which it has twice: as a transaction, and as a fact. */
+const ENTRY_BYTES = 500;
 /** Room there has to be before a node whose disk was full tries again. */
 const PROBE_BYTES = 1024 * 1024;
 const NO_ROOM = new Set(['ENOSPC', 'EDQUOT']);
@@ -41,7 +43,6 @@ export class NodeService {
   #log: LogFile<NodeRecord>;
   #journal: Journal;
   #service: Service = { kind: 'checking' };
-  #lastRewriteBytes = 0;
   #timer: NodeJS.Timeout | null = null;
 
   private constructor(config: StoreConfig, remembered: Remembered, loaded: Loaded) {
@@ -221,12 +222,19 @@ export class NodeService {
 
   async #rewriteIfLarge(): Promise<void> {
     const { bytes } = this.#log;
-    if (bytes < REWRITE_BYTES || bytes < 4 * this.#lastRewriteBytes) return;
+    if (bytes < REWRITE_BYTES || bytes < 3 * this.#snapshotBytes()) return;
     await this.#journal.quiet(async () => {
       const snapshot = this.#machine.state.snapshot();
       await this.#log.rewrite([{ kind: 'snapshot', snapshot }]);
-      this.#lastRewriteBytes = this.#log.bytes;
     });
+  }
+
+  #snapshotBytes(): number {
+    let bytes = 0;
+    for (const { proposal } of this.#machine.state.entries.values()) {
+      bytes += ENTRY_BYTES + 2 * (proposal?.payload.length ?? 0);
+    }
+    return bytes;
   }
 }
 

@@ -11,11 +11,14 @@ import {
   type NodeOutput,
   type Proposal,
   quorumsFor,
+  RULES,
+  type Sealed,
   StorageNode,
   whyUnsafe,
   writerOf,
 } from '../../../src/multiwriter/protocol/index.js';
 import { EMPTY_SUMMARY, type Decision } from '../../../src/multiwriter/protocol/decision.js';
+import { judge } from '../../../src/multiwriter/protocol/judge.js';
 import { BLOCK_LSNS, FIRST_LSN, RAISE_LSNS, WRITER_SLOTS } from '../../../src/multiwriter/protocol/lsn.js';
 
 const proposal = (writer: number, keys: KeyUse[], more: Partial<Proposal> = {}): Proposal => ({
@@ -168,7 +171,7 @@ describe('a node', () => {
       fence: null,
     } as const;
     expect(answersOf(node.receive(seal))).toMatchObject([
-      { kind: 'sealed', blocked: [{ against: first.lsn }] },
+      { kind: 'sealed', tooOld: [proposal(1, keys).lsn] },
     ]);
   });
 
@@ -192,6 +195,29 @@ describe('a node', () => {
     const restored = new StorageNode('s1', [{ kind: 'snapshot', snapshot: node.state.snapshot() }]);
     expect(restored.state.snapshot()).toEqual(node.state.snapshot());
     expect(voteOf(restored, proposal(1, keys))).toMatchObject({ refusal: { kind: 'conflict' } });
+  });
+});
+
+describe('the judgement', () => {
+  const one = proposal(1, [{ key: 'k', mode: 'update' }]);
+  const reply = (node: string, accepted: boolean): Sealed => ({
+    kind: 'sealed',
+    node,
+    epoch: 1,
+    round: 1,
+    standings: [{ proposal: one, accepted, outcome: null }],
+    blocked: [],
+    tooOld: [one.lsn],
+    reached: lsn(0),
+    commits: [],
+  });
+  it.each([
+    [true, 'commit', 'possibly-chosen'],
+    [false, 'abort', 'too-old'],
+  ])('on a base that is too old, accepted by those heard: %s, is %s', (accepted, outcome, kind) => {
+    const replies = ['s1', 's2'].map((node) => reply(node, accepted));
+    const options = { quorums: DEFAULT_QUORUMS, policy: 'first', rules: RULES, abandonedBy: null } as const;
+    expect(judge([one], replies, options)).toMatchObject([{ outcome, reason: { kind } }]);
   });
 });
 
