@@ -16,7 +16,7 @@ const walls = {
   tui: ['type:control'],
   multiwriter: ['rpc', 'errors'],
   workload: ['errors', 'protocol'],
-  scenario: ['workload', 'control', 'errors', 'type:engine'],
+  scenario: ['workload', 'control', 'errors', 'type:engine', 'type:rpc'],
   playground: ['control', 'errors', 'engine'],
   report: ['type:control', 'type:scenario', 'type:workload'],
   cli: ['errors', 'control', 'engine', 'tui', 'type:rpc', 'type:proxy', 'type:scenario', 'type:workload'],

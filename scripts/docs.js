@@ -17,6 +17,8 @@ export async function generatedFiles() {
     ...verbs.map((name) => `docs/cli/${name}`),
     'docs/errors.md',
     'docs/session-state.md',
+    'playground/schema/scenario.schema.json',
+    'docs/scenarios.md',
   ];
 }
 
@@ -122,6 +124,8 @@ function errorEntry([code, { message, exit, sqlstate, suggestions }]) {
 /** What stands between the two comments, which stay. */
 const TABLE = /(?<=<!-- begin: evidence[^>]*-->)[^]*?(?=<!-- end: evidence -->)/;
 
+const METRICS_TABLE = /(?<=<!-- begin: metrics[^>]*-->)[^]*?(?=<!-- end: metrics -->)/;
+
 /** The page with its table made anew. */
 export function sessionStatePage(page, { evidence, parts, movesOf }) {
   const rows = parts.map((part) => {
@@ -165,6 +169,8 @@ async function main() {
   await writeFile(new URL('docs/cli.md', root), cliPage(manifest));
   await writeVerbs(manifest);
   await writeFile(new URL('docs/errors.md', root), errorsPage(catalogue));
+  await writeSchema();
+  await writeMetrics();
   await writeSessionState();
 }
 
@@ -184,6 +190,29 @@ async function sortedManifest() {
   const sorted = { ...manifest, commands: Object.fromEntries(byName) };
   await writeFile(path, JSON.stringify(sorted, null, 2));
   return sorted;
+}
+
+/** For editors; what the command checks is made from the same source. */
+async function writeSchema() {
+  const { scenarioJsonSchema } = await import(new URL('dist/scenario/index.js', root));
+  const path = fileURLToPath(new URL('playground/schema/scenario.schema.json', root));
+  const text = JSON.stringify(scenarioJsonSchema(), null, 2);
+  await writeFile(path, await format(text, { ...(await resolveConfig(path)), filepath: path }));
+}
+
+/** The metrics that a scenario can expect something of. */
+async function writeMetrics() {
+  const { METRICS } = await import(new URL('dist/scenario/index.js', root));
+  const path = fileURLToPath(new URL('docs/scenarios.md', root));
+  const units = { count: 'a number', rate: '/s', ms: 'ms, s, min' };
+  const rows = [...METRICS.values()].map(({ name, unit, about, live }) => [
+    `\`${name}\``,
+    units[unit],
+    `${about}${live ? ' (also in `steady`)' : ''}`,
+  ]);
+  const [head, tail] = (await readFile(path, 'utf8')).split(METRICS_TABLE);
+  const page = `${head}\n\n${mdTable(['metric', 'unit', 'what it is'], rows)}\n\n${tail}`;
+  await writeFile(path, await format(page, { ...(await resolveConfig(path)), filepath: path }));
 }
 
 async function writeSessionState() {

@@ -342,6 +342,45 @@ export const catalogue = define({
     exit: 1,
     suggestions: ['dbproxy doctor'],
   },
+  // --- scenario ------------------------------------------------------------------------------------------------------
+  DBP_SCENARIO_INVALID: {
+    message: '{file}:{line}: {reason}',
+    exit: 2,
+    suggestions: ['docs/scenarios.md has what a scenario can say', 'dbproxy demo init'],
+  },
+  DBP_SCENARIO_UNKNOWN: {
+    message: 'there is no scenario "{name}"; {hint}',
+    exit: 2,
+    suggestions: ['dbproxy demo ls'],
+  },
+  DBP_SCENARIO_EXISTS: {
+    message: '{file} is there already',
+    exit: 2,
+    suggestions: ['dbproxy demo init other.yaml', 'dbproxy demo init {file} --force'],
+  },
+  DBP_SCENARIO_TIMEOUT: {
+    message: '{what} took longer than {limitMs} ms',
+    exit: 5,
+    suggestions: [
+      'give it a longer timeout in the file',
+      'dbproxy demo run FILE --keep, and look: dbproxy events',
+    ],
+  },
+  DBP_SCENARIO_SQL: {
+    message: 'the statement failed: {reason}',
+    exit: 1,
+    suggestions: ['fails: SQLSTATE in the step, if that is what it should do'],
+  },
+  DBP_SCENARIO_FAULT: {
+    message: 'there is no {victim} that could be killed now',
+    exit: 1,
+    suggestions: ['fault: with another at: (docs/scenarios.md)'],
+  },
+  DBP_SCENARIO_REPORT: {
+    message: 'the report {file} could not be written: {reason}',
+    exit: 1,
+    suggestions: ['another FILE, on a disk with room'],
+  },
   // --- several writers: the store ------------------------------------------------------------------------------------
   DBP_STORE_QUORUMS: {
     message: 'quorums {sizes} are refused: {reason}',

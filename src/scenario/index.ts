@@ -1,29 +1,29 @@
-/** Scripted demonstrations: each is a recipe of named steps that judges itself and cleans up behind itself. */
-import { ExitCode } from '../errors/index.js';
-import { runLiveScale } from './live-scale.js';
-import type { DemoResult, ScenarioOptions } from './types.js';
+/**
+ * Scripted demonstrations: a YAML file says what is started, what happens and what has to hold; the result goes to people,
+ * to CI systems and to reports.
+ *
+ *   findScenario ──▶ Scenario ── playScenario ──▶ DemoResult ── reporters ──▶ files
+ */
+import { catalogue, ExitCode, knownCode } from '../errors/index.js';
+import type { DemoResult } from './types.js';
 
-export interface Scenario {
-  readonly name: string;
-  readonly title: string;
-  readonly aboutSeconds: number;
-  run(options?: ScenarioOptions): Promise<DemoResult>;
-}
-
-/** The built-in ones; `demo run` without a name takes the first. */
-export const SCENARIOS: readonly [Scenario, ...Scenario[]] = [
-  {
-    name: 'live-scale',
-    title: 'Scale up and back under load, without one error',
-    aboutSeconds: 30,
-    run: runLiveScale,
-  },
-];
-
-export const exitCodeOf = ({ outcome }: DemoResult): ExitCode =>
-  outcome === 'passed' ? ExitCode.done : ExitCode.expectation;
-
-export { runLiveScale };
-export { watchSwitch, SCALE_DEFAULTS, type WatchedSwitch } from './watch-switch.js';
-export { DEMO_STALL_BOUND_MS } from './expectations.js';
+export {
+  findScenario,
+  FIRST_SCENARIO,
+  initScenario,
+  listScenarios,
+  type ScenarioListing,
+} from './bundled.js';
+export { readScenario, type Scenario } from './file/read.js';
+export { scenarioJsonSchema } from './file/schema.js';
+export { METRICS } from './expectations/metrics.js';
+export { playScenario } from './play.js';
+export * from './report/index.js';
+export { watchSwitch, type WatchedSwitch } from './watch-switch.js';
 export type * from './types.js';
+
+/** An error has the code of its own; what only did not hold has 3. */
+export function exitCodeOf({ outcome, error }: DemoResult): ExitCode {
+  if (error) return catalogue[knownCode(error.code)].exit;
+  return outcome === 'passed' ? ExitCode.done : ExitCode.expectation;
+}

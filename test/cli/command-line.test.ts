@@ -92,7 +92,7 @@ const failures: readonly [args: string[], code: number, error: string, message: 
   [['workload', 'run', 'tpcb-lik'], 2, 'DBP_WORKLOAD_UNKNOWN', /did you mean tpcb-like\?/],
   [['workload', 'run', 'nosuch.sql'], 2, 'DBP_WORKLOAD_UNKNOWN', /nosuch.sql: there is no such file/],
   [['workload', 'run', 'tpcb-like@0'], 2, 'DBP_USAGE', /the weight in tpcb-like@0/],
-  [['demo', 'run', 'nosuch'], 2, 'DBP_USAGE', /there is no scenario "nosuch"/],
+  [['demo', 'run', 'nosuch'], 2, 'DBP_SCENARIO_UNKNOWN', /there is no scenario "nosuch"/],
   [['status'], 4, 'DBP_INSTANCE_NOT_RUNNING', /instance "default" is not running/],
   [['psql'], 4, 'DBP_INSTANCE_NOT_RUNNING', /is not running/],
   [['logs', '--name', 'absent'], 4, 'DBP_INSTANCE_NOT_RUNNING', /instance "absent" is not running/],

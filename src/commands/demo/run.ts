@@ -1,51 +1,97 @@
-/** `dbproxy demo run`: a scenario that plays itself, judges itself and cleans up. */
+/** `dbproxy demo run`: scenarios that play themselves, judge themselves and clean up. */
 import { string as stringArg } from '@oclif/core/args';
+import { boolean, string } from '@oclif/core/flags';
 import { DbproxyError, type ExitCode } from '../../errors/index.js';
 import { BaseCommand } from '../../cli/base-command.js';
 import { reportFlag } from '../../cli/flags.js';
+import { canAnimate } from '../../cli/terminal.js';
 import { demoView } from '../../cli/views/demo.js';
 import { workloadProgressLine } from '../../cli/views/workload.js';
-import type { DemoProgress, DemoResult } from '../../scenario/index.js';
+import type * as Scenarios from '../../scenario/index.js';
+import type {
+  DemoProgress,
+  DemoResult,
+  DemosResult,
+  EventFile,
+  ReportFile,
+  ReporterName,
+  Scenario,
+} from '../../scenario/index.js';
 
-export default class DemoRun extends BaseCommand<typeof DemoRun, DemoResult> {
-  static override summary = 'watch live sessions move between engines under load';
+/** Of several results: the worst decides. */
+const OUTCOMES = ['interrupted', 'errored', 'failed', 'passed'] as const;
+
+export default class DemoRun extends BaseCommand<typeof DemoRun, DemoResult | DemosResult> {
+  static override summary = 'play scenarios: live sessions move between engines under load';
   static override description =
-    'Has an instance of its own and removes it, also after Ctrl-C. Exit code 3 when a promise did not hold.';
+    'A scenario is a name of `demo ls` or a YAML file. Each has an instance of its own and removes it, also after Ctrl-C. ' +
+    'Exit code 3 when an expectation did not hold, 5 when it took too long, 2 when the file is wrong (with its line). ' +
+    'Under GITHUB_ACTIONS=true what is wrong is annotated, and the Markdown goes to the summary of the step, too.';
   static override examples = [
     '<%= config.bin %> demo run',
-    '<%= config.bin %> demo run live-scale --json',
+    '<%= config.bin %> demo run session-state long-transaction',
     '<%= config.bin %> demo run --report demo.html',
+    '<%= config.bin %> demo run mine.yaml --junit junit.xml --markdown summary.md',
+    '<%= config.bin %> demo run live-scale --json --events events.ndjson',
   ];
   static override args = {
-    scenario: stringArg({ default: 'live-scale', description: 'which one' }),
+    scenario: stringArg({ multiple: true, description: 'names or files; live-scale without any' }),
   };
-  static override flags = { report: reportFlag };
+  static override flags = {
+    keep: boolean({ description: 'leave the instance, to look at it' }),
+    events: string({
+      helpValue: 'FILE',
+      description: 'everything that happens, one JSON object a line (NDJSON)',
+    }),
+    junit: string({ helpValue: 'FILE', description: "JUnit's XML" }),
+    report: reportFlag,
+    markdown: string({ helpValue: 'FILE', description: 'a summary in Markdown' }),
+  };
 
-  protected override async execute(): Promise<DemoResult> {
-    this.out.step('demo', this.args.scenario);
-    const { SCENARIOS } = await import('../../scenario/index.js');
-    const scenario = SCENARIOS.find(({ name }) => name === this.args.scenario);
-    if (!scenario) {
-      const names = SCENARIOS.map(({ name }) => name).join(', ');
-      throw new DbproxyError('DBP_USAGE', {
-        reason: `there is no scenario "${this.args.scenario}"; there is ${names}`,
-      });
+  protected override async execute(): Promise<DemoResult | DemosResult> {
+    this.out.step('demo', 'reading');
+    const scenarios = await import('../../scenario/index.js');
+    const names = this.args.scenario ?? [scenarios.FIRST_SCENARIO];
+    // All of them are read, and every report is opened, before the first one is played.
+    const found: Scenario[] = [];
+    for (const name of names) found.push(await scenarios.findScenario(name));
+    const reports = await this.#openReports(scenarios);
+    const events = this.flags.events === undefined ? null : await scenarios.EventFile.open(this.flags.events);
+
+    const demos: DemoResult[] = [];
+    for (const scenario of found) {
+      if (this.signal.aborted) break;
+      demos.push(await this.#play(scenarios, scenario, events));
     }
-    this.out.note(`${scenario.title}. About ${scenario.aboutSeconds} s.`);
-    return scenario.run({ signal: this.signal, onProgress: (progress) => this.#tell(progress) });
+    await this.#report(scenarios, demos, reports).catch((error: unknown) => this.#notWritten(error));
+    await events?.close().catch((error: unknown) => this.#notWritten(error));
+    const [first] = demos;
+    if (found.length === 1 && first) return first;
+    const outcome = OUTCOMES.find((each) => demos.some((demo) => demo.outcome === each)) ?? 'passed';
+    return { schema: 'dbproxy.demos/1', outcome, demos };
   }
 
-  protected override show(result: DemoResult): void {
-    this.out.data(demoView(result, this.out.style));
+  protected override show(result: DemoResult | DemosResult): void {
+    for (const demo of demosOf(result)) {
+      this.out.data(demoView(demo, this.out.style));
+      if (demo.kept)
+        this.out.hint(
+          'it is still there',
+          ['dbproxy status', 'dbproxy psql', 'dbproxy down --purge'].map(
+            (command) => `${command} --name ${demo.kept?.instance}`,
+          ),
+        );
+      else if (demo.error && demo.error.suggestions.length > 0) this.out.hint('next', demo.error.suggestions);
+    }
   }
 
-  protected override async reportOf(result: DemoResult): Promise<string> {
+  protected override async reportOf(result: DemoResult | DemosResult): Promise<string> {
     const { demoReport } = await import('../../report/index.js');
-    return demoReport([result]);
+    return demoReport(demosOf(result));
   }
 
-  protected override exitCodeOf({ outcome }: DemoResult): ExitCode {
-    return outcome === 'passed' ? 0 : 3;
+  protected override exitCodeOf(result: DemoResult | DemosResult): ExitCode {
+    return this.#unwritten?.exitCode ?? this.#exitCode(demosOf(result));
   }
 
   protected override endsItself(): boolean {
@@ -56,8 +102,63 @@ export default class DemoRun extends BaseCommand<typeof DemoRun, DemoResult> {
     return 'removing what was started';
   }
 
+  #unwritten: DbproxyError | null = null;
+  #exitCode: (demos: readonly DemoResult[]) => ExitCode = () => 0;
+
+  async #play(
+    scenarios: typeof Scenarios,
+    scenario: Scenario,
+    events: EventFile | null,
+  ): Promise<DemoResult> {
+    this.#exitCode = (demos) => demos.map(scenarios.exitCodeOf).find((code) => code !== 0) ?? 0;
+    this.out.note(scenario.about === undefined ? scenario.name : `${scenario.name}. ${scenario.about}`);
+    return scenarios.playScenario(scenario, {
+      signal: this.signal,
+      keep: this.flags.keep,
+      onProgress: (progress) => {
+        events?.add(scenario.name, progress);
+        this.#tell(progress);
+      },
+    });
+  }
+
+  async #openReports({ REPORTERS, openReport }: typeof Scenarios): Promise<Map<ReporterName, ReportFile>> {
+    const files = new Map<ReporterName, ReportFile>();
+    for (const name of Object.keys(REPORTERS) as ReporterName[]) {
+      const file = this.flags[name];
+      if (file !== undefined) files.set(name, await openReport(file));
+    }
+    return files;
+  }
+
+  async #report(
+    { REPORTERS, annotations, appendReport }: typeof Scenarios,
+    demos: readonly DemoResult[],
+    files: ReadonlyMap<ReporterName, ReportFile>,
+  ): Promise<void> {
+    for (const [name, file] of files) await file.write(await REPORTERS[name](demos));
+    const { GITHUB_ACTIONS, GITHUB_STEP_SUMMARY, GITHUB_WORKSPACE } = process.env;
+    if (GITHUB_ACTIONS !== 'true') return;
+    if (GITHUB_STEP_SUMMARY) await appendReport(GITHUB_STEP_SUMMARY, await REPORTERS.markdown(demos));
+    // The runner reads both streams; stdout belongs to the result.
+    for (const line of annotations(demos, GITHUB_WORKSPACE ?? process.cwd()))
+      process.stderr.write(`${line}\n`);
+  }
+
+  /** A result is not lost with its report. */
+  #notWritten(error: unknown): void {
+    this.#unwritten = DbproxyError.from(error);
+    if (this.out.json) process.stderr.write(`${this.#unwritten.message}\n`);
+    else this.out.failure(this.#unwritten);
+  }
+
   #tell(progress: DemoProgress): void {
     if (progress.kind === 'step') this.out.step(progress.name, progress.detail);
-    else this.out.step(progress.step, workloadProgressLine(progress.load));
+    // A line a second is for a terminal.
+    else if (progress.kind === 'load' && canAnimate(process.stderr))
+      this.out.step(progress.step, workloadProgressLine(progress.load));
   }
 }
+
+const demosOf = (result: DemoResult | DemosResult): readonly DemoResult[] =>
+  result.schema === 'dbproxy.demo/1' ? [result] : result.demos;

@@ -1,0 +1,35 @@
+/** `fault: { kill: standby, at: warm }`: kill -9, at once, or when the operation of the same step has come so far. */
+import { DbproxyError } from '../../errors/index.js';
+import type { Step } from '../file/read.js';
+import { ask, type Stage } from '../stage.js';
+import type { RunStep } from './index.js';
+
+type Victim = NonNullable<Step['fault']>['kill'];
+
+export const fault: RunStep<'fault'> = async (step, { stage }) => {
+  const pid = await kill(stage, step.fault.kill);
+  return { ok: true, detail: `process ${pid} of the ${step.fault.kill} is dead` };
+};
+
+/** Waits for the step of the operation that is about to begin; what it returns takes the wait back. */
+export function killAt({ fault }: Step, stage: Stage, tell: (detail: string) => void): () => void {
+  if (!fault) return () => {};
+  const after = stage.feed.events.at(-1)?.seq ?? 0;
+  const stop = stage.feed.listen(({ seq, type, data }) => {
+    if (seq <= after || type !== 'operation.step' || data?.step !== fault.at) return;
+    stop();
+    tell(`kill -9 of the ${fault.kill}`);
+    // Somebody else may have ended it meanwhile: then the operation goes on, and its outcome says so.
+    kill(stage, fault.kill).catch((error: unknown) => tell(DbproxyError.from(error).message));
+  });
+  return stop;
+}
+
+async function kill(stage: Stage, victim: Victim): Promise<number> {
+  const { engines, proxy } = await ask(stage, 'status', {});
+  const role = victim === 'engine' ? 'primary' : victim;
+  const pid = victim === 'proxy' ? proxy?.pid : engines.find((engine) => engine.role === role)?.pid;
+  if (!pid) throw new DbproxyError('DBP_SCENARIO_FAULT', { victim });
+  process.kill(pid, 'SIGKILL');
+  return pid;
+}

@@ -1,0 +1,45 @@
+/** What `scale` and `patch` have in common: limits, a fault in the middle, and what the record says. */
+import type { MoveParams, MoveRecord, OperationProgress } from '../../control/api.js';
+import type { MoveFile } from '../file/schema.js';
+import type { Step } from '../file/read.js';
+import { noteWindows } from '../stage.js';
+import { killAt } from './fault.js';
+import type { StepContext, StepEnd } from './index.js';
+
+const DEFAULTS: MoveParams = {
+  holdBudgetMs: 250,
+  deadlineMs: 300_000,
+  onTimeout: 'rollback',
+  unmovable: 'rollback',
+};
+
+export const limitsOf = ({ holdBudget, deadline, onTimeout, unmovable }: MoveFile): MoveParams => ({
+  holdBudgetMs: holdBudget ?? DEFAULTS.holdBudgetMs,
+  deadlineMs: deadline ?? DEFAULTS.deadlineMs,
+  onTimeout: onTimeout ?? DEFAULTS.onTimeout,
+  unmovable: unmovable ?? DEFAULTS.unmovable,
+});
+
+/** A roll-back is a result; whether it was wanted says the step. */
+export async function runMove(
+  step: Step,
+  { stage, tell }: StepContext,
+  move: (onProgress: (progress: OperationProgress) => void) => Promise<MoveRecord>,
+): Promise<StepEnd> {
+  const disarm = killAt(step, stage, tell);
+  const record = await move(({ step: phase, detail, attempt }) =>
+    tell(attempt > 1 ? `${phase}: ${detail} (attempt ${attempt})` : `${phase}: ${detail}`),
+  ).finally(disarm);
+  stage.moves.push(record);
+  await noteWindows(stage, record.operation);
+  const wanted = step.outcome ?? 'completed';
+  return { ok: record.outcome === wanted, detail: summary(record) };
+}
+
+function summary({ outcome, sessions, holdMs, from, to, error }: MoveRecord): string {
+  if (outcome === 'rolled-back') return error?.message ?? 'rolled back';
+  const ends =
+    from.postgres === to.postgres ? `${from.size} → ${to.size}` : `${from.postgres} → ${to.postgres}`;
+  const held = holdMs.count === 0 ? '' : `, held ${holdMs.max} ms at most`;
+  return `${ends}, ${sessions.moved} of ${sessions.total} sessions moved${held}`;
+}
