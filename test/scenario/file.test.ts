@@ -23,7 +23,7 @@ describe('a scenario', () => {
   test('has defaults for what it does not say', async () => {
     expect(await parse(steps)).toMatchObject({
       ...{ name: 'x', timeout: 600_000, steady: [], expect: [] },
-      engine: { size: 'small', postgres: '17', provider: 'auto' },
+      engine: { size: 'small', postgres: '17' },
       steps: [{ verb: 'sleep', sleep: 1_000, timeout: 300_000, line: 4 }],
     });
   });

@@ -29,7 +29,10 @@ const engine = z
   .strictObject({
     size: size('what the engine may use').default('small'),
     postgres: version('"17", or "17.9"').default('17'),
-    provider: z.enum(['auto', 'embedded', 'docker']).describe('where PostgreSQL runs').default('auto'),
+    provider: z
+      .enum(['auto', 'embedded', 'docker'])
+      .describe('where PostgreSQL runs; without it $DBPROXY_PROVIDER, or auto')
+      .optional(),
   })
   .describe('the engine that the scenario begins with');
 
