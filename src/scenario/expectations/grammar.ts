@@ -6,7 +6,7 @@
  * A closed grammar: names, one comparison, one number. Nothing is evaluated that was not foreseen.
  */
 import { nearest } from '../../suggest.js';
-import { UNIT_MS } from '../file/units.js';
+import { asText, UNIT_MS } from '../file/units.js';
 import type { ExpectationFile } from '../file/schema.js';
 import { METRICS, type Metric, type Unit } from './metrics.js';
 
@@ -35,7 +35,7 @@ export function parseExpectation(
 ): Expectation {
   if (typeof item !== 'string') {
     if ('ledger' in item) return { kind: 'ledger', text: 'the ledger is exact', line };
-    const equals = item.equals === null ? null : String(item.equals);
+    const equals = asText(item.equals);
     return { kind: 'sql', text: `${item.sql.trim()} gives ${equals}`, line, sql: item.sql, equals };
   }
   const [, name = '', operator, number, unit = ''] = SHAPE.exec(item.trim()) ?? [];

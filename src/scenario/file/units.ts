@@ -11,5 +11,11 @@ export function durationMs(text: string): number {
   return Number(amount) * UNIT_MS[unit as DurationUnit];
 }
 
+/** A value of YAML as PostgreSQL writes it. */
+export function asText(value: string | number | boolean | null): string | null {
+  if (typeof value === 'boolean') return value ? 't' : 'f';
+  return value === null ? null : String(value);
+}
+
 /** Of a text that matches RATE: per second. */
 export const perSecond = (text: string): number => Number.parseFloat(text);

@@ -1,5 +1,6 @@
 /** `sql: …` on a session of the scenario, with what it has to answer (`equals`) or to fail with (`fails`). */
 import { DbproxyError } from '../../errors/index.js';
+import { asText } from '../file/units.js';
 import type { RunStep } from './index.js';
 
 export const sql: RunStep<'sql'> = async (step, { stage }) => {
@@ -13,6 +14,6 @@ export const sql: RunStep<'sql'> = async (step, { stage }) => {
   }
   if (step.fails !== undefined) return { ok: false, detail: 'it did not fail' };
   if (step.equals === undefined) return { ok: true, detail: '' };
-  const wanted = step.equals === null ? null : String(step.equals);
+  const wanted = asText(step.equals);
   return { ok: found === wanted, detail: found === wanted ? `${found}` : `${found}, not ${wanted}` };
 };
