@@ -32,7 +32,7 @@ export interface PgbenchResult {
   readonly p99Ms: number;
 }
 
-/** With a rate, latency counts from when a transaction was due. */
+/** Latencies count from when a transaction was begun, also with a rate: what it had to wait before is taken off. */
 export async function pgbench(options: PgbenchOptions): Promise<PgbenchResult> {
   const { host, port, user, password, clients, protocol, seconds, script, rate, logged = 0.1 } = options;
   const directory = await mkdtemp(join(tmpdir(), 'dbp-pgbench-'));
@@ -61,7 +61,7 @@ export async function pgbench(options: PgbenchOptions): Promise<PgbenchResult> {
   }
 }
 
-/** A line of the log: client, transaction, latency in µs, … (manual, pgbench, per-transaction logging). */
+/** A line of the log: client, transaction, latency in µs, script, time (two), with a rate its lag in µs (manual, pgbench). */
 async function readLatencies(directory: string): Promise<number[]> {
   const files = await readdir(directory);
   const texts = await Promise.all(files.map((file) => readFile(join(directory, file), 'utf8')));
@@ -69,6 +69,7 @@ async function readLatencies(directory: string): Promise<number[]> {
     text
       .trimEnd()
       .split('\n')
-      .map((line) => Number(line.split(' ')[2]) / 1000),
+      .map((line) => line.split(' ').map(Number))
+      .map(([, , latencyUs = NaN, , , , lagUs = 0]) => (latencyUs - lagUs) / 1000),
   );
 }
