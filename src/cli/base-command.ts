@@ -81,7 +81,10 @@ export abstract class BaseCommand<T extends typeof Command, Result extends JsonR
       else this.show(result);
       process.exitCode = this.#exitCodeAfter(result);
       // Only now: whatever becomes of the file, the result is told.
-      if (report) process.exitCode ||= await report.write(this.reportOf(result), this.out);
+      if (report) {
+        const written = await report.write(this.reportOf(result), this.out);
+        process.exitCode ||= written;
+      }
     } finally {
       this.out.endProgress();
       this.#interruption.dispose();

@@ -5,6 +5,7 @@
 import type { Instance } from './instance.js';
 import { withInstanceLock } from './lock.js';
 import { isAlive } from './processes.js';
+import { removeData } from './teardown.js';
 
 const LOOK_EVERY_MS = 500;
 
@@ -39,6 +40,7 @@ export class OwnerWatch {
     const { directory, events, paths } = this.#instance;
     events.append('instance.abandoned', `instance ${paths.name}: the process that it belonged to has gone`);
     await this.#stop();
+    await removeData(directory);
     await directory.purge();
   }
 }
