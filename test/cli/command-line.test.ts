@@ -86,7 +86,6 @@ const failures: readonly [args: string[], code: number, error: string, message: 
   [['status', '--jsn'], 2, 'DBP_USAGE', /unknown flag --jsn \(did you mean --json\?\)/],
   [['up', '--port', 'x'], 2, 'DBP_USAGE', /--port: expected an integer/],
   [['up', '--name', 'Not a name'], 2, 'DBP_USAGE_INSTANCE_NAME', /instance name "Not a name" is not allowed/],
-  [['up', '--provider', 'docker'], 4, 'DBP_ENV_NO_PROVIDER', /docker/],
   [['up', '--postgres', '9.6'], 2, 'DBP_USAGE_UNKNOWN_VERSION', /PostgreSQL 9\.6 is not available/],
   [['workload', 'run', 'nosuch'], 2, 'DBP_WORKLOAD_UNKNOWN', /there is .*tpcb-like.*, or a file/],
   [['workload', 'run', 'tpcb-lik'], 2, 'DBP_WORKLOAD_UNKNOWN', /did you mean tpcb-like\?/],
