@@ -8,8 +8,10 @@
 import { parseArgs } from 'node:util';
 import type { MoveRecord, PatchStrategy } from '../src/control/api.js';
 import { connectSupervisor, startInstance, stopInstance } from '../src/control/client.js';
+import { MOVE_DEFAULTS } from '../src/control/move-defaults.js';
 import { engineCache } from '../src/control/paths.js';
 import { ensureEngine } from '../src/engine/index.js';
+import { SWITCHOVER_STEPS } from '../src/switchover/steps.js';
 import { initialiseWorkload, startWorkloadProcess, type WorkloadResult } from '../src/workload/index.js';
 import { freePort } from '../test/support/free-port.js';
 import { NEWER, OLDER } from '../test/support/versions.js';
@@ -26,7 +28,6 @@ const { values } = parseArgs({
 const NAME = 'bench';
 /** pgbench's scale 7 is 100 MB. */
 const SCALE = 7;
-const PHASES = ['provision', 'warm', 'drain', 'fence', 'catchup', 'promote', 'move', 'retire'] as const;
 
 interface Series {
   readonly strategy: PatchStrategy;
@@ -71,12 +72,7 @@ async function patch(strategy: PatchStrategy): Promise<MoveRecord> {
   try {
     const { engines } = await supervisor.call('status', {});
     const to = engines[0]?.postgres === OLDER ? NEWER : OLDER;
-    const limits = {
-      holdBudgetMs: 250,
-      deadlineMs: 60_000,
-      onTimeout: 'rollback',
-      unmovable: 'rollback',
-    } as const;
+    const limits = { ...MOVE_DEFAULTS, deadlineMs: 60_000 };
     return await supervisor.call('patch', { ...limits, to, strategy });
   } finally {
     supervisor.close();
@@ -93,7 +89,7 @@ function table(series: readonly Series[]): string {
       'hold, longest of a patch',
       ...series.map(({ records }) => cells(records.map(({ holdMs }) => holdMs.max))),
     ],
-    ...PHASES.map((phase) => [
+    ...SWITCHOVER_STEPS.map((phase) => [
       phase,
       ...series.map(({ records }) => cells(records.map(({ phasesMs }) => phasesMs[phase]))),
     ]),

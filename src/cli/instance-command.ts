@@ -2,12 +2,10 @@
 import type { Command } from '@oclif/core/command';
 import { string } from '@oclif/core/flags';
 import type { SupervisorApi } from '../control/api.js';
-import type { CallOptions } from '../rpc/index.js';
+import type { SupervisorCall } from '../control/client.js';
 import { BaseCommand, outputFlags } from './base-command.js';
 import type { Interfaces } from './oclif-types.js';
 import type { JsonResult } from './output.js';
-
-type ProgressOf<Method> = Method extends { progress: infer P } ? P : never;
 
 export const instanceFlag = {
   name: string({
@@ -30,16 +28,9 @@ export abstract class InstanceCommand<
 
   /** One call to the supervisor; the instance is repaired first if its supervisor had died. */
   protected async ask<M extends keyof SupervisorApi>(
-    method: M,
-    params: SupervisorApi[M]['params'],
-    options?: CallOptions<ProgressOf<SupervisorApi[M]>>,
+    ...call: SupervisorCall<M>
   ): Promise<SupervisorApi[M]['result']> {
-    const { connectSupervisor } = await import('../control/client.js');
-    const supervisor = await connectSupervisor(this.instance);
-    try {
-      return await supervisor.call(method, params, options);
-    } finally {
-      supervisor.close();
-    }
+    const { askSupervisor } = await import('../control/client.js');
+    return askSupervisor(this.instance, ...call);
   }
 }

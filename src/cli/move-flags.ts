@@ -1,20 +1,27 @@
 /** The flags of operations that move sessions: the same for `scale` and `patch`. */
 import { string } from '@oclif/core/flags';
 import type { MoveParams } from '../control/api.js';
+import { MOVE_DEFAULTS } from '../control/move-defaults.js';
 import { durationFlag, reportFlag } from './flags.js';
 import { sessionLimitFlags, sessionLimitsOf } from './session-limits.js';
 
 export const moveFlags = {
-  'hold-budget': durationFlag({ default: 250, description: 'longest that one attempt may hold a session' }),
-  deadline: durationFlag({ default: 300_000, description: 'longest that all attempts together may take' }),
+  'hold-budget': durationFlag({
+    default: MOVE_DEFAULTS.holdBudgetMs,
+    description: 'longest that one attempt may hold a session',
+  }),
+  deadline: durationFlag({
+    default: MOVE_DEFAULTS.deadlineMs,
+    description: 'longest that all attempts together may take',
+  }),
   'on-timeout': string({
     options: ['rollback', 'cancel'],
-    default: 'rollback',
+    default: MOVE_DEFAULTS.onTimeout,
     description: 'at the deadline: give up, or cancel the transactions that are still open',
   }),
   unmovable: string({
     options: ['rollback', 'wait', 'drop'],
-    default: 'rollback',
+    default: MOVE_DEFAULTS.unmovable,
     description:
       'a session whose state cannot move: give up, wait until it can or the deadline has come, or end that session with a clear error',
   }),

@@ -6,7 +6,7 @@
 import type { EngineRecord, ProcessIdentity, ProviderKind, SizeName } from '../engine/types.js';
 import { RpcClient, type CallOptions } from '../rpc/index.js';
 import { DbproxyError } from '../errors/index.js';
-import type { DownResult, InstanceState, MoveParams, SupervisorApi, UpResult } from './api.js';
+import type { DownResult, InstanceState, SupervisorApi, UpResult } from './api.js';
 import { InstanceDirectory, listInstanceNames } from './instance-directory.js';
 import { isAlive } from './processes.js';
 import { bringDown } from './bring-down.js';
@@ -37,14 +37,6 @@ export const UP_DEFAULTS = {
   maxSessions: 1_000,
 } as const;
 
-/** How `scale` and `patch` move sessions when nothing else is asked for. */
-export const MOVE_DEFAULTS: MoveParams = {
-  holdBudgetMs: 250,
-  deadlineMs: 300_000,
-  onTimeout: 'rollback',
-  unmovable: 'rollback',
-};
-
 export interface StepProgress {
   readonly step: string;
   readonly detail: string;
@@ -54,15 +46,18 @@ export interface StepProgress {
 
 type ProgressOf<Method> = Method extends { progress: infer P } ? P : never;
 
+/** What is asked of a supervisor. */
+export type SupervisorCall<M extends keyof SupervisorApi> = [
+  method: M,
+  params: SupervisorApi[M]['params'],
+  options?: CallOptions<ProgressOf<SupervisorApi[M]>>,
+];
+
 /** A connection to a supervisor. Close it, or the process does not end. */
 export interface Supervisor {
   readonly instance: string;
   /** Throws what the supervisor threw; DBP_SUPERVISOR_GONE when it went away before it answered. */
-  call<M extends keyof SupervisorApi>(
-    method: M,
-    params: SupervisorApi[M]['params'],
-    options?: CallOptions<ProgressOf<SupervisorApi[M]>>,
-  ): Promise<SupervisorApi[M]['result']>;
+  call<M extends keyof SupervisorApi>(...call: SupervisorCall<M>): Promise<SupervisorApi[M]['result']>;
   readonly closed: Promise<void>;
   close(): void;
 }
@@ -90,6 +85,19 @@ export async function connectSupervisor(
   if (!supervisor) throw new DbproxyError('DBP_INSTANCE_NOT_RUNNING', { name });
   await supervisor.call('ready', {});
   return supervisor;
+}
+
+/** One call to the supervisor of a running instance, whichever it is now. Throws what `connectSupervisor` and the call throw. */
+export async function askSupervisor<M extends keyof SupervisorApi>(
+  name: string,
+  ...call: SupervisorCall<M>
+): Promise<SupervisorApi[M]['result']> {
+  const supervisor = await connectSupervisor(name);
+  try {
+    return await supervisor.call(...call);
+  } finally {
+    supervisor.close();
+  }
 }
 
 /**

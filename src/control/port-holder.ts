@@ -2,6 +2,8 @@
 import { readFile, readdir, readlink } from 'node:fs/promises';
 import { createServer } from 'node:net';
 
+export { freePort } from '../engine/free-port.js';
+
 /** State TCP_LISTEN in /proc/net/tcp (include/net/tcp_states.h). */
 const LISTEN = '0A';
 const PORTS_TO_TRY = 200;

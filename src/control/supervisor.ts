@@ -23,9 +23,11 @@ import type {
   SupervisorApi,
   UpResult,
 } from './api.js';
+import { HOLDING_STEPS } from '../switchover/steps.js';
 import { Autoscaler } from './autoscale/autoscaler.js';
 import { ensureRunning } from './ensure.js';
 import type { Instance } from './instance.js';
+import { MOVE_DEFAULTS } from './move-defaults.js';
 import type { OperationContext } from './operations/move.js';
 import { patch } from './operations/patch.js';
 import { replaceProxy } from './operations/replace-proxy.js';
@@ -41,15 +43,8 @@ import { Watch, type Loss } from './watch.js';
 
 /** Pauses between attempts to repair what does not come back. */
 const REPAIR_PAUSES_MS = [0, 500, 1_000, 2_000, 5_000];
-/** Steps of a switch in which sessions are held, or are about to be. */
-const HOLDING_STEPS = ['drain', 'fence', 'catchup', 'promote', 'move'];
 /** While it runs nobody else's can: one that was not asked for is given up sooner, and comes again later. */
-const AUTOSCALE_LIMITS: MoveParams = {
-  holdBudgetMs: 250,
-  deadlineMs: 60_000,
-  onTimeout: 'rollback',
-  unmovable: 'rollback',
-};
+const AUTOSCALE_LIMITS: MoveParams = { ...MOVE_DEFAULTS, deadlineMs: 60_000 };
 /** How long `down` waits for an operation to give up. */
 const GIVE_UP_BOUND_MS = 30_000;
 
@@ -287,7 +282,7 @@ export class Supervisor {
 
   /** While sessions are held, nobody asks the engines anything that can wait. */
   #agedOr(maxAgeMs: number): number {
-    const isHolding = HOLDING_STEPS.includes(this.#operation?.step ?? '');
+    const isHolding = HOLDING_STEPS.some((step) => step === this.#operation?.step);
     return maxAgeMs > 0 && isHolding ? Infinity : maxAgeMs;
   }
 

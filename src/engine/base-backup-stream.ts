@@ -6,12 +6,11 @@
 import { PassThrough, type Readable } from 'node:stream';
 import type { Client, Connection, Submittable } from 'pg';
 import { connectAdmin, type AdminTarget } from './admin.js';
+import { END_OF_ARCHIVE } from './tar.js';
 import { throwIfAborted } from './wait.js';
 
 /** The checkpoint at the start writes out whatever is dirty, and a big copy takes its time. */
 const BACKUP_BOUND_MS = 30 * 60_000;
-/** Two blocks of zeros; before version 15 the server leaves them to its client. */
-const END_OF_ARCHIVE = Buffer.alloc(1024);
 
 export interface StreamOptions {
   readonly label: string;
@@ -136,6 +135,7 @@ class BaseBackup implements Submittable {
 
   handleReadyForQuery(): void {
     if (this.#error) return;
+    // Before version 15 the server leaves it to its client.
     this.#archive.end(END_OF_ARCHIVE);
     this.done();
   }

@@ -2,6 +2,7 @@
  * What an engine is and what a provider of engines can do. An engine is one PostgreSQL server process or container.
  * Nothing here knows of proxies, sessions or operations.
  */
+import { SIZE_NAMES, type SizeName } from './size-names.js';
 
 export type EngineRole = 'primary' | 'standby' | 'writer' | 'retired';
 export type ProviderKind = 'embedded' | 'docker';
@@ -13,9 +14,7 @@ export type EngineAccess =
   /** A TCP port on loopback with SCRAM-SHA-256. */
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
 
-/** The sizes, smallest first; `sizes.ts` says what each sets. */
-export const SIZE_NAMES = ['small', 'medium', 'large', 'xlarge'] as const;
-export type SizeName = (typeof SIZE_NAMES)[number];
+export { SIZE_NAMES, type SizeName };
 
 /** A process that is still the one we started: a pid alone may have been used again. */
 export interface ProcessIdentity {

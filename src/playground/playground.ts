@@ -11,7 +11,8 @@ import type {
   SupervisorApi,
   UpResult,
 } from '../control/api.js';
-import { connectSupervisor, MOVE_DEFAULTS, stopInstance } from '../control/client.js';
+import { askSupervisor, stopInstance } from '../control/client.js';
+import { MOVE_DEFAULTS } from '../control/move-defaults.js';
 import type { SizeName } from '../engine/types.js';
 import { follow } from './follow.js';
 import { RolledBackError } from './rolled-back-error.js';
@@ -94,16 +95,11 @@ export class Playground implements AsyncDisposable {
     return this.stop();
   }
 
-  async #ask<M extends keyof SupervisorApi>(
+  #ask<M extends keyof SupervisorApi>(
     method: M,
     params: SupervisorApi[M]['params'],
   ): Promise<SupervisorApi[M]['result']> {
-    const supervisor = await connectSupervisor(this.name);
-    try {
-      return await supervisor.call(method, params);
-    } finally {
-      supervisor.close();
-    }
+    return askSupervisor(this.name, method, params);
   }
 }
 

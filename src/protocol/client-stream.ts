@@ -195,8 +195,7 @@ export class ClientStream {
   }
 
   #show(buffer: Buffer, start: number, end: number): void {
-    const { answered, pending } = this.#exchange;
-    if (this.#type === Query) this.#observer.query(buffer, start, end, answered + pending);
+    if (this.#type === Query) this.#observer.query(buffer, start, end, this.#exchange.sent);
     else if (this.#type === Parse) this.#observer.parse(buffer, start, end);
     else if (this.#type === Close) this.#observer.close(buffer, start, end);
     else if (this.#type === Bind && this.#observer.bindWanted) this.#observer.bind(buffer, start, end);

@@ -81,6 +81,11 @@ export class Exchange {
     if (this.pending > 0) this.#shift();
   }
 
+  /** How many were sent, ever. */
+  get sent(): number {
+    return this.answered + this.pending;
+  }
+
   save(): ExchangeImage {
     const { answered, batchOpen, copyIn, status } = this;
     const kinds = Array.from({ length: this.pending }, (_, i) => this.#kindAt(i));

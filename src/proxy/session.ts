@@ -313,7 +313,7 @@ export class Session {
     this.#unnamedLost = false;
     this.moves++;
     const ends = { from: this.server.engine.id, to: target.engine.id };
-    const note = { at: new Date().toISOString(), ...ends, heldMs: Math.round(this.heldForMs() * 10) / 10 };
+    const note = { at: new Date().toISOString(), ...ends, heldMs: tenths(this.heldForMs()) };
     this.moveNotes = [...this.moveNotes, note].slice(-MOVE_NOTES);
     return this.#relay.adopt(target);
   }
@@ -531,7 +531,7 @@ export class Session {
       stateKinds: this.state ? stateKinds(this.state) : [],
       moves: this.moves,
       lastMoveMs: this.lastMoveMs,
-      heldMs: this.#holds > 0 && this.#phase !== 'draining' ? Math.round(this.heldForMs() * 10) / 10 : null,
+      heldMs: this.#holds > 0 && this.#phase !== 'draining' ? tenths(this.heldForMs()) : null,
       connectedAt: this.connectedAt.toISOString(),
       sinceMs: Math.max(0, Math.round(performance.now() - sinceMs)),
       client: client.remote,
@@ -546,3 +546,5 @@ export class Session {
     return this.#inTransaction ? 'in tx' : 'idle';
   }
 }
+
+const tenths = (ms: number): number => Math.round(ms * 10) / 10;

@@ -1,5 +1,6 @@
 /** One switch: its phases as a bar and a table, hold times, sessions, and what the clients saw around it. */
 import type { MoveEnd, MoveRecord, PhasesMs } from '../control/api.js';
+import { HOLDING_STEPS } from '../switchover/steps.js';
 import type { StallWindow, TimelineBin } from '../workload/index.js';
 import { binTable, figure, latency, throughput } from './chart.js';
 import { html, type Html } from './html.js';
@@ -35,16 +36,14 @@ export function moveSection(record: MoveRecord, seen?: Seen): Html {
 }
 
 /** Before the hold nobody waits; the bar shows the time for which everybody did. */
-const HELD: readonly (keyof PhasesMs)[] = ['drain', 'fence', 'catchup', 'promote', 'move'];
-
 function phases(phasesMs: PhasesMs): Html {
   const total = Math.max(
-    HELD.reduce((sum, phase) => sum + phasesMs[phase], 0),
+    HOLDING_STEPS.reduce((sum, phase) => sum + phasesMs[phase], 0),
     Number.MIN_VALUE,
   );
   const percent = (phase: keyof PhasesMs): string => ((phasesMs[phase] / total) * 100).toFixed(2);
   return html`<div class="phases" aria-hidden="true">
-      ${HELD.map(
+      ${HOLDING_STEPS.map(
         (phase) =>
           html`<span class="phase ${phase}" style="flex-grow: ${percent(phase)}"
             ><b>${phase}</b> ${duration(phasesMs[phase])}</span

@@ -5,9 +5,9 @@
  *                          └── clients, another process ┘
  */
 import { randomBytes } from 'node:crypto';
-import { createServer, type AddressInfo } from 'node:net';
 import type { UpResult } from '../control/api.js';
-import { startInstance, stopInstance } from '../control/client.js';
+import { startInstance, stopInstance, UP_DEFAULTS } from '../control/client.js';
+import { freePort } from '../control/port-holder.js';
 import { DbproxyError } from '../errors/index.js';
 import { findWorks, initialiseWorkload, startWorkloadProcess } from '../workload/index.js';
 import { EventFeed } from './event-feed.js';
@@ -108,7 +108,7 @@ class Player {
     let stage: Stage | undefined;
     await this.#run({ name: 'up', verb: 'up', detail: 'PostgreSQL behind the proxy' }, async () => {
       const starting = startInstance(
-        { name: this.#name, port: await freePort(), ...engine },
+        { name: this.#name, port: await freePort(UP_DEFAULTS.host), ...engine },
         ({ step, detail }) => this.#timeline.tell(`${step}: ${detail}`),
       );
       // An interrupted start is waited for: only what is there can be stopped.
@@ -258,18 +258,4 @@ class Player {
     if (this.#signal.aborted) throw reasonOf(this.#signal);
     return this.#timeline.run(task, work);
   }
-}
-
-/** A port that was free just now; `up` finds out if it was taken since. */
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', (cause) =>
-      reject(new DbproxyError('DBP_INTERNAL', { reason: `no free port: ${cause.message}` }, { cause })),
-    );
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
 }

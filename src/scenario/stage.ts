@@ -1,13 +1,10 @@
 /** What the steps of a running scenario work with, and what they leave for the judgement. */
 import type { HandoverRecord, MoveRecord, SupervisorApi, UpResult } from '../control/api.js';
-import { connectSupervisor } from '../control/client.js';
+import { askSupervisor, type SupervisorCall } from '../control/client.js';
 import { switchWindows, type SwitchWindow } from '../control/switch-windows.js';
-import type { CallOptions } from '../rpc/index.js';
 import type { WorkloadProcess, WorkloadProgress, WorkloadResult } from '../workload/index.js';
 import type { EventFeed } from './event-feed.js';
 import type { SqlSessions } from './sql-sessions.js';
-
-type ProgressOf<Method> = Method extends { progress: infer P } ? P : never;
 
 export interface Stage {
   readonly instance: string;
@@ -25,19 +22,10 @@ export interface Stage {
 }
 
 /** One call to the supervisor, whichever it is now. */
-export async function ask<M extends keyof SupervisorApi>(
+export const ask = <M extends keyof SupervisorApi>(
   { instance }: Stage,
-  method: M,
-  params: SupervisorApi[M]['params'],
-  options?: CallOptions<ProgressOf<SupervisorApi[M]>>,
-): Promise<SupervisorApi[M]['result']> {
-  const supervisor = await connectSupervisor(instance);
-  try {
-    return await supervisor.call(method, params, options);
-  } finally {
-    supervisor.close();
-  }
-}
+  ...call: SupervisorCall<M>
+): Promise<SupervisorApi[M]['result']> => askSupervisor(instance, ...call);
 
 /** Notes when an operation held sessions, from the event log. */
 export async function noteWindows(stage: Stage, operation: string): Promise<void> {

@@ -112,7 +112,6 @@ export const heldCursors: StateKindModule<HeldCursors> = {
 
   hasContents: ({ cursors }) => cursors.length > 0,
   // Their types.
-  standsOnOthers: ({ cursors }) => cursors.length > 0,
   counts: ({ cursors }) => ({ cursors: cursors.length }),
   estimate({ cursors }) {
     const rows = cursors.reduce((sum, { count }) => sum + (count ?? 0), 0);

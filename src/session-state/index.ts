@@ -15,7 +15,6 @@ export {
   isShared,
   losses,
   report,
-  standsAlone,
   stateKinds,
   unmovable,
   type KindReport,

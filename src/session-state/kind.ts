@@ -120,8 +120,6 @@ export interface StateKindModule<T> {
   readonly hasContents?: (state: T) => boolean;
   /** Other sessions can tell whether it is there: re-created for all sessions before any goes on. */
   readonly shared?: (state: T) => boolean;
-  /** Others can change it, or take away what it is made of, although its session does nothing. */
-  readonly standsOnOthers?: (state: T) => boolean;
   readonly counts?: (state: T) => Partial<StateMoved>;
   readonly estimate?: (state: T) => Estimate;
   /** Null: this kind cannot be moved. */

@@ -80,9 +80,6 @@ export const hasContents = (state: SessionState): boolean => some(state, (module
 /** Other sessions can tell whether something of it is there. */
 export const isShared = (state: SessionState): boolean => some(state, (module) => module.shared);
 
-/** As long as its session does nothing, it stays as it was read. */
-export const standsAlone = (state: SessionState): boolean => !some(state, (module) => module.standsOnOthers);
-
 /**
  * A session that holds nothing (its login was made ready ahead of time): one look. This and the figures of the kinds are what
  * `look` and `replay` took on two cores, embedded engine, small size, median of five; docs/performance.md.

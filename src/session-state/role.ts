@@ -32,8 +32,6 @@ export const role: StateKindModule<Role> = {
 
   summarize: (state) => (state.role === 'none' ? null : { count: 1, detail: `role ${state.role}` }),
 
-  standsOnOthers: (state) => state.role !== 'none',
-
   // SET SESSION AUTHORIZATION resets the role, so the role is set whenever either differs.
   replay(wanted, there) {
     const other = wanted.sessionUser !== there.sessionUser;

@@ -143,7 +143,6 @@ export const sequences: StateKindModule<Sequences> = {
   obstacle: ({ obstacle }) => obstacle,
   // Transactions of sessions that went on already would hold the sequences that ALTER SEQUENCE waits for.
   shared: ({ values }) => [...values.values()].some(({ temporary }) => !temporary),
-  standsOnOthers: ({ values, obstacle }) => values.size > 0 || obstacle !== null,
   counts: ({ values }) => ({ sequences: values.size }),
   estimate: ({ values }) => ({ bytes: 0, ms: values.size * 0.4 }),
 

@@ -94,8 +94,6 @@ export const tempObjects: StateKindModule<TempObjects> = {
 
   hasContents: ({ definitions }) => definitions !== null && questions(definitions).length > 0,
 
-  standsOnOthers: ({ mark }) => mark !== '',
-
   counts: ({ definitions, bytes }) => ({
     tempTables: definitions?.relations.filter(({ kind }) => kind === 'r').length ?? 0,
     tempBytes: bytes,

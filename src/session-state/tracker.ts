@@ -73,6 +73,11 @@ export class SessionTracker implements ClientObserver, EngineObserver {
     this.#names = names;
   }
 
+  /** The client's, as far as it is known. */
+  get #encoding(): string | undefined {
+    return this.parameters.get('client_encoding');
+  }
+
   /** The last unnamed Parse message, whole; null if there is none. A copy. */
   get unnamedStatement(): Buffer | null {
     return this.#unnamed && this.#unnamedBytes > 0
@@ -99,7 +104,7 @@ export class SessionTracker implements ClientObserver, EngineObserver {
   }
 
   parse(buffer: Buffer, start: number, end: number): void {
-    this.#names.collect(buffer, start + 5, end, this.parameters.get('client_encoding'));
+    this.#names.collect(buffer, start + 5, end, this.#encoding);
     const text = buffer.indexOf(0, start + 5) + 1;
     this.#request = null;
     seeText(buffer, text, Math.min(end, buffer.indexOf(0, text)), this.#saw);
@@ -123,17 +128,16 @@ export class SessionTracker implements ClientObserver, EngineObserver {
       this.#forgetUnnamed();
       this.unnamedTooLong = false;
     }
-    this.#names.collect(buffer, start + 5, end, this.parameters.get('client_encoding'));
+    this.#names.collect(buffer, start + 5, end, this.#encoding);
     // PREPARE, too, can keep a set_config for an EXECUTE, or a Bind, that has nothing but the name.
-    if (this.bindWanted)
-      this.#names.collectValues(buffer, start + 5, end, this.parameters.get('client_encoding'));
+    if (this.bindWanted) this.#names.collectValues(buffer, start + 5, end, this.#encoding);
     else this.bindWanted = findSet(buffer, start + 5, end) === 'set_config';
     this.#request = request;
     seeText(buffer, start + 5, end - 1, this.#saw);
   }
 
   bind(buffer: Buffer, start: number, end: number): void {
-    this.#names.collectValues(buffer, start + 5, end, this.parameters.get('client_encoding'));
+    this.#names.collectValues(buffer, start + 5, end, this.#encoding);
   }
 
   close(buffer: Buffer, start: number): void {
@@ -174,7 +178,7 @@ export class SessionTracker implements ClientObserver, EngineObserver {
 
   /** A message that is no text in the client's encoding fails before anything is done (pqformat.c). Databases are in UTF8. */
   #isUnderstood(buffer: Buffer, start: number, end: number): boolean {
-    const encoding = this.parameters.get('client_encoding');
+    const encoding = this.#encoding;
     return (encoding !== 'UTF8' && encoding !== 'SQL_ASCII') || isUtf8(buffer.subarray(start + 5, end));
   }
 

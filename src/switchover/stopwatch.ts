@@ -1,5 +1,6 @@
 /** Time spent in each step of a switchover. A step that is entered again (another hold attempt) adds up. */
-import { SWITCHOVER_STEPS, type StepTimes, type SwitchoverStep } from './types.js';
+import { SWITCHOVER_STEPS, type SwitchoverStep } from './steps.js';
+import type { StepTimes } from './types.js';
 
 export class Stopwatch {
   readonly #now: () => number;

@@ -3,19 +3,9 @@ import type { EngineOperations, EngineRecord, ProvisionOptions } from '../engine
 import type { DbproxyError } from '../errors/index.js';
 import type { MoveLimits, MoveResult, ProxyApi } from '../proxy/control-api.js';
 import type { RpcClient } from '../rpc/index.js';
+import type { SwitchoverStep } from './steps.js';
 
-/** In their order. The point of no return is the proxy's `commit`, between `catchup` and `promote`. */
-export const SWITCHOVER_STEPS = [
-  'provision',
-  'warm',
-  'drain',
-  'fence',
-  'catchup',
-  'promote',
-  'move',
-  'retire',
-] as const;
-export type SwitchoverStep = (typeof SWITCHOVER_STEPS)[number];
+export type { SwitchoverStep };
 
 export interface SwitchoverLimits {
   /** Bound of one hold, from asking for it to `commit`, ms. */

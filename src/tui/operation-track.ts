@@ -1,18 +1,6 @@
 /** The operation in progress, and the last one, as its events tell: phases with their times, sessions and how long each was held. */
 import type { LogEvent, MoveRecord, SessionStatus } from '../control/api.js';
 
-/** In their order (docs/architecture.md); another step of another operation is shown as it comes. */
-export const PHASES = [
-  'provision',
-  'warm',
-  'drain',
-  'fence',
-  'catchup',
-  'promote',
-  'move',
-  'retire',
-] as const;
-
 export interface Phase {
   readonly name: string;
   readonly atMs: number;

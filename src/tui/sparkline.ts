@@ -12,7 +12,8 @@ export function sparkline(values: readonly (number | null)[], width: number): st
     .padStart(width);
 }
 
-const barOf = (fraction: number): string =>
+/** Of 0 to 1. */
+export const barOf = (fraction: number): string =>
   BARS[Math.min(BARS.length - 1, Math.floor(Math.max(0, fraction) * BARS.length))] ?? ' ';
 
 /** Upper ends of the histogram's buckets, ms; the last one is open. */

@@ -21,7 +21,12 @@ const step = (over: Partial<DemoResult['steps'][number]> = {}): DemoResult['step
   ...{ error: null, ...over },
 });
 const demo = (over: Partial<DemoResult> = {}): DemoResult => ({
-  ...{ schema: 'dbproxy.demo/1', scenario: 'scale & <patch> | "x"', file: '/work/x.yaml', outcome: 'failed' },
+  ...{
+    schema: 'dbproxy.demo/1',
+    scenario: 'scale & <patch> | "x"',
+    file: '/home/me/x.yaml',
+    outcome: 'failed',
+  },
   ...{
     error: null,
     verdict: '1 of 2 expectations do not hold.',
@@ -78,12 +83,12 @@ describe('Markdown', () => {
 
 describe('annotations of GitHub Actions', () => {
   test('stand at the line that is not as it should be', () => {
-    expect(annotations([demo()], '/work')).toEqual([
+    expect(annotations([demo()], '/home/me')).toEqual([
       '::error file=x.yaml,line=12,title=scale & <patch> | "x"%3A stall.p99 < 50ms::expected stall.p99 < 50ms, saw 61.2 ms',
     ]);
-    expect(annotations([failing], '/work')[0]).toContain('line=7,');
-    expect(annotations([failing], '/work')[0]).toMatch(/::rolled back\u0000 50 %25,%0Abecause: x$/);
-    expect(annotations([demo({ outcome: 'passed', expectations: [] })], '/work')).toEqual([]);
+    expect(annotations([failing], '/home/me')[0]).toContain('line=7,');
+    expect(annotations([failing], '/home/me')[0]).toMatch(/::rolled back\u0000 50 %25,%0Abecause: x$/);
+    expect(annotations([demo({ outcome: 'passed', expectations: [] })], '/home/me')).toEqual([]);
   });
 });
 

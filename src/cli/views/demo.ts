@@ -1,19 +1,12 @@
 /** The result of a scenario for people: what happened to the sessions, what the clients felt, whether the promise held. */
-import type { PhasesMs } from '../../control/api.js';
 import type { DemoResult, HandoverReport, StepResult, SwitchReport } from '../../scenario/types.js';
+import { HOLDING_STEPS } from '../../switchover/steps.js';
+import { barOf } from '../../tui/sparkline.js';
 import type { WorkloadResult } from '../../workload/index.js';
 import { count, duration } from '../format.js';
 import type { Style } from '../style.js';
 import { facts, table, type Column } from '../table.js';
 
-const PHASES = [
-  'drain',
-  'fence',
-  'catchup',
-  'promote',
-  'move',
-] as const satisfies readonly (keyof PhasesMs)[];
-const BARS = '▁▂▃▄▅▆▇█';
 /** Steps that only let time pass, or belong to the scenario itself, are told while it runs. */
 const QUIET: ReadonlySet<StepResult['verb']> = new Set([
   ...(['up', 'initialise', 'load', 'steady', 'judge', 'down', 'sleep'] as const),
@@ -83,7 +76,9 @@ function switchTable(switches: readonly SwitchReport[], style: Style): string {
         ...[stallMs.p50, stallMs.p99, stallMs.max].map(duration),
         duration(record.totalMs),
         record.outcome === 'completed'
-          ? style.dim(PHASES.map((phase) => `${phase} ${record.phasesMs[phase].toFixed(1)}`).join('  '))
+          ? style.dim(
+              HOLDING_STEPS.map((phase) => `${phase} ${record.phasesMs[phase].toFixed(1)}`).join('  '),
+            )
           : style.warn(`rolled back, ${record.attempts} attempts`),
       ];
     }),
@@ -104,7 +99,7 @@ function pictureLine(
   const highest = Math.max(1, ...timeline.map(({ tps }) => tps));
   const heldMs = stallMs.to - stallMs.from;
   const bars = timeline.map(({ t, tps, errors }) => {
-    const bar = BARS[Math.min(Math.floor((tps / highest) * BARS.length), BARS.length - 1)] ?? ' ';
+    const bar = barOf(tps / highest);
     if (errors > 0) return style.bad(bar);
     if (tps === 0) return style.warn('·');
     const held = t + 100 > 0 && t <= heldMs;

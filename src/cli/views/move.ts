@@ -1,20 +1,10 @@
 /** The record of a switchover (`scale`, `patch`) for people. */
 import type { MoveRecord, PhasesMs } from '../../control/api.js';
 import { byLoss } from '../../control/losses.js';
+import { SWITCHOVER_STEPS } from '../../switchover/steps.js';
 import { count, duration, plural, size } from '../format.js';
 import type { Style } from '../style.js';
 import { facts } from '../table.js';
-
-const PHASES = [
-  'provision',
-  'warm',
-  'drain',
-  'fence',
-  'catchup',
-  'promote',
-  'move',
-  'retire',
-] as const satisfies readonly (keyof PhasesMs)[];
 
 export function moveView(record: MoveRecord, style: Style): string {
   const { outcome, from, to, sessions, holdMs } = record;
@@ -82,4 +72,4 @@ function stateLine({ stateMoved: moved }: MoveRecord): string | undefined {
 }
 
 const phasesLine = (phases: PhasesMs, style: Style): string =>
-  PHASES.map((name) => `${name} ${style.dim(duration(phases[name]))}`).join('  ');
+  SWITCHOVER_STEPS.map((name) => `${name} ${style.dim(duration(phases[name]))}`).join('  ');

@@ -3,7 +3,8 @@
  * and so is every error of a file; descriptions are for both.
  */
 import { z } from 'zod';
-import { SIZE_NAMES, SWITCH_STEPS } from './names.js';
+import { SIZE_NAMES } from '../../engine/size-names.js';
+import { SWITCHOVER_STEPS } from '../../switchover/steps.js';
 import { DURATION, durationMs, perSecond, RATE } from './units.js';
 
 const duration = (description: string) =>
@@ -103,7 +104,7 @@ const fault = z
       .enum(['engine', 'standby', 'proxy'])
       .describe('kill -9: the primary, the engine that is being moved to, the proxy'),
     at: z
-      .enum(SWITCH_STEPS)
+      .enum(SWITCHOVER_STEPS)
       .describe('when the operation of this step has come to that step of its own')
       .optional(),
   })

@@ -1,23 +1,17 @@
 /** What `scale` and `patch` have in common: limits, a fault in the middle, and what the record says. */
 import type { MoveParams, MoveRecord, OperationProgress } from '../../control/api.js';
+import { MOVE_DEFAULTS } from '../../control/move-defaults.js';
 import type { MoveFile } from '../file/schema.js';
 import type { Step } from '../file/read.js';
 import { noteWindows } from '../stage.js';
 import { killAt } from './fault.js';
 import type { StepContext, StepEnd } from './index.js';
 
-const DEFAULTS: MoveParams = {
-  holdBudgetMs: 250,
-  deadlineMs: 300_000,
-  onTimeout: 'rollback',
-  unmovable: 'rollback',
-};
-
 export const limitsOf = ({ holdBudget, deadline, onTimeout, unmovable }: MoveFile): MoveParams => ({
-  holdBudgetMs: holdBudget ?? DEFAULTS.holdBudgetMs,
-  deadlineMs: deadline ?? DEFAULTS.deadlineMs,
-  onTimeout: onTimeout ?? DEFAULTS.onTimeout,
-  unmovable: unmovable ?? DEFAULTS.unmovable,
+  holdBudgetMs: holdBudget ?? MOVE_DEFAULTS.holdBudgetMs,
+  deadlineMs: deadline ?? MOVE_DEFAULTS.deadlineMs,
+  onTimeout: onTimeout ?? MOVE_DEFAULTS.onTimeout,
+  unmovable: unmovable ?? MOVE_DEFAULTS.unmovable,
 });
 
 /** A roll-back is a result; whether it was wanted says the step. */

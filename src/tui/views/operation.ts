@@ -1,6 +1,7 @@
 /** The operation in progress, or the last one: its phases, and how long sessions were held; below it what clients notice. */
 import { duration } from '../../cli/format.js';
-import { isRunning, PHASES, type OperationTrack, type Phase } from '../operation-track.js';
+import { SWITCHOVER_STEPS } from '../../switchover/steps.js';
+import { isRunning, type OperationTrack, type Phase } from '../operation-track.js';
 import type { Model } from '../model.js';
 import { bars, histogram, HOLD_BUCKETS_MS, sparkline } from '../sparkline.js';
 import { between, clipLine, span, type Line, type Span } from '../text.js';
@@ -35,8 +36,8 @@ function ending({ outcome, phases }: OperationTrack, nowMs: number): Span {
 function phasesLine({ operation, nowMs }: Model, width: number): Line {
   if (operation?.id.startsWith('handover')) return [span('sockets went from one process to the next', 'dim')];
   const known = operation?.phases ?? [];
-  const strange = known.filter(({ name }) => !PHASES.some((phase) => phase === name));
-  const names = strange.length > 0 ? strange.map(({ name }) => name) : PHASES;
+  const strange = known.filter(({ name }) => !SWITCHOVER_STEPS.some((phase) => phase === name));
+  const names = strange.length > 0 ? strange.map(({ name }) => name) : SWITCHOVER_STEPS;
   const running = isRunning(operation);
   const parts = names.map((name) =>
     phaseSpan(

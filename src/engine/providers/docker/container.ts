@@ -3,16 +3,16 @@
  * size, and there is one way to start, whatever became of the container before. Nothing is asked of the image beyond what the
  * official one documents: its variables, its directory of scripts for a new cluster, `postgres` with arguments.
  */
-import { createServer, type AddressInfo } from 'node:net';
 import { DbproxyError } from '../../../errors/index.js';
 import { INCLUDE_CONFIGURATION, POSTGRES_PORT, serverArguments, SUPERUSER } from '../../configuration.js';
+import { freePort } from '../../free-port.js';
 import { capSize } from '../../sizes.js';
 import type { ContainerIdentity, SizeName } from '../../types.js';
 import type { Image } from './image.js';
 import { containerName, labelsOf, volumeName, type Owner } from './naming.js';
 import { ensureNetwork } from './network.js';
 import { answered, HOST, statusOf, type Container, type Runtime } from './runtime.js';
-import { tarOf, type TarEntry } from './tar.js';
+import { tarOf, type TarEntry } from '../../tar.js';
 
 /** Where the engine's volume is mounted. Not a path of the image's own volumes, which differ between its versions. */
 export const VOLUME = '/dbproxy';
@@ -130,7 +130,7 @@ export async function startContainer(
   beforeStart: (made: MadeContainer) => Promise<void> = async () => undefined,
 ): Promise<MadeContainer & { readonly port: number }> {
   for (let attempt = 1; ; attempt++) {
-    const port = attempt === 1 && plan.port !== undefined ? plan.port : await freePort();
+    const port = attempt === 1 && plan.port !== undefined ? plan.port : await freePort(HOST);
     const made = await makeContainer(runtime, owner, plan, port);
     try {
       await beforeStart(made);
@@ -167,16 +167,6 @@ export async function putFiles(container: Container, files: readonly TarEntry[])
 
 /** As an entry of an archive. */
 export const file = (directory: string, name: string): string => `${directory.slice(1)}/${name}`;
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject);
-    server.listen(0, HOST, () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
-}
 
 /** What a new cluster needs beside its configuration. */
 export function newCluster(

@@ -35,7 +35,7 @@ import {
 import { makeStandby } from './standby.js';
 import { startEngine } from './start.js';
 import { sweep } from './sweep.js';
-import { fileOf } from './tar.js';
+import { fileOf } from '../../tar.js';
 import { UsageMeter } from './usage.js';
 
 /** A shutdown checkpoint on a slow disk. */

@@ -33,7 +33,7 @@ import type { Image } from './image.js';
 import { containerName, type Owner } from './naming.js';
 import { answered, type Runtime } from './runtime.js';
 import { startEngine } from './start.js';
-import type { TarEntry } from './tar.js';
+import type { TarEntry } from '../../tar.js';
 
 export interface StandbyPlan {
   readonly runtime: Runtime;
