@@ -77,6 +77,8 @@ export class Predecessor {
   readonly #lost: { id: number; reason: string }[] = [];
   #batch = 1;
   #fail: (error: Error) => void = () => undefined;
+  /** Rejects when the successor has ended. */
+  readonly #ended: Promise<never>;
   /** Rejects when the successor cannot go on, or ends. */
   readonly #stopped: Promise<never>;
 
@@ -89,7 +91,8 @@ export class Predecessor {
       failed: ({ reason }) => this.#fail(new Error(reason)),
     });
     const failed = new Promise<never>((_, reject) => (this.#fail = reject));
-    this.#stopped = Promise.race([failed, ended(this.#child)]);
+    this.#ended = ended(this.#child);
+    this.#stopped = Promise.race([failed, this.#ended]);
     this.#stopped.catch(() => undefined);
   }
 
@@ -107,6 +110,8 @@ export class Predecessor {
       this.#child.kill('SIGKILL');
       this.#source.redirect(null);
       this.#source.cancelElsewhere = null;
+      // Whoever is told of the failure finds one process, not two.
+      await Promise.race([this.#ended.catch(() => undefined), delay(EXIT_MS)]);
       const handed = this.#holdMs.length;
       const reason = handed === 0 ? messageOf(error) : `${messageOf(error)}; ${handed} sessions died with it`;
       throw new DbproxyError('DBP_PROXY_HANDOVER', { reason }, { cause: error });
