@@ -9,6 +9,9 @@ const run = promisify(execFile);
 /** Without it the tests of the terminal UI are skipped by name. */
 export const hasTmux = spawnSync('tmux', ['-V']).status === 0;
 
+/** A person's shell, also where the tests run in CI: with these, nothing is animated, or other colours are taken. */
+const SHELL = 'env -u CI -u NO_COLOR -u FORCE_COLOR bash --norc --noprofile';
+
 const LOOK_EVERY_MS = 50;
 /** Node starts, an instance repairs itself: on a busy machine that takes its time. */
 const DEFAULT_BOUND_MS = 40_000;
@@ -38,7 +41,7 @@ export class Terminal {
         ...variables,
         '-s',
         'test',
-        'bash --norc --noprofile',
+        SHELL,
       );
       // What a program copies is kept where it can be read; what runs in the terminal is not one of its own clipboards.
       await terminal.#tmux('set-option', '-g', 'set-clipboard', 'on');
