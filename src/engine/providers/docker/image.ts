@@ -135,7 +135,10 @@ async function probe(
   const unfit = (reason: string, cause?: unknown): DbproxyError =>
     new DbproxyError('DBP_USAGE_IMAGE', { image: name, reason }, { cause });
   const container = await answered(
-    docker.createContainer({ Image: id, Cmd: PROBE, Tty: true, Labels: labelsOf(owner, 'probe') }),
+    docker.createContainer({
+      ...{ Image: id, Cmd: PROBE, Tty: true, Labels: labelsOf(owner, 'probe') },
+      HostConfig: { NetworkMode: 'none' },
+    }),
   );
   try {
     await answered(container.start());

@@ -21,7 +21,7 @@ export interface Runtime {
   readonly name: string;
 }
 
-const ANSWER_BOUND_MS = 10_000;
+const ANSWER_BOUND_MS = 30_000;
 
 let found: Promise<Runtime> | null = null;
 
