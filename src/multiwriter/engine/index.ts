@@ -1,0 +1,21 @@
+/**
+ * The SQL side of a writer: what is installed in its engine, and what is said to it.
+ *
+ *   client's session   BEGIN_QUERY … closing → readWriteSet … certified     (transaction.ts, write-set.ts)
+ *   our connections    install, apply, reached, compact, checksums, blockers
+ */
+export { apply, ApplyDiverged, asApplier, type ApplyOptions, type Blocker, type Entry } from './apply.js';
+export { checksums, type TableChecksum } from './checksums.js';
+export { ddlClass, type DdlClass } from './ddl.js';
+export { install, type Installation } from './install.js';
+export { compact, reached } from './markers.js';
+export { BEGIN_QUERY, certified, closing, readBegun, type Begun } from './transaction.js';
+export {
+  readPayload,
+  readWriteSet,
+  SCHEMA_KEY,
+  type Change,
+  type Ddl,
+  type WriteSet,
+  type WriteSetRow,
+} from './write-set.js';

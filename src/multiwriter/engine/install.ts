@@ -1,0 +1,40 @@
+/** Makes an engine that of a writer: schema `dbproxy`, capture on every table, the guard, sequences that step in turn. */
+import type { ClientBase } from 'pg';
+import type { WriterId } from '../protocol/index.js';
+import { APPLY } from './sql/apply.js';
+import { CAPTURE } from './sql/capture.js';
+import { DDL, WITH_DDL, WITHOUT_DDL } from './sql/ddl.js';
+import { GUARD } from './sql/guard.js';
+import { MARKERS } from './sql/markers.js';
+import { SEQUENCES } from './sql/sequences.js';
+
+export interface Installation {
+  /** Whose engine it is; its sequences give out the numbers of this writer. */
+  readonly writer: WriterId;
+  /** All that will write, this one included. */
+  readonly writers: readonly WriterId[];
+  /** What the proxy proves itself by (transaction.ts). Installing again with another one replaces it. */
+  readonly secret: string;
+}
+
+/**
+ * In the database that the connection is to, as a superuser; once more at every start: a copy of another writer's engine becomes
+ * this one's, and functions of an older version are replaced. No transaction of a client may be under way.
+ */
+export async function install(
+  connection: ClientBase,
+  { writer, writers, secret }: Installation,
+): Promise<void> {
+  await connection.query('begin');
+  try {
+    await connection.query(`set local search_path = pg_catalog; set local client_min_messages = warning`);
+    for (const part of [WITHOUT_DDL, MARKERS, GUARD, CAPTURE, SEQUENCES, APPLY, DDL])
+      await connection.query(part);
+    await connection.query('select dbproxy.become($1, $2, $3)', [writer, [...writers], secret]);
+    await connection.query(WITH_DDL);
+    await connection.query('commit');
+  } catch (error) {
+    await connection.query('rollback');
+    throw error;
+  }
+}

@@ -1,0 +1,18 @@
+/** Where an engine stands, from the markers that each transaction left in it. */
+import type { ClientBase } from 'pg';
+import type { Vector } from '../protocol/index.js';
+import { readVector } from './transaction.js';
+
+/** What is in the engine of each stream without a gap; for `new Writer(…)`. Whatever it has beyond that, `apply` skips. */
+export async function reached(connection: ClientBase): Promise<Vector> {
+  const { rows } = await connection.query<{ vector: string }>('select dbproxy.reached()::text as vector');
+  return readVector(rows[0]?.vector ?? '{}');
+}
+
+/**
+ * Tells the engine that up to there its streams have no gap (only the protocol knows which LSNs are void), and drops those
+ * markers. Every effect up to the vector must have been carried out: `Writer.reached` alone is not enough.
+ */
+export async function compact(connection: ClientBase, vector: Vector): Promise<void> {
+  await connection.query('select dbproxy.compact($1)', [JSON.stringify(vector)]);
+}

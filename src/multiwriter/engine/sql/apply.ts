@@ -1,0 +1,97 @@
+/**
+ * Apply: for every table a function of its own, with plans that last. It runs as the table's owner: what the owner wrote
+ * (checks, generated columns, expressions of indexes) is not to run as a superuser on another writer.
+ */
+export const APPLY = String.raw`
+create or replace function dbproxy.prepare_applier() returns void language plpgsql as $$
+begin
+  -- The environment in which the texts were written, and nothing that could end a wait or change what a statement means.
+  perform set_config(name, value, false) from (values
+    ('session_replication_role', 'replica'), ('search_path', 'pg_catalog'), ('datestyle', 'ISO, YMD'), ('intervalstyle', 'postgres'),
+    ('lc_monetary', 'C'), ('xmloption', 'content'), ('timezone', 'UTC'), ('statement_timeout', '0'), ('lock_timeout', '0'),
+    ('idle_in_transaction_session_timeout', '0'), ('default_transaction_isolation', 'read committed'), ('check_function_bodies', 'off'),
+    ('row_security', 'on'), ('synchronous_commit', 'off')) s(name, value);
+end $$;
+
+create or replace function dbproxy.define_applier(rel oid, row_index oid) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare t text := dbproxy.name_of(rel); owner name; columns text; fresh text; sets text; found text; replaces text; name text := 'apply_' || rel; is_forced boolean;
+begin
+  select pg_get_userbyid(relowner), relforcerowsecurity into owner, is_forced from pg_class where oid = rel;
+  -- Generated columns generate themselves, also here.
+  select string_agg(quote_ident(attname), ', ' order by attnum), string_agg(format('r.%I', attname), ', ' order by attnum),
+         string_agg(format('%1$I = r.%1$I', attname), ', ' order by attnum) filter (where attidentity <> 'a'),
+         string_agg(format('x.%1$I is distinct from r.%1$I', attname), ' or ') filter (where attidentity = 'a')
+    into columns, fresh, sets, replaces from pg_attribute where attrelid = rel and attnum > 0 and not attisdropped and attgenerated = '';
+  select string_agg(format('x.%I %s (key->>%s)::%s%s', a.attname, '=', n, format_type(a.atttypid, -1),
+           case when indcollation[n] <> 0 then (select format(' collate %I.%I', nspname, collname) from pg_collation c join pg_namespace ns on ns.oid = collnamespace where c.oid = indcollation[n]) else '' end), ' and ' order by n)
+    into found from pg_index cross join generate_series(0, indnkeyatts - 1) n join pg_attribute a on attrelid = rel and attnum = indkey[n] where indexrelid = row_index;
+  execute format('create or replace function dbproxy.%I(kind text, key jsonb, new_row text) returns bigint language plpgsql security definer set search_path = pg_catalog, pg_temp as %L', name, format($f$
+declare r %1$s; n bigint;
+begin
+  if kind <> 'delete' then r := new_row::%1$s; end if;
+  if kind = 'insert' then
+    %2$s
+  elsif kind = 'update' then
+    %3$s
+  else
+    %4$s
+  end if;
+  get diagnostics n = row_count;
+  return n;
+end $f$, t,
+    case when columns is null then format('insert into %s default values;', t)
+         else format('insert into %s (%s) overriding system value values (%s);', t, columns, fresh) end,
+    case when found is null then 'return 0;'
+         -- An identity that is GENERATED ALWAYS cannot be set by an UPDATE.
+         when replaces is not null then format('if exists (select from only %1$s x where %2$s and (%3$s)) then delete from only %1$s x where %2$s; insert into %1$s (%4$s) overriding system value values (%5$s); else %6$s end if;',
+           t, found, replaces, columns, fresh, coalesce(format('update only %s x set %s where %s;', t, sets, found), 'return 1;'))
+         else format('update only %s x set %s where %s;', t, sets, found) end,
+    case when found is null then 'return 0;' else format('delete from only %s x where %s;', t, found) end));
+  if not is_forced then execute format('alter function dbproxy.%I(text, jsonb, text) owner to %I', name, owner); end if;
+  execute format('revoke execute on function dbproxy.%I(text, jsonb, text) from public', name);
+end $$;
+
+create or replace function dbproxy.apply(at bigint, payload text) returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare change jsonb; n bigint; truncated text[] := '{}'; target oid;
+begin
+  if session_user <> 'dbproxy_apply' or current_setting('session_replication_role') <> 'replica' then
+    raise exception 'this is for the applier' using errcode = '42501';
+  end if;
+  if not dbproxy.mark(at) then return false; end if;
+  for change in select jsonb_array_elements(payload::jsonb) loop
+    -- Tables of one TRUNCATE go together: each may refer to the others.
+    if change->>'kind' = 'truncate' then truncated := truncated || (change->>'table'); continue; end if;
+    perform dbproxy.apply_truncate(truncated);
+    truncated := '{}';
+    case change->>'kind'
+      when 'ddl' then perform dbproxy.apply_ddl(change);
+      when 'setval' then perform dbproxy.align((change->>'sequence')::regclass, (change->>'value')::bigint, (change->>'isCalled')::boolean);
+      else
+        target := to_regclass(change->>'table');
+        if target is null then raise exception 'there is no table %', change->>'table' using errcode = 'DBP01'; end if;
+        execute format('select dbproxy.%I($1, $2, $3)', 'apply_' || target) into n using change->>'kind', change->'key', change->>'row';
+        if n is distinct from 1 then
+          raise exception '% of % in %: % rows instead of one', change->>'kind', coalesce(change->>'key', 'a row'), change->>'table', n using errcode = 'DBP01';
+        end if;
+    end case;
+  end loop;
+  perform dbproxy.apply_truncate(truncated);
+  return true;
+end $$;
+
+create or replace function dbproxy.apply_truncate(tables text[]) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  if tables <> '{}' then execute 'truncate only ' || array_to_string(array(select distinct unnest(tables)), ', only '); end if;
+end $$;
+
+-- The statement, by the role that ran it and with the names it saw. The role lasts until the statement has run.
+create or replace function dbproxy.apply_ddl(change jsonb) returns void language plpgsql as $$
+begin
+  perform set_config('search_path', change->>'searchPath', true);
+  perform set_config('role', change->>'role', true);
+  execute change->>'sql';
+  perform set_config('role', 'none', true);
+  perform set_config('search_path', 'pg_catalog', true);
+end $$;
+revoke execute on function dbproxy.prepare_applier(), dbproxy.define_applier(oid, oid), dbproxy.apply(bigint, text), dbproxy.apply_truncate(text[]), dbproxy.apply_ddl(jsonb) from public;
+`;

@@ -1,0 +1,237 @@
+/**
+ * Capture: for every table a trigger function of its own, generated, with its columns, indexes and foreign keys as constants:
+ * some microseconds a row, where one function for all would look everything up again.
+ *
+ * - It belongs to the superuser and has a fixed environment, so that the text of a value is the same whatever a client set.
+ * - What the table's owner wrote (expressions and predicates of indexes) runs as the owner, as REINDEX does: `expressions_<oid>`.
+ * - It is ENABLE ALWAYS; only the applier's session is left out, by its session_user, which no client can take on.
+ * - Keys are hashes by the type's own equality (hash_record_extended). Where it has none, or the index has another equality than
+ *   the type, one constant stands for all values: more conflicts, never a missed one.
+ */
+export const CAPTURE = String.raw`
+create or replace function dbproxy.is_ours(schema oid) returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+  select not (nspname in ('pg_catalog', 'information_schema', 'pg_toast', 'dbproxy') or nspname like 'pg\_temp\_%' or nspname like 'pg\_toast\_temp\_%')
+    from pg_namespace where oid = schema $$;
+
+create or replace function dbproxy.name_of(rel oid) returns text language sql stable set search_path = pg_catalog, pg_temp as $$
+  select format('%I.%I', nspname, relname) from pg_class c join pg_namespace n on n.oid = relnamespace where c.oid = rel $$;
+
+create or replace function dbproxy.base_type(type oid) returns oid language sql stable set search_path = pg_catalog, pg_temp as $$
+  with recursive b as (select oid, typbasetype from pg_type where oid = type
+             union all select t.oid, t.typbasetype from pg_type t join b on t.oid = b.typbasetype)
+  select oid from b where typbasetype = 0 $$;
+
+-- The topmost of an index's partitioned parents: by its name a key is known, whichever partition holds the row.
+create or replace function dbproxy.root_index(index oid) returns oid language sql stable set search_path = pg_catalog, pg_temp as $$
+  with recursive up as (select index as i, 0 as n union all select inhparent, n + 1 from pg_inherits join up on inhrelid = i)
+  select i from up order by n desc limit 1 $$;
+
+-- Does a type hold OIDs, of enums or names, that are an engine's own?
+create or replace function dbproxy.holds_oids(type oid) returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare t pg_type;
+begin
+  select * into t from pg_type where oid = dbproxy.base_type(type);
+  if t.typtype = 'e' or t.typname like 'reg%' and t.typnamespace = 'pg_catalog'::regnamespace then return true; end if;
+  if t.typcategory = 'A' and t.typelem <> 0 then return dbproxy.holds_oids(t.typelem); end if;
+  if t.typtype = 'c' then
+    return exists (select from pg_attribute where attrelid = t.typrelid and attnum > 0 and not attisdropped and dbproxy.holds_oids(atttypid));
+  end if;
+  if t.typtype in ('r', 'm') then
+    return exists (select from pg_range where t.oid in (rngtypid, rngmultitypid) and dbproxy.holds_oids(rngsubtype));
+  end if;
+  return false;
+end $$;
+
+-- What to hash for a value, so that equal values hash equal; null: nothing will do.
+create or replace function dbproxy.hashable(value text, type oid, coll oid) returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare base oid := dbproxy.base_type(type);
+  plain text := value;
+  t pg_type;
+begin
+  select * into t from pg_type where oid = base;
+  if dbproxy.holds_oids(base) then
+    if t.typtype = 'e' or t.typtype = 'b' and t.typcategory <> 'A' then return format('(%s)::text collate "C"', value); end if;
+    if t.typcategory = 'A' then return format('(%s)::text[] collate "C"', value); end if;
+    return null;
+  end if;
+  if base <> type then plain := format('(%s)::%s', value, format_type(base, -1)); end if;
+  begin
+    execute format('select hash_record_extended(row(null::%s), 0)', format_type(base, -1));
+  exception when undefined_function then
+    -- Types without a hash whose text is canonical.
+    if base in ('bit'::regtype, 'varbit'::regtype, 'money'::regtype, 'tsvector'::regtype) then return format('(%s)::text collate "C"', value); end if;
+    return null;
+  end;
+  if coll <> 0 then
+    plain := format('(%s) collate %s', plain, (select format('%I.%I', nspname, collname) from pg_collation c join pg_namespace n on n.oid = collnamespace where c.oid = coll));
+  end if;
+  return plain;
+end $$;
+
+-- Is the equality of the index's operator class that of the type?
+create or replace function dbproxy.is_usual_class(class oid) returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+  select c.opcdefault or exists (
+    select from pg_amop a join pg_opclass d on d.opcdefault and d.opcmethod = c.opcmethod and d.opcintype = c.opcintype
+                  join pg_amop b on b.amopfamily = d.opcfamily and b.amopstrategy = 3 and b.amoplefttype = d.opcintype and b.amoprighttype = d.opcintype
+     where a.amopfamily = c.opcfamily and a.amopstrategy = 3 and a.amoplefttype = c.opcintype and a.amoprighttype = c.opcintype and a.amopopr = b.amopopr)
+    from pg_opclass c where c.oid = class $$;
+
+-- The hash of an index's key as an expression over r.<column>; null where the row is not in it, or is equal to no other.
+create or replace function dbproxy.index_hash(index oid, r text) returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare ix pg_index;
+  part text; parts text[] := '{}'; nullable text[] := '{}'; found text; a record;
+  result text;
+begin
+  select * into ix from pg_index where indexrelid = index;
+  for a in select i, ix.indkey[i - 1] as attnum, ix.indclass[i - 1] as class, ix.indcollation[i - 1] as coll, c.atttypid, t.attname, coalesce(t.attnotnull, false) as attnotnull
+             from generate_series(1, ix.indnkeyatts) i
+             join pg_attribute c on c.attrelid = index and c.attnum = i
+             left join pg_attribute t on t.attrelid = ix.indrelid and t.attnum = ix.indkey[i - 1] and t.attnum > 0 loop
+    part := case when a.attnum = 0 then '(' || pg_get_indexdef(index, a.i, false) || ')' else format('%s%I', r, a.attname) end;
+    if not a.attnotnull and not ix.indnullsnotdistinct then nullable := nullable || part; end if;
+    found := case when dbproxy.is_usual_class(a.class) then dbproxy.hashable(part, a.atttypid, a.coll) end;
+    -- Without this column, keys that differ in it alone count as equal.
+    if found is not null then parts := parts || found; end if;
+  end loop;
+  result := case when parts = '{}' then '0::bigint' else format('hash_record_extended(row(%s), 0)', array_to_string(parts, ', ')) end;
+  if nullable <> '{}' then
+    result := format('case when num_nulls(%s) = 0 then %s end', array_to_string(nullable, ', '), result);
+  end if;
+  if ix.indpred is not null then
+    result := format('case when %s then %s end', pg_get_expr(ix.indpred, ix.indrelid), result);
+  end if;
+  return result;
+end $$;
+
+-- By which a row is found: the primary key, the replica identity, or any unique index on columns that are never null.
+create or replace function dbproxy.row_index(rel oid) returns oid language sql stable set search_path = pg_catalog, pg_temp as $$
+  select indexrelid from pg_index i
+   where indrelid = rel and indisunique and indimmediate and indisvalid and indpred is null and indexprs is null
+     and not exists (select from unnest(indkey[0 : indnkeyatts - 1]) k join pg_attribute a on a.attrelid = rel and a.attnum = k where not a.attnotnull)
+     and not exists (select from unnest(indclass[0 : indnkeyatts - 1]) class where not dbproxy.is_usual_class(class))
+   order by indisprimary desc, indisreplident desc, indexrelid limit 1 $$;
+
+create or replace function dbproxy.references_of(rel oid, out key text, out hash text) returns setof record language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare f record;
+begin
+  -- Where a parent is partitioned there is a constraint for every partition, too; all lead to one index.
+  for f in select distinct on (root, conkey) * from (
+             select dbproxy.root_index(conindid) as root, conindid, conkey, confkey, confrelid from pg_constraint where conrelid = rel and contype = 'f' and conindid <> 0) k loop
+    return query
+      select dbproxy.name_of(f.root),
+             format('case when num_nulls(%s) = 0 then %s end', string_agg(format('@%I', c.attname), ', ' order by n),
+               case when bool_and(v.hashed is null) then '0::bigint' else
+                 format('hash_record_extended(row(%s), 0)', string_agg(v.hashed, ', ' order by n)) end)
+        from pg_index ix
+        cross join generate_series(0, ix.indnkeyatts - 1) n
+        join pg_attribute c on c.attrelid = rel and c.attnum = f.conkey[array_position(f.confkey, ix.indkey[n])]
+        join pg_attribute p on p.attrelid = f.conindid and p.attnum = n + 1
+        cross join lateral (select case when dbproxy.is_usual_class(ix.indclass[n]) then
+            -- The value as one of the type referred to: without a length, which would cut it, and without the checks of a domain.
+            dbproxy.hashable(format('@%I::%s', c.attname, format_type(dbproxy.base_type(p.atttypid), -1)), dbproxy.base_type(p.atttypid), ix.indcollation[n]) end as hashed) v
+       where ix.indexrelid = f.conindid;
+  end loop;
+end $$;
+
+-- Only where there is a type whose text depends on it: each setting costs time with each row.
+create or replace function dbproxy.environment(rel oid) returns text language sql stable set search_path = pg_catalog, pg_temp as $$
+  select 'set search_path = pg_catalog, pg_temp' ||
+    case when exists (select from pg_attribute where attrelid = rel and attnum > 0 and not attisdropped
+                         and atttypid <> all ('{bool,int2,int4,int8,text,varchar,bpchar,numeric,uuid,json,jsonb,inet,cidr,name,"char"}'::regtype[]))
+      then ' set datestyle = ''ISO, YMD'' set intervalstyle = postgres set extra_float_digits = 3 set bytea_output = hex set lc_monetary = ''C'' set xmloption = content set timezone = ''UTC'''
+      else '' end $$;
+
+create or replace function dbproxy.attach(rel oid) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare c pg_class; row_index oid; shape jsonb; key text; me text := rel::text;
+  simple oid[]; complex oid[]; uniques text[]; hashes text; expressions text; reference_keys text[]; reference_hashes text[]; body text;
+begin
+  select * into c from pg_class where oid = rel;
+  if c.relkind <> 'r' or c.relpersistence = 't' or not dbproxy.is_ours(c.relnamespace) then return; end if;
+  row_index := dbproxy.row_index(rel);
+  select coalesce(array_agg(indexrelid order by indexrelid <> row_index, indexrelid) filter (where indpred is null and indexprs is null), '{}'),
+         coalesce(array_agg(indexrelid order by indexrelid) filter (where indpred is not null or indexprs is not null), '{}')
+    into simple, complex from pg_index where indrelid = rel and indisunique and indislive;
+  uniques := case when row_index is null then array[null]::text[] else '{}' end
+    || array(select dbproxy.name_of(dbproxy.root_index(i)) from unnest(simple || complex) with ordinality u(i, n) order by n);
+  select coalesce(array_agg(r.key), '{}'), coalesce(array_agg(r.hash), '{}') into reference_keys, reference_hashes from dbproxy.references_of(rel) r;
+  shape := jsonb_build_object('table', dbproxy.name_of(rel), 'unique', uniques, 'references', reference_keys,
+    'whole', exists (select from pg_constraint where conrelid = rel and contype = 'x') or exists (select from pg_index where indrelid = rel and indisexclusion));
+  hashes := array_to_string(
+    case when row_index is null then array['null'] else '{}' end
+    || array(select dbproxy.index_hash(i, '@') from unnest(simple) with ordinality u(i, n) order by n)
+    || case when complex = '{}' then '{}' else array['%EXPRESSIONS%'] end, ', ');
+  -- Arrays of one kind only: expressions come as an array, the others as elements.
+  hashes := case when complex = '{}' then format('array[%s]::bigint[]', array_to_string(array_remove(array[nullif(hashes, '')] || reference_hashes, null), ', '))
+    else format('array[%s]::bigint[] || dbproxy.%I(@@) || array[%s]::bigint[]', replace(replace(hashes, ', %EXPRESSIONS%', ''), '%EXPRESSIONS%', ''), 'expressions_' || me, array_to_string(reference_hashes, ', ')) end;
+  if complex <> '{}' then
+    select format('select array[%s] into result from (select %s) t', string_agg(dbproxy.index_hash(i, 't.'), ', ' order by n),
+        (select string_agg(format('r.%1$I as %1$I', attname), ', ') from pg_attribute where attrelid = rel and attnum > 0 and not attisdropped))
+      into expressions from unnest(complex) with ordinality u(i, n);
+    execute format('create or replace function dbproxy.%I(r record) returns bigint[] language plpgsql security definer %s as %L', 'expressions_' || me, dbproxy.environment(rel),
+      'declare result bigint[]; begin ' || expressions || '; return result; end');
+    execute format('alter function dbproxy.%I(record) owner to %I', 'expressions_' || me, pg_get_userbyid(c.relowner));
+  end if;
+  select format('jsonb_build_array(%s)', string_agg(format('old.%I::text', attname), ', ' order by n)) into key
+    from pg_index i cross join generate_series(0, indnkeyatts - 1) n join pg_attribute a on attrelid = rel and attnum = indkey[n] where indexrelid = row_index;
+
+  body := format($f$
+declare me xid8 := pg_current_xact_id();
+begin
+  if tg_op = 'INSERT' then
+    insert into dbproxy.captured values (me, 'i', %1$L, %2$s, null, null, new::text, not exists (select from dbproxy.captured where xid = me));
+  elsif tg_op = 'UPDATE' then
+    insert into dbproxy.captured values (me, 'u', %1$L, %2$s, %3$s, %4$s, new::text, not exists (select from dbproxy.captured where xid = me));
+  else
+    insert into dbproxy.captured values (me, 'd', %1$L, null, %3$s, %4$s, null, not exists (select from dbproxy.captured where xid = me));
+  end if;
+  return null;
+end $f$, shape::text, replace(replace(hashes, '@@', 'new'), '@', 'new.'), replace(replace(hashes, '@@', 'old'), '@', 'old.'), coalesce(key, 'null'));
+  execute format('create or replace function dbproxy.%I() returns trigger language plpgsql security definer %s as %L', 'capture_' || me, dbproxy.environment(rel), body);
+  perform dbproxy.define_applier(rel, row_index);
+  perform dbproxy.add_trigger(rel, 'dbproxy_capture', 'after insert or update or delete', 'row', format('dbproxy.%I()', 'capture_' || me));
+  perform dbproxy.add_trigger(rel, 'dbproxy_truncate', 'after truncate', 'statement', 'dbproxy.capture_truncate()');
+  if c.relpersistence = 'u' then
+    perform dbproxy.add_trigger(rel, 'dbproxy_refuse', 'before insert or update or delete', 'row', 'dbproxy.refuse_unlogged()');
+  elsif row_index is null then
+    execute format('drop trigger if exists dbproxy_refuse on %s', rel::regclass);
+    perform dbproxy.add_trigger(rel, 'dbproxy_refuse', 'before update or delete', 'row', 'dbproxy.refuse_without_key()');
+  else
+    execute format('drop trigger if exists dbproxy_refuse on %s', rel::regclass);
+  end if;
+end $$;
+
+create or replace function dbproxy.add_trigger(rel oid, name text, event text, level text, action text) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  if exists (select from pg_trigger where tgrelid = rel and tgname = name and tgenabled = 'A') then return; end if;
+  execute format('create or replace trigger %I %s on %s for each %s when (session_user <> ''dbproxy_apply'') execute function %s', name, event, rel::regclass, level, action);
+  execute format('alter table only %s enable always trigger %I', rel::regclass, name);
+end $$;
+
+create or replace function dbproxy.capture_truncate() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  insert into dbproxy.captured values (pg_current_xact_id(), 't', dbproxy.name_of(tg_relid), null, null, null, null, not exists (select from dbproxy.captured where xid = pg_current_xact_id()));
+  return null;
+end $$;
+
+create or replace function dbproxy.refuse_without_key() returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  raise exception 'rows of % cannot be changed with several writers: it has no key to find them by', tg_relid::regclass using errcode = '55000',
+    hint = format('ALTER TABLE %s ADD PRIMARY KEY (...); a unique index on columns that are NOT NULL will do, too. Rows can be inserted as it is.', tg_relid::regclass);
+end $$;
+
+create or replace function dbproxy.refuse_unlogged() returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  raise exception 'the unlogged table % cannot be written with several writers: a crash of one would empty it there alone', tg_relid::regclass using errcode = '55000',
+    hint = format('ALTER TABLE %s SET LOGGED; or a temporary table, which is this session''s.', tg_relid::regclass);
+end $$;
+
+create or replace function dbproxy.checksums(out "table" text, out rows bigint, out sum text) returns setof record language plpgsql
+  set search_path = pg_catalog, pg_temp set datestyle = 'ISO, YMD' set intervalstyle = postgres set extra_float_digits = 3 set bytea_output = hex set lc_monetary = 'C' set timezone = 'UTC' as $$
+begin
+  for "table" in select dbproxy.name_of(oid) from pg_class where relkind = 'r' and relpersistence = 'p' and dbproxy.is_ours(relnamespace) order by 1 loop
+    execute format('select count(*), coalesce(sum(hashtextextended(t::text collate "C", 0)), 0)::text from only %s t', "table") into rows, sum;
+    return next;
+  end loop;
+end $$;
+revoke execute on function dbproxy.attach(oid), dbproxy.add_trigger(oid, text, text, text, text), dbproxy.checksums() from public;
+`;

@@ -1,0 +1,96 @@
+/** Definitions: what they change is captured anew, and the statement itself, which every writer has to run. */
+/** Before anything is installed: what is defined meanwhile is nobody else's business. */
+export const WITHOUT_DDL =
+  'drop event trigger if exists dbproxy_ddl; drop event trigger if exists dbproxy_drop';
+
+export const DDL = String.raw`
+create or replace function dbproxy.refresh() returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  perform dbproxy.attach(oid) from pg_class where relkind = 'r' and relpersistence <> 't' and dbproxy.is_ours(relnamespace);
+  perform dbproxy.own_sequence(oid) from pg_class where relkind = 'S' and relpersistence <> 't' and dbproxy.is_ours(relnamespace);
+end $$;
+
+-- What a command may have changed of capture: its tables, their children, those that refer to them; its sequences.
+create or replace function dbproxy.refresh(tag text, touched oid[]) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  if tag ~ '^(CREATE|ALTER|DROP) (FUNCTION|PROCEDURE|ROUTINE|AGGREGATE|VIEW|MATERIALIZED VIEW|RULE|POLICY|CAST)$' or tag ~ '^(COMMENT|GRANT|REVOKE|REFRESH MATERIALIZED VIEW|CREATE SCHEMA|CREATE TYPE|CREATE DOMAIN)$' then return; end if;
+  if tag !~ '^(CREATE|ALTER) (TABLE|SEQUENCE|INDEX|TRIGGER)' and tag not in ('CREATE TABLE AS', 'SELECT INTO') then
+    perform dbproxy.refresh();
+    return;
+  end if;
+  perform dbproxy.own_sequence(oid) from pg_class where relkind = 'S' and oid = any (touched);
+  perform dbproxy.attach(oid) from (
+    with recursive family as (
+      select coalesce(i.indrelid, c.oid) as oid from pg_class c left join pg_index i on i.indexrelid = c.oid where c.oid = any (touched)
+      union select inhrelid from pg_inherits join family on inhparent = family.oid)
+    select oid from family
+    union select conrelid from pg_constraint join family on confrelid = family.oid where contype = 'f') f;
+end $$;
+
+create or replace function dbproxy.become(me int, all_writers int[], new_secret text) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  insert into dbproxy.self values (true, me, all_writers, new_secret)
+    on conflict (only_row) do update set writer = excluded.writer, writers = excluded.writers, secret = excluded.secret;
+  perform dbproxy.refresh();
+end $$;
+
+-- With the rights of the caller: current_user is who ran the statement, and what he looked for is what he had set.
+create or replace function dbproxy.on_ddl() returns event_trigger language plpgsql as $$
+declare context text;
+begin
+  get diagnostics context = pg_context;
+  perform dbproxy.after_ddl(tg_tag, current_user, current_setting('search_path'),
+    -- Within a function the context has the statement itself; what the client sent is the call.
+    coalesce((regexp_match(context, E'\nSQL statement "(.*?)"\nPL/pgSQL function '))[1], current_query()));
+end $$;
+
+create or replace function dbproxy.after_ddl(tag text, role name, path text, statement text) returns void language plpgsql
+  security definer set search_path = pg_catalog, pg_temp as $$
+declare me xid8 := pg_current_xact_id(); what record; is_ours boolean := false;
+begin
+  -- What we define ourselves, below, comes here again.
+  if exists (select from dbproxy.captured where xid = me and operation = 'w') then return; end if;
+  select coalesce(bool_or(o.schema_name is null or o.schema_name not like 'pg\_temp%'), true) into is_ours from pg_event_trigger_ddl_commands() o
+    where tag not like 'DROP%';
+  if tag like 'DROP%' and not exists (select from dbproxy.captured where xid = me and operation = 'm') and tag in ('DROP TABLE', 'DROP SEQUENCE', 'DROP VIEW', 'DROP INDEX', 'DROP TYPE') then
+    is_ours := false;
+  end if;
+  delete from dbproxy.captured where xid = me and operation = 'm';
+  if not is_ours then return; end if;
+  if session_user <> 'dbproxy_apply' then
+    if exists (select from pg_trigger where not tgisinternal and tgenabled in ('A', 'R') and tgname not like 'dbproxy\_%' and dbproxy.is_ours((select relnamespace from pg_class where oid = tgrelid))) then
+      raise exception 'a trigger that is ENABLE ALWAYS or ENABLE REPLICA would fire on every writer' using errcode = '0A000', hint = 'ENABLE TRIGGER: what it writes comes to the other writers by itself.';
+    end if;
+    insert into dbproxy.captured values (me, 'x', null, null, null, jsonb_build_array(tag, role, path), statement, not exists (select from dbproxy.captured where xid = me));
+  end if;
+  insert into dbproxy.captured values (me, 'w', null, null, null, null, null, false);
+  perform dbproxy.refresh(tag, array(select case classid when 'pg_trigger'::regclass then (select tgrelid from pg_trigger where oid = objid) else objid end from pg_event_trigger_ddl_commands() where classid in ('pg_class'::regclass, 'pg_trigger'::regclass)));
+  delete from dbproxy.captured where xid = me and operation = 'w';
+end $$;
+
+-- Drops are told by what is gone; an object of a session's own is nobody else's business.
+create or replace function dbproxy.on_drop() returns event_trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare gone record; me xid8 := pg_current_xact_id();
+begin
+  if exists (select from dbproxy.captured where xid = me and operation = 'w') then return; end if;
+  if exists (select from pg_event_trigger_dropped_objects() where not is_temporary) then
+    insert into dbproxy.captured values (me, 'm', null, null, null, null, null, false);
+  end if;
+  insert into dbproxy.captured values (me, 'w', null, null, null, null, null, false);
+  for gone in select objid from pg_event_trigger_dropped_objects() where object_type = 'table' loop
+    execute format('drop function if exists dbproxy.%I(), dbproxy.%I(record), dbproxy.%I(text, jsonb, text)', 'capture_' || gone.objid, 'expressions_' || gone.objid, 'apply_' || gone.objid);
+  end loop;
+  delete from dbproxy.sequences where sequence in (select objid from pg_event_trigger_dropped_objects() where object_type = 'sequence');
+  delete from dbproxy.captured where xid = me and operation = 'w';
+end $$;
+
+revoke execute on function dbproxy.refresh(), dbproxy.refresh(text, oid[]), dbproxy.become(int, int[], text) from public;
+`;
+
+/** At last. */
+export const WITH_DDL = `
+create event trigger dbproxy_ddl on ddl_command_end execute function dbproxy.on_ddl();
+alter event trigger dbproxy_ddl enable always;
+create event trigger dbproxy_drop on sql_drop execute function dbproxy.on_drop();
+alter event trigger dbproxy_drop enable always;
+`;

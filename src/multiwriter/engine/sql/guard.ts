@@ -1,0 +1,115 @@
+/**
+ * What a transaction captured, and the guard: nothing that was captured commits unless the proxy closed the transaction.
+ *
+ * `captured` is a table like any other, so that savepoints come for free; nobody but our functions reaches it. A row has the
+ * transaction's number and is gone again when the write-set is taken. The first one of a transaction queues the guard, a
+ * deferred constraint trigger; if its savepoint is rolled back, so is the guard, and the next row is the first one.
+ */
+export const GUARD = String.raw`
+create unlogged table if not exists dbproxy.captured (
+  xid xid8 not null,
+  operation "char" not null,   -- i, u, d, t(runcate), s(etval), x: DDL; p: the proxy has closed the transaction; w: DDL at work
+  about text,                  -- the table's shape (capture.ts); the table; the sequence
+  hashes bigint[], old_hashes bigint[],
+  key jsonb, new_row text,
+  is_first boolean not null
+);
+alter table dbproxy.captured alter new_row set storage external;
+alter table dbproxy.captured set (autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_cost_delay = 0);
+create index if not exists captured_xid on dbproxy.captured (xid);
+
+create or replace function dbproxy.transaction() returns text language sql stable set search_path = pg_catalog, pg_temp
+  as $$ select pg_backend_pid() || '.' || (extract(epoch from transaction_timestamp()) * 1000000)::bigint $$;
+
+create or replace function dbproxy.begun(out transaction text, out base text) language plpgsql stable
+  security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if current_setting('transaction_isolation') = 'serializable' then
+    raise exception 'several writers do not offer SERIALIZABLE' using errcode = '0A000',
+      hint = 'Use REPEATABLE READ, and lock what a decision rests on by updating it: default_transaction_isolation = ''repeatable read''.';
+  end if;
+  transaction := dbproxy.transaction();
+  select coalesce(jsonb_object_agg(w, lsn), '{}')::text into base
+    from (select w, greatest((select max(a.lsn) from dbproxy.applied a where a.writer = w),
+                             (select r.lsn from dbproxy.reached r where r.writer = w)) as lsn
+            from (select unnest(writers) as w from dbproxy.self) writers) v
+   where lsn is not null;
+end $$;
+
+create or replace function dbproxy.require_proof(proof text, what text) returns void language plpgsql
+  security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if proof is distinct from (select encode(sha256(convert_to(
+       secret || ':' || dbproxy.transaction() || ':' || what || ':' || secret, 'UTF8')), 'hex') from dbproxy.self) then
+    raise exception 'this is for the proxy' using errcode = '42501';
+  end if;
+end $$;
+revoke execute on function dbproxy.require_proof(text, text) from public;
+
+-- Before the deferred constraints fire, and the guard with them.
+create or replace function dbproxy.closing(proof text) returns void language plpgsql
+  security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  perform dbproxy.require_proof(proof, 'closing');
+  if pg_current_xact_id_if_assigned() is null then return; end if;
+  if current_setting('transaction_read_only')::boolean then
+    -- Temporary tables may be written, and nothing else can have been before it became so.
+    if exists (select from dbproxy.captured where xid = pg_current_xact_id()) then
+      raise exception 'the transaction was made READ ONLY after it had written' using errcode = '25006';
+    end if;
+    return;
+  end if;
+  if exists (select from dbproxy.captured where xid = pg_current_xact_id()) then
+    insert into dbproxy.captured (xid, operation, is_first) values (pg_current_xact_id(), 'p', false);
+  end if;
+end $$;
+
+create or replace function dbproxy.write_set(out operation text, out about text, out hashes text, out old_hashes text,
+                                             out key text, out new_row text)
+  returns setof record language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare me xid8 := pg_current_xact_id_if_assigned();
+  size bigint;
+begin
+  if me is null then return; end if;
+  select sum(coalesce(length(c.new_row), 0) + coalesce(pg_column_size(c.key), 0)) into size
+    from dbproxy.captured c where c.xid = me;
+  if size is null then return; end if;
+  if not exists (select from dbproxy.captured c where c.xid = me and c.operation = 'p') then
+    raise exception 'this is for the proxy' using errcode = '42501';
+  end if;
+  if size > 16777216 then
+    raise exception 'a transaction of % bytes is too large for several writers: at most 16777216', size
+      using errcode = '54000', hint = 'Write it in smaller transactions.';
+  end if;
+  -- The command that made a row, cmin, is the order of the rows.
+  return query select c.operation::text, c.about, c.hashes::text, c.old_hashes::text, c.key::text, c.new_row
+    from dbproxy.captured c where c.xid = me and c.operation <> 'p' order by c.cmin::text::bigint;
+  delete from dbproxy.captured c where c.xid = me;
+end $$;
+
+create or replace function dbproxy.certify(at bigint, proof text) returns void language plpgsql
+  security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  perform dbproxy.require_proof(proof, at::text);
+  if not dbproxy.mark(at) then
+    raise exception 'transaction % is in this engine already', at using errcode = '23505';
+  end if;
+end $$;
+
+create or replace function dbproxy.guard() returns trigger language plpgsql
+  security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if not exists (select from dbproxy.captured where xid = new.xid and operation = 'p') then
+    raise exception 'this commit was not certified by the other writers' using errcode = '25000',
+      hint = 'Connect through dbproxy, and end transactions by COMMIT there: not in a procedure, not by PREPARE TRANSACTION, and not by SET CONSTRAINTS ALL IMMEDIATE before it.';
+  end if;
+  return null;
+end $$;
+do $$ begin
+  if not exists (select from pg_trigger where tgrelid = 'dbproxy.captured'::regclass and tgname = 'guard') then
+    create constraint trigger guard after insert on dbproxy.captured deferrable initially deferred
+      for each row when (new.is_first) execute function dbproxy.guard();
+    alter table dbproxy.captured enable always trigger guard;
+  end if;
+end $$;
+`;

@@ -1,0 +1,84 @@
+/**
+ * Sequences: every writer steps by 16 times the increment, from a start of its own, so that no two give out one number.
+ * nextval, currval and lastval are PostgreSQL's. setval is replaced: it sets this writer's nearest number, and goes to the others.
+ */
+export const SEQUENCES = String.raw`
+create table if not exists dbproxy.sequences (sequence oid primary key, start bigint not null, step bigint not null, stepped bigint not null, started bigint not null);
+
+create or replace function dbproxy.setval(regclass, bigint, boolean) returns bigint language internal strict as 'setval3_oid';
+revoke execute on function dbproxy.setval(regclass, bigint, boolean) from public;
+
+-- After a position like this, the next number is one of this writer's, and beyond it as it would have been.
+create or replace function dbproxy.align(sequence regclass, value bigint, is_called boolean) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare s dbproxy.sequences; first bigint; n numeric; q pg_sequence; v numeric;
+begin
+  select * into s from dbproxy.sequences where dbproxy.sequences.sequence = align.sequence;
+  if not found then perform dbproxy.setval(align.sequence, value, is_called); return; end if;
+  select * into q from pg_sequence where seqrelid = align.sequence;
+  first := s.started;
+  n := (value::numeric - first) / s.stepped;
+  v := first + (case when is_called then floor(n) else ceil(n) end) * s.stepped;
+  -- Before its first number: that comes next.
+  if v < q.seqmin or v > q.seqmax then v := first; is_called := false; end if;
+  perform dbproxy.setval(align.sequence, v::bigint, is_called);
+end $$;
+
+create or replace function dbproxy.own_sequence(target oid) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare q pg_sequence; s dbproxy.sequences; me int; at bigint; is_called boolean; c pg_class;
+begin
+  select * into c from pg_class where oid = target;
+  if c.relkind <> 'S' or c.relpersistence = 't' or not dbproxy.is_ours(c.relnamespace) then return; end if;
+  select * into q from pg_sequence where seqrelid = target;
+  select * into s from dbproxy.sequences where sequence = target;
+  select writer into me from dbproxy.self;
+  -- What a user did not change since is as we left it.
+  if s.sequence is null or q.seqincrement <> s.stepped then s.step := q.seqincrement; end if;
+  if s.sequence is null or q.seqstart <> s.started then s.start := q.seqstart; end if;
+  s.stepped := s.step * 16;
+  s.started := s.start + s.step * me;
+  insert into dbproxy.sequences values (target, s.start, s.step, s.stepped, s.started)
+    on conflict (sequence) do update set start = excluded.start, step = excluded.step, stepped = excluded.stepped, started = excluded.started;
+  if (q.seqincrement, q.seqstart) is distinct from (s.stepped, s.started) then
+    execute format('alter sequence %s increment %s start %s', target::regclass, s.stepped, s.started);
+  end if;
+  execute format('select last_value, is_called from %s', target::regclass) into at, is_called;
+  -- One that was not used is at its start, whoever's that was.
+  if not is_called and at = q.seqstart then at := s.started; end if;
+  if (at - s.started) % s.stepped <> 0 then perform dbproxy.align(target::regclass, at, is_called);
+  elsif not is_called then perform dbproxy.setval(target::regclass, at, false); end if;
+end $$;
+
+create or replace function dbproxy.client_setval(sequence regclass, value bigint, is_called boolean) returns bigint language plpgsql
+  security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  perform dbproxy.align(sequence, value, is_called);
+  if session_user <> 'dbproxy_apply' and exists (select from dbproxy.sequences s where s.sequence = client_setval.sequence) then
+    insert into dbproxy.captured values (pg_current_xact_id(), 's', dbproxy.name_of(sequence), null, null, jsonb_build_array(value::text, is_called::text), null,
+      not exists (select from dbproxy.captured where xid = pg_current_xact_id()));
+  end if;
+  return value;
+end $$;
+
+-- A built-in function is called by its number, whatever pg_proc says of it: so it makes room for one of that name.
+do $$ begin
+  if to_regprocedure('pg_catalog.dbproxy_setval(regclass, bigint)') is null then
+    alter function pg_catalog.setval(regclass, bigint) rename to dbproxy_setval;
+    alter function pg_catalog.setval(regclass, bigint, boolean) rename to dbproxy_setval;
+    revoke execute on function pg_catalog.dbproxy_setval(regclass, bigint), pg_catalog.dbproxy_setval(regclass, bigint, boolean) from public;
+  end if;
+end $$;
+
+-- The right to it is checked as setval does: the sequence's UPDATE.
+create or replace function pg_catalog.setval(regclass, bigint, boolean) returns bigint language plpgsql strict volatile set search_path = pg_catalog, pg_temp as $$
+begin
+  if not has_sequence_privilege($1, 'update') then
+    raise exception 'permission denied for sequence %', $1 using errcode = '42501';
+  end if;
+  if not exists (select from pg_sequence where seqrelid = $1 and $2 between seqmin and seqmax) then
+    raise exception 'setval: value % is out of bounds for sequence "%"', $2, $1 using errcode = '22003';
+  end if;
+  return dbproxy.client_setval($1, $2, $3);
+end $$;
+create or replace function pg_catalog.setval(regclass, bigint) returns bigint language sql strict volatile as $$ select pg_catalog.setval($1, $2, true) $$;
+revoke execute on function dbproxy.align(regclass, bigint, boolean), dbproxy.own_sequence(oid) from public;
+`;

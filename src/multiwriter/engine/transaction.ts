@@ -1,0 +1,58 @@
+/**
+ * A client's transaction, as the proxy takes it through its COMMIT. All of it runs in the client's own session, as the client's
+ * role, and each of these is one simple query:
+ *
+ *   first statement   BEGIN_QUERY     what the snapshot holds of every writer, and what names this transaction
+ *   COMMIT            closing()       deferred constraints fire; the write-set comes out
+ *                     … it is proposed, and accepted …
+ *                     certified()     the marker, then COMMIT
+ *
+ * A client cannot call these in the proxy's stead: each takes a proof, a hash over the engine's secret and this very transaction.
+ * That a query of the proxy can be read in pg_stat_activity gives nothing away; its proof is good for no other transaction.
+ */
+import { createHash } from 'node:crypto';
+import { lsn, type Lsn, type Vector } from '../protocol/index.js';
+
+/** One row; see `readBegun`. SERIALIZABLE is refused here (SQLSTATE 0A000, with a hint). */
+export const BEGIN_QUERY = 'select * from dbproxy.begun()';
+
+export interface Begun {
+  /** What is applied, in the transaction's snapshot or (READ COMMITTED) earlier: the proposal's base. */
+  readonly base: Vector;
+  /** Names the transaction within its engine: the backend and when it began. */
+  readonly transaction: string;
+}
+
+/** The row of BEGIN_QUERY, as text. */
+export const readBegun = ([transaction, base]: readonly (string | null)[]): Begun => ({
+  transaction: transaction ?? '',
+  base: readVector(base ?? '{}'),
+});
+
+/** A JSON object, writer → LSN. */
+export const readVector = (json: string): Vector =>
+  Object.fromEntries(
+    Object.entries(JSON.parse(json) as Record<string, number>).map(([writer, at]) => [writer, lsn(at)]),
+  );
+
+/**
+ * To be sent at COMMIT. The rows of its last statement are the write-set (`readWriteSet`); none means that nothing was written:
+ * COMMIT is all that is missing. An error leaves the transaction failed, as an error of COMMIT would.
+ */
+export const closing = (secret: string, { transaction }: Begun): string =>
+  [
+    `select dbproxy.closing('${proof(secret, transaction, 'closing')}')`,
+    'set constraints all immediate',
+    'select * from dbproxy.write_set()',
+  ].join('; ');
+
+/**
+ * To be sent once `at` is decided to commit. SQLSTATE 23505 on dbproxy.applied: a replay was first. The marker goes with the
+ * transaction: who finds it knows that `at` is in this engine.
+ */
+export const certified = (secret: string, { transaction }: Begun, at: Lsn): string =>
+  `select dbproxy.certify(${at}, '${proof(secret, transaction, String(at))}'); commit`;
+
+/** As dbproxy.is_proven() in sql/guard.ts makes it. */
+const proof = (secret: string, transaction: string, what: string): string =>
+  createHash('sha256').update(`${secret}:${transaction}:${what}:${secret}`).digest('hex');

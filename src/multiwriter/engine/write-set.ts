@@ -1,0 +1,148 @@
+/** What a transaction wrote: the rows that dbproxy.write_set() gives, made into the keys and the payload of a proposal. */
+import type { KeyMode, KeyUse } from '../protocol/index.js';
+
+/** One row's change, a TRUNCATE, a setval or a statement of DDL; in the order in which they were made. */
+export type Change =
+  /** `row`: the whole new row, as the text of its composite type. */
+  | { readonly kind: 'insert'; readonly table: string; readonly row: string }
+  /** `key`: the old value of the columns by which the row is found; of each as text. */
+  | { readonly kind: 'update'; readonly table: string; readonly key: readonly string[]; readonly row: string }
+  | { readonly kind: 'delete'; readonly table: string; readonly key: readonly string[] }
+  | { readonly kind: 'truncate'; readonly table: string }
+  | { readonly kind: 'setval'; readonly sequence: string; readonly value: string; readonly isCalled: boolean }
+  | Ddl;
+
+/** A statement that has to run on every writer, at one position of the log. */
+export interface Ddl {
+  readonly kind: 'ddl';
+  readonly tag: string;
+  readonly sql: string;
+  /** Who ran it (current_user), and where it looked for names. */
+  readonly role: string;
+  readonly searchPath: string;
+}
+
+export interface WriteSet {
+  readonly keys: readonly KeyUse[];
+  readonly changes: readonly Change[];
+  /** The changes, for `apply`. */
+  readonly payload: string;
+  /** Not empty: this transaction is a barrier; it holds the schema's key `exclusive`. */
+  readonly ddl: readonly Ddl[];
+}
+
+/** Held `shared` by every transaction that writes, and `exclusive` by one that changes definitions. */
+export const SCHEMA_KEY = 'schema';
+
+/** A constant of the capture function of a table. */
+interface Shape {
+  readonly table: string;
+  /** Names of its unique indexes, that by which rows are found first (null: the table has none). */
+  readonly unique: readonly (string | null)[];
+  /** Of the unique indexes its foreign keys refer to. */
+  readonly references: readonly string[];
+  /** Has an exclusion constraint: only the table as a whole can be certified. */
+  readonly whole: boolean;
+}
+
+/** Columns of dbproxy.write_set(), as text. */
+export type WriteSetRow = readonly (string | null)[];
+
+/** Null: nothing was written. */
+export function readWriteSet(rows: readonly WriteSetRow[]): WriteSet | null {
+  if (rows.length === 0) return null;
+  const keys = new Keys();
+  const changes = rows.map((row) => readChange(row, keys));
+  const ddl = changes.filter((change) => change.kind === 'ddl');
+  keys.use(SCHEMA_KEY, ddl.length > 0 ? 'exclusive' : 'shared');
+  return { keys: keys.all(), changes, payload: JSON.stringify(changes), ddl };
+}
+
+export const readPayload = (payload: string): Change[] => JSON.parse(payload) as Change[];
+
+function readChange([operation, about = '', hashes, oldHashes, key, row]: WriteSetRow, keys: Keys): Change {
+  const text = about ?? '';
+  switch (operation) {
+    case 'd':
+    case 'i':
+    case 'u': {
+      const shape = shapeOf(text);
+      const { table } = shape;
+      keys.useRow(shape, readHashes(hashes), readHashes(oldHashes));
+      if (operation === 'i') return { kind: 'insert', table, row: row ?? '' };
+      const found = JSON.parse(key ?? '[]') as string[];
+      return operation === 'd'
+        ? { kind: 'delete', table, key: found }
+        : { kind: 'update', table, key: found, row: row ?? '' };
+    }
+    case 't':
+      keys.use(text, 'exclusive');
+      return { kind: 'truncate', table: text };
+    case 's': {
+      const [value = '', isCalled] = JSON.parse(key ?? '[]') as string[];
+      return { kind: 'setval', sequence: text, value, isCalled: isCalled === 'true' };
+    }
+    default: {
+      const [tag = '', role = '', searchPath = ''] = JSON.parse(key ?? '[]') as string[];
+      return { kind: 'ddl', tag, role, searchPath, sql: row ?? '' };
+    }
+  }
+}
+
+const shapes = new Map<string, Shape>();
+function shapeOf(text: string): Shape {
+  const known = shapes.get(text);
+  if (known) return known;
+  // As many as there are tables, and versions of them; bounded all the same.
+  if (shapes.size > 10_000) shapes.clear();
+  const shape = JSON.parse(text) as Shape;
+  shapes.set(text, shape);
+  return shape;
+}
+
+/** `{1,NULL,2}`, the text of a bigint[]. */
+const readHashes = (text: string | null | undefined): (string | null)[] | null =>
+  text === null || text === undefined
+    ? null
+    : text
+        .slice(1, -1)
+        .split(',')
+        .map((one) => (one === 'NULL' ? null : one));
+
+const STRENGTH: Readonly<Record<KeyMode, number>> = { shared: 0, update: 1, exclusive: 2 };
+
+/** Each key once, in the strongest mode in which it is used. */
+class Keys {
+  readonly #modes = new Map<string, KeyMode>();
+
+  use(key: string, mode: KeyMode): void {
+    const present = this.#modes.get(key);
+    if (present === undefined || STRENGTH[present] < STRENGTH[mode]) this.#modes.set(key, mode);
+  }
+
+  /**
+   * Values that are new or gone are `exclusive`. One that stays matters where it is the key of the row itself: the row is changed,
+   * and whoever deletes it or refers to it has to know. A reference that stays was there before.
+   */
+  useRow({ table, unique, references, whole }: Shape, fresh: Hashes, old: Hashes): void {
+    this.use(table, whole ? 'exclusive' : 'shared');
+    unique.forEach((index, i) => {
+      const [now, before] = [fresh?.[i] ?? null, old?.[i] ?? null];
+      if (index === null) return;
+      if (now === before) {
+        if (i === 0 && now !== null) this.use(`${index}:${now}`, 'update');
+        return;
+      }
+      for (const hash of [now, before]) if (hash !== null) this.use(`${index}:${hash}`, 'exclusive');
+    });
+    references.forEach((index, i) => {
+      const [now, before] = [fresh?.[unique.length + i] ?? null, old?.[unique.length + i] ?? null];
+      if (now !== null && now !== before) this.use(`${index}:${now}`, 'shared');
+    });
+  }
+
+  all(): KeyUse[] {
+    return [...this.#modes].map(([key, mode]) => ({ key, mode }));
+  }
+}
+type Hashes = readonly (string | null)[] | null;

@@ -1,0 +1,420 @@
+/** What a writer's engine captures, certifies, applies and refuses: two real engines, one transaction after the other. */
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ApplyDiverged, apply, checksums, compact, reached } from '../../../src/multiwriter/engine/index.js';
+import { lsn } from '../../../src/multiwriter/protocol/index.js';
+import { TestEngines } from '../../support/engines.js';
+import { TestWriter } from './writers.js';
+
+let engines: TestEngines;
+let a: TestWriter;
+let b: TestWriter;
+
+beforeAll(async () => {
+  engines = await TestEngines.open();
+  const [one, two] = await Promise.all([engines.primary(), engines.primary()]);
+  [a, b] = [await TestWriter.open(one, 0), await TestWriter.open(two, 1)];
+});
+
+afterAll(async () => {
+  await a?.end();
+  await b?.end();
+  await engines?.close();
+});
+
+/** A transaction of writer 0, which writer 1 then has, too. */
+async function onBoth(...statements: string[]) {
+  const written = await a.write(...statements);
+  if (written) expect(await b.apply(written.at, written.writeSet.payload)).toBe(true);
+  return written;
+}
+const areEqual = async () => expect(await checksums(b.watcher)).toEqual(await checksums(a.watcher));
+const modes = (written: Awaited<ReturnType<typeof onBoth>>) =>
+  written!.writeSet.keys.map(({ key, mode }) => `${mode} ${key.replace(/:.*/, '')}`).sort();
+const failure = async (work: Promise<unknown>) =>
+  work.then(
+    () => null,
+    (error: Error & { code?: string; hint?: string }) => ({ code: error.code, hint: error.hint }),
+  );
+
+describe('values', () => {
+  it.each([
+    ['numeric', `'NaN'`, `'-0.000'`, `'1e100'`, `'Infinity'`],
+    ['float8', `'NaN'`, `'-0'`, `0.1::float8 + 0.2::float8`, `'-Infinity'`],
+    ['float4', `'1e-40'`, `3.4e38`, `0.1`],
+    ['timestamptz', `'infinity'`, `'0044-03-15 12:00 BC'`, `'2024-02-29 23:59:59.999999+05:45'`],
+    ['date', `'-infinity'`, `'01.02.2024'`],
+    ['interval', `'-1 mon +2 days -3:04:05.6'`, `'1 year -1 sec'`],
+    ['bytea', `'\\x00ff'`, `''`],
+    ['text', `''`, `'(",\\'`, `E'\\n\\t'`, `repeat('x', 3000000)`, `'NULL'`],
+    ['char(5)', `'ab'`, `''`],
+    ['bit varying', `B'010'`, `''`],
+    ['money', `12.34`],
+    ['jsonb', `'{"a": [1, null, "x"]}'`],
+    ['json', `'{"a" :1,"a":2}'`],
+    ['text[]', `array['a,b', null, 'NULL', '{}']`, `'{}'`, `'[5:6]={1,2}'`],
+    ['int4range', `'[1,5)'`, `'empty'`, `'(,)'`],
+    ['regclass', `'public.v_regclass'`],
+    ['tsvector', `'a:1A b:2'`],
+    ['point', `'(0.1,-0)'`],
+    ['xml', `'<a/>'`],
+  ])('%s', async (type, ...values) => {
+    const table = `v_${type.replaceAll(/\W/g, '_')}`;
+    await onBoth(`create table ${table} (id int primary key, v ${type})`);
+    await a.client
+      .query(`set datestyle = 'German'; set intervalstyle = 'sql_standard'; set extra_float_digits = -15;
+      set bytea_output = 'escape'; set timezone = 'Asia/Kathmandu'`);
+    await onBoth(...values.map((value, i) => `insert into ${table} values (${i}, ${value})`));
+    await onBoth(
+      `insert into ${table} values (100)`,
+      `update ${table} set v = (select v from ${table} where id = 0) where id = 100`,
+    );
+    await a.client.query(
+      'reset datestyle; reset intervalstyle; reset extra_float_digits; reset bytea_output; reset timezone',
+    );
+    expect(await b.rows(`select * from public.${table} order by id`)).toEqual(
+      await a.rows(`select * from public.${table} order by id`),
+    );
+    await areEqual();
+  });
+
+  it('composites, domains and enums; generated and identity columns', async () => {
+    await onBoth(`create type mood as enum ('sad', 'ok'); `);
+    await onBoth(`create domain positive as int check (value > 0)`);
+    await onBoth(`create type pair as (x mood, y text)`);
+    await onBoth(`create table mixed (id int generated always as identity primary key, m mood unique, p pair, d positive,
+      twice int generated always as (d * 2) stored)`);
+    await onBoth(`insert into mixed (m, p, d) values ('sad', row('ok', 'a,"b'), 3), ('ok', null, null)`);
+    await onBoth(`update mixed set d = 4, id = default where m = 'sad'`);
+    await onBoth(`delete from mixed where m = 'ok'`);
+    expect(await b.rows('select m, d, twice from public.mixed')).toEqual([['sad', 4, 8]]);
+    await areEqual();
+  });
+});
+
+describe('keys', () => {
+  it('of a row: exclusive when it comes or goes, update when it stays; the table and the schema are shared', async () => {
+    await onBoth('create table k (id int primary key, u text unique, v int)');
+    const always = ['shared public.k', 'shared schema'];
+    expect(modes(await onBoth(`insert into k values (1, 'a', 1)`))).toEqual(
+      ['exclusive public.k_pkey', 'exclusive public.k_u_key', ...always].sort(),
+    );
+    expect(modes(await onBoth(`update k set v = 2`))).toEqual([...always, 'update public.k_pkey'].sort());
+    expect(modes(await onBoth(`update k set u = 'b'`))).toEqual(
+      ['exclusive public.k_u_key', 'exclusive public.k_u_key', ...always, 'update public.k_pkey'].sort(),
+    );
+    expect(modes(await onBoth(`update k set id = 2`))).toEqual(
+      ['exclusive public.k_pkey', 'exclusive public.k_pkey', ...always].sort(),
+    );
+    expect(modes(await onBoth(`update k set u = null`))).toEqual(
+      ['exclusive public.k_u_key', ...always, 'update public.k_pkey'].sort(),
+    );
+    expect(modes(await onBoth(`delete from k`))).toEqual(['exclusive public.k_pkey', ...always].sort());
+    expect(modes(await onBoth(`truncate k`))).toEqual(['exclusive public.k', 'shared schema']);
+  });
+
+  it('of what a foreign key refers to, which is the key of that very row, also of another type; cascades are rows', async () => {
+    await onBoth('create table parent (id bigint primary key)');
+    await onBoth(
+      'create table child (id int primary key, p int references parent on delete cascade on update set null)',
+    );
+    const parent = await onBoth('insert into parent values (1), (2)');
+    const child = await onBoth('insert into child values (1, 1), (2, 2), (3, null)');
+    const keysOf = (one: typeof child, mode: string) =>
+      one!.writeSet.keys
+        .filter((use) => use.mode === mode && use.key.startsWith('public.parent_pkey'))
+        .map(({ key }) => key)
+        .sort();
+    expect(keysOf(child, 'shared')).toEqual(keysOf(parent, 'exclusive'));
+    const gone = await onBoth('delete from parent where id = 1');
+    expect(gone!.writeSet.changes.map((change) => change.kind)).toEqual(['delete', 'delete']);
+    await onBoth('update parent set id = 3 where id = 2');
+    expect(await b.rows('select id, p from public.child order by id')).toEqual([
+      [2, null],
+      [3, null],
+    ]);
+    await areEqual();
+  });
+
+  it.each([
+    ['id numeric', '', '(id)', ['1.0', '1.000', '2']],
+    ['id float8', '', '(id)', [`'0'`, `'-0'`, `'NaN'`]],
+    ['id char(4)', '', '(id)', [`'a'`, `'a  '`, `'b'`]],
+    ['id text collate insensitive', '', '(id)', [`'Abc'`, `'aBC'`, `'x'`]],
+    ['id text', '', '(lower(id))', [`'Abc'`, `'aBC'`, `'x'`]],
+    ['id text', '', '(id) where id > $$b$$', [`'c'`, `'c'`, `'d'`]],
+    ['id int', '', '(id) nulls not distinct', ['null', 'null', '1']],
+    ['id int, v text', '', '(id, v)', [`1, 'a'`, `1, 'a'`, `1, null`, `2, 'a'`]],
+    ['id bit(3)', '', '(id)', [`B'101'`, `B'101'`, `B'100'`]],
+    ['id int[]', '', '(id)', [`'{1,2}'`, `array[1,2]`, `'{2}'`]],
+    ['id interval', '', '(id)', [`'1 day'`, `'24 hours'`, `'2 days'`]],
+    ['id jsonb', '', '(id)', [`'{"a":1,"b":2}'`, `'{"b":2,"a":1.0}'`, `'{}'`]],
+  ])(
+    'two rows of (%s) that %s unique %s holds equal have one key, others have not',
+    async (columns, _, index, values) => {
+      await onBoth(
+        `create collation if not exists insensitive (provider = icu, locale = 'und-u-ks-level2', deterministic = false)`,
+      );
+      await onBoth(`create table eq (row int primary key, ${columns})`);
+      await onBoth(`create unique index eq_index on eq ${index}`);
+      const keys: (string | undefined)[] = [];
+      for (const [i, value] of values.entries()) {
+        const begun = await a.begin();
+        await a.client.query(`insert into eq values (${i}, ${value})`);
+        const writeSet = await a.close(begun);
+        keys.push(writeSet!.keys.find(({ key }) => key.startsWith('public.eq_index'))?.key);
+        await a.client.query('rollback');
+      }
+      expect(keys[0]).toBeDefined();
+      expect(keys[1]).toBe(keys[0]);
+      for (const other of keys.slice(2)) expect(other).not.toBe(keys[0]);
+      await onBoth('drop table eq');
+    },
+  );
+
+  it('exclusion constraints have the table as a whole', async () => {
+    await onBoth(
+      `create table booking (id int primary key, during int4range, exclude using gist (during with &&))`,
+    );
+    expect(modes(await onBoth(`insert into booking values (1, '[1,5)')`))).toContain(
+      'exclusive public.booking',
+    );
+  });
+});
+
+describe('statements', () => {
+  it('savepoints, ON CONFLICT, MERGE, COPY, moves between partitions, deferred constraints', async () => {
+    await onBoth('create table s (id int primary key, v int)');
+    await onBoth(
+      'insert into s values (1, 1)',
+      'savepoint x',
+      'insert into s values (2, 2)',
+      'rollback to x',
+      'insert into s values (3, 3)',
+      'savepoint y',
+      'update s set v = 9',
+      'release y',
+    );
+    await onBoth('insert into s values (1, 5), (4, 4) on conflict (id) do update set v = excluded.v');
+    await onBoth(
+      'merge into s using (values (1), (7)) n (id) on s.id = n.id when matched then delete when not matched then insert values (n.id, 70)',
+    );
+    await onBoth(`copy s from program 'printf "20\\t1\\n21\\t2\\n"'`);
+    await onBoth('update s set id = id + 100');
+    expect(await b.rows('select * from public.s order by id')).toEqual([
+      [103, 9],
+      [104, 4],
+      [107, 70],
+      [120, 1],
+      [121, 2],
+    ]);
+    await onBoth('create table parted (id int, v text, primary key (id)) partition by range (id)');
+    await onBoth('create table low partition of parted for values from (0) to (10)');
+    await onBoth('create table high partition of parted for values from (10) to (20)');
+    await onBoth(`insert into parted values (1, 'a'), (11, 'b')`);
+    expect(
+      modes(await onBoth('update parted set id = 15 where id = 1')).filter((key) =>
+        key.includes('parted_pkey'),
+      ),
+    ).toHaveLength(2);
+    await onBoth(
+      'create table late (id int primary key, p int references parted deferrable initially deferred)',
+    );
+    await onBoth('insert into late values (1, 3)', 'insert into parted values (3)');
+    await areEqual();
+  });
+
+  it('definitions: the statements come along, run by the same role, and capture follows', async () => {
+    await onBoth('create schema shop');
+    const made = await onBoth(
+      `create table shop.item (id int primary key, a text)`,
+      `insert into shop.item values (1, 'x')`,
+    );
+    expect(made!.writeSet.ddl).toMatchObject([{ tag: 'CREATE TABLE', role: 'postgres' }]);
+    expect(made!.writeSet.keys).toContainEqual({ key: 'schema', mode: 'exclusive' });
+    await onBoth(
+      'alter table shop.item add column b int default 7',
+      'insert into shop.item values (2, null, 8)',
+      'alter table shop.item drop column a',
+    );
+    await onBoth('alter table shop.item rename to thing', 'update shop.thing set b = b + 1');
+    await onBoth(
+      `do $$ begin create table in_a_block (id int primary key); insert into in_a_block values (1); end $$`,
+    );
+    expect(await a.write('create temp table own (id int)', 'insert into own values (1)')).toBe(null);
+    expect(await b.rows('select * from shop.thing order by id')).toEqual([
+      [1, 8],
+      [2, 9],
+    ]);
+    await onBoth('drop table shop.thing');
+    await areEqual();
+  });
+
+  it('sequences: writers give out different numbers, also after setval, ALTER SEQUENCE and TRUNCATE RESTART IDENTITY', async () => {
+    await onBoth('create table n (id serial primary key, o int generated by default as identity)');
+    const next = async (writer: TestWriter) =>
+      (await writer.client.query<{ n: string }>(`select nextval('n_id_seq') as n`)).rows[0]!.n;
+    expect([await next(a), await next(a), await next(b), await next(b)]).toEqual(['1', '17', '2', '18']);
+    await onBoth(`select setval('n_id_seq', 100)`);
+    expect([await next(a), await next(b)].map(Number).map((value) => [value > 100, value % 16])).toEqual([
+      [true, 1],
+      [true, 2],
+    ]);
+    await onBoth('alter sequence n_id_seq increment 5 restart 1000');
+    const [x, y] = [Number(await next(a)), Number(await next(b))];
+    expect(x).toBeGreaterThanOrEqual(1000);
+    expect((y - x) % 80).not.toBe(0);
+  });
+});
+
+describe('refusals', () => {
+  it('what did not come by the proxy', async () => {
+    await onBoth('create table g (id int primary key)');
+    const bypass = (sql: string) => failure(a.client.query(sql)).finally(() => a.client.query('rollback'));
+    const refused = { code: '25000', hint: expect.stringContaining('dbproxy') as string };
+    expect(await bypass('insert into g values (1)')).toEqual(refused);
+    expect(await bypass(`begin; insert into g values (1); commit`)).toEqual(refused);
+    expect(await bypass(`set session_replication_role = replica; insert into g values (1)`)).toEqual(refused);
+    expect(await bypass(`begin; insert into g values (1); prepare transaction 'x'`)).toEqual(refused);
+    expect(await bypass(`do $$ begin insert into g values (1); commit; end $$`)).toEqual(refused);
+    expect(await bypass(`begin; insert into g values (1); set constraints all immediate; commit`)).toEqual(
+      refused,
+    );
+    expect((await bypass(`begin; select dbproxy.closing('guess')`))?.code).toBe('42501');
+    expect((await bypass(`begin; insert into g values (1); select dbproxy.write_set()`))?.code).toBe('42501');
+    await a.client.query('reset session_replication_role');
+    expect(await a.rows('select * from public.g')).toEqual([]);
+  });
+
+  it('a client without rights is captured, and reaches nothing of ours', async () => {
+    await a.client.query('create role poor');
+    await b.client.query('create role poor');
+    await onBoth('grant insert, select, update on g to poor');
+    await onBoth('set local role poor', 'insert into g values (5)');
+    for (const sql of [
+      'select * from dbproxy.self',
+      'delete from dbproxy.captured',
+      `select dbproxy.mark(1)`,
+      'set session authorization dbproxy_apply',
+    ]) {
+      await a.client.query('set role poor');
+      if (!sql.startsWith('set')) expect((await failure(a.client.query(sql)))?.code).toBe('42501');
+      await a.client.query('reset role');
+    }
+    await areEqual();
+  });
+
+  it('SERIALIZABLE, tables without a key, unlogged ones', async () => {
+    await a.client.query('begin isolation level serializable');
+    expect((await failure(a.client.query('select * from dbproxy.begun()')))?.code).toBe('0A000');
+    await a.client.query('rollback');
+    await onBoth('create table keyless (v int)');
+    await onBoth('insert into keyless values (1)');
+    expect(await failure(a.write('update keyless set v = 2'))).toEqual({
+      code: '55000',
+      hint: expect.stringContaining('PRIMARY KEY') as string,
+    });
+    await onBoth('create unlogged table loose (id int primary key)');
+    expect((await failure(a.write('insert into loose values (1)')))?.code).toBe('55000');
+    await areEqual();
+  });
+});
+
+describe('apply', () => {
+  it('is done once, and notices a row that is not where it should be', async () => {
+    await onBoth('create table once (id int primary key, v int)');
+    const written = await onBoth('insert into once values (1, 1)');
+    expect(await b.apply(written!.at, written!.writeSet.payload)).toBe(false);
+    const lost = await a.write('insert into once values (2, 2)');
+    const next = await a.write('update once set v = 3 where id = 2');
+    await expect(b.apply(next!.at, next!.writeSet.payload)).rejects.toBeInstanceOf(ApplyDiverged);
+    await b.apply(lost!.at, lost!.writeSet.payload);
+    await b.apply(next!.at, next!.writeSet.payload);
+    await areEqual();
+  });
+
+  it('is neither captured nor seen by triggers of users', async () => {
+    await onBoth('create table log (id int primary key)');
+    await onBoth(
+      'create function note() returns trigger language plpgsql as $$ begin insert into public.log values (new.id + 1000); return null; end $$',
+    );
+    await onBoth('create trigger note after insert on once for each row execute function note()');
+    const written = await onBoth('insert into once values (50, 1)');
+    expect(written!.writeSet.changes).toHaveLength(2);
+    expect(await b.rows('select * from dbproxy.captured')).toEqual([]);
+    await areEqual();
+  });
+
+  it('tells who blocks it', async () => {
+    const holder = await b.begin();
+    await b.client.query('update once set v = 100 where id = 1');
+    const { rows } = await b.client.query<{ pid: number }>('select pg_backend_pid() as pid');
+    const written = await a.write('update once set v = 7 where id = 1');
+    const told: number[] = [];
+    const applied = apply(
+      b.applier,
+      { lsn: written!.at, payload: written!.writeSet.payload },
+      {
+        watcher: b.watcher,
+        onBlocked: ([blocker]) => {
+          told.push(blocker!.pid);
+          if (told.length === 1) void b.client.query('rollback');
+        },
+      },
+    );
+    expect(await applied).toBe(true);
+    expect(told[0]).toBe(rows[0]!.pid);
+    expect(holder.transaction).toContain(String(told[0]));
+    await areEqual();
+  });
+
+  it('the base is what is applied; what is compacted stays applied', async () => {
+    const written = await onBoth('insert into once values (60, 1)');
+    const begun = await b.begin();
+    await b.client.query('rollback');
+    expect(begun.base[0]).toBe(written!.at);
+    await compact(b.watcher, { 0: written!.at });
+    expect(await reached(b.watcher)).toEqual({ 0: written!.at });
+    expect(await b.rows('select * from dbproxy.applied where writer = 0')).toEqual([]);
+    expect(await b.apply(lsn(written!.at - 1), '[]')).toBe(false);
+  });
+});
+
+it('whatever is written on one writer is on the other', async () => {
+  await onBoth('create table p1 (id int primary key, v text, n numeric unique)');
+  await onBoth(
+    'create table p2 (id int primary key, p int references p1 on delete cascade on update cascade, w float8)',
+  );
+  const id = fc.integer({ min: 0, max: 6 });
+  const text = fc
+    .string({ unit: 'grapheme', maxLength: 6 })
+    .map((value) => `'${value.replaceAll("'", "''").replaceAll('\0', '')}'`);
+  const statement = fc.oneof(
+    fc
+      .tuple(id, text, id)
+      .map(([i, v, n]) => `insert into p1 values (${i}, ${v}, ${n}) on conflict do nothing`),
+    fc
+      .tuple(id, id)
+      .map(
+        ([i, p]) =>
+          `insert into p2 select ${i}, id, random() from p1 where id >= ${p} limit 1 on conflict (id) do update set p = excluded.p`,
+      ),
+    fc
+      .tuple(id, id)
+      .map(
+        ([i, to]) =>
+          `update p1 set id = ${to} where id = ${i} and not exists (select from p1 where id = ${to})`,
+      ),
+    fc.tuple(id, text).map(([i, v]) => `update p1 set v = ${v} where id <= ${i}`),
+    id.map((i) => `delete from p1 where id = ${i}`),
+    id.map((i) => `delete from p2 where p < ${i}`),
+    fc.constantFrom('savepoint x', 'savepoint x; delete from p1; rollback to x', 'truncate p2'),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(statement, { minLength: 1, maxLength: 12 }), async (statements) => {
+      await onBoth(...statements);
+      await areEqual();
+    }),
+    { numRuns: 40 },
+  );
+});

@@ -1,0 +1,97 @@
+/** Two real engines as writers, and what a proxy does with a transaction at its COMMIT, without a store between them. */
+import type pg from 'pg';
+import { connectAdmin, type EngineRecord } from '../../../src/engine/index.js';
+import {
+  apply,
+  asApplier,
+  BEGIN_QUERY,
+  certified,
+  closing,
+  install,
+  readBegun,
+  readWriteSet,
+  type Begun,
+  type WriteSet,
+  type WriteSetRow,
+} from '../../../src/multiwriter/engine/index.js';
+import { lsn, type Lsn } from '../../../src/multiwriter/protocol/index.js';
+
+const SECRET = 'a secret of this test';
+
+export class TestWriter {
+  readonly id: number;
+  readonly engine: EngineRecord;
+  /** A client's session. */
+  readonly client: pg.Client;
+  readonly applier: pg.Client;
+  readonly watcher: pg.Client;
+  #next: number;
+
+  private constructor(
+    id: number,
+    engine: EngineRecord,
+    connections: readonly [pg.Client, pg.Client, pg.Client],
+  ) {
+    this.id = id;
+    this.engine = engine;
+    [this.client, this.applier, this.watcher] = connections;
+    // Its first block.
+    this.#next = (16 + id) * 1_024;
+  }
+
+  static async open(engine: EngineRecord, id: number): Promise<TestWriter> {
+    const connect = () => connectAdmin(engine, { timeoutMs: 20_000 });
+    const writer = new TestWriter(id, engine, [await connect(), await connect(), await connect()]);
+    await install(writer.watcher, { writer: id, writers: [0, 1], secret: SECRET });
+    await asApplier(writer.applier);
+    await writer.client.query(`set search_path = public`);
+    return writer;
+  }
+
+  async begin(client = this.client): Promise<Begun> {
+    await client.query('begin');
+    const { rows } = await client.query<(string | null)[]>({ text: BEGIN_QUERY, rowMode: 'array' });
+    return readBegun(rows[0]!);
+  }
+
+  /** Up to the write-set; an error is that of the client's COMMIT. */
+  async close(begun: Begun, client = this.client): Promise<WriteSet | null> {
+    const results = (await client.query({ text: closing(SECRET, begun), rowMode: 'array' })) as unknown as {
+      rows: WriteSetRow[];
+    }[];
+    return readWriteSet(results[2]!.rows);
+  }
+
+  async certify(begun: Begun, client = this.client): Promise<Lsn> {
+    const at = lsn(this.#next++);
+    await client.query(certified(SECRET, begun, at));
+    return at;
+  }
+
+  /** A whole transaction. */
+  async write(...statements: string[]): Promise<{ at: Lsn; writeSet: WriteSet } | null> {
+    const begun = await this.begin();
+    try {
+      for (const statement of statements) await this.client.query(statement);
+      const writeSet = await this.close(begun);
+      if (writeSet) return { at: await this.certify(begun), writeSet };
+      await this.client.query('commit');
+      return null;
+    } catch (error) {
+      await this.client.query('rollback');
+      throw error;
+    }
+  }
+
+  apply(at: Lsn, payload: string): Promise<boolean> {
+    return apply(this.applier, { lsn: at, payload }, { watcher: this.watcher, onBlocked: () => undefined });
+  }
+
+  async rows(sql: string): Promise<unknown[]> {
+    return (await this.watcher.query({ text: sql, rowMode: 'array' })).rows as unknown[];
+  }
+
+  async end(): Promise<void> {
+    await Promise.all([this.client, this.applier, this.watcher].map((one) => one.end()));
+  }
+}
