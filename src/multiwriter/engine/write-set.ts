@@ -9,6 +9,8 @@ export type Change =
   | { readonly kind: 'update'; readonly table: string; readonly key: readonly string[]; readonly row: string }
   | { readonly kind: 'delete'; readonly table: string; readonly key: readonly string[] }
   | { readonly kind: 'truncate'; readonly table: string }
+  /** All rows were computed anew by DDL, and follow. */
+  | { readonly kind: 'empty'; readonly table: string }
   | { readonly kind: 'setval'; readonly sequence: string; readonly value: string; readonly isCalled: boolean }
   | Ddl;
 
@@ -78,6 +80,8 @@ function readChange([operation, about = '', hashes, oldHashes, key, row]: WriteS
     case 't':
       keys.use(text, 'exclusive');
       return { kind: 'truncate', table: text };
+    case 'e':
+      return { kind: 'empty', table: text };
     case 's': {
       const [value = '', isCalled] = JSON.parse(key ?? '[]') as string[];
       return { kind: 'setval', sequence: text, value, isCalled: isCalled === 'true' };

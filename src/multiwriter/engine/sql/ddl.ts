@@ -1,7 +1,7 @@
 /** Definitions: what they change is captured anew, and the statement itself, which every writer has to run. */
 /** Before anything is installed: what is defined meanwhile is nobody else's business. */
 export const WITHOUT_DDL =
-  'drop event trigger if exists dbproxy_ddl; drop event trigger if exists dbproxy_drop';
+  'drop event trigger if exists dbproxy_ddl; drop event trigger if exists dbproxy_drop; drop event trigger if exists dbproxy_rewrite';
 
 export const DDL = String.raw`
 create or replace function dbproxy.refresh() returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -34,22 +34,47 @@ begin
   perform dbproxy.refresh();
 end $$;
 
+-- Does a text hold more than one statement, once quotes and comments are taken out?
+create or replace function dbproxy.is_several(sql text) returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $several$
+  select regexp_replace(regexp_replace(sql, '\$(\w*)\$.*?\$\1\$|''[^'']*''|"[^"]*"|--[^\n]*|/\*.*?\*/', ' ', 'g'), '\mbegin\s+atomic\M.*', '', 'i') ~ ';\s*[^\s;]' $several$;
+
 -- With the rights of the caller: current_user is who ran the statement, and what he looked for is what he had set.
 create or replace function dbproxy.on_ddl() returns event_trigger language plpgsql as $$
-declare context text;
+declare context text; nested text;
 begin
   get diagnostics context = pg_context;
-  perform dbproxy.after_ddl(tg_tag, current_user, current_setting('search_path'),
-    -- Within a function the context has the statement itself; what the client sent is the call.
-    coalesce((regexp_match(context, E'\nSQL statement "(.*?)"\nPL/pgSQL function '))[1], current_query()));
+  -- Within a function the context has the statement itself; what the client sent is the call.
+  nested := (regexp_match(context, E'^[^\n]*\nSQL statement "(.*?)"\nPL/pgSQL function '))[1];
+  perform dbproxy.after_ddl(tg_tag, current_user, current_setting('search_path'), coalesce(nested, current_query()),
+    nested is null and (position(E'\n' in context) > 0 or dbproxy.is_several(current_query())));
 end $$;
 
-create or replace function dbproxy.after_ddl(tag text, role name, path text, statement text) returns void language plpgsql
+-- A table whose rows were computed by a definition, with what may be another value elsewhere: they go along, as they are.
+create or replace function dbproxy.capture_content(rel oid) returns void language plpgsql set search_path = pg_catalog, pg_temp
+  set datestyle = 'ISO, YMD' set intervalstyle = postgres set extra_float_digits = 3 set bytea_output = hex set lc_monetary = 'C' as $$
+declare me xid8 := pg_current_xact_id(); t text := dbproxy.name_of(rel);
+begin
+  insert into dbproxy.captured values (me, 'e', t, null, null, null, null, false);
+  execute format('insert into dbproxy.captured select $1, ''i'', $2, ''{}'', null, null, t::text, false from only %s t', t)
+    using me, jsonb_build_object('table', t, 'unique', '{}'::text[], 'references', '{}'::text[], 'whole', true)::text;
+end $$;
+
+-- ADD COLUMN with a default that is volatile, nextval mostly (reason 2).
+create or replace function dbproxy.on_rewrite() returns event_trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if pg_event_trigger_table_rewrite_reason() & 2 <> 0 and session_user <> 'dbproxy_apply' then
+    insert into dbproxy.captured values (pg_current_xact_id(), 'r', pg_event_trigger_table_rewrite_oid()::oid::text, null, null, null, null, false);
+  end if;
+end $$;
+
+create or replace function dbproxy.after_ddl(tag text, role name, path text, statement text, is_unclear boolean) returns void language plpgsql
   security definer set search_path = pg_catalog, pg_temp as $$
 declare me xid8 := pg_current_xact_id(); what record; is_ours boolean := false;
 begin
   -- What we define ourselves, below, comes here again.
   if exists (select from dbproxy.captured where xid = me and operation = 'w') then return; end if;
+  -- What an extension's script does is done by CREATE EXTENSION.
+  if (select bool_and(in_extension) from pg_event_trigger_ddl_commands()) then return; end if;
   select coalesce(bool_or(o.schema_name is null or o.schema_name not like 'pg\_temp%'), true) into is_ours from pg_event_trigger_ddl_commands() o
     where tag not like 'DROP%';
   if tag like 'DROP%' and not exists (select from dbproxy.captured where xid = me and operation = 'm') and tag in ('DROP TABLE', 'DROP SEQUENCE', 'DROP VIEW', 'DROP INDEX', 'DROP TYPE') then
@@ -61,11 +86,21 @@ begin
     if exists (select from pg_trigger where not tgisinternal and tgenabled in ('A', 'R') and tgname not like 'dbproxy\_%' and dbproxy.is_ours((select relnamespace from pg_class where oid = tgrelid))) then
       raise exception 'a trigger that is ENABLE ALWAYS or ENABLE REPLICA would fire on every writer' using errcode = '0A000', hint = 'ENABLE TRIGGER: what it writes comes to the other writers by itself.';
     end if;
+    if is_unclear then
+      raise exception 'several writers need a change of definitions as a statement of its own' using errcode = '0A000',
+        hint = 'Send the statements one by one (in a transaction), or in a DO block; not several in one query, nor in a function in SQL.';
+    end if;
     insert into dbproxy.captured values (me, 'x', null, null, null, jsonb_build_array(tag, role, path), statement, not exists (select from dbproxy.captured where xid = me));
   end if;
   insert into dbproxy.captured values (me, 'w', null, null, null, null, null, false);
   perform dbproxy.refresh(tag, array(select case classid when 'pg_trigger'::regclass then (select tgrelid from pg_trigger where oid = objid) else objid end from pg_event_trigger_ddl_commands() where classid in ('pg_class'::regclass, 'pg_trigger'::regclass)));
   delete from dbproxy.captured where xid = me and operation = 'w';
+  if session_user = 'dbproxy_apply' then return; end if;
+  perform dbproxy.capture_content(rel) from (
+    select distinct about::oid as rel from dbproxy.captured where xid = me and operation = 'r'
+    union select objid from pg_event_trigger_ddl_commands() where tag in ('CREATE TABLE AS', 'SELECT INTO') and object_type = 'table') c
+   where exists (select from pg_class where oid = rel and relkind = 'r' and relpersistence = 'p');
+  delete from dbproxy.captured where xid = me and operation = 'r';
 end $$;
 
 -- Drops are told by what is gone; an object of a session's own is nobody else's business.
@@ -84,7 +119,7 @@ begin
   delete from dbproxy.captured where xid = me and operation = 'w';
 end $$;
 
-revoke execute on function dbproxy.refresh(), dbproxy.refresh(text, oid[]), dbproxy.become(int, int[], text) from public;
+revoke execute on function dbproxy.refresh(), dbproxy.refresh(text, oid[]), dbproxy.capture_content(oid), dbproxy.become(int, int[], text) from public;
 `;
 
 /** At last. */
@@ -93,4 +128,6 @@ create event trigger dbproxy_ddl on ddl_command_end execute function dbproxy.on_
 alter event trigger dbproxy_ddl enable always;
 create event trigger dbproxy_drop on sql_drop execute function dbproxy.on_drop();
 alter event trigger dbproxy_drop enable always;
+create event trigger dbproxy_rewrite on table_rewrite execute function dbproxy.on_rewrite();
+alter event trigger dbproxy_rewrite enable always;
 `;

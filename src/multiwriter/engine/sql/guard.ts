@@ -8,7 +8,8 @@
 export const GUARD = String.raw`
 create unlogged table if not exists dbproxy.captured (
   xid xid8 not null,
-  operation "char" not null,   -- i, u, d, t(runcate), s(etval), x: DDL; p: the proxy has closed the transaction; w: DDL at work
+  operation "char" not null,   -- i, u, d, t(runcate), s(etval), x: DDL; e: a table's rows follow; p: the proxy has closed it;
+                               -- g: the guard again; w, m, r: notes while DDL is at work (ddl.ts)
   about text,                  -- the table's shape (capture.ts); the table; the sequence
   hashes bigint[], old_hashes bigint[],
   key jsonb, new_row text,
@@ -83,7 +84,7 @@ begin
   end if;
   -- The command that made a row, cmin, is the order of the rows.
   return query select c.operation::text, c.about, c.hashes::text, c.old_hashes::text, c.key::text, c.new_row
-    from dbproxy.captured c where c.xid = me and c.operation <> 'p' order by c.cmin::text::bigint;
+    from dbproxy.captured c where c.xid = me and c.operation not in ('p', 'g') order by c.cmin::text::bigint;
   delete from dbproxy.captured c where c.xid = me;
 end $$;
 
@@ -99,9 +100,15 @@ end $$;
 create or replace function dbproxy.guard() returns trigger language plpgsql
   security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  if not exists (select from dbproxy.captured where xid = new.xid and operation = 'p') then
+  if exists (select from dbproxy.captured where xid = new.xid and operation = 'p') then return null; end if;
+  -- A client may well say SET CONSTRAINTS ALL IMMEDIATE: the guard stays for the COMMIT. But not twice in one statement, as where
+  -- COMMIT is in the same query: that is refused.
+  if current_query() ~* '^\s*set\s+constraints\M' and coalesce(new.key->>0, '') <> statement_timestamp()::text then
+    set constraints dbproxy.guard deferred;
+    insert into dbproxy.captured values (new.xid, 'g', null, null, null, jsonb_build_array(statement_timestamp()::text), null, true);
+  else
     raise exception 'this commit was not certified by the other writers' using errcode = '25000',
-      hint = 'Connect through dbproxy, and end transactions by COMMIT there: not in a procedure, not by PREPARE TRANSACTION, and not by SET CONSTRAINTS ALL IMMEDIATE before it.';
+      hint = 'Connect through dbproxy, and end transactions by COMMIT there: not in a procedure, not by PREPARE TRANSACTION, and alone in its query.';
   end if;
   return null;
 end $$;
