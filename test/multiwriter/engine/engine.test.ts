@@ -1,7 +1,14 @@
 /** What a writer's engine captures, certifies, applies and refuses: two real engines, one transaction after the other. */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ApplyDiverged, apply, checksums, compact, reached } from '../../../src/multiwriter/engine/index.js';
+import {
+  ApplyDiverged,
+  apply,
+  checksums,
+  compact,
+  install,
+  reached,
+} from '../../../src/multiwriter/engine/index.js';
 import { lsn, type Lsn } from '../../../src/multiwriter/protocol/index.js';
 import { TestEngines } from '../../support/engines.js';
 import { TestWriter } from './writers.js';
@@ -306,6 +313,20 @@ describe('statements', () => {
     const [x, y] = [Number(await next(a)), Number(await next(b))];
     expect(x).toBeGreaterThanOrEqual(1000);
     expect((y - x) % 80).not.toBe(0);
+    await onBoth('insert into n (o) values (default), (default)', 'truncate n restart identity');
+    const [again] = (await a.client.query<{ n: string }>(`select nextval('n_o_seq') as n`)).rows;
+    expect(again).toEqual({ n: '1' });
+    // A copy of the engine becomes another writer.
+    const copied = await engines.primary();
+    const copy = await TestWriter.open(copied, 0);
+    await copy.write('create sequence kept start 7');
+    expect(await copy.rows(`select nextval('public.kept') from generate_series(1, 2)`)).toEqual([
+      ['7'],
+      ['23'],
+    ]);
+    await install(copy.watcher, { writer: 3, writers: [0, 1, 3], secret: 'x' });
+    expect(Number(((await copy.rows(`select nextval('public.kept')`))[0] as string[])[0]) % 16).toBe(10);
+    await copy.end();
   });
 });
 
@@ -344,6 +365,20 @@ describe('refusals', () => {
       await a.client.query('reset role');
     }
     await areEqual();
+  });
+
+  it('a client that would have others act for it', async () => {
+    await onBoth('create sequence guarded');
+    await a.client.query('set role poor');
+    for (const sql of [
+      `select setval('guarded', 5)`,
+      `select dbproxy.client_setval('postgres', 'guarded', 5, true)`,
+      `do $$ begin perform dbproxy.client_setval('postgres', 'guarded', 5, true); end $$`,
+      `do $$ begin perform dbproxy.client_setval(current_user, 'guarded', 5, true); end $$`,
+      `create temp table forged as select dbproxy.after_ddl('CREATE TABLE', 'postgres', 'public', 'create role evil superuser', false)::text as x`,
+    ])
+      expect((await failure(a.client.query(sql)))?.code, sql).toBe('42501');
+    await a.client.query('reset role');
   });
 
   it('SERIALIZABLE, tables without a key, unlogged ones', async () => {

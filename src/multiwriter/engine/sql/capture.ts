@@ -169,6 +169,7 @@ begin
       into expressions from unnest(complex) with ordinality u(i, n);
     execute format('create or replace function dbproxy.%I(r record) returns bigint[] language plpgsql security definer %s as %L', 'expressions_' || me, dbproxy.environment(rel),
       'declare result bigint[]; begin ' || expressions || '; return result; end');
+    execute format('revoke execute on function dbproxy.%I(record) from public', 'expressions_' || me);
     execute format('alter function dbproxy.%I(record) owner to %I', 'expressions_' || me, pg_get_userbyid(c.relowner));
   end if;
   select format('jsonb_build_array(%s)', string_agg(format('old.%I::text', attname), ', ' order by n)) into key

@@ -40,13 +40,14 @@ create or replace function dbproxy.is_several(sql text) returns boolean language
 
 -- With the rights of the caller: current_user is who ran the statement, and what he looked for is what he had set.
 create or replace function dbproxy.on_ddl() returns event_trigger language plpgsql as $$
-declare context text; nested text;
+declare context text; nested text; path text := current_setting('search_path'); statement text; is_unclear boolean;
 begin
   get diagnostics context = pg_context;
   -- Within a function the context has the statement itself; what the client sent is the call.
   nested := (regexp_match(context, E'^[^\n]*\nSQL statement "(.*?)"\nPL/pgSQL function '))[1];
-  perform dbproxy.after_ddl(tg_tag, current_user, current_setting('search_path'), coalesce(nested, current_query()),
-    nested is null and (position(E'\n' in context) > 0 or dbproxy.is_several(current_query())));
+  statement := coalesce(nested, current_query());
+  is_unclear := nested is null and (position(E'\n' in context) > 0 or dbproxy.is_several(current_query()));
+  perform dbproxy.after_ddl(tg_tag, current_user, path, statement, is_unclear);
 end $$;
 
 -- A table whose rows were computed by a definition, with what may be another value elsewhere: they go along, as they are.
@@ -69,8 +70,10 @@ end $$;
 
 create or replace function dbproxy.after_ddl(tag text, role name, path text, statement text, is_unclear boolean) returns void language plpgsql
   security definer set search_path = pg_catalog, pg_temp as $$
-declare me xid8 := pg_current_xact_id(); what record; is_ours boolean := false;
+declare me xid8 := pg_current_xact_id(); is_ours boolean := false; context text;
 begin
+  get diagnostics context = pg_context;
+  perform dbproxy.require_caller(context, 'dbproxy.after_ddl(tg_tag, current_user, path, statement, is_unclear)');
   -- What we define ourselves, below, comes here again.
   if exists (select from dbproxy.captured where xid = me and operation = 'w') then return; end if;
   -- What an extension's script does is done by CREATE EXTENSION.

@@ -47,6 +47,17 @@ begin
 end $$;
 revoke execute on function dbproxy.require_proof(text, text) from public;
 
+-- Functions that act for a client and take its role must not be told another one. They are called by a text that says current_user,
+-- a word of the language: whoever runs that text is who he says. Takes the caller's PG_CONTEXT.
+create or replace function dbproxy.require_caller(context text, statement text) returns void language plpgsql
+  security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if not starts_with(substr(context, position(E'\n' in context) + 1), 'SQL statement "SELECT ' || statement || '"') then
+    raise exception 'this is not for clients' using errcode = '42501';
+  end if;
+end $$;
+revoke execute on function dbproxy.require_caller(text, text) from public;
+
 -- Before the deferred constraints fire, and the guard with them.
 create or replace function dbproxy.closing(proof text) returns void language plpgsql
   security definer set search_path = pg_catalog, pg_temp as $$

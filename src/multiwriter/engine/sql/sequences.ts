@@ -48,15 +48,20 @@ begin
   elsif not is_called then perform dbproxy.setval(target::regclass, at, false); end if;
 end $$;
 
-create or replace function dbproxy.client_setval(sequence regclass, value bigint, is_called boolean) returns bigint language plpgsql
+create or replace function dbproxy.client_setval(role name, sequence regclass, value bigint, is_called boolean) returns void language plpgsql
   security definer set search_path = pg_catalog, pg_temp as $$
+declare context text;
 begin
+  get diagnostics context = pg_context;
+  perform dbproxy.require_caller(context, 'dbproxy.client_setval(current_user, $1, $2, $3)');
+  if not has_sequence_privilege(role, sequence, 'update') then
+    raise exception 'permission denied for sequence %', sequence using errcode = '42501';
+  end if;
   perform dbproxy.align(sequence, value, is_called);
   if session_user <> 'dbproxy_apply' and exists (select from dbproxy.sequences s where s.sequence = client_setval.sequence) then
     insert into dbproxy.captured values (pg_current_xact_id(), 's', dbproxy.name_of(sequence), null, null, jsonb_build_array(value::text, is_called::text), null,
       not exists (select from dbproxy.captured where xid = pg_current_xact_id()));
   end if;
-  return value;
 end $$;
 
 -- A built-in function is called by its number, whatever pg_proc says of it: so it makes room for one of that name.
@@ -68,16 +73,13 @@ do $$ begin
   end if;
 end $$;
 
--- The right to it is checked as setval does: the sequence's UPDATE.
 create or replace function pg_catalog.setval(regclass, bigint, boolean) returns bigint language plpgsql strict volatile set search_path = pg_catalog, pg_temp as $$
 begin
-  if not has_sequence_privilege($1, 'update') then
-    raise exception 'permission denied for sequence %', $1 using errcode = '42501';
-  end if;
   if not exists (select from pg_sequence where seqrelid = $1 and $2 between seqmin and seqmax) then
     raise exception 'setval: value % is out of bounds for sequence "%"', $2, $1 using errcode = '22003';
   end if;
-  return dbproxy.client_setval($1, $2, $3);
+  perform dbproxy.client_setval(current_user, $1, $2, $3);
+  return $2;
 end $$;
 create or replace function pg_catalog.setval(regclass, bigint) returns bigint language sql strict volatile as $$ select pg_catalog.setval($1, $2, true) $$;
 revoke execute on function dbproxy.align(regclass, bigint, boolean), dbproxy.own_sequence(oid) from public;
