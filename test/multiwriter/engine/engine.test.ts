@@ -6,9 +6,11 @@ import {
   apply,
   checksums,
   compact,
+  ddlClass,
   install,
   reached,
 } from '../../../src/multiwriter/engine/index.js';
+import { connectAdmin } from '../../../src/engine/index.js';
 import { lsn, type Lsn } from '../../../src/multiwriter/protocol/index.js';
 import { TestEngines } from '../../support/engines.js';
 import { TestWriter } from './writers.js';
@@ -394,6 +396,62 @@ describe('refusals', () => {
     await onBoth('create unlogged table loose (id int primary key)');
     expect((await failure(a.write('insert into loose values (1)')))?.code).toBe('55000');
     await areEqual();
+  });
+});
+
+it.each([
+  ['CREATE TABLE', 'barrier'],
+  ['ALTER INDEX', 'barrier'],
+  ['REFRESH MATERIALIZED VIEW', 'barrier'],
+  ['GRANT', 'barrier'],
+  ['SELECT INTO', 'barrier'],
+  ['GRANT ROLE', 'by-tag'],
+  ['CREATE ROLE', 'by-tag'],
+  ['CREATE DATABASE', 'refused'],
+  ['PREPARE TRANSACTION', 'refused'],
+  ['VACUUM', 'local'],
+  ['REINDEX', 'local'],
+  ['SELECT 1', 'none'],
+  ['INSERT 0 1', 'none'],
+])('%s is %s', (tag, expected) => {
+  expect(ddlClass(tag)).toBe(expected);
+});
+
+describe('transactions', () => {
+  it('of two sessions at once have a write-set each; one that only read has none', async () => {
+    await onBoth('create table apart (id int primary key)');
+    const other = await connectAdmin(a.engine);
+    const [one, two] = [await a.begin(), await a.begin(other)];
+    for (const id of [1, 2]) {
+      await a.client.query(`insert into apart values (${id})`);
+      await other.query(`insert into public.apart values (${id + 10})`);
+    }
+    const [first, second] = [await a.close(one), await a.close(two, other)];
+    const written = [await a.certify(one), await a.certify(two, other)];
+    for (const [i, writeSet] of [first, second].entries()) {
+      expect(writeSet!.changes).toHaveLength(2);
+      log.push({ at: written[i]!, payload: writeSet!.payload });
+      await b.apply(written[i]!, writeSet!.payload);
+    }
+    await other.end();
+    await areEqual();
+    expect(await a.write('select * from apart')).toBe(null);
+    expect(await a.write('set transaction read only', 'select * from apart')).toBe(null);
+    expect((await failure(a.write('insert into apart values (5)', 'set transaction read only')))?.code).toBe(
+      '25006',
+    );
+    expect(await a.write('reindex table apart')).toBe(null);
+  });
+
+  it('too large for the store are refused before they leave the engine', async () => {
+    await onBoth('create table large (id int primary key, v text)');
+    expect(
+      (
+        await failure(
+          a.write(`insert into large select g, repeat('x', 1000000) from generate_series(1, 17) g`),
+        )
+      )?.code,
+    ).toBe('54000');
   });
 });
 

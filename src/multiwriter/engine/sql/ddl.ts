@@ -76,6 +76,8 @@ begin
   perform dbproxy.require_caller(context, 'dbproxy.after_ddl(tg_tag, current_user, path, statement, is_unclear)');
   -- What we define ourselves, below, comes here again.
   if exists (select from dbproxy.captured where xid = me and operation = 'w') then return; end if;
+  -- Of this engine's storage only (PostgreSQL 17 fires for it).
+  if tag = 'REINDEX' then return; end if;
   -- What an extension's script does is done by CREATE EXTENSION.
   if (select bool_and(in_extension) from pg_event_trigger_ddl_commands()) then return; end if;
   select coalesce(bool_or(o.schema_name is null or o.schema_name not like 'pg\_temp%'), true) into is_ours from pg_event_trigger_ddl_commands() o
