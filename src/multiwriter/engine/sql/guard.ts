@@ -19,7 +19,8 @@ alter table dbproxy.captured alter new_row set storage external;
 alter table dbproxy.captured set (autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_cost_delay = 0);
 create index if not exists captured_xid on dbproxy.captured (xid);
 
-create or replace function dbproxy.transaction() returns text language sql stable set search_path = pg_catalog, pg_temp
+-- Names the transaction. Without settings of its own, so that it is put into its callers, which have them.
+create or replace function dbproxy.transaction() returns text language sql stable
   as $$ select pg_backend_pid() || '.' || (extract(epoch from transaction_timestamp()) * 1000000)::bigint $$;
 
 create or replace function dbproxy.begun(out transaction text, out base text) language plpgsql stable
