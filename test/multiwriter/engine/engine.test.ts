@@ -287,6 +287,47 @@ describe('statements', () => {
     expect(await failure(a.write('select in_sql()'))).toEqual(unclear);
   });
 
+  it('capture follows: partitions that are attached, children, new and dropped indexes, other owners', async () => {
+    await onBoth(
+      'create table whole (id int primary key, u int) partition by list (id)',
+      'create table part (id int not null, u int)',
+    );
+    await onBoth('alter table whole attach partition part for values in (1, 2, 3)');
+    expect(modes(await onBoth('insert into whole values (1, 1)'))).toContain('exclusive public.whole_pkey');
+    await onBoth(
+      'create table elder (id int primary key, v int)',
+      'create table younger (primary key (id), w int) inherits (elder)',
+    );
+    await onBoth(
+      'insert into younger values (1, 2, 3)',
+      'update elder set v = 9',
+      'create unique index later on younger (w)',
+    );
+    expect(modes(await onBoth('update younger set w = 4'))).toContain('exclusive public.later');
+    await onBoth('drop index later');
+    expect(modes(await onBoth('update younger set w = 5'))).not.toContain('exclusive public.later');
+    await areEqual();
+  });
+
+  it('what the owner of a table wrote runs as the owner, here and where it is applied', async () => {
+    for (const { client } of [a, b]) await client.query('create role owner');
+    await onBoth('create schema owned authorization owner');
+    await onBoth(
+      'set local role owner',
+      `create function owned.who(int) returns text immutable language plpgsql as $$ begin
+      if current_user <> 'owner' then raise exception 'as %', current_user; end if; return $1::text; end $$`,
+    );
+    await onBoth(
+      'set local role owner',
+      'create table owned.t (id int primary key, check (owned.who(id) <> $$0$$))',
+    );
+    await onBoth('set local role owner', 'create unique index who on owned.t (owned.who(id))');
+    expect(modes(await onBoth('set local role owner', 'insert into owned.t values (1)'))).toContain(
+      'exclusive owned.who',
+    );
+    await areEqual();
+  });
+
   it('SET CONSTRAINTS by a client is not taken for a COMMIT', async () => {
     await onBoth('create table sc (id int primary key, u int unique deferrable)');
     await onBoth(
@@ -474,6 +515,7 @@ describe('apply', () => {
       'create function note() returns trigger language plpgsql as $$ begin insert into public.log values (new.id + 1000); return null; end $$',
     );
     await onBoth('create trigger note after insert on once for each row execute function note()');
+    expect((await failure(a.write('alter table once enable always trigger note')))?.code).toBe('0A000');
     const written = await onBoth('insert into once values (50, 1)');
     expect(written!.writeSet.changes).toHaveLength(2);
     expect(await b.rows('select * from dbproxy.captured')).toEqual([]);
@@ -517,7 +559,7 @@ describe('apply', () => {
 
 it('an empty engine and the log make the same', async () => {
   const fresh = await TestWriter.open(await engines.primary(), 2);
-  await fresh.watcher.query('create role poor');
+  await fresh.watcher.query('create role poor; create role owner');
   for (const { at, payload } of log) await fresh.apply(at, payload);
   expect(await checksums(fresh.watcher)).toEqual(await checksums(a.watcher));
   await fresh.end();
