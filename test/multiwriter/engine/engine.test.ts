@@ -158,6 +158,7 @@ describe('keys', () => {
     ['id float8', '', '(id)', [`'0'`, `'-0'`, `'NaN'`]],
     ['id char(4)', '', '(id)', [`'a'`, `'a  '`, `'b'`]],
     ['id text collate insensitive', '', '(id)', [`'Abc'`, `'aBC'`, `'x'`]],
+    ['id text', '', '(id collate insensitive)', [`'Abc'`, `'aBC'`, `'x'`]],
     ['id text', '', '(lower(id))', [`'Abc'`, `'aBC'`, `'x'`]],
     ['id text', '', '(id) where id > $$b$$', [`'c'`, `'c'`, `'d'`]],
     ['id int', '', '(id) nulls not distinct', ['null', 'null', '1']],
@@ -188,6 +189,28 @@ describe('keys', () => {
       await onBoth('drop table eq');
     },
   );
+
+  it('are the same on every writer, also of types whose values are OIDs', async () => {
+    // The same definitions get other OIDs there.
+    await b.watcher.query('select lo_create(0) from generate_series(1, 10)');
+    await onBoth(`create type colour as enum ('red', 'green')`);
+    await onBoth('create table coloured (c colour primary key, cs colour[] unique, r regclass unique)');
+    const insert = `insert into coloured values ('red', '{green,red}', 'public.coloured')`;
+    const keys = await Promise.all(
+      [a, b].map(async (writer) => {
+        const begun = await writer.begin();
+        await writer.client.query(insert);
+        const writeSet = await writer.close(begun);
+        await writer.client.query('rollback');
+        return writeSet!.keys;
+      }),
+    );
+    expect(await a.rows(`select 'public.coloured'::regclass::oid`)).not.toEqual(
+      await b.rows(`select 'public.coloured'::regclass::oid`),
+    );
+    expect(keys[0]!.filter(({ mode }) => mode === 'exclusive')).toHaveLength(3);
+    expect(keys[1]).toEqual(keys[0]);
+  });
 
   it('exclusion constraints have the table as a whole', async () => {
     await onBoth(
