@@ -34,15 +34,7 @@ export class Terminal {
     const variables = Object.entries(env).flatMap(([name, value]) => ['-e', `${name}=${value}`]);
     const size = ['-x', String(columns), '-y', String(rows)];
     try {
-      await terminal.#tmux(
-        'new-session',
-        '-d',
-        ...size,
-        ...variables,
-        '-s',
-        'test',
-        SHELL,
-      );
+      await terminal.#tmux('new-session', '-d', ...size, ...variables, '-s', 'test', SHELL);
       // What a program copies is kept where it can be read; what runs in the terminal is not one of its own clipboards.
       await terminal.#tmux('set-option', '-g', 'set-clipboard', 'on');
       await terminal.type("PS1='ready> '; clear");
