@@ -9,8 +9,8 @@ const run = promisify(execFile);
 /** Without it the tests of the terminal UI are skipped by name. */
 export const hasTmux = spawnSync('tmux', ['-V']).status === 0;
 
-/** A person's shell, also where the tests run in CI: with these, nothing is animated, or other colours are taken. */
-const SHELL = 'env -u CI -u NO_COLOR -u FORCE_COLOR bash --norc --noprofile';
+/** With these, nothing is animated, or other colours are taken. */
+const SET_IN_CI = ['CI', 'NO_COLOR', 'FORCE_COLOR'];
 
 const LOOK_EVERY_MS = 50;
 /** Node starts, an instance repairs itself: on a busy machine that takes its time. */
@@ -32,9 +32,12 @@ export class Terminal {
   static async open({ columns, rows, env }: TerminalOptions): Promise<Terminal> {
     const terminal = new Terminal(`dbproxy-test-${process.pid}-${Math.random().toString(36).slice(2)}`);
     const variables = Object.entries(env).flatMap(([name, value]) => ['-e', `${name}=${value}`]);
+    // A person's shell, also where the tests run in CI; what the test itself asks for stays.
+    const unset = SET_IN_CI.filter((name) => !(name in env)).map((name) => `-u ${name}`);
+    const shell = `env ${unset.join(' ')} bash --norc --noprofile`;
     const size = ['-x', String(columns), '-y', String(rows)];
     try {
-      await terminal.#tmux('new-session', '-d', ...size, ...variables, '-s', 'test', SHELL);
+      await terminal.#tmux('new-session', '-d', ...size, ...variables, '-s', 'test', shell);
       // What a program copies is kept where it can be read; what runs in the terminal is not one of its own clipboards.
       await terminal.#tmux('set-option', '-g', 'set-clipboard', 'on');
       await terminal.type("PS1='ready> '; clear");
