@@ -19,6 +19,7 @@ export type {
   MoveOptions,
   PatchOptions,
   Playground,
+  ScaleOptions,
 } from './playground/playground.js';
 export { RolledBackError } from './playground/rolled-back-error.js';
 export { DbproxyError, type ErrorCode } from './errors/index.js';
@@ -28,6 +29,7 @@ export type {
   MoveLimits,
   MoveRecord,
   PatchStrategy,
+  ScaleStrategy,
   SessionStatus,
   StatusResult,
 } from './control/api.js';

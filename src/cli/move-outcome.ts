@@ -11,6 +11,8 @@ export function tellProgress(out: Output, { step, detail, attempt }: OperationPr
 export function showMove(out: Output, record: MoveRecord): void {
   out.data(moveView(record, out.style));
   if (record.error) out.hint('next', record.error.suggestions);
+  else if (record.pendingRestart.length > 0)
+    out.hint('for the rest of it', [`dbproxy scale --to ${record.to.size}`]);
 }
 
 /** A roll-back is a result, and has the exit code of its reason. */

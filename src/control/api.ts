@@ -2,7 +2,7 @@
  * What the supervisor can be asked (types only). The CLI, the terminal UI and the tests talk to it through `client.ts`.
  * The shapes named `dbproxy.*` are the JSON contract of the command line: their names do not change.
  */
-import type { EngineRole, ProcessIdentity, ProviderKind, SizeName } from '../engine/types.js';
+import type { EngineRole, PendingRestart, ProcessIdentity, ProviderKind, SizeName } from '../engine/types.js';
 import type { ErrorJson } from '../errors/index.js';
 import type { AutoscalePolicy, AutoscaleResult, AutoscaleSummary } from './autoscale/types.js';
 import type {
@@ -16,6 +16,7 @@ import type {
   StateMoved,
 } from '../proxy/control-api.js';
 
+export type { PendingRestart };
 export type { AutoscalePolicy, AutoscaleResult, MoveLimits, SessionLoss };
 
 export type InstanceState = 'starting' | 'running' | 'operating' | 'degraded' | 'stopping' | 'stopped';
@@ -172,7 +173,7 @@ export interface MoveRecord {
   /** Id of the operation, `scale-3`. */
   readonly operation: string;
   readonly outcome: 'completed' | 'rolled-back';
-  readonly strategy: PatchStrategy;
+  readonly strategy: MoveStrategy;
   readonly from: MoveEnd;
   readonly to: MoveEnd;
   readonly sessions: {
@@ -188,6 +189,8 @@ export interface MoveRecord {
   readonly stateMoved: StateMoved;
   /** What moved sessions have lost, or may have lost: nobody can read it, or the new engine does not know it. */
   readonly lost: readonly SessionLoss[];
+  /** After a resize: what the engine has of its new size only when it is started again; a move brings it, too. */
+  readonly pendingRestart: readonly PendingRestart[];
   readonly startedAt: string;
   readonly totalMs: number;
   /** Why it was rolled back, and what to do next: an error of the catalogue; null when completed. */
@@ -208,6 +211,8 @@ export interface MoveParams {
 
 export interface ScaleParams extends MoveParams {
   readonly to: SizeName;
+  /** `standby` without it: every session moves to another engine. */
+  readonly strategy?: ScaleStrategy;
   /** The engine goes on where it is without it. */
   readonly provider?: ProviderKind;
   /** Of containers: another one than they have. */
@@ -216,6 +221,10 @@ export interface ScaleParams extends MoveParams {
 
 /** `standby`: a copy of the data with the new version is promoted. `in-place`: the server itself is stopped and started again. */
 export type PatchStrategy = 'standby' | 'in-place';
+
+/** `resize`: the engine itself gets more, nothing moves; as much as a server takes while it runs. */
+export type ScaleStrategy = 'standby' | 'resize';
+export type MoveStrategy = PatchStrategy | ScaleStrategy;
 
 export interface PatchParams extends MoveParams {
   /** `17.9`, or `17` for the newest one at hand. */

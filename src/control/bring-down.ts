@@ -32,7 +32,8 @@ export async function bringDown(
     const stopped = [...asked, ...ended, ...(await stopEverything(directory))];
     if (purge) {
       onProgress({ step: 'purge', detail: 'removing the data' });
-      if (known) await removeData(directory);
+      // Also of an instance whose record somebody has removed: its volumes carry its label.
+      await removeData(directory);
       await directory.purge();
     } else {
       await directory.removeRuntime();

@@ -13,7 +13,7 @@ import { launchSupervisor } from './launch.js';
 import { withInstanceLock } from './lock.js';
 import { isAlive, waitForExit } from './processes.js';
 import type { InstancePaths } from './paths.js';
-import { createOperations, createProvider, pickProvider } from './provider.js';
+import { createOperations, pickProvider } from './provider.js';
 import type { InstanceRecord } from './records.js';
 
 type Connect = (directory: InstanceDirectory) => Promise<Supervisor | null>;
@@ -57,15 +57,9 @@ async function fetchEngine(
   onProgress: (progress: StepProgress) => void,
 ): Promise<Origin | null> {
   const stored = await directory.readInstance();
-  const tell = ({ detail = '', ...rest }: EngineProgress): void => onProgress({ ...rest, detail });
+  const tell = tellEngine(onProgress);
   if (stored === null) {
-    const origin = await originOf(request, directory.paths);
-    const { postgres = UP_DEFAULTS.postgres } = request;
-    const provider = createProvider(origin.provider, directory.paths);
-    const { image } = await provider.resolve({ postgres, image: origin.image }, { onProgress: tell });
-    const providerReason =
-      image === undefined ? origin.providerReason : `${origin.providerReason}, image ${image}`;
-    return { ...origin, providerReason };
+    return originOf(request, directory.paths, tell);
   }
   const engine = stored.engines.find(({ id }) => id === stored.primary);
   if (engine && stored.wanted === 'stopped') {
@@ -76,10 +70,19 @@ async function fetchEngine(
   return null;
 }
 
+const tellEngine =
+  (onProgress: (progress: StepProgress) => void) =>
+  ({ detail = '', ...rest }: EngineProgress): void =>
+    onProgress({ ...rest, detail });
+
 const PROVIDERS = ['auto', 'embedded', 'docker'] as const;
 
 /** What was asked for, else what the environment says. Throws DBP_USAGE, and what `pickProvider` throws. */
-async function originOf(request: UpRequest, paths: InstancePaths): Promise<Origin> {
+async function originOf(
+  request: UpRequest,
+  paths: InstancePaths,
+  onProgress: (progress: EngineProgress) => void,
+): Promise<Origin> {
   const { DBPROXY_PROVIDER: usual = 'auto', DBPROXY_IMAGE: usualImage } = process.env;
   const wanted = request.provider ?? PROVIDERS.find((name) => name === usual);
   if (wanted === undefined) {
@@ -87,13 +90,22 @@ async function originOf(request: UpRequest, paths: InstancePaths): Promise<Origi
       reason: `DBPROXY_PROVIDER is ${usual}, not one of ${PROVIDERS.join(', ')}`,
     });
   }
-  const { provider, reason } = await pickProvider(wanted, paths);
+  const { postgres = UP_DEFAULTS.postgres } = request;
+  const image = request.image ?? (usualImage || undefined);
+  const needsImage = request.image !== undefined;
+  if (wanted === 'embedded' && needsImage) throw onlyForContainers(request.image);
+  const wish = { provider: wanted, postgres, image, needsImage, onProgress };
+  const { provider, reason } = await pickProvider(wish, paths);
   const origin = { provider: provider.kind, providerReason: reason };
-  if (provider.kind === 'docker') return { ...origin, image: request.image ?? (usualImage || undefined) };
-  if (request.image === undefined) return origin;
-  const unfit = `--image ${request.image} is for containers, and engines are to be ${provider.kind} here: --provider docker`;
-  throw new DbproxyError('DBP_USAGE', { reason: unfit });
+  if (provider.kind === 'docker') return { ...origin, image };
+  if (needsImage) throw onlyForContainers(request.image);
+  return origin;
 }
+
+const onlyForContainers = (image = ''): DbproxyError =>
+  new DbproxyError('DBP_USAGE', {
+    reason: `--image ${image} is for containers, and engines are to be embedded here: --provider docker`,
+  });
 
 interface Found {
   readonly connection: Supervisor;
@@ -115,7 +127,7 @@ async function findOrStart(
     const running = await connectToRunning(request, directory, connect);
     if (running) return { connection: running, started: false, process: await process() };
     onProgress({ step: 'supervisor', detail: 'starting the supervisor' });
-    await settle(request, origin, directory);
+    await settle(request, origin, directory, tellEngine(onProgress));
     await launchSupervisor(directory);
     const connection = await connect(directory);
     if (!connection) throw startFailed(request.name, 'the supervisor ended');
@@ -170,11 +182,12 @@ async function settle(
   request: UpRequest,
   origin: Origin | null,
   directory: InstanceDirectory,
+  onProgress: (progress: EngineProgress) => void,
 ): Promise<void> {
   const stored = await directory.readInstance();
   if (stored) assertSameData(request, stored);
   else await assertNoData(directory);
-  const spec = await specOf(request, stored, origin, directory);
+  const spec = await specOf(request, stored, origin, directory, onProgress);
   await directory.create();
   await directory.password();
   await directory.writeInstance(stored ? { ...stored, spec, wanted: 'running' } : newInstanceRecord(spec));
@@ -193,13 +206,14 @@ async function specOf(
   stored: InstanceRecord | null,
   origin: Origin | null,
   { paths }: InstanceDirectory,
+  onProgress: (progress: EngineProgress) => void,
 ): Promise<InstanceSpec> {
   const before = stored?.spec;
   const postgres = before?.postgres ?? request.postgres ?? UP_DEFAULTS.postgres;
   return {
     name: request.name,
     // Without an origin somebody has purged it since we looked.
-    ...(before ?? origin ?? (await originOf(request, paths))),
+    ...(before ?? origin ?? (await originOf(request, paths, onProgress))),
     postgres,
     size: request.size ?? before?.size ?? UP_DEFAULTS.size,
     host: request.host ?? before?.host ?? UP_DEFAULTS.host,

@@ -121,7 +121,10 @@ async function checkEngine(): Promise<DoctorCheck> {
   const startedAt = performance.now();
   try {
     await chmod(directory, 0o711);
-    const { provider, reason } = await pickProvider('embedded', { name: 'doctor', directory });
+    const { provider, reason } = await pickProvider(
+      { provider: 'embedded', postgres: UP_DEFAULTS.postgres },
+      { name: 'doctor', directory },
+    );
     const engine = await provider.create({
       id: 'doctor',
       directory: join(directory, 'engine'),

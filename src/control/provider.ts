@@ -5,6 +5,7 @@ import {
   providerOf,
   type ProviderChoice,
   type ProviderOptions,
+  type Wish,
 } from '../engine/index.js';
 import type { EngineOperations, EngineProvider, ProviderKind } from '../engine/types.js';
 import { engineCache, type InstancePaths } from './paths.js';
@@ -23,6 +24,6 @@ export const createOperations = (kind: ProviderKind, owner: Owner): EngineOperat
 export const createProvider = (kind: ProviderKind, owner: Owner): EngineProvider =>
   providerOf(kind, optionsOf(owner));
 
-/** For a new instance. Throws DBP_ENV_NO_PROVIDER, DBP_ENV_DOCKER. */
-export const pickProvider = (wanted: ProviderKind | 'auto', owner: Owner): Promise<ProviderChoice> =>
-  chooseProvider(wanted, optionsOf(owner));
+/** For a new instance. Throws as `chooseProvider`. */
+export const pickProvider = (wish: Wish, owner: Owner): Promise<ProviderChoice> =>
+  chooseProvider(wish, optionsOf(owner));

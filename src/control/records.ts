@@ -76,6 +76,8 @@ export const operationRecord = z.object({
   target: z.string(),
   /** In place, `target` is `from`: what it was before, and what it is to be. */
   inPlace: z.object({ before: engineKind, to: engineKind }).optional(),
+  /** A resize, `target` is `from` too: the size that it is being brought to, and what the operation has come to then. */
+  resize: z.object({ size, outcome: z.enum(['completed', 'rolled-back']) }).optional(),
 });
 export type OperationRecord = z.infer<typeof operationRecord>;
 

@@ -8,6 +8,7 @@ import type { InstanceSpec } from './api.js';
 import type { ProxyStatus } from '../proxy/control-api.js';
 import { EngineLink, moveSessions, promoteForSure, rollBack, setWritable } from '../switchover/index.js';
 import { settleInPlace } from './settle-in-place.js';
+import { settleResize } from './settle-resize.js';
 import { unrecordedEngine, type Instance } from './instance.js';
 import type { Proxy } from './proxy-process.js';
 import { judge, type Verdict } from './reconcile.js';
@@ -24,6 +25,11 @@ export async function settleOperation(instance: Instance, found: ProxyFacts | nu
   if (!operation) return null;
   if (operation.inPlace) {
     const settled = await settleInPlace(instance, { ...operation, inPlace: operation.inPlace }, found);
+    await instance.directory.removeOperation();
+    return settled;
+  }
+  if (operation.resize) {
+    const settled = await settleResize(instance, { ...operation, resize: operation.resize });
     await instance.directory.removeOperation();
     return settled;
   }

@@ -3,7 +3,15 @@
  * below it; this module knows nothing of proxies, sessions or operations.
  */
 export * from './types.js';
-export { capSize, sizeSettings, SIZES, thisMachine, type CappedSize, type Machine } from './sizes.js';
+export {
+  capSize,
+  growsTo,
+  sizeSettings,
+  SIZES,
+  thisMachine,
+  type CappedSize,
+  type Machine,
+} from './sizes.js';
 export { isSameProcess, processIdentity, signalProcess } from './process-identity.js';
 export {
   ADMIN_APPLICATION_NAME,
@@ -16,8 +24,9 @@ export {
 } from './admin.js';
 export { createReplicationSlot, dropReplicationSlot, slotName } from './replication.js';
 export { containerLog, followContainerLog } from './providers/docker/log.js';
+export { killContainer } from './providers/docker/kill.js';
 export { containerOwners } from './providers/docker/sweep.js';
-export { chooseProvider, type ProviderChoice } from './choose.js';
+export { chooseProvider, type ProviderChoice, type Wish } from './choose.js';
 export { engineOperations, providerOf, type ProviderOptions } from './operations.js';
 export { embeddedProvider, type EmbeddedOptions } from './providers/embedded/index.js';
 export {

@@ -25,6 +25,8 @@ export function engineOperations(kind: ProviderKind, options: ProviderOptions): 
     createStandby: (primary, wanted) => provider(wanted.provider ?? kind).createStandby(primary, wanted),
     prepare: (engine, more) => of(engine).prepare(engine, more),
     start: (engine, more) => of(engine).start(engine, more),
+    resize: (engine, size) => of(engine).resize(engine, size),
+    pendingRestart: (engine) => of(engine).pendingRestart(engine),
     inspect: (engine) => of(engine).inspect(engine),
     isRunning: (engine) => of(engine).isRunning(engine),
     stop: (engine, mode) => of(engine).stop(engine, mode),

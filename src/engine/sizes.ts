@@ -32,6 +32,10 @@ export function thisMachine(): Machine {
   };
 }
 
+/** Has `to` nothing less than `from`? */
+export const growsTo = (from: SizeName, to: SizeName): boolean =>
+  SIZES[to].cpus >= SIZES[from].cpus && SIZES[to].memoryBytes >= SIZES[from].memoryBytes;
+
 export interface CappedSize extends Machine {
   /** Null when the machine has all that the size asks for, else one sentence for people. */
   readonly capped: string | null;

@@ -92,6 +92,15 @@ export interface EngineUsage {
   readonly memoryBytes: number;
 }
 
+/** Something of its size that a running engine does not have, and has when it is started again. */
+export interface PendingRestart {
+  /** A setting of PostgreSQL; of a container also `/dev/shm`. */
+  readonly name: string;
+  /** With their units: `128MB`. */
+  readonly current: string;
+  readonly wanted: string;
+}
+
 /** What an engine is made of: a version, and where it is a container, the image that holds it. */
 export interface EngineSource {
   /** `17.10`; `17` for the newest at hand. */
@@ -130,6 +139,13 @@ export interface EngineOperations {
     engine: EngineRecord,
     options?: Pick<ProvisionOptions, 'signal' | 'onProgress'> & { readonly readyWithinMs?: number },
   ): Promise<EngineRecord>;
+  /**
+   * Gives a running engine the limits of another size, and as many of its settings as a server takes while it runs. Nothing is
+   * stopped. Idempotent. Throws DBP_ENGINE_RESIZE, DBP_ENGINE_QUERY; then some of it may have been done.
+   */
+  resize(engine: EngineRecord, size: SizeName): Promise<void>;
+  /** What a running engine does not have of what its files, and the size of the record, say. Throws DBP_ENGINE_QUERY. */
+  pendingRestart(engine: EngineRecord): Promise<PendingRestart[]>;
   /** Is it running, is it the same process, does it answer? Looks at reality, not at the record. */
   inspect(engine: EngineRecord): Promise<EngineHealth>;
   /** Does it still run? A quick look, often asked; a container runtime that does not answer counts as no. */

@@ -28,6 +28,12 @@ export const catalogue = define({
     exit: 2,
     suggestions: ['dbproxy {next}'],
   },
+  DBP_USAGE_SHRINK: {
+    message:
+      'in place a size only grows: {to} has less than {from}, and what an engine uses cannot be taken from it while it runs',
+    exit: 2,
+    suggestions: ['dbproxy scale --to {to}'],
+  },
   DBP_USAGE_AUTOSCALE: {
     message: '{reason}',
     exit: 2,
@@ -171,6 +177,11 @@ export const catalogue = define({
     message: 'the standby {engine} could not be made: {reason}',
     exit: 1,
     suggestions: ['dbproxy logs {engine}'],
+  },
+  DBP_ENGINE_RESIZE: {
+    message: 'engine {engine} could not be made {size} while it runs: {reason}',
+    exit: 1,
+    suggestions: ['dbproxy scale --to {size}', 'dbproxy logs {engine}'],
   },
   DBP_ENGINE_INCOMPATIBLE: {
     message: 'the data cannot be used by {engine}: {reason}',

@@ -6,6 +6,7 @@ import type {
   MoveParams,
   MoveRecord,
   PatchStrategy,
+  ScaleStrategy,
   SessionStatus,
   StatusResult,
   SupervisorApi,
@@ -19,6 +20,11 @@ import { RolledBackError } from './rolled-back-error.js';
 
 /** As the flags of `dbproxy scale`, with the same defaults. */
 export type MoveOptions = Partial<MoveParams>;
+
+export interface ScaleOptions extends MoveOptions {
+  /** `standby` without it: every session moves. `resize`: the engine itself gets more, as it runs. */
+  readonly strategy?: ScaleStrategy;
+}
 
 export interface PatchOptions extends MoveOptions {
   /** `standby` without it: a copy of the data with the new version takes over. */
@@ -57,7 +63,7 @@ export class Playground implements AsyncDisposable {
   }
 
   /** Moves every session to an engine of that size. Throws RolledBackError when they stay where they are. */
-  async scale(to: SizeName, options: MoveOptions = {}): Promise<MoveRecord> {
+  async scale(to: SizeName, options: ScaleOptions = {}): Promise<MoveRecord> {
     return completed(await this.#ask('scale', { ...MOVE_DEFAULTS, ...options, to }));
   }
 

@@ -23,7 +23,16 @@ export function moveSection(record: MoveRecord, seen?: Seen): Html {
     ${facts([
       ['outcome', record.outcome],
       ['sessions', sessionsInWords(record)],
-      ['held', `p50 ${duration(holdMs.p50)}, p99 ${duration(holdMs.p99)}, longest ${duration(holdMs.max)}`],
+      ...record.pendingRestart.map(
+        ({ name, current, wanted }) =>
+          [`${name}, not yet`, `${current}; ${wanted} when the engine is started again`] as const,
+      ),
+      [
+        'held',
+        holdMs.count === 0
+          ? undefined
+          : `p50 ${duration(holdMs.p50)}, p99 ${duration(holdMs.p99)}, longest ${duration(holdMs.max)}`,
+      ],
       ['stall', seen && stallInWords(seen.stallMs)],
       ['attempts to hold everybody', count(record.attempts)],
       ['came along', stateInWords(record)],
@@ -31,7 +40,8 @@ export function moveSection(record: MoveRecord, seen?: Seen): Html {
     ])}
     ${sessions.failed.map(({ id, reason }) => html`<p class="bad">Session ${id} was lost: ${reason}</p>`)}
     ${record.lost.map(({ id, what }) => html`<p class="beware">Session ${id} may have lost ${what}</p>`)}
-    ${phases(record.phasesMs)} ${seen && seen.timeline.length > 0 ? around(seen) : null}
+    ${record.strategy === 'resize' ? null : phases(record.phasesMs)}
+    ${seen && seen.timeline.length > 0 ? around(seen) : null}
   </section>`;
 }
 

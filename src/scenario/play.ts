@@ -108,7 +108,7 @@ class Player {
     let stage: Stage | undefined;
     await this.#run({ name: 'up', verb: 'up', detail: 'PostgreSQL behind the proxy' }, async () => {
       const starting = startInstance(
-        { name: this.#name, port: await freePort(UP_DEFAULTS.host), ...engine },
+        { name: this.#name, port: await freePort(UP_DEFAULTS.host), ...engine, ...this.#where },
         ({ step, detail }) => this.#timeline.tell(`${step}: ${detail}`),
       );
       // An interrupted start is waited for: only what is there can be stopped.
@@ -123,6 +123,11 @@ class Player {
       return { detail: `PostgreSQL ${up.engines[0]?.postgres}, ${engine.size} (${up.provider})`, ok: true };
     });
     return stage as Stage;
+  }
+
+  get #where(): Pick<ScenarioOptions, 'provider' | 'image'> {
+    const { provider = this.#scenario.engine.provider, image } = this.#options;
+    return { provider, image };
   }
 
   async #end(up: UpResult | null): Promise<void> {

@@ -98,4 +98,8 @@ export interface ScenarioOptions {
   readonly signal?: AbortSignal;
   /** Leaves the instance behind. */
   readonly keep?: boolean;
+  /** Where its engines run, whatever the file says. */
+  readonly provider?: 'auto' | 'embedded' | 'docker' | undefined;
+  /** Of containers. */
+  readonly image?: string | undefined;
 }

@@ -202,10 +202,12 @@ async function undo(
   };
 }
 
-/** The errors of the catalogue that say `rolled back` stay; others are named as the reason. */
+/** That say `rolled back`, or what to do about this machine or that image; others are named as the reason. */
+const SPEAKS_FOR_ITSELF = /^DBP_(SWITCH_|ENV_|ENGINE_INCOMPATIBLE$)/;
+
 export function asSwitchoverError(cause: unknown, step: string): DbproxyError {
   const error = DbproxyError.from(cause);
-  if (error.code.startsWith('DBP_SWITCH_')) return error;
+  if (SPEAKS_FOR_ITSELF.test(error.code)) return error;
   return new DbproxyError('DBP_SWITCH_ROLLED_BACK', { step, reason: error.message }, { cause });
 }
 

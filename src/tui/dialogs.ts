@@ -52,7 +52,7 @@ export function actionOf({ name, fields }: Dialog, model: Model): DialogAction |
   });
   switch (name) {
     case 'scale':
-      return command('scale', '--to', value('size'));
+      return command('scale', '--to', value('size'), ...strategyFlag(value('strategy')));
     case 'patch':
       return value('version') === SELF
         ? command('patch', '--self')
@@ -96,8 +96,8 @@ const forms: Readonly<Record<DialogName, (model: Model) => Form>> = {
     const next = SIZES[(SIZES.indexOf(now) + 1) % SIZES.length] ?? 'small';
     return {
       title: 'scale: move every session to an engine of another size',
-      note: `the primary is ${now}; no connection is closed, no statement is lost`,
-      fields: [choice('size', SIZES, next)],
+      note: `the primary is ${now}; no connection is closed, no statement is lost. resize: it gets more as it runs, nothing moves`,
+      fields: [choice('size', SIZES, next), choice('strategy', ['standby', 'resize'], 'standby')],
     };
   },
   patch: ({ status, versions }) => {

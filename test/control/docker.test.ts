@@ -1,7 +1,7 @@
 /** Instances whose engines are containers, with the real supervisor and proxy: their life, and what may happen to it. */
 import { access, rm } from 'node:fs/promises';
 import pg from 'pg';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { instanceLogs, startInstance, stopInstance } from '../../src/control/client.js';
 import { examine } from '../../src/control/doctor.js';
 import { InstanceDirectory } from '../../src/control/instance-directory.js';
@@ -148,7 +148,10 @@ describe.skipIf(!hasDocker)('an instance of containers', () => {
           60_000,
         );
         expect(await since()).toMatch(
-          verb === 'kill' ? /engine e1 \(.*\) is gone: exit code 137/ : /is gone: its container is gone/,
+          // One that is removed by force is killed first; it may be seen then.
+          verb === 'kill'
+            ? /engine e1 \(.*\) is gone: exit code 137/
+            : /is gone: (its container is gone|exit code 137)/,
         );
         expect(await ask(up.url, 'select n from kept')).toBe(42);
       }
@@ -227,6 +230,39 @@ describe.skipIf(!hasDocker)('an instance of containers', () => {
     LONG_MS,
   );
 
+  test.each([
+    ['embedded', 'docker'],
+    ['docker', 'embedded'],
+  ] as const)(
+    'text that would sort by other rules: from %s to %s is refused, and nobody is held',
+    async (from, to) => {
+      const name = `sort-${from}`;
+      const of = (provider: 'embedded' | 'docker') =>
+        provider === 'docker' ? ({ provider, image: IMAGE } as const) : { provider };
+      const { url } = await live.up(name, of(from));
+      const client = new pg.Client({ connectionString: url });
+      client.on('error', () => undefined);
+      await client.connect();
+      await client.query(`create collation german (provider = icu, locale = 'de-DE')`);
+      await client.query('create table words (word text collate german primary key)');
+      // As after an index was made by an older library.
+      await client.query(`update pg_collation set collversion = '58.0.6' where collname = 'german'`);
+      const record = await scale(name, 'medium', of(to));
+      expect(record).toMatchObject({
+        ...{ outcome: 'rolled-back', holdMs: { count: 0 } },
+        error: { code: 'DBP_ENGINE_INCOMPATIBLE' },
+      });
+      expect(record.error?.message).toMatch(
+        /text sorts by other rules: collation german of postgres has version 58\.0\.6, there it would be \d/,
+      );
+      expect((await status(name)).engines).toMatchObject([{ id: 'e1', provider: from, size: 'small' }]);
+      expect(await value(client, 'select count(*)::int from words')).toBe(0);
+      await client.end();
+      await stopInstance(name, { purge: true });
+    },
+    LONG_MS,
+  );
+
   test(
     'its directory removed by hand: doctor names what is left, and --fix removes it',
     async () => {
@@ -250,8 +286,50 @@ describe.skipIf(!hasDocker)('an instance of containers', () => {
 });
 
 test.skipIf(hasDocker)('auto without a container runtime is embedded, and says why', async () => {
-  const owner = { name: 'auto', directory: '/nonexistent' };
-  const chosen = await chooseProvider('auto', { cacheDirectory: '/nonexistent', owner });
+  const options = { cacheDirectory: '/nonexistent', owner: { name: 'auto', directory: '/nonexistent' } };
+  const chosen = await chooseProvider({ provider: 'auto', postgres: '17' }, options);
   expect(chosen.provider.kind).toBe('embedded');
   expect(chosen.reason).toMatch(/^embedded \(auto: no container runtime: .+\)/);
+});
+
+describe.skipIf(!hasDocker)('a runtime that answers, without the image, and no registry that has it', () => {
+  const NOWHERE = '127.0.0.1:9/nowhere/postgres';
+  let live: LiveHome;
+  beforeAll(async () => {
+    live = await LiveHome.open();
+    vi.stubEnv('DBPROXY_IMAGE', NOWHERE);
+  });
+  afterAll(async () => {
+    vi.unstubAllEnvs();
+    await live.close();
+    expect(leftOf(live.home)).toEqual([]);
+  }, LONG_MS);
+
+  test(
+    'auto is embedded, and says why; the image is pulled once more when the next instance is made',
+    async () => {
+      const up = await live.up('auto', { provider: 'auto' });
+      expect(up.provider).toBe('embedded');
+      expect(up.providerReason).toMatch(
+        new RegExp(
+          `^embedded \\(auto: the image ${NOWHERE}:17 is not here, and cannot be pulled: .+\\): PostgreSQL`,
+        ),
+      );
+      await stopInstance('auto', { purge: true });
+    },
+    LONG_MS,
+  );
+
+  test('asked for by --provider docker, or by --image: exit code 4, with what to do; nothing is made', async () => {
+    const asked = startInstance({ name: 'asked', provider: 'docker' });
+    await expect(asked).rejects.toMatchObject({ code: 'DBP_ENV_IMAGE', exitCode: 4 });
+    const named = startInstance({ name: 'asked', provider: 'auto', image: NOWHERE });
+    await expect(named).rejects.toMatchObject({
+      ...{ code: 'DBP_ENV_IMAGE', exitCode: 4 },
+      suggestions: expect.arrayContaining([
+        `docker pull ${NOWHERE}:17, where there is a network`,
+      ]) as string[],
+    });
+    await expect(access(InstanceDirectory.of('asked').paths.directory)).rejects.toThrow('ENOENT');
+  });
 });

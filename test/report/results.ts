@@ -34,7 +34,13 @@ export const move = (over: Partial<MoveRecord> = {}): MoveRecord => ({
     ...{ settings: 3, preparedStatements: 80, tempTables: 1, tempBytes: 8192, cursors: 0 },
     ...{ listens: 0, advisoryLocks: 0, sequences: 0 },
   },
-  ...{ lost: [], startedAt: new Date(STARTED_AT).toISOString(), totalMs: 1_089, error: null },
+  ...{
+    lost: [],
+    pendingRestart: [],
+    startedAt: new Date(STARTED_AT).toISOString(),
+    totalMs: 1_089,
+    error: null,
+  },
   ...over,
 });
 

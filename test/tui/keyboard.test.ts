@@ -31,6 +31,11 @@ describe('scale', () => {
     expect(model.ui.dialog).toBeNull();
   });
 
+  it('has the engine resized where it runs, when that is chosen', () => {
+    const chosen = type(quiet(), typed('s'), named('right'), named('down'), named('right')).model;
+    expect(equivalent(chosen)).toBe('dbproxy scale --to large --strategy resize');
+  });
+
   it('takes the first letter of a size; Esc does nothing', () => {
     const asked = type(quiet(), typed('sx')).model;
     expect(equivalent(asked)).toBe('dbproxy scale --to xlarge');

@@ -11,7 +11,7 @@ export function moveView(record: MoveRecord, style: Style): string {
   const done = outcome === 'completed';
   const direction = style.strong(changes(record));
   const headline = done
-    ? `${style.ok} ${direction}  ${record.attempts === 0 ? 'already, nothing to do' : `${plural(sessions.moved, 'session')} moved`}`
+    ? `${style.ok} ${direction}  ${whatWasDone(record)}`
     : `${style.caution} ${direction}  rolled back, every session stays on ${from.engine}`;
   return [
     `${headline}  ${style.dim(duration(record.totalMs))}`,
@@ -25,17 +25,35 @@ export function moveView(record: MoveRecord, style: Style): string {
         ...sessions.failed.map(({ id, reason }) => ['', style.bad(`session ${id}: ${reason}`)] as const),
         ['held for', holdMs.count > 0 ? holdLine(record) : undefined],
         ['state', stateLine(record)],
+        ...record.pendingRestart.map(
+          (pending, index) => [index === 0 ? 'not yet' : '', pendingLine(pending, style)] as const,
+        ),
         ...byLoss(record.lost).map(
           ({ what, whose }, index) =>
             [index === 0 ? 'may be lost' : '', `${style.warn(what)}  ${style.dim(whose)}`] as const,
         ),
         ['attempts', record.attempts > 1 ? count(record.attempts) : undefined],
-        ['phases', record.attempts > 0 ? phasesLine(record.phasesMs, style) : undefined],
+        [
+          'phases',
+          record.attempts > 0 && record.strategy !== 'resize'
+            ? phasesLine(record.phasesMs, style)
+            : undefined,
+        ],
       ],
       style,
     ),
   ].join('\n');
 }
+
+function whatWasDone({ attempts, strategy, sessions }: MoveRecord): string {
+  if (attempts === 0) return 'already, nothing to do';
+  return strategy === 'resize'
+    ? 'resized as it runs, nothing moved'
+    : `${plural(sessions.moved, 'session')} moved`;
+}
+
+const pendingLine = ({ name, current, wanted }: MoveRecord['pendingRestart'][number], style: Style): string =>
+  `${style.warn(`${name} is ${current}`)}  ${style.dim(`${wanted} when the engine is started again`)}`;
 
 /** `small → large`, `PostgreSQL 17.9 → 17.10`, or both; what it is when nothing was to change. */
 function changes({ from, to }: MoveRecord): string {
@@ -45,7 +63,8 @@ function changes({ from, to }: MoveRecord): string {
   return changed === '' ? `PostgreSQL ${to.postgres}, ${to.size}` : changed;
 }
 
-function sessionsLine({ sessions }: MoveRecord): string {
+function sessionsLine({ sessions, strategy }: MoveRecord): string {
+  if (strategy === 'resize') return `${count(sessions.kept)} stay where they are`;
   const parts = [`${count(sessions.moved)} of ${count(sessions.total)} moved`];
   if (sessions.kept > 0) parts.push(`${count(sessions.kept)} kept`);
   if (sessions.dropped > 0) parts.push(`${count(sessions.dropped)} dropped`);

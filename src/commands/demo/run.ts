@@ -31,6 +31,7 @@ export default class DemoRun extends BaseCommand<typeof DemoRun, DemoResult | De
     '<%= config.bin %> demo run',
     '<%= config.bin %> demo run session-state long-transaction',
     '<%= config.bin %> demo run --report demo.html',
+    '<%= config.bin %> demo run --provider docker session-state',
     '<%= config.bin %> demo run mine.yaml --junit junit.xml --markdown summary.md',
     '<%= config.bin %> demo run live-scale --json --events events.ndjson',
   ];
@@ -39,6 +40,15 @@ export default class DemoRun extends BaseCommand<typeof DemoRun, DemoResult | De
   };
   static override flags = {
     keep: boolean({ description: 'leave the instance, to look at it' }),
+    provider: string({
+      options: ['auto', 'embedded', 'docker'],
+      description: 'where the engines run, whatever the scenario says (else $DBPROXY_PROVIDER, or auto)',
+    }),
+    image: string({
+      helpValue: 'NAME[:TAG]',
+      description:
+        'image of the containers; without a tag the version is its tag (else $DBPROXY_IMAGE, or postgres)',
+    }),
     events: string({
       helpValue: 'FILE',
       description: 'everything that happens, one JSON object a line (NDJSON)',
@@ -115,6 +125,8 @@ export default class DemoRun extends BaseCommand<typeof DemoRun, DemoResult | De
     return scenarios.playScenario(scenario, {
       signal: this.signal,
       keep: this.flags.keep,
+      provider: this.flags.provider as 'auto' | 'embedded' | 'docker' | undefined,
+      image: this.flags.image,
       onProgress: (progress) => {
         events?.add(scenario.name, progress);
         this.#tell(progress);

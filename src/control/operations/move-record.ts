@@ -1,7 +1,8 @@
 /** `dbproxy.move/1`, made from what a switchover found, and the events that tell of it. */
-import type { EngineRecord } from '../../engine/types.js';
+import type { EngineRecord, PendingRestart } from '../../engine/types.js';
+import type { DbproxyError } from '../../errors/index.js';
 import { NOTHING_MOVED, type SwitchoverResult } from '../../switchover/index.js';
-import type { MoveEnd, MoveRecord, PatchStrategy, PhasesMs } from '../api.js';
+import type { MoveEnd, MoveRecord, MoveStrategy, PatchStrategy, PhasesMs } from '../api.js';
 import type { Instance } from '../instance.js';
 import { byLoss } from '../losses.js';
 
@@ -39,9 +40,11 @@ export function record(instance: Instance, { operation, at, atMs }: Started, fou
   return move;
 }
 
-function inWords({ operation, outcome, from, to, sessions, holdMs, error }: MoveRecord): string {
+function inWords({ operation, outcome, strategy, from, to, sessions, holdMs, error }: MoveRecord): string {
   const named = ({ engine, size, postgres }: MoveEnd): string =>
     `${engine} (${size}, PostgreSQL ${postgres})`;
+  if (outcome === 'completed' && strategy === 'resize')
+    return `${operation}: ${named(to)} was resized as it runs, ${sessions.kept} sessions stay where they are`;
   return outcome === 'completed'
     ? `${operation}: ${named(to)} serves ${sessions.moved} moved sessions, held ${holdMs.max} ms at most`
     : `${operation}: ${named(from)} stays: ${error?.message ?? 'rolled back'}`;
@@ -56,11 +59,10 @@ export function outcomeOf(result: SwitchoverResult, strategy: PatchStrategy): Om
       ...common,
       outcome: 'completed',
       sessions: { total, moved, kept, failed, dropped },
-      ...{ holdMs, stateMoved, lost },
+      ...{ holdMs, stateMoved, lost, pendingRestart: [] },
       error: null,
     };
   }
-  const { code, message, suggestions, details } = result.error;
   // In place they may have been logged in again, to the version that they were on.
   const stayed = { ...NOTHING_MOVED, total: result.sessions, moved: result.sessions };
   const { total, moved: kept, failed, dropped, holdMs, stateMoved, lost } = result.move ?? stayed;
@@ -68,13 +70,13 @@ export function outcomeOf(result: SwitchoverResult, strategy: PatchStrategy): Om
     ...common,
     outcome: 'rolled-back',
     sessions: { total, moved: 0, kept, failed, dropped },
-    ...{ holdMs, stateMoved, lost },
-    error: { code, message, suggestions, details },
+    ...{ holdMs, stateMoved, lost, pendingRestart: [] },
+    error: contents(result.error),
   };
 }
 
 /** Asked for what is there already: done, nothing was touched. */
-export function nothingToDo(from: EngineRecord, strategy: PatchStrategy): Outcome {
+export function nothingToDo(from: EngineRecord, strategy: MoveStrategy): Outcome {
   const { total, moved, kept, failed, dropped, holdMs, stateMoved } = NOTHING_MOVED;
   return {
     schema: 'dbproxy.move/1',
@@ -87,10 +89,39 @@ export function nothingToDo(from: EngineRecord, strategy: PatchStrategy): Outcom
     phasesMs: NO_PHASES,
     attempts: 0,
     stateMoved,
-    lost: [],
+    ...{ lost: [], pendingRestart: [] },
     error: null,
   };
 }
+
+export interface Resized {
+  readonly from: EngineRecord;
+  /** What it is now. */
+  readonly to: EngineRecord;
+  /** How many there are; none has moved. */
+  readonly sessions: number;
+  readonly tookMs: number;
+  readonly pendingRestart: readonly PendingRestart[];
+  /** Why it is as it was. */
+  readonly error: DbproxyError | null;
+}
+
+export function outcomeOfResize({ from, to, sessions, tookMs, pendingRestart, error }: Resized): Outcome {
+  return {
+    ...nothingToDo(from, 'resize'),
+    outcome: error === null ? 'completed' : 'rolled-back',
+    to: endOf(to),
+    sessions: { total: sessions, moved: 0, kept: sessions, failed: [], dropped: 0 },
+    phasesMs: { ...NO_PHASES, provision: Math.round(tookMs * 10) / 10 },
+    attempts: 1,
+    pendingRestart,
+    error: error && contents(error),
+  };
+}
+
+const contents = ({ code, message, suggestions, details }: DbproxyError): MoveRecord['error'] => ({
+  ...{ code, message, suggestions, details },
+});
 
 export const endOf = ({ id, provider, size, postgres }: EngineRecord): MoveEnd => ({
   ...{ engine: id, provider, size, postgres },

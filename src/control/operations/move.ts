@@ -45,7 +45,8 @@ export async function move(context: OperationContext, goal: Goal): Promise<MoveR
     at: new Date(),
     atMs: performance.now(),
   };
-  if (isThere(from, goal.to)) return record(instance, started, nothingToDo(from, goal.strategy));
+  if (isThere(from, goal.to) && !(await waitsForRestart(instance, from, goal)))
+    return record(instance, started, nothingToDo(from, goal.strategy));
 
   const run = goal.strategy === 'in-place' ? inPlaceOf : standbyOf;
   const { journal, to, result } = await run(context, goal, started.operation, from);
@@ -64,6 +65,13 @@ function isThere(from: EngineRecord, { size, postgres, provider, image }: MoveGo
     sameImage
   );
 }
+
+/** After a resize some of the size is still to come: a move to that very size brings it. */
+const waitsForRestart = async (
+  { provider }: Instance,
+  from: EngineRecord,
+  { operation }: Goal,
+): Promise<boolean> => operation === 'scale' && (await provider.pendingRestart(from)).length > 0;
 
 interface Run {
   readonly journal: OperationJournal;

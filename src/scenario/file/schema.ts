@@ -76,7 +76,14 @@ const move = {
 };
 
 const scale = z
-  .strictObject({ to: size('the size to move every session to'), ...move })
+  .strictObject({
+    to: size('the size to move every session to'),
+    strategy: z
+      .enum(['standby', 'resize'])
+      .describe('resize: the engine itself gets more, nothing moves')
+      .optional(),
+    ...move,
+  })
   .describe('like `dbproxy scale`');
 
 const patch = z

@@ -1,4 +1,5 @@
 /** `fault: { kill: standby, at: warm }`: kill -9, at once, or when the operation of the same step has come so far. */
+import { killEngine } from '../../control/kill-engine.js';
 import { DbproxyError } from '../../errors/index.js';
 import type { Step } from '../file/read.js';
 import { ask, type Stage } from '../stage.js';
@@ -7,8 +8,8 @@ import type { RunStep } from './index.js';
 type Victim = NonNullable<Step['fault']>['kill'];
 
 export const fault: RunStep<'fault'> = async (step, { stage }) => {
-  const pid = await kill(stage, step.fault.kill);
-  return { ok: true, detail: `process ${pid} of the ${step.fault.kill} is dead` };
+  const what = await kill(stage, step.fault.kill);
+  return { ok: true, detail: `${what} of the ${step.fault.kill} is dead` };
 };
 
 /** Waits for the step of the operation that is about to begin; what it returns takes the wait back. */
@@ -25,11 +26,13 @@ export function killAt({ fault }: Step, stage: Stage, tell: (detail: string) => 
   return stop;
 }
 
-async function kill(stage: Stage, victim: Victim): Promise<number> {
+/** Says what it has killed. */
+async function kill(stage: Stage, victim: Victim): Promise<string> {
   const { engines, proxy } = await ask(stage, 'status', {});
   const role = victim === 'engine' ? 'primary' : victim;
-  const pid = victim === 'proxy' ? proxy?.pid : engines.find((engine) => engine.role === role)?.pid;
-  if (!pid) throw new DbproxyError('DBP_SCENARIO_FAULT', { victim });
-  process.kill(pid, 'SIGKILL');
-  return pid;
+  const engine = engines.find((each) => each.role === role);
+  const target = victim === 'proxy' ? proxy && { pid: proxy.pid, container: null } : engine;
+  const killed = target && (await killEngine(target));
+  if (!killed) throw new DbproxyError('DBP_SCENARIO_FAULT', { victim });
+  return killed;
 }

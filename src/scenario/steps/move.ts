@@ -30,10 +30,11 @@ export async function runMove(
   return { ok: record.outcome === wanted, detail: summary(record) };
 }
 
-function summary({ outcome, sessions, holdMs, from, to, error }: MoveRecord): string {
+function summary({ outcome, strategy, sessions, holdMs, from, to, error }: MoveRecord): string {
   if (outcome === 'rolled-back') return error?.message ?? 'rolled back';
   const ends =
     from.postgres === to.postgres ? `${from.size} → ${to.size}` : `${from.postgres} → ${to.postgres}`;
+  if (strategy === 'resize') return `${ends}, as it runs`;
   const held = holdMs.count === 0 ? '' : `, held ${holdMs.max} ms at most`;
   return `${ends}, ${sessions.moved} of ${sessions.total} sessions moved${held}`;
 }

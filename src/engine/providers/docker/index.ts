@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { DbproxyError } from '../../../errors/index.js';
 import { CONFIGURATION_FILE, configuration, preloadOf, SUPERUSER } from '../../configuration.js';
 import { askFacts, askRecovery } from '../../facts.js';
+import { pendingSettings, reloadConfiguration } from '../../pending-restart.js';
 import type { EngineHealth, EngineProvider, EngineRecord, ProvisionOptions } from '../../types.js';
 import { DATA, file, newCluster, putFiles, removeContainer } from './container.js';
 import { howItEnded, type ContainerFacts } from './ended.js';
@@ -32,6 +33,7 @@ import {
   type Container,
   type Runtime,
 } from './runtime.js';
+import { pendingShm, replaceConfiguration, updateLimits } from './resize.js';
 import { makeStandby } from './standby.js';
 import { startEngine } from './start.js';
 import { sweep } from './sweep.js';
@@ -173,13 +175,19 @@ export function dockerProvider(owner: Owner): EngineProvider {
     },
 
     async afterPromotion(engine) {
+      await replaceConfiguration(await containerRuntime(), owner, engine);
+    },
+
+    async resize(engine, size) {
       const runtime = await containerRuntime();
-      const container = runtime.docker.getContainer(containerName(owner, engine.id));
-      const { id, size } = engine;
-      const { output } = await answered(runtime.client.container.exec(container, ['cat', CONFIGURATION]));
-      const text = configuration(id, size, { machine: runtime.machine, preload: preloadOf(output) });
-      // Not as an archive: for that the runtime mounts everything once more, also the socket of an embedded primary that is gone.
-      await answered(runtime.client.container.exec(container, ['sh', '-c', REPLACE, 'sh', text]));
+      await updateLimits(runtime, owner, engine, size);
+      await replaceConfiguration(runtime, owner, { ...engine, size });
+      await reloadConfiguration(engine);
+    },
+
+    async pendingRestart(engine) {
+      const shm = await pendingShm(await containerRuntime(), owner, engine);
+      return [...shm, ...(await pendingSettings(engine))];
     },
 
     yieldProcessor(engine) {
@@ -297,9 +305,6 @@ async function assertVolume({ docker }: Runtime, owner: Owner, { id }: EngineRec
   });
 }
 
-const CONFIGURATION = `${DATA}/${CONFIGURATION_FILE}`;
-const REPLACE = `printf %s "$1" >${CONFIGURATION}.new && mv ${CONFIGURATION}.new ${CONFIGURATION}`;
-
 /** Of its size, which may be another one than when it last ran. A standby keeps the one it was made with: it says where its primary is. */
 async function rewriteConfiguration(
   container: Container,
@@ -315,7 +320,7 @@ async function writeConfiguration(
   { id, size }: EngineRecord,
   { machine }: Runtime,
 ): Promise<void> {
-  const before = await ifThere(container.getArchive({ path: CONFIGURATION }));
+  const before = await ifThere(container.getArchive({ path: `${DATA}/${CONFIGURATION_FILE}` }));
   // Lost data is for the start to tell.
   if (before === undefined) return;
   const preload = preloadOf(fileOf(await contentOf(before)));

@@ -6,7 +6,7 @@ import { appendFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { PassThrough } from 'node:stream';
 import type { EngineRecord } from '../../types.js';
-import { answered, containerRuntime, ifThere, type Container } from './runtime.js';
+import { answered, containerRuntime, ifThere, statusOf, type Container } from './runtime.js';
 
 /** Lines of the log that go with an error. */
 const TAIL_LINES = 40;
@@ -17,7 +17,11 @@ export async function keepLog(
   container: Container,
   { logFile }: Pick<EngineRecord, 'logFile'>,
 ): Promise<void> {
-  const text = await read(container);
+  const text = await read(container).catch((error: unknown) => {
+    // Of one that is being removed the runtime gives none.
+    if (statusOf(error) !== null) return '';
+    throw error;
+  });
   // A directory that is gone takes its log with it.
   await appendFile(logFile, text, { mode: 0o600 }).catch(() => undefined);
 }

@@ -5,16 +5,17 @@
 import { DbproxyError } from '../../../errors/index.js';
 import { POSTGRES_PORT, SUPERUSER } from '../../configuration.js';
 import { askFacts } from '../../facts.js';
+import { pendingSettings } from '../../pending-restart.js';
 import { isSameProcess } from '../../process-identity.js';
 import { UsageMeter } from '../../process-usage.js';
 import type { EngineProvider, EngineRecord, ProvisionOptions } from '../../types.js';
 import { findPostmaster } from './find.js';
-import { afterPromotion } from './after-promotion.js';
 import { initialise } from './initdb.js';
 import { inspectServer } from './inspect.js';
 import { dataDirectoryOf, logFileOf, makeDirectories, removeDirectories } from './paths.js';
 import { releaseSharedMemory } from './release-memory.js';
 import { prepareStart } from './prepare-start.js';
+import { afterPromotion, resize } from './rewrite-configuration.js';
 import { makeStandby } from './standby.js';
 import { startServer } from './start.js';
 import { stopServer } from './stop.js';
@@ -96,6 +97,8 @@ export function embeddedProvider({ cacheDirectory }: EmbeddedOptions): EnginePro
     inspect: inspectServer,
     stop: stopServer,
     afterPromotion,
+    resize,
+    pendingRestart: pendingSettings,
 
     isRunning({ process }) {
       return Promise.resolve(process !== null && isSameProcess(process));
