@@ -3,7 +3,7 @@
  * small ↔ large in turn, 16 clients (or as many as asked for), tpcb-like. Beside it, for the same load, the naive way: PgBouncer PAUSE, restart of
  * PostgreSQL in place, RESUME.
  *
- *   npm run bench:stall -- [--switches 30] [--quiet 60] [--pause 2] [--rate N] [--clients 16] [--only dbproxy|pgbouncer]
+ *   npm run bench:stall -- [--switches 30] [--quiet 60] [--pause 2] [--rate N] [--clients 16] [--only dbproxy|pgbouncer] [--provider docker]
  *
  * `quiet`: seconds of load before the first and after the last switch; `pause`: between two switches.
  */
@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util';
 import { conditions, conditionsLine, markdown, ms, quantiles, save } from './support/report.js';
 import { benchHome } from './support/engine.js';
 import { requireTools } from './support/tools.js';
+import { useProvider } from '../test/support/provider.js';
 
 const { values } = parseArgs({
   options: {
@@ -21,12 +22,14 @@ const { values } = parseArgs({
     rate: { type: 'string' },
     clients: { type: 'string', default: '16' },
     only: { type: 'string' },
+    provider: { type: 'string', default: 'embedded' },
   },
 });
 
 // Before anything of ours reads where instances live.
 const home = await benchHome();
 process.env.DBPROXY_HOME = home;
+useProvider(values.provider);
 const { measureDbproxy } = await import('./stall/dbproxy.js');
 const { measurePgbouncer } = await import('./stall/pgbouncer.js');
 

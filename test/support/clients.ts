@@ -1,4 +1,5 @@
 /** Clients of tests on the libraries people use, closed together at the end of a test. */
+import { readFileSync } from 'node:fs';
 import pg from 'pg';
 import type { EngineRecord } from '../../src/engine/index.js';
 
@@ -17,9 +18,15 @@ export const value = async (client: pg.Client, text: string): Promise<unknown> =
 /** Straight to an engine, past every proxy. */
 export const directTo = (engine: EngineRecord, config: pg.ClientConfig = {}): pg.ClientConfig => {
   const { access } = engine;
-  const where = access.kind === 'socket' ? { host: access.directory } : { host: access.host };
+  const where =
+    access.kind === 'socket'
+      ? { host: access.directory }
+      : { host: access.host, password: passwordOf(engine) };
   return { ...where, port: access.port, user: engine.superuser, database: 'postgres', ...config };
 };
+
+const passwordOf = ({ superuserPasswordFile: file }: EngineRecord): string =>
+  file === undefined ? '' : readFileSync(file, 'utf8').trimEnd();
 
 /** Runs `work` with a client that is closed in any case. */
 export const withPg = async <T>(

@@ -1,15 +1,18 @@
 /** Real engines for tests: made once per file, gone afterwards. */
-import { mkdtemp, rm, chmod } from 'node:fs/promises';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { randomBytes } from 'node:crypto';
 import {
-  embeddedProvider,
+  providerOf,
   type EngineProvider,
   type EngineRecord,
+  type ProviderKind,
   type SizeName,
 } from '../../src/engine/index.js';
-import type { EngineRoute } from '../../src/proxy/control-api.js';
+import { engineImage, engineKind } from './provider.js';
+
+export { routeTo } from '../../src/switchover/index.js';
 
 export const PASSWORD = 'correct horse';
 
@@ -19,16 +22,18 @@ export class TestEngines {
   #next = 1;
   readonly #made: EngineRecord[] = [];
 
-  private constructor(home: string) {
+  private constructor(home: string, kind: ProviderKind) {
     this.home = home;
-    this.provider = embeddedProvider({ cacheDirectory: join(home, 'cache') });
+    const owner = { name: 'test', directory: home };
+    this.provider = providerOf(kind, { cacheDirectory: join(home, 'cache'), owner });
   }
 
   static async open(): Promise<TestEngines> {
     const home = await mkdtemp(join(tmpdir(), 'dbp-'));
     // The unprivileged user that engines run under has to pass through.
     await chmod(home, 0o711);
-    return new TestEngines(home);
+    await writeFile(join(home, 'password'), `${PASSWORD}\n`, { mode: 0o600 });
+    return new TestEngines(home, engineKind());
   }
 
   async primary(size: SizeName = 'small'): Promise<EngineRecord> {
@@ -45,6 +50,7 @@ export class TestEngines {
 
   async close(): Promise<void> {
     await Promise.all(this.#made.map((engine) => this.provider.remove(engine)));
+    await this.provider.sweep([], 'all');
     await rm(this.home, { recursive: true, force: true });
   }
 
@@ -57,10 +63,11 @@ export class TestEngines {
       size,
       postgres: '17',
       superuserPassword: PASSWORD,
+      ...(this.provider.kind === 'docker'
+        ? { image: engineImage(), superuserPasswordFile: join(this.home, 'password') }
+        : {}),
     };
   }
 }
-
-export const routeTo = ({ id, access, superuser }: EngineRecord): EngineRoute => ({ id, access, superuser });
 
 export const randomName = (): string => `t${randomBytes(4).toString('hex')}`;

@@ -1,7 +1,7 @@
 /**
  * Whole suites of others, straight to PostgreSQL and under torture, compared hunk by hunk.
  *
- *   npm run torture -- [--suite regress,lib/pq,pgx] [--seed 1] [--probability 0.5]
+ *   npm run torture -- [--suite regress,lib/pq,pgx] [--seed 1] [--probability 0.5] [--provider docker]
  *
  * Straight twice: what differs between those two runs says nothing. Nor does a test that differs under torture and, repeated
  * straight on a machine as busy as torture makes it, differs there, too. Exit code 1: a hunk differs that is not known to, a move
@@ -11,6 +11,7 @@ import { spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import type { TortureConfig, TortureTally } from '../../src/proxy/control-api.js';
+import { useProvider } from '../support/provider.js';
 import { compare, type Comparison } from './compare.js';
 import { Leg } from './leg.js';
 import { CACHE } from './packages.js';
@@ -27,8 +28,10 @@ const { values } = parseArgs({
     suite: { type: 'string', default: SUITES.map(({ name }) => name).join(',') },
     seed: { type: 'string', default: '1' },
     probability: { type: 'string' },
+    provider: { type: 'string', default: 'embedded' },
   },
 });
+useProvider(values.provider);
 const seed = Number(values.seed);
 
 const runOn = async (
@@ -102,7 +105,7 @@ const notes = (suite: Suite, { unstable, known, different }: Comparison, tally: 
 ];
 
 let failed = false;
-console.log(`seed ${seed}; results in ${CACHE}/results\n`);
+console.log(`seed ${seed}; engines ${values.provider}; results in ${CACHE}/results\n`);
 console.log(
   row([
     'suite',
