@@ -12,6 +12,9 @@ export const WITH_BASE_BACKUP = `${IMAGE}:15`;
 const answers = (...args: string[]): boolean =>
   spawnSync('docker', args, { stdio: 'ignore', timeout: 20_000 }).status === 0;
 
+/** Another minor of 17 is here, too: test/support/versions.ts. */
+export const hasOlder = answers('image', 'inspect', `${IMAGE}:17.9`, `${IMAGE}:17.10`);
+
 /** Both images are here. */
 export const hasDocker = answers('image', 'inspect', `${IMAGE}:17`, WITH_BASE_BACKUP);
 
