@@ -26,6 +26,8 @@ export interface CallEnd {
 const NO_ERRORS: readonly CallError[] = [];
 
 export interface ClientEvents {
+  /** Before the client is idle again. `doneMs`: performance.now(). */
+  readonly onEnd: (client: LoadClient, end: CallEnd, doneMs: number) => void;
   /** The client can run again: after a call, or after it has connected again. */
   readonly onIdle: (client: LoadClient) => void;
   readonly onDisconnect: (client: LoadClient) => void;
@@ -48,13 +50,17 @@ export class LoadClient {
   #runners: readonly Runner[];
   #stopping = false;
   state: ClientState = 'idle';
-  /** performance.now() when it last became idle. */
+  /** Times are performance.now(). */
   idleSinceMs = performance.now();
+  /** Of the call: when it was due, and when it was begun. */
+  intendedMs = 0;
+  sentMs = 0;
 
   #work = 0;
   #errors: readonly CallError[] = NO_ERRORS;
   #retries = 0;
-  #onEnd: (end: CallEnd) => void = () => {};
+  /** What most calls end with, by their work. */
+  readonly #committed: readonly CallEnd[];
 
   private constructor(opened: Opened, options: ClientOptions, events: ClientEvents) {
     this.#connection = opened.connection;
@@ -62,6 +68,12 @@ export class LoadClient {
     this.#options = options;
     this.#events = events;
     this.#pick = pickerOf(options);
+    this.#committed = options.works.map((_, work) => ({
+      outcome: 'committed',
+      errors: NO_ERRORS,
+      retries: 0,
+      work,
+    }));
     this.#watch(opened.connection);
   }
 
@@ -69,10 +81,11 @@ export class LoadClient {
     return new LoadClient(await open(options), options, events);
   }
 
-  /** Runs one transaction; only when idle. `onEnd` comes before the client is idle again. */
-  run(onEnd: (end: CallEnd) => void): void {
+  /** Runs one transaction; only when idle. */
+  run(intendedMs: number, sentMs: number): void {
     this.state = 'busy';
-    this.#onEnd = onEnd;
+    this.intendedMs = intendedMs;
+    this.sentMs = sentMs;
     this.#errors = NO_ERRORS;
     this.#retries = 0;
     this.#work = this.#pick();
@@ -114,15 +127,21 @@ export class LoadClient {
   };
 
   #end(outcome: CallEnd['outcome']): void {
+    const nowMs = performance.now();
     const lost = this.#errors.at(-1)?.lost === true;
     if (lost) this.state = 'reconnecting';
-    this.#onEnd({ outcome, errors: this.#errors, retries: this.#retries, work: this.#work });
-    if (!lost) this.#becomeIdle();
+    this.#events.onEnd(this, this.#endOf(outcome), nowMs);
+    if (!lost) this.#becomeIdle(nowMs);
   }
 
-  #becomeIdle(): void {
+  #endOf(outcome: CallEnd['outcome']): CallEnd {
+    if (this.#errors === NO_ERRORS) return this.#committed[this.#work] as CallEnd;
+    return { outcome, errors: this.#errors, retries: this.#retries, work: this.#work };
+  }
+
+  #becomeIdle(nowMs: number): void {
     this.state = 'idle';
-    this.idleSinceMs = performance.now();
+    this.idleSinceMs = nowMs;
     this.#events.onIdle(this);
   }
 
@@ -150,7 +169,7 @@ export class LoadClient {
       if (this.#stopping) return this.#connection.close();
       this.#watch(this.#connection);
       this.#events.onReconnect();
-      return this.#becomeIdle();
+      return this.#becomeIdle(performance.now());
     }
     this.state = 'gone';
     this.#events.onGone(this);

@@ -1,78 +1,51 @@
 /**
- * One connection of the load: the driver `pg` connects, authenticates and reads; statements of scripts go out as bytes that
- * were laid out before.
+ * One connection of the load: the driver `pg` connects, authenticates and serves the probes; statements of scripts go out as
+ * bytes that were laid out before, and their answers are read where they arrive.
  *
  *   Runner ── execute(bytes) ──▶ LoadConnection ── one write ──▶ proxy or engine
  *
  * At most one statement is in flight. Callbacks, not promises: seven round trips a transaction add up.
  */
 import pg from 'pg';
-import { encode } from '../protocol/index.js';
+import { Frontend, encode } from '../protocol/index.js';
+import { Answers, type AnswerError, type AnswersOwner } from './answers.js';
+import { LoadSocket } from './load-socket.js';
 
 const CONNECT_BOUND_MS = 10_000;
 const CLOSE_BOUND_MS = 2_000;
 /** Opening the work on a new connection: PREPAREs, and what the probes make. */
 const OPEN_BOUND_MS = 30_000;
 
-/** `error`: what the driver threw, undefined when the statement succeeded. `tag`: CommandComplete, `UPDATE 1`. */
-export type StatementDone = (error: Error | undefined, tag: string) => void;
+const COPY_FAIL = encode.message(Frontend.CopyFail, Buffer.from('this load has nothing to copy\0'));
 
-/**
- * A statement of ours in the place of pg's Query (pg's interface for such classes: Submittable). Rows are counted by
- * nobody and dropped. One object per connection, used again and again.
- */
-class InFlight implements pg.Submittable {
-  bytes: Buffer = Buffer.alloc(0);
-  done: StatementDone | undefined;
-  #tag = '';
-  // pg looks at these.
-  readonly name = undefined;
-  readonly callback = (): void => {};
+/** `error`: undefined when the statement succeeded. `rolledBack`: what it did was a ROLLBACK. */
+export type StatementDone = (error: Error | undefined, rolledBack: boolean) => void;
 
-  submit(connection: pg.Connection): null {
-    this.#tag = '';
-    connection.stream.write(this.bytes);
-    return null;
-  }
-  handleCommandComplete({ text }: { text: string }): void {
-    this.#tag = text;
-  }
-  handleReadyForQuery(): void {
-    this.end(undefined);
-  }
-  /** ErrorResponse, or the end of the connection. pg waits for ReadyForQuery before it sends the next one. */
-  handleError(error: Error): void {
-    this.end(error);
-  }
-  end(error: Error | undefined): void {
-    const { done } = this;
-    this.done = undefined;
-    done?.(error, this.#tag);
-  }
-  handleRowDescription(): void {}
-  handleDataRow(): void {}
-  handleEmptyQuery(): void {}
-  handlePortalSuspended(): void {}
-  handleCopyData(): void {}
-  handleCopyInResponse(connection: pg.Connection & { sendCopyFail(reason: string): void }): void {
-    connection.sendCopyFail('this load has nothing to copy');
-  }
-}
-
-export class LoadConnection {
+export class LoadConnection implements AnswersOwner {
   /** For the probes, which want rows. Not while `execute` has a statement in flight. */
   readonly client: pg.Client;
-  readonly #inFlight = new InFlight();
+  readonly #socket: LoadSocket;
+  #done: StatementDone | undefined;
+  #error: AnswerError | undefined;
+  #wasRollback = false;
+  #hasEnded = false;
   #pause: { timer: NodeJS.Timeout; onLost: (error: Error) => void } | undefined;
   /** Resolves when the connection has ended, for whatever reason. */
   readonly closed: Promise<void>;
 
-  private constructor(client: pg.Client) {
-    this.client = client;
-    this.closed = new Promise((resolve) => client.on('end', resolve));
-    // The statement in flight is told by pg; what matters otherwise is `closed`.
-    client.on('error', () => client.connection.stream.destroy());
-    void this.closed.then(() => this.#lost(new Error('the connection ended')));
+  private constructor(url: string, socket: LoadSocket) {
+    this.#socket = socket;
+    this.client = new pg.Client({
+      connectionString: url,
+      connectionTimeoutMillis: CONNECT_BOUND_MS,
+      application_name: 'dbproxy workload',
+      stream: socket.streamFor as unknown as NonNullable<pg.ClientConfig['stream']>,
+    });
+    socket.attach(this.client.connection);
+    this.closed = new Promise((resolve) => this.client.on('end', resolve));
+    // The statement in flight is told by `closed`.
+    this.client.on('error', () => this.destroy());
+    void this.closed.then(() => this.#lost());
   }
 
   /** Connects, and does what `prepare` has to do on a new connection. Bounded; throws what the driver throws. */
@@ -80,15 +53,13 @@ export class LoadConnection {
     url: string,
     prepare: (connection: LoadConnection) => Promise<void>,
   ): Promise<LoadConnection> {
-    const client = new pg.Client({
-      connectionString: url,
-      connectionTimeoutMillis: CONNECT_BOUND_MS,
-      application_name: 'dbproxy workload',
-    });
-    const connection = new LoadConnection(client);
+    const reader: { answers?: Answers } = {};
+    const socket = await LoadSocket.make((buffer, bytes) => reader.answers?.take(buffer, bytes));
+    const connection = new LoadConnection(url, socket);
+    reader.answers = new Answers(connection);
     const bound = setTimeout(() => connection.destroy(), CONNECT_BOUND_MS + OPEN_BOUND_MS);
     try {
-      await client.connect();
+      await connection.client.connect();
       await prepare(connection);
       return connection;
     } catch (error) {
@@ -99,10 +70,13 @@ export class LoadConnection {
     }
   }
 
+  /** `done` is never called from within. `bytes` are the connection's until then. */
   execute(bytes: Buffer, done: StatementDone): void {
-    this.#inFlight.bytes = bytes;
-    this.#inFlight.done = done;
-    this.client.query(this.#inFlight);
+    this.#done = done;
+    this.#error = undefined;
+    this.#wasRollback = false;
+    if (this.#hasEnded) setImmediate(() => this.#lost());
+    else this.#socket.write(bytes);
   }
 
   /** Lets time pass between two statements; `onLost` instead of `onEnd` when the connection ends meanwhile. */
@@ -128,11 +102,45 @@ export class LoadConnection {
 
   /** Hangs up; the statement in flight ends with an error. */
   destroy(): void {
-    this.client.connection.stream.destroy();
+    this.#socket.destroy();
   }
 
-  #lost(error: Error): void {
-    this.#inFlight.end(error);
+  // --- AnswersOwner -----------------------------------------------------------------------------------------------------
+
+  get inFlight(): boolean {
+    return this.#done !== undefined;
+  }
+  ready(): void {
+    this.#end(this.#error);
+  }
+  failed(error: AnswerError): void {
+    this.#error = error;
+    // No ReadyForQuery comes after it.
+    if (error.severity === 'FATAL' || error.severity === 'PANIC') this.#end(error);
+  }
+  rolledBack(): void {
+    this.#wasRollback = true;
+  }
+  copyIn(): void {
+    this.#socket.write(COPY_FAIL);
+  }
+  driver(bytes: Buffer): void {
+    this.#socket.toDriver(bytes);
+  }
+  broken(): void {
+    this.destroy();
+  }
+
+  #end(error: Error | undefined): void {
+    const done = this.#done;
+    this.#done = undefined;
+    done?.(error, this.#wasRollback);
+  }
+
+  #lost(): void {
+    this.#hasEnded = true;
+    const error = new Error('the connection ended');
+    this.#end(error);
     const pause = this.#pause;
     this.#pause = undefined;
     clearTimeout(pause?.timer);

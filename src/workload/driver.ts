@@ -7,30 +7,41 @@
  * In the open loop a call that waits for a free client is late because of the database and its latency says so; a call
  * that is sent late although a client was free is late because of us: that is the schedule lag, which can make a run invalid.
  */
+import type { Alarm } from './alarm.js';
 import type { Arrivals } from './arrivals.js';
-import type { LoadClient } from './client.js';
+import type { CallEnd, LoadClient } from './client.js';
 import type { Recorder } from './recorder.js';
 
 /** After the end, what is due is still run for so long. */
 export const DRAIN_BOUND_MS = 10_000;
+const LOOK_MS = 1_000;
+
+/** When transactions are due, and who wakes us then. */
+export interface OpenLoop {
+  readonly arrivals: Arrivals;
+  readonly alarm: Pick<Alarm, 'at'>;
+}
 
 export class Driver {
   readonly #recorder: Recorder;
   readonly #arrivals: Arrivals | null;
+  readonly #alarm: OpenLoop['alarm'] | null;
+  /** What the alarm was set to last. */
+  #alarmMs = -Infinity;
   readonly #idle: LoadClient[] = [];
   #stopAtMs: number;
   #busy = 0;
   #alive = 0;
-  #timer: NodeJS.Timeout | undefined;
   #finish: () => void = () => {};
   #fail: (error: unknown) => void = () => {};
   #finished = false;
   #overdueMs: number | undefined;
 
-  /** `arrivals`: null for a closed loop. `stopAtMs`: performance.now() from which on nothing new is due. */
-  constructor(recorder: Recorder, arrivals: Arrivals | null, stopAtMs: number) {
+  /** `open`: null for a closed loop. `stopAtMs`: performance.now() from which on nothing new is due. */
+  constructor(recorder: Recorder, open: OpenLoop | null, stopAtMs: number) {
     this.#recorder = recorder;
-    this.#arrivals = arrivals;
+    this.#arrivals = open?.arrivals ?? null;
+    this.#alarm = open?.alarm ?? null;
     this.#stopAtMs = stopAtMs;
   }
 
@@ -44,9 +55,22 @@ export class Driver {
     this.#pump();
   }
 
+  /** Of the open loop: something may be due. */
+  wake(): void {
+    this.#pump();
+  }
+
   clientIdle(client: LoadClient): void {
     this.#idle.push(client);
-    this.#pump();
+    this.#pump(client.idleSinceMs);
+  }
+
+  clientEnded(client: LoadClient, end: CallEnd, doneMs: number): void {
+    this.#busy--;
+    const { intendedMs, sentMs } = client;
+    const call = { intendedMs, sentMs, doneMs, end };
+    if (this.#finished) this.#recorder.recordUnfinished(call);
+    else this.#recorder.record(call);
   }
 
   /** It lost its connection, perhaps while it was idle; `clientIdle` comes when it has a new one. */
@@ -79,7 +103,6 @@ export class Driver {
     await finished.finally(() => {
       this.#finished = true;
       clearTimeout(bound.timer);
-      clearTimeout(this.#timer);
     });
   }
 
@@ -95,56 +118,55 @@ export class Driver {
     return count;
   }
 
-  #pump(): void {
+  #pump(now = performance.now()): void {
     if (this.#finished) return;
-    const now = performance.now();
     if (this.#arrivals && now >= this.#stopAtMs)
       this.#overdueMs ??= Math.max(this.#stopAtMs - this.#arrivals.peek(), 0);
     while (this.#idle.length > 0) {
       const intendedMs = this.#arrivals ? this.#arrivals.peek() : now;
       if (intendedMs >= this.#stopAtMs || intendedMs > now) break;
       this.#arrivals?.take();
-      this.#start(this.#idle.shift() as LoadClient, intendedMs);
+      this.#start(this.#idle.shift() as LoadClient, intendedMs, now);
     }
-    this.#wakeAtNext();
-    if (this.#isDone()) this.#finish();
+    if (this.#idle.length > 0) this.#wakeAtNext();
+    if (this.#isDone(now)) this.#finish();
   }
 
-  #start(client: LoadClient, intendedMs: number): void {
-    const sentMs = performance.now();
+  #start(client: LoadClient, intendedMs: number, now: number): void {
     this.#busy++;
-    if (this.#arrivals) this.#recorder.lagged(sentMs - Math.max(intendedMs, client.idleSinceMs), intendedMs);
-    client.run((end) => {
-      this.#busy--;
-      const call = { intendedMs, sentMs, doneMs: performance.now(), end };
-      if (this.#finished) this.#recorder.recordUnfinished(call);
-      else this.#recorder.record(call);
-    });
+    let sentMs = now;
+    if (this.#arrivals) {
+      sentMs = performance.now();
+      this.#recorder.lagged(sentMs - Math.max(intendedMs, client.idleSinceMs), intendedMs);
+    }
+    client.run(intendedMs, sentMs);
   }
 
-  /** A timer only for an arrival that a free client waits for; a busy one looks by itself when it becomes idle. */
+  /** Only for an arrival that a free client waits for; a busy one looks by itself when it becomes idle. */
   #wakeAtNext(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    if (this.#idle.length === 0) return;
-    const dueMs = Math.min(this.#arrivals?.peek() ?? Infinity, this.#stopAtMs);
-    const delayMs = Math.max(Math.round(dueMs - performance.now()), 1);
-    if (performance.now() < this.#stopAtMs) this.#timer = setTimeout(() => this.#pump(), delayMs);
+    const dueMs = this.#arrivals?.peek() ?? Infinity;
+    if (dueMs >= this.#stopAtMs || dueMs === this.#alarmMs) return;
+    this.#alarmMs = dueMs;
+    this.#alarm?.at(dueMs);
   }
 
-  #isDone(): boolean {
+  #isDone(now: number): boolean {
     if (this.#alive === 0 && this.#busy === 0) return true;
-    if (performance.now() < this.#stopAtMs || this.#busy > 0) return false;
+    if (now < this.#stopAtMs || this.#busy > 0) return false;
     return !this.#arrivals || this.#arrivals.peek() >= this.#stopAtMs;
   }
 
+  /** Looks when the time is over, and every now and then, whatever the clients do. */
   #atBound(): { timer: NodeJS.Timeout | undefined } {
     const bound: { timer: NodeJS.Timeout | undefined } = { timer: undefined };
     const look = (): void => {
-      const leftMs = this.#stopAtMs + DRAIN_BOUND_MS - performance.now();
+      const now = performance.now();
+      const leftMs = this.#stopAtMs + DRAIN_BOUND_MS - now;
       if (leftMs <= 0) return this.#finish();
-      this.#pump();
-      bound.timer = setTimeout(look, Math.min(leftMs, 1000));
+      this.#pump(now);
+      const overInMs = this.#stopAtMs - now;
+      const delayMs = Math.min(leftMs, overInMs > 0 ? overInMs : Infinity, LOOK_MS);
+      bound.timer = setTimeout(look, Math.max(Math.ceil(delayMs), 1));
     };
     look();
     return bound;

@@ -38,12 +38,13 @@ export interface Call {
 /** One of the works of a mixture. */
 class Share {
   readonly work: Pick<Work, 'name' | 'weight' | 'ledger'>;
-  readonly latency = new LatencyHistogram();
+  readonly latency: LatencyHistogram;
   committed = 0;
   failed = 0;
   unknown = 0;
-  constructor(work: Share['work']) {
+  constructor(work: Share['work'], latency = new LatencyHistogram()) {
     this.work = work;
+    this.latency = latency;
   }
 }
 
@@ -78,7 +79,8 @@ export class Recorder {
   readonly #shares: readonly Share[];
 
   constructor(fromMs: number, works: readonly Share['work'][]) {
-    this.#shares = works.map((work) => new Share(work));
+    // The only work of a run has the latencies of the run.
+    this.#shares = works.map((work) => new Share(work, works.length === 1 ? this.latency : undefined));
     this.#fromMs = fromMs;
     this.#lastDoneMs = fromMs;
   }
@@ -88,8 +90,10 @@ export class Recorder {
     const share = this.#shares[end.work] as Share;
     this.#countForLedger(end, share);
     this.finished++;
-    this.#second.secondCount++;
-    this.#second.secondMaxMs = Math.max(this.#second.secondMaxMs ?? 0, doneMs - intendedMs);
+    const second = this.#second;
+    second.secondCount++;
+    if (second.secondMaxMs === null || doneMs - intendedMs > second.secondMaxMs)
+      second.secondMaxMs = doneMs - intendedMs;
     if (intendedMs < this.#fromMs) return;
 
     this.#intended.push(intendedMs);
@@ -99,8 +103,8 @@ export class Recorder {
     this[end.outcome]++;
     share[end.outcome]++;
     if (end.outcome !== 'committed') return;
-    share.latency.record(doneMs - intendedMs);
     this.latency.record(doneMs - intendedMs);
+    if (share.latency !== this.latency) share.latency.record(doneMs - intendedMs);
     this.service.record(doneMs - sentMs);
     this.#closeGap(doneMs);
   }

@@ -2,10 +2,11 @@
  * One run of a workload, from the first connection to the result. The order is the recipe in `runWorkload`.
  */
 import { DbproxyError } from '../errors/index.js';
+import { Alarm } from './alarm.js';
 import { Arrivals } from './arrivals.js';
 import { findWorks } from './catalogue.js';
 import { LoadClient, type ClientEvents } from './client.js';
-import { Driver } from './driver.js';
+import { Driver, type OpenLoop } from './driver.js';
 import { checkLedger, readLedger, type LedgerSums, type LedgerVerdict } from './ledger.js';
 import { seededRandom } from './random.js';
 import { Recorder } from './recorder.js';
@@ -45,7 +46,7 @@ export async function runWorkload(options: WorkloadOptions): Promise<WorkloadRes
   } finally {
     options.signal?.removeEventListener('abort', abort);
     stopProgress();
-    await Promise.all(load.clients.map((client) => client.stop()));
+    await Promise.all([load.alarm?.stop(), ...load.clients.map((client) => client.stop())]);
   }
 
   const cpu = process.cpuUsage(cpuBefore);
@@ -82,6 +83,8 @@ export interface Load {
   readonly clients: readonly LoadClient[];
   readonly driver: Driver;
   readonly recorder: Recorder;
+  /** Of an open loop. */
+  readonly alarm: Alarm | null;
   readonly fromMs: number;
 }
 
@@ -90,6 +93,7 @@ async function startLoad(plan: Plan): Promise<Load> {
   const { options, works, protocol, scale, seed } = plan;
   const load: { driver?: Driver; recorder?: Recorder } = {};
   const events: ClientEvents = {
+    onEnd: (client, end, doneMs) => load.driver?.clientEnded(client, end, doneMs),
     onIdle: (client) => load.driver?.clientIdle(client),
     onDisconnect: (client) => {
       if (load.recorder) load.recorder.disconnects++;
@@ -109,17 +113,18 @@ async function startLoad(plan: Plan): Promise<Load> {
   };
   const clients = await connectAll(Array.from({ length: options.clients }, (_, id) => connect(id)));
 
+  const { ratePerSecond } = options;
+  const alarm = ratePerSecond === undefined ? null : await Alarm.start(() => load.driver?.wake());
   const startMs = performance.now();
   const fromMs = startMs + plan.warmupSeconds * 1000;
-  const { ratePerSecond } = options;
-  const arrivals =
-    ratePerSecond === undefined
-      ? null
-      : new Arrivals(seededRandom(seed), ratePerSecond, startMs, options.arrivals);
+  const open: OpenLoop | null =
+    alarm && ratePerSecond
+      ? { alarm, arrivals: new Arrivals(seededRandom(seed), ratePerSecond, startMs, options.arrivals) }
+      : null;
   const recorder = new Recorder(fromMs, works);
-  const driver = new Driver(recorder, arrivals, fromMs + options.seconds * 1000);
+  const driver = new Driver(recorder, open, fromMs + options.seconds * 1000);
   Object.assign(load, { driver, recorder });
-  return { clients, driver, recorder, fromMs };
+  return { clients, driver, recorder, alarm, fromMs };
 }
 
 /** All or none: those that did connect are closed when one cannot. */

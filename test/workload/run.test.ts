@@ -112,6 +112,15 @@ describe('scripts of the user', () => {
     return file;
   };
 
+  test.each(PROTOCOLS)('text that is not ASCII arrives as it was written, %s', async (protocol) => {
+    await sql('create table if not exists words (word text)');
+    await sql('truncate words');
+    const script = await scriptOf("\\set n 7\nINSERT INTO words VALUES ('naïve 漢字 €' || :n);\n");
+    const result = await runWorkload({ url, script, protocol, clients: 1, seconds: 0.2 });
+    expect(result.errorExamples).toEqual({});
+    expect((await sql('select distinct word from words')).rows).toEqual([{ word: 'naïve 漢字 €7' }]);
+  });
+
   test('share the clients by their weights, and sleep', async () => {
     const slow = await scriptOf('SELECT 1;\n\\sleep 20 ms\nSELECT 2;\n');
     const options = { url, clients: 2, seconds: 1, seed: 2 } as const;

@@ -81,13 +81,13 @@ export class ScriptRunner implements Runner {
     this.#done();
   }
 
-  readonly #answered = (error: Error | undefined, tag: string): void => {
+  readonly #answered = (error: Error | undefined, rolledBack: boolean): void => {
     const step = this.#script.steps[this.#step];
     const statement = step?.kind === 'sql' ? this.#script.statements[step.index] : undefined;
     const committing = statement?.commits === true;
     if (error) return this.#fail(classify(error, committing), statement);
     // END of an aborted transaction succeeds, and says what it did instead (manual, COMMIT).
-    if (committing && tag === 'ROLLBACK') {
+    if (committing && rolledBack) {
       const severity = 'ERROR';
       return this.#fail(
         classify({ code: '40000', severity, message: 'COMMIT was a ROLLBACK' }, false),
@@ -111,7 +111,7 @@ export class ScriptRunner implements Runner {
       this.#step++;
       this.#next();
     };
-    this.#connection.pause(Math.max(ms, 0), wake, (error) => this.#answered(error, ''));
+    this.#connection.pause(Math.max(ms, 0), wake, (error) => this.#answered(error, false));
   }
 
   #evaluate(
