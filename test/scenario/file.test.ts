@@ -79,7 +79,7 @@ describe('what is wrong is said with its line', () => {
     ],
     [
       `${head}steps:\n  - { name: nothing }`,
-      'x.yaml:4: steps[1]: a step has one of scale, patch, check, workload, sleep, sql, fault',
+      'x.yaml:4: steps[1]: a step has one of scale, patch, autoscale, check, workload, until, sleep, sql, fault',
     ],
     [
       `${head}steps:\n  - { sleep: 1s, check: {} }`,

@@ -121,6 +121,16 @@ export function switching(): Model {
 export const quiet = (): Model =>
   play({ type: 'status', status: status([session(1), session(2)]), atMs: NOW_MS });
 
+/** High for a while, and not yet for long enough. */
+export const autoscaling = (): Model => {
+  const autoscale = {
+    ...({ enabled: true, min: 'small', max: 'large', forMs: 30_000, coolDownMs: 0, failures: 0 } as const),
+    load: { cpuPercent: 163.2, activePerCpu: 12, queued: 11 },
+    beyond: { direction: 'up', forMs: 12_300 },
+  } as const;
+  return play({ type: 'status', status: status([session(1)], { autoscale }), atMs: NOW_MS });
+};
+
 export const play = (...messages: readonly Message[]): Model =>
   messages.reduce(update, newModel('default', 250, ['scale', 'patch']));
 

@@ -5,7 +5,7 @@ import { update, type Model } from '../../src/tui/model.js';
 import { makePaint, type ColorLevel } from '../../src/tui/paint.js';
 import { widthOf } from '../../src/tui/text.js';
 import { frame, type Size } from '../../src/tui/views/frame.js';
-import { DETAIL, NOW_MS, play, quiet, session, status, switching } from './model-fixtures.js';
+import { autoscaling, DETAIL, NOW_MS, play, quiet, session, status, switching } from './model-fixtures.js';
 
 beforeAll(() => {
   process.env.TZ = 'UTC';
@@ -39,6 +39,7 @@ const detailed = (): Model =>
 const SCENES: Readonly<Record<string, () => Model>> = {
   switching,
   quiet,
+  autoscaling,
   detail: detailed,
   help: () => after(quiet(), key('?')),
   scale: () => after(quiet(), key('S')),
@@ -56,6 +57,30 @@ describe.each(SIZES)('$columns×$rows', (size) => {
     expect(lines.length).toBeLessThan(size.rows);
     expect(Math.max(...lines.map(widthOf))).toBeLessThanOrEqual(size.columns);
   });
+});
+
+it.each([
+  ['is off: no line of its own', { enabled: false }, null],
+  ['has just begun', { load: null, beyond: null }, /small to large {2}begins to look/],
+  [
+    'rests after a change, and cannot tell the cpu',
+    { coolDownMs: 240_000, beyond: null, load: { cpuPercent: null, activePerCpu: 3, queued: 0 } },
+    /small to large {2}active 3 a cpu {2}queue 0 +cool-down 4 min/,
+  ],
+  [
+    'has failed, and wants to go down',
+    { failures: 2, beyond: { direction: 'down', forMs: 4_000 } },
+    /failed 2 × {2}↓ low for 4 of 30 s/,
+  ],
+] as const)('autoscale %s', (_what, change, expected) => {
+  const before = autoscaling().status!;
+  const autoscale = { ...before.autoscale!, ...change };
+  const screen = golden(play({ type: 'status', status: { ...before, autoscale }, atMs: NOW_MS }), {
+    columns: 120,
+    rows: 40,
+  });
+  if (expected === null) expect(screen).not.toContain('autoscale');
+  else expect(screen).toMatch(expected);
 });
 
 describe('colours', () => {

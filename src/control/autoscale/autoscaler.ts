@@ -118,8 +118,9 @@ export class Autoscaler {
   /** Null: nobody has ever asked for it. */
   summary(): AutoscaleSummary | null {
     if (!this.#memory.exists) return null;
-    const { enabled, load, coolDownMs, policy } = this.status();
-    return { enabled, min: policy.min, max: policy.max, load, coolDownMs };
+    const { enabled, policy, load, beyond, coolDownMs, failures } = this.status();
+    const { min, max, forMs } = policy;
+    return { enabled, min, max, forMs, load, beyond, coolDownMs, failures };
   }
 
   // --- looking ----------------------------------------------------------------------------------------------------------

@@ -87,5 +87,8 @@ export interface AutoscaleResult {
 }
 
 /** What `status` tells of it; null: it was never on. */
-export type AutoscaleSummary = Pick<AutoscaleResult, 'enabled' | 'load' | 'coolDownMs'> &
-  Pick<AutoscalePolicy, 'min' | 'max'>;
+export type AutoscaleSummary = Pick<
+  AutoscaleResult,
+  'enabled' | 'load' | 'beyond' | 'coolDownMs' | 'failures'
+> &
+  Pick<AutoscalePolicy, 'min' | 'max' | 'forMs'>;

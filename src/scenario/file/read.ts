@@ -8,11 +8,13 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { isMap, isPair, isScalar, LineCounter, parseDocument, type Document } from 'yaml';
 import type { z } from 'zod';
+import { changed, DEFAULT_POLICY } from '../../control/autoscale/policy.js';
 import { DbproxyError } from '../../errors/index.js';
 import { nearest } from '../../suggest.js';
 import { findWorks } from '../../workload/index.js';
 import { parseExpectation, type Expectation } from '../expectations/grammar.js';
 import { assertLive } from '../expectations/metrics.js';
+import { policyChangeOf } from './policy-change.js';
 import { scenarioSchema, verbOf, type ScenarioFile, type StepFile, type Verb } from './schema.js';
 
 export interface Step extends StepFile {
@@ -51,6 +53,7 @@ export async function parseScenario(file: string, text: string): Promise<Scenari
   const steady = expectations('steady');
   for (const each of steady) assertLive(each, (line, reason) => invalid(file, line, reason));
   await assertWorkloadsExist(given, source);
+  assertPolicies(given, source);
   const steps = given.steps.map((step, index) => ({
     ...step,
     ...{ verb: verbOf(step), line: source.lineOf(['steps', index]) },
@@ -189,6 +192,19 @@ function resolveScripts(given: ScenarioFile, directory: string): ScenarioFile {
         : step,
     ),
   };
+}
+
+/** Each changes what the one before has left. */
+function assertPolicies({ steps }: ScenarioFile, source: Source): void {
+  let policy = DEFAULT_POLICY;
+  for (const [index, { autoscale }] of steps.entries()) {
+    if (!autoscale) continue;
+    try {
+      policy = changed(policy, policyChangeOf(autoscale));
+    } catch (error) {
+      throw source.invalid(['steps', index, 'autoscale'], (error as Error).message);
+    }
+  }
 }
 
 async function assertWorkloadsExist(given: ScenarioFile, source: Source): Promise<void> {

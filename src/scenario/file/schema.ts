@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import { SIZE_NAMES } from '../../engine/size-names.js';
 import { SWITCHOVER_STEPS } from '../../switchover/steps.js';
-import { DURATION, durationMs, perSecond, RATE } from './units.js';
+import { amountOf, DURATION, durationMs, PERCENT, RATE } from './units.js';
 
 const duration = (description: string) =>
   z
@@ -49,7 +49,7 @@ const loadShape = {
   clients: z.int().min(1).max(10_000).describe('connections').default(8),
   rate: z
     .union(
-      [z.number().positive(), z.string().regex(RATE, 'expected a rate such as 400/s').transform(perSecond)],
+      [z.number().positive(), z.string().regex(RATE, 'expected a rate such as 400/s').transform(amountOf)],
       'expected a rate such as 400/s',
     )
     .describe('transactions per second that are due; without it each client goes on as soon as it can')
@@ -101,8 +101,39 @@ const check = z
   .strictObject({ within: duration('how long a session may take to become movable').optional() })
   .describe('like `dbproxy check`');
 
+const until = z
+  .strictObject({ size: size('an engine of that size serves, and no operation is under way') })
+  .describe('waits for it; the timeout of the step is the bound');
+
+const percent = (description: string) =>
+  z
+    .string('expected a percentage such as 80%')
+    .regex(PERCENT, 'is not a percentage such as 80%')
+    .transform(amountOf)
+    .describe(description);
+const threshold = (description: string) => z.number().min(0).describe(description);
+
+const autoscale = z
+  .strictObject({
+    off: z.literal(true).describe('the size stays as it is').optional(),
+    min: size('the smallest size').optional(),
+    max: size('the largest size').optional(),
+    cpuAbove: percent('a larger size when more of its cpus is used').optional(),
+    cpuBelow: percent('a smaller size when less is used, and nothing else stands against it').optional(),
+    activeAbove: threshold('a larger size when more sessions are active for each of its cpus').optional(),
+    queueAbove: threshold('a larger size when more sessions wait for a cpu').optional(),
+    for: duration('how long it has to be so, all the time').optional(),
+    cooldown: duration('from one change of size to the next').optional(),
+  })
+  .refine(({ off, ...policy }) => off === undefined || Object.keys(policy).length === 0, 'off goes alone')
+  .describe('like `dbproxy autoscale on`, or off; what it changes is judged like the moves of the steps');
+
 const extraLoad = z
-  .strictObject({ ...loadShape, for: duration('how long it runs; the step ends with it') })
+  .strictObject({
+    ...loadShape,
+    for: duration('how long it runs; the step ends with it'),
+    until: until.describe('ends it sooner; that it does not come to it is a failure').optional(),
+  })
   .describe('another load beside the one of the scenario');
 
 const fault = z
@@ -119,7 +150,7 @@ const fault = z
 
 const scalar = z.union([z.string(), z.number(), z.boolean(), z.null()]);
 
-const VERBS = ['scale', 'patch', 'check', 'workload', 'sleep', 'sql', 'fault'] as const;
+const VERBS = ['scale', 'patch', 'autoscale', 'check', 'workload', 'until', 'sleep', 'sql', 'fault'] as const;
 export type Verb = (typeof VERBS)[number];
 
 const step = z
@@ -133,6 +164,8 @@ const step = z
       .optional(),
     scale: scale.optional(),
     patch: patch.optional(),
+    autoscale: autoscale.optional(),
+    until: until.optional(),
     check: check.optional(),
     workload: extraLoad.optional(),
     sleep: duration('lets time pass').optional(),
@@ -206,6 +239,7 @@ export type ScenarioFile = z.output<typeof scenarioSchema>;
 export type StepFile = ScenarioFile['steps'][number];
 export type ExpectationFile = ScenarioFile['expect'][number];
 export type LoadFile = Omit<z.output<typeof extraLoad>, 'for'>;
+export type AutoscaleFile = NonNullable<StepFile['autoscale']>;
 export type MoveFile = Pick<NonNullable<StepFile['scale']>, keyof typeof move>;
 
 export const verbOf = (step: StepFile): Verb => VERBS.find((verb) => step[verb] !== undefined) ?? 'fault';

@@ -1,5 +1,6 @@
 /** Quantities as they are written in a scenario: `5s`, `250ms`, `2min`, `400/s`. */
 export const DURATION = /^\d+(?:\.\d+)?\s*(?:ms|s|min)$/;
+export const PERCENT = /^\d+(?:\.\d+)?\s*%$/;
 export const RATE = /^\d+(?:\.\d+)?\s*\/s$/;
 
 export const UNIT_MS = { ms: 1, s: 1_000, min: 60_000 } as const;
@@ -17,5 +18,5 @@ export function asText(value: string | number | boolean | null): string | null {
   return value === null ? null : String(value);
 }
 
-/** Of a text that matches RATE: per second. */
-export const perSecond = (text: string): number => Number.parseFloat(text);
+/** Of a text that matches RATE (per second) or PERCENT. */
+export const amountOf = (text: string): number => Number.parseFloat(text);

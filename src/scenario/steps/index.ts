@@ -2,12 +2,14 @@
 import type { Step } from '../file/read.js';
 import type { Verb } from '../file/schema.js';
 import type { Stage } from '../stage.js';
+import { autoscale } from './autoscale.js';
 import { check } from './check.js';
 import { fault } from './fault.js';
 import { patch } from './patch.js';
 import { scale } from './scale.js';
 import { sleep } from './sleep.js';
 import { sql } from './sql.js';
+import { until } from './until.js';
 import { workload } from './workload.js';
 
 export interface StepContext {
@@ -26,7 +28,9 @@ export interface StepEnd {
 export type StepOf<V extends Verb> = Step & { readonly [verb in V]: NonNullable<Step[V]> };
 export type RunStep<V extends Verb> = (step: StepOf<V>, context: StepContext) => Promise<StepEnd>;
 
-const VERBS: { readonly [V in Verb]: RunStep<V> } = { scale, patch, check, workload, sleep, sql, fault };
+const VERBS: { readonly [V in Verb]: RunStep<V> } = {
+  ...{ scale, patch, autoscale, check, workload, until, sleep, sql, fault },
+};
 
 export const runStep = (step: Step, context: StepContext): Promise<StepEnd> =>
   (VERBS[step.verb] as RunStep<Verb>)(step as StepOf<Verb>, context);
@@ -39,6 +43,10 @@ export function titleOf(step: Step): string {
       return `scale to ${step.scale?.to}`;
     case 'patch':
       return step.patch?.self ? 'patch --self' : `patch to ${step.patch?.to}`;
+    case 'autoscale':
+      return step.autoscale?.off ? 'autoscale off' : 'autoscale on';
+    case 'until':
+      return `until the size is ${step.until?.size}`;
     case 'sleep':
       return `sleep ${(step.sleep ?? 0) / 1000} s`;
     case 'sql':

@@ -1,24 +1,41 @@
-/** `workload: { script: …, for: 10s }`: another load, from the beginning of the step to its end. */
+/** `workload: { script: …, for: 10s }`: another load, from the beginning of the step to its end, or `until` something is so. */
 import { startWorkloadProcess, type WorkloadOptions } from '../../workload/index.js';
 import type { LoadFile } from '../file/schema.js';
+import { switchWindowsOf } from '../stage.js';
 import type { RunStep } from './index.js';
+import { sizeReached } from './until.js';
 
 export const workload: RunStep<'workload'> = async (step, { stage, signal, tell }) => {
+  const { until } = step.workload;
+  const over = new AbortController();
+  const enough = new AbortController();
   const load = startWorkloadProcess({
     ...loadOptions(stage.up.url, step.workload),
     seconds: step.workload.for / 1000,
     // Two loads at once would count one another's rows.
     ledger: stage.load === null,
-    windows: () => stage.windows.map(({ window }) => window),
+    windows: () => switchWindowsOf(stage),
     onProgress: ({ tps, failed }) => tell(`${Math.round(tps)} transactions/s, ${failed} errors`),
-    signal,
+    signal: AbortSignal.any([signal, enough.signal]),
   });
+  // Its failures are the load's: what it asks is gone, too.
+  if (until) {
+    void load.started
+      .then(() => sizeReached(stage, until.size, over.signal))
+      .then(
+        () => enough.abort(),
+        () => {},
+      );
+  }
   try {
     const result = await load.result;
     stage.stepLoads.push(result);
     const { transactions, failed, unknown } = result;
-    return { ok: true, detail: `${transactions} transactions, ${failed + unknown} errors` };
+    const reached = !until || enough.signal.aborted;
+    const missed = reached ? '' : `; the size never was ${until.size}`;
+    return { ok: reached, detail: `${transactions} transactions, ${failed + unknown} errors${missed}` };
   } finally {
+    over.abort();
     load.kill();
   }
 };

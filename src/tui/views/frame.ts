@@ -1,6 +1,7 @@
 /** The whole screen as lines: from the model and the terminal's size, and from nothing else. */
 import type { Model } from '../model.js';
 import { clip, span, type Line } from '../text.js';
+import { autoscaleView } from './autoscale.js';
 import { detailView } from './detail.js';
 import { dialogView } from './dialog.js';
 import { enginesView } from './engines.js';
@@ -35,6 +36,7 @@ export function frame(model: Model, { columns, rows }: Size): Line[] {
 const topView = (model: Model, columns: number): Line[] => [
   headerView(model, columns),
   ...enginesView(model, columns, MOST_ENGINES),
+  ...autoscaleView(model, columns),
   ...operationView(model, columns),
 ];
 
