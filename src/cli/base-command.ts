@@ -48,6 +48,11 @@ export abstract class BaseCommand<T extends typeof Command, Result extends JsonR
     return 'stopping';
   }
 
+  /** What a second Ctrl-C leaves behind, if that has to be said. */
+  protected afterForce(): string | null {
+    return null;
+  }
+
   /** True: `execute` ends by itself when `this.signal` is aborted (it has something to clean up). */
   protected endsItself(): boolean {
     return false;
@@ -69,10 +74,17 @@ export abstract class BaseCommand<T extends typeof Command, Result extends JsonR
 
   async run(): Promise<void> {
     await this.#readArguments();
-    this.#interruption = new Interruption((signal) => {
-      this.out.endProgress();
-      this.out.note(`${signal}: ${this.afterInterruption()} (once more to force)`);
-    });
+    this.#interruption = new Interruption(
+      (signal) => {
+        this.out.endProgress();
+        this.out.note(`${signal}: ${this.afterInterruption()} (once more to force)`);
+      },
+      () => {
+        this.out.endProgress();
+        const said = this.afterForce();
+        if (said !== null) this.out.note(said);
+      },
+    );
     if (!this.leavesSignals()) this.#interruption.listen();
     try {
       const report = await this.#openReport();

@@ -1,19 +1,26 @@
-/** Ctrl-C and SIGTERM: the first one says something and asks the command to end, a second one ends it. */
+/**
+ * Ctrl-C, SIGTERM, and SIGHUP (the terminal is gone), which is a SIGTERM: the first one says something and asks the command to
+ * end, a second one ends it.
+ */
 import { DbproxyError, ExitCode } from '../errors/index.js';
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 export class Interruption {
   readonly #controller = new AbortController();
   /** Aborted at the first signal, with the error that the command ends with as its reason. */
   readonly signal: AbortSignal = this.#controller.signal;
   readonly #onFirst: (signal: NodeJS.Signals) => void;
+  readonly #onForced: () => void;
 
-  constructor(onFirst: (signal: NodeJS.Signals) => void) {
+  /** `onForced`: the last thing that is done. */
+  constructor(onFirst: (signal: NodeJS.Signals) => void, onForced: () => void) {
     this.#onFirst = onFirst;
+    this.#onForced = onForced;
   }
 
   listen(): void {
-    process.on('SIGINT', this.#receive);
-    process.on('SIGTERM', this.#receive);
+    for (const signal of SIGNALS) process.on(signal, this.#receive);
   }
 
   /** Rejects at the first signal. */
@@ -26,13 +33,15 @@ export class Interruption {
   }
 
   dispose(): void {
-    process.off('SIGINT', this.#receive);
-    process.off('SIGTERM', this.#receive);
+    for (const signal of SIGNALS) process.off(signal, this.#receive);
   }
 
   readonly #receive = (signal: NodeJS.Signals): void => {
-    const terminated = signal === 'SIGTERM';
-    if (this.signal.aborted) process.exit(terminated ? ExitCode.terminated : ExitCode.interrupted);
+    const terminated = signal !== 'SIGINT';
+    if (this.signal.aborted) {
+      this.#onForced();
+      process.exit(terminated ? ExitCode.terminated : ExitCode.interrupted);
+    }
     this.#onFirst(signal);
     this.#controller.abort(
       terminated

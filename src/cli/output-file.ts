@@ -1,10 +1,11 @@
 /**
- * A file that a command writes beside its result (`--report`). That it cannot be written is told before the work begins,
+ * A file that a command writes beside its result (`--report`, `--junit`, `--markdown`). That it cannot be written is told before the work begins,
  * where that can be known; where it comes out afterwards (a full disk), the result is shown all the same.
  */
 import { constants } from 'node:fs';
 import { access, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { onFile } from '../errors/file.js';
 import { DbproxyError, type ExitCode } from '../errors/index.js';
 import type { Output } from './output.js';
 
@@ -18,7 +19,7 @@ export class OutputFile {
   /** Leaves no trace. Throws DBP_ENV_FILE. */
   static async at(path: string): Promise<OutputFile> {
     const file = new OutputFile(resolve(path));
-    await file.#attempt(async () => {
+    await onFile(file.#path, async () => {
       await access(dirname(file.#path), constants.W_OK);
       if ((await stat(file.#path).catch(() => null))?.isDirectory()) throw new Error('it is a directory');
     });
@@ -29,7 +30,7 @@ export class OutputFile {
   async write(text: string | Promise<string>, out: Output): Promise<ExitCode> {
     try {
       const content = await text;
-      await this.#attempt(() => this.#replace(content));
+      await onFile(this.#path, () => this.#replace(content));
       out.note(`written: ${this.#path}`);
       return 0;
     } catch (thrown) {
@@ -50,15 +51,6 @@ export class OutputFile {
     } catch (error) {
       await rm(temporary, { force: true });
       throw error;
-    }
-  }
-
-  async #attempt(work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-    } catch (cause) {
-      const details = { file: this.#path, reason: (cause as Error).message, directory: dirname(this.#path) };
-      throw new DbproxyError('DBP_ENV_FILE', details, { cause });
     }
   }
 }

@@ -4,13 +4,12 @@ import { handoverView } from '../cli/views/handover.js';
 import type { SelfPatchResult } from '../control/replace-self.js';
 import type { MoveRecord, PatchStrategy } from '../control/api.js';
 import type { ExitCode } from '../errors/index.js';
-import { reportFlag, sizeFlag } from '../cli/flags.js';
+import { sizeFlag } from '../cli/flags.js';
 import { InstanceCommand } from '../cli/instance-command.js';
 import { moveFlags, moveParamsOf } from '../cli/move-flags.js';
 import { exitCodeOfMove, MOVE_GOES_ON, showMove, tellProgress } from '../cli/move-outcome.js';
 
 /** Nothing moves with --self. */
-const reportOfMove: typeof reportFlag = { ...reportFlag, exclusive: ['self'] };
 
 export default class Patch extends InstanceCommand<typeof Patch, MoveRecord | SelfPatchResult> {
   static override summary =
@@ -47,7 +46,6 @@ export default class Patch extends InstanceCommand<typeof Patch, MoveRecord | Se
       description: 'for containers: another image; without a tag the version is its tag',
     }),
     ...moveFlags,
-    report: reportOfMove,
   };
 
   protected override async execute(): Promise<MoveRecord | SelfPatchResult> {
@@ -75,8 +73,8 @@ export default class Patch extends InstanceCommand<typeof Patch, MoveRecord | Se
   }
 
   protected override async reportOf(record: MoveRecord | SelfPatchResult): Promise<string> {
-    const { moveReport } = await import('../report/index.js');
-    return isMove(record) ? moveReport(record) : super.reportOf(record);
+    const { handoverReport, moveReport } = await import('../report/index.js');
+    return isMove(record) ? moveReport(record) : handoverReport(record);
   }
 
   protected override exitCodeOf(record: MoveRecord | SelfPatchResult): ExitCode {

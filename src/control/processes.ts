@@ -1,6 +1,6 @@
 /** Our own detached processes: alive or not, and ending them. Always by pid and start time, never by name. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { isSameProcess } from '../engine/index.js';
+import { isSameProcess, processIdentity } from '../engine/index.js';
 import type { ProcessIdentity } from '../engine/types.js';
 
 const POLL_MS = 20;
@@ -9,6 +9,9 @@ const POLL_MS = 20;
 export function isAlive(identity: ProcessIdentity | null | undefined): boolean {
   return identity ? isSameProcess(identity) : false;
 }
+
+/** Of this process; undefined where there is no /proc to tell it. */
+export const selfIdentity = (): ProcessIdentity | undefined => processIdentity(process.pid) ?? undefined;
 
 /** Waits until the process is gone; false when the bound passes first. */
 export async function waitForExit(identity: ProcessIdentity, boundMs: number): Promise<boolean> {

@@ -387,11 +387,6 @@ export const catalogue = define({
     exit: 1,
     suggestions: ['fault: with another at: (docs/scenarios.md)'],
   },
-  DBP_SCENARIO_REPORT: {
-    message: 'the report {file} could not be written: {reason}',
-    exit: 1,
-    suggestions: ['another FILE, on a disk with room'],
-  },
   // --- several writers: the store ------------------------------------------------------------------------------------
   DBP_STORE_QUORUMS: {
     message: 'quorums {sizes} are refused: {reason}',

@@ -13,9 +13,9 @@ import type {
   UpResult,
 } from '../control/api.js';
 import { askSupervisor, stopInstance } from '../control/client.js';
+import { followEvents } from '../control/follow-events.js';
 import { MOVE_DEFAULTS } from '../control/move-defaults.js';
 import type { SizeName } from '../engine/types.js';
-import { follow } from './follow.js';
 import { RolledBackError } from './rolled-back-error.js';
 
 /** As the flags of `dbproxy scale`, with the same defaults. */
@@ -87,7 +87,7 @@ export class Playground implements AsyncDisposable {
 
   /** What happened and, as it happens, what happens: `operation.step`, `engine.lost`, `operation.completed`, … */
   async *events({ after = 0, follow: goesOn = true }: EventsOptions = {}): AsyncGenerator<LogEvent, void> {
-    if (goesOn) yield* follow(this.name, after);
+    if (goesOn) yield* followEvents(this.name, after);
     else yield* await this.#ask('events', { after, follow: false });
   }
 

@@ -13,7 +13,7 @@ import {
   type UpRequest,
 } from '../control/client.js';
 import { findFreePort } from '../control/port-holder.js';
-import { processIdentity } from '../engine/index.js';
+import { selfIdentity } from '../control/processes.js';
 import { DbproxyError } from '../errors/index.js';
 import { Playground } from './playground.js';
 
@@ -42,7 +42,7 @@ export async function start({ onProgress, name, ...options }: StartOptions = {})
   const request = {
     ...options,
     name: name ?? `test-${randomBytes(3).toString('hex')}`,
-    owner: processIdentity(process.pid) ?? undefined,
+    owner: selfIdentity(),
   };
   try {
     return new Playground(await onSomePort(request, onProgress));

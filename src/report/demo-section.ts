@@ -1,6 +1,7 @@
 /** A scenario: its promises and whether they held, its steps. Switches and load follow in sections of their own. */
 import type { WorkloadResult } from '../workload/index.js';
-import type { SwitchReport } from '../scenario/types.js';
+import type { HandoverReport, SwitchReport } from '../scenario/types.js';
+import { handoverSection } from './handover-section.js';
 import { html, type Html } from './html.js';
 import { moveSection } from './move-section.js';
 import { facts, table } from './table.js';
@@ -28,6 +29,7 @@ export interface DemoFacts {
     readonly when?: string;
   }[];
   readonly switches: readonly SwitchReport[];
+  readonly handovers?: readonly HandoverReport[];
   readonly workload: WorkloadResult | null;
   readonly stepWorkloads?: readonly WorkloadResult[];
   readonly engine: { readonly providerReason: string; readonly postgres: string } | null;
@@ -45,6 +47,7 @@ export function demoSection(result: DemoFacts): Html {
       ['whole', duration(result.totalMs)],
     ])}
     ${expectations(result)} ${result.switches.map(({ record, ...seen }) => moveSection(record, seen))}
+    ${(result.handovers ?? []).map(({ record, ...seen }) => handoverSection(record, seen))}
     ${loads.map(workloadSection)} ${steps(result)}
   </article>`;
 }

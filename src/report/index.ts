@@ -1,8 +1,9 @@
 /** Results as one HTML file each: pure functions of what `--json` gives. */
-import type { MoveRecord } from '../control/api.js';
+import type { HandoverRecord, MoveRecord } from '../control/api.js';
 import { VERSION } from '../version.js';
 import type { WorkloadResult } from '../workload/index.js';
 import { demoSection, type DemoFacts } from './demo-section.js';
+import { handoverSection } from './handover-section.js';
 import { html } from './html.js';
 import { moveSection } from './move-section.js';
 import { page } from './page.js';
@@ -23,6 +24,18 @@ export function workloadReport(result: WorkloadResult): Promise<string> {
     ${workloadSection(result)}
   </article>`;
   return page(`dbproxy: workload ${result.script}`, made(), content);
+}
+
+/** `patch --self` */
+export function handoverReport(record: HandoverRecord): Promise<string> {
+  const outcome = record.sessions.lost === 0 ? 'completed' : `${record.sessions.lost} sessions lost`;
+  const content = html`<article>
+    <h1>
+      ${record.operation} <span class="${record.sessions.lost === 0 ? 'passed' : 'failed'}">${outcome}</span>
+    </h1>
+    ${handoverSection(record)}
+  </article>`;
+  return page(`dbproxy: ${record.operation} ${outcome}`, made(), content);
 }
 
 export function moveReport(record: MoveRecord): Promise<string> {

@@ -6,6 +6,7 @@ import { binTable, figure, latency, throughput } from './chart.js';
 import { html, type Html } from './html.js';
 import { facts, table } from './table.js';
 import { count, duration, plural } from '../cli/format.js';
+import { sessionsInWords, stateInWords } from '../cli/move-words.js';
 import { moment } from './moment.js';
 
 /** What the load saw of it; absent for a switch without a load of ours. */
@@ -35,7 +36,7 @@ export function moveSection(record: MoveRecord, seen?: Seen): Html {
       ],
       ['stall', seen && stallInWords(seen.stallMs)],
       ['attempts to hold everybody', count(record.attempts)],
-      ['came along', stateInWords(record)],
+      ['came along', stateInWords(record) ?? 'no state'],
       ['whole', `${duration(record.totalMs)} from ${moment(Date.parse(record.startedAt))}`],
     ])}
     ${sessions.failed.map(({ id, reason }) => html`<p class="bad">Session ${id} was lost: ${reason}</p>`)}
@@ -67,7 +68,7 @@ function phases(phasesMs: PhasesMs): Html {
     )}`;
 }
 
-function around({ timeline, stallMs }: Seen): Html {
+export function around({ timeline, stallMs }: Seen): Html {
   const windows = [{ from: 0, to: (stallMs.to - stallMs.from) / 1_000 }];
   const figures = binTable('Around the switch, each 100 ms', timeline);
   return html`<div class="pair">
@@ -79,33 +80,7 @@ function around({ timeline, stallMs }: Seen): Html {
 const endInWords = ({ engine, size, postgres }: MoveEnd): string =>
   `${engine} (${size}, PostgreSQL ${postgres})`;
 
-function sessionsInWords({ sessions: { total, moved, kept, dropped, failed } }: MoveRecord): string {
-  const parts = [
-    [moved, 'moved'],
-    [kept, 'stayed'],
-    [dropped, 'ended on request'],
-    [failed.length, 'lost'],
-  ] as const;
-  const told = parts.filter(([n]) => n > 0).map(([n, what]) => `${count(n)} ${what}`);
-  return [`${count(total)} in all`, ...told].join(', ');
-}
-
-const stallInWords = ({ calls, p50, p99, max }: StallWindow): string =>
+export const stallInWords = ({ calls, p50, p99, max }: StallWindow): string =>
   calls === 0
     ? 'no call met it'
     : `p50 ${duration(p50)}, p99 ${duration(p99)}, longest ${duration(max)}, over ${plural(calls, 'call')}`;
-
-function stateInWords({ stateMoved }: MoveRecord): string {
-  const { settings, preparedStatements, tempTables, cursors, listens, advisoryLocks, sequences } = stateMoved;
-  const parts = [
-    [settings, 'setting'],
-    [preparedStatements, 'prepared statement'],
-    [tempTables, 'temporary table'],
-    [cursors, 'cursor'],
-    [listens, 'channel'],
-    [advisoryLocks, 'advisory lock'],
-    [sequences, 'sequence'],
-  ] as const;
-  const told = parts.filter(([n]) => n > 0).map(([n, what]) => plural(n, what));
-  return told.length === 0 ? 'no state' : told.join(', ');
-}

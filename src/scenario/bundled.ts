@@ -2,6 +2,7 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, join, relative, dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { onFile } from '../errors/file.js';
 import { DbproxyError } from '../errors/index.js';
 import { nearest } from '../suggest.js';
 import { readScenario, type Scenario } from './file/read.js';
@@ -42,19 +43,20 @@ export async function findScenario(name: string): Promise<Scenario> {
   throw new DbproxyError('DBP_SCENARIO_UNKNOWN', { name, hint });
 }
 
-/** Writes a scenario to begin with. Throws DBP_SCENARIO_EXISTS, DBP_SCENARIO_REPORT. */
+/** Writes a scenario to begin with. Throws DBP_SCENARIO_EXISTS, DBP_ENV_FILE. */
 export async function initScenario(file: string, { force }: { force: boolean }): Promise<void> {
   const text = await readFile(fileOf(FIRST_SCENARIO), 'utf8');
   const schema = relative(dirname(resolve(file)), SCHEMA);
   // Editors find the schema from where the file is.
   const own = text.replace(/(?<=\$schema=)\S+/, schema);
-  try {
-    await writeFile(file, own, { flag: force ? 'w' : 'wx' });
-  } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException;
-    if (code === 'EEXIST') throw new DbproxyError('DBP_SCENARIO_EXISTS', { file }, { cause });
-    throw new DbproxyError('DBP_SCENARIO_REPORT', { file, reason: message }, { cause });
-  }
+  await onFile(file, async () => {
+    try {
+      await writeFile(file, own, { flag: force ? 'w' : 'wx' });
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause;
+      throw new DbproxyError('DBP_SCENARIO_EXISTS', { file }, { cause });
+    }
+  });
 }
 
 const fileOf = (id: string): string => join(SCENARIOS, `${id}.yaml`);

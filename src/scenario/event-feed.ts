@@ -1,9 +1,7 @@
-/** The events of an instance as they happen, also when its supervisor is replaced meanwhile. */
-import { setTimeout as delay } from 'node:timers/promises';
+/** The events of the instance of a scenario: what has happened, and whoever wants to hear what happens. */
 import type { LogEvent } from '../control/api.js';
-import { connectSupervisor, type Supervisor } from '../control/client.js';
+import { followEvents } from '../control/follow-events.js';
 
-const RECONNECT_PAUSE_MS = 50;
 /** What has been done is on record; to hear of it takes no longer than this. */
 const ENDED_BOUND_MS = 5_000;
 const ENDS: ReadonlySet<string> = new Set(['operation.completed', 'operation.rolled-back']);
@@ -12,8 +10,7 @@ export class EventFeed {
   readonly #instance: string;
   readonly #events: LogEvent[] = [];
   readonly #listeners = new Set<(event: LogEvent) => void>();
-  #supervisor: Supervisor | undefined;
-  #closed = false;
+  readonly #end = new AbortController();
 
   private constructor(instance: string) {
     this.#instance = instance;
@@ -21,7 +18,8 @@ export class EventFeed {
 
   static open(instance: string): EventFeed {
     const feed = new EventFeed(instance);
-    void feed.#follow();
+    // That it cannot go on is told by whoever asks the instance next.
+    void feed.#follow().catch(() => {});
     return feed;
   }
 
@@ -54,26 +52,11 @@ export class EventFeed {
   }
 
   close(): void {
-    this.#closed = true;
-    this.#supervisor?.close();
+    this.#end.abort();
   }
 
   async #follow(): Promise<void> {
-    while (!this.#closed) {
-      try {
-        this.#supervisor = await connectSupervisor(this.#instance);
-        if (this.#closed) return this.#supervisor.close();
-        const after = this.#events.at(-1)?.seq ?? 0;
-        await this.#supervisor.call(
-          'events',
-          { after, follow: true },
-          { onProgress: (event) => this.#hear(event) },
-        );
-      } catch {
-        // It was replaced, or is being started again.
-        await delay(RECONNECT_PAUSE_MS);
-      }
-    }
+    for await (const event of followEvents(this.#instance, 0, this.#end.signal)) this.#hear(event);
   }
 
   #hear(event: LogEvent): void {

@@ -6,7 +6,8 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { UpResult } from '../control/api.js';
-import { startInstance, stopInstance, UP_DEFAULTS } from '../control/client.js';
+import { removeAbandoned, startInstance, stopInstance, UP_DEFAULTS } from '../control/client.js';
+import { selfIdentity } from '../control/processes.js';
 import { freePort } from '../control/port-holder.js';
 import { DbproxyError } from '../errors/index.js';
 import { findWorks, initialiseWorkload, startWorkloadProcess } from '../workload/index.js';
@@ -15,7 +16,7 @@ import { judgeAtEnd, judgeSteady } from './expectations/judge.js';
 import type { Scenario, Step } from './file/read.js';
 import { composeDemo, type Played } from './result.js';
 import { SqlSessions } from './sql-sessions.js';
-import type { Stage } from './stage.js';
+import { noteMovesOfOthers, switchWindowsOf, type Stage } from './stage.js';
 import { runStep, titleOf } from './steps/index.js';
 import { loadOptions } from './steps/workload.js';
 import { reasonOf, timedOut, Timeline, type Task } from './timeline.js';
@@ -107,8 +108,11 @@ class Player {
     const { engine } = this.#scenario;
     let stage: Stage | undefined;
     await this.#run({ name: 'up', verb: 'up', detail: 'PostgreSQL behind the proxy' }, async () => {
+      await removeAbandoned();
+      // However this process ends, its instance goes with it: also by kill -9, also by a Ctrl-C that does not wait.
+      const owner = this.#options.keep ? undefined : selfIdentity();
       const starting = startInstance(
-        { name: this.#name, port: await freePort(UP_DEFAULTS.host), ...engine, ...this.#where },
+        { name: this.#name, port: await freePort(UP_DEFAULTS.host), owner, ...engine, ...this.#where },
         ({ step, detail }) => this.#timeline.tell(`${step}: ${detail}`),
       );
       // An interrupted start is waited for: only what is there can be stopped.
@@ -175,7 +179,7 @@ class Player {
         ...loadOptions(stage.up.url, workload),
         seconds: this.#scenario.timeout / 1000,
         ...(workload.warmup === undefined ? {} : { warmupSeconds: workload.warmup / 1000 }),
-        windows: () => stage.windows.map(({ window }) => window),
+        windows: () => switchWindowsOf(stage),
         onProgress: (progress) => {
           stage.progress = progress;
           this.#options.onProgress?.({ kind: 'load', step: this.#timeline.current, load: progress });
@@ -244,6 +248,7 @@ class Player {
     await this.#run(task, async () => {
       stage.load?.stop();
       this.#workload = (await stage.load?.result) ?? null;
+      await noteMovesOfOthers(stage);
       const results = await judgeAtEnd(this.#scenario.expect, stage, this.#workload);
       this.#note(results);
       const broken = results.filter(({ ok }) => !ok).length;

@@ -193,7 +193,7 @@ describe('signals', () => {
   it('the first asks, the second ends', () => {
     const exit = vi.spyOn(process, 'exit').mockImplementation(() => undefined as never);
     const first = vi.fn();
-    const interruption = new Interruption(first);
+    const interruption = new Interruption(first, () => {});
     interruption.listen();
     try {
       process.emit('SIGINT', 'SIGINT');

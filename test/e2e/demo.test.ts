@@ -31,6 +31,7 @@ describe('the scenarios that come with dbproxy', () => {
     'patch-under-load',
     'patch-self',
     'long-transaction',
+    'autoscale',
     'engine-killed',
     'engine-crash',
   ])(
@@ -151,8 +152,8 @@ describe('demo run', () => {
       message: `${wrong}:4: steps[1]: there is no sleeep here; did you mean sleep?`,
     });
     const right = await scenario('steps:\n  - sleep: 1s\n');
-    expect(await cli.json(['demo', 'run', right, '--junit', '/nonexistent/j.xml'], 1)).toMatchObject({
-      code: 'DBP_SCENARIO_REPORT',
+    expect(await cli.json(['demo', 'run', right, '--junit', '/nonexistent/j.xml'], 4)).toMatchObject({
+      code: 'DBP_ENV_FILE',
     });
   });
 
@@ -161,8 +162,8 @@ describe('demo run', () => {
     async () => {
       const file = await scenario('steps:\n  - { sql: select 1 }\n');
       const { code, stderr } = await cli.run(['demo', 'run', file, '--markdown', '/dev/full']);
-      expect(code).toBe(1);
-      expect(stderr).toContain('the report /dev/full could not be written: the disk is full');
+      expect(code).toBe(4);
+      expect(stderr).toContain('the file /dev/full cannot be written: the disk is full');
       await nothingIsLeft();
     },
     LONG_MS,

@@ -1,8 +1,8 @@
 /** Reports as text: what is in them, and that no text of a result becomes markup. In a browser: browser.test.ts. */
 import { describe, expect, test } from 'vitest';
 import { html } from '../../src/report/html.js';
-import { demoReport, moveReport, workloadReport } from '../../src/report/index.js';
-import { demo, HOSTILE, move, workload } from './results.js';
+import { demoReport, handoverReport, moveReport, workloadReport } from '../../src/report/index.js';
+import { demo, handed, handover, HOSTILE, move, workload } from './results.js';
 
 describe('templates', () => {
   test('escape text, keep what templates made, join lists, leave out what is not there', () => {
@@ -18,11 +18,24 @@ describe('a report', () => {
     expect(text).toContain('live-scale passed');
     expect(text).toContain('every session moved all of them');
     expect(text).toContain('scale-1: e1 (small, PostgreSQL 17.10) → e2 (large, PostgreSQL 17.10)');
-    expect(text).toContain('17 in all, 17 moved');
+    expect(text).toContain('17 of 17 moved');
     expect(text).toContain('p50 20 ms, p99 31 ms, longest 33 ms, over 9 calls');
     expect(text).toContain('3 settings, 80 prepared statements, 1 temporary table');
     expect(text).toContain('exact: 4,400 commits acknowledged, 4,400 in the history');
     expect(text).toContain('scale to large done 1.1 s');
+  });
+
+  test('of patch --self has processes, sessions, how long they were held, and what clients saw', async () => {
+    const text = words(await demoReport([demo({ handovers: [handed()] })]));
+    expect(text).toContain('handover-2: the proxy was replaced, process 41 → 42');
+    expect(text).toContain('11 handed over, 0 lost');
+    expect(text).toContain('p50 8.0 ms, p99 14 ms, longest 15 ms');
+    expect(text).toContain('p50 20 ms, p99 31 ms, longest 33 ms, over 9 calls');
+    const failed = [{ id: 7, reason: HOSTILE }];
+    const alone = await handoverReport(handover({ sessions: { handed: 10, lost: 1, failed } }));
+    expect(words(alone)).toContain('handover-2 1 sessions lost');
+    expect(words(alone)).toContain('Session 7 was lost: ');
+    expect(alone).not.toContain('<img');
   });
 
   test('of several scenarios has all of them', async () => {

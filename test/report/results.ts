@@ -1,7 +1,7 @@
 /** Results to make reports of: of the form that `--json` has, with texts that try to be markup. */
-import type { MoveRecord } from '../../src/control/api.js';
+import type { HandoverRecord, MoveRecord } from '../../src/control/api.js';
 import type { DemoFacts } from '../../src/report/demo-section.js';
-import type { SwitchReport } from '../../src/scenario/types.js';
+import type { HandoverReport, SwitchReport } from '../../src/scenario/types.js';
 import type { LatencySummary, TimelineBin, WorkloadResult } from '../../src/workload/index.js';
 
 export const HOSTILE =
@@ -49,6 +49,20 @@ const switched: SwitchReport = {
   stallMs: { from: STARTED_AT + 5_000, to: STARTED_AT + 5_031, calls: 9, p50: 20, p99: 31, max: 33 },
   timeline: bins(-2_000, 2_000, 0),
 };
+
+export const handover = (over: Partial<HandoverRecord> = {}): HandoverRecord => ({
+  ...{ schema: 'dbproxy.handover/1', instance: 'demo', operation: 'handover-2', generation: 2 },
+  ...{ from: { pid: 41, version: '0.1.0' }, to: { pid: 42, version: '0.1.0' } },
+  sessions: { handed: 11, lost: 0, failed: [] },
+  holdMs: { count: 11, p50: 8, p99: 14, max: 15 },
+  ...{ startedAt: new Date(STARTED_AT).toISOString(), totalMs: 402 },
+  ...over,
+});
+
+export const handed = (over: Partial<HandoverRecord> = {}): HandoverReport => ({
+  ...switched,
+  record: handover(over),
+});
 
 export const workload = (over: Partial<WorkloadResult> = {}): WorkloadResult =>
   ({

@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { annotations, EventFile, exitCodeOf, openReport, type DemoResult } from '../../src/scenario/index.js';
+import { annotations, EventFile, exitCodeOf, type DemoResult } from '../../src/scenario/index.js';
 import { junit } from '../../src/scenario/report/junit.js';
 import { markdown } from '../../src/scenario/report/markdown.js';
 
@@ -94,18 +94,19 @@ describe('annotations of GitHub Actions', () => {
 
 describe('files', () => {
   test('a path that cannot be written is refused before anything is played', async () => {
-    await expect(openReport('/nonexistent/x.xml')).rejects.toMatchObject({ code: 'DBP_SCENARIO_REPORT' });
+    await expect(EventFile.open('/nonexistent/e.ndjson')).rejects.toMatchObject({
+      code: 'DBP_ENV_FILE',
+      message: 'the file /nonexistent/e.ndjson cannot be written: its directory is not there',
+    });
   });
 
   test('a full disk is said', async () => {
-    const report = await openReport('/dev/full');
-    await expect(report.write('x'.repeat(100_000))).rejects.toMatchObject({
-      code: 'DBP_SCENARIO_REPORT',
-      message: 'the report /dev/full could not be written: the disk is full',
-    });
     const events = await EventFile.open('/dev/full');
     events.add('x', { kind: 'step', name: 'up', detail: '' });
-    await expect(events.close()).rejects.toMatchObject({ code: 'DBP_SCENARIO_REPORT' });
+    await expect(events.close()).rejects.toMatchObject({
+      code: 'DBP_ENV_FILE',
+      message: 'the file /dev/full cannot be written: the disk is full',
+    });
   });
 
   test('events are lines of JSON, in order', async () => {

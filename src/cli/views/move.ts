@@ -2,7 +2,8 @@
 import type { MoveRecord, PhasesMs } from '../../control/api.js';
 import { byLoss } from '../../control/losses.js';
 import { SWITCHOVER_STEPS } from '../../switchover/steps.js';
-import { count, duration, plural, size } from '../format.js';
+import { count, duration, plural } from '../format.js';
+import { sessionsInWords, stateInWords } from '../move-words.js';
 import type { Style } from '../style.js';
 import { facts } from '../table.js';
 
@@ -21,10 +22,10 @@ export function moveView(record: MoveRecord, style: Style): string {
         ['why', record.error ? style.warn(record.error.message) : undefined],
         ['from', `${from.engine}  ${from.size}, PostgreSQL ${from.postgres}`],
         ['to', `${to.engine}  ${to.size}, PostgreSQL ${to.postgres}`],
-        ['sessions', sessionsLine(record)],
+        ['sessions', sessionsInWords(record)],
         ...sessions.failed.map(({ id, reason }) => ['', style.bad(`session ${id}: ${reason}`)] as const),
         ['held for', holdMs.count > 0 ? holdLine(record) : undefined],
-        ['state', stateLine(record)],
+        ['state', stateInWords(record)],
         ...record.pendingRestart.map(
           (pending, index) => [index === 0 ? 'not yet' : '', pendingLine(pending, style)] as const,
         ),
@@ -63,32 +64,8 @@ function changes({ from, to }: MoveRecord): string {
   return changed === '' ? `PostgreSQL ${to.postgres}, ${to.size}` : changed;
 }
 
-function sessionsLine({ sessions, strategy }: MoveRecord): string {
-  if (strategy === 'resize') return `${count(sessions.kept)} stay where they are`;
-  const parts = [`${count(sessions.moved)} of ${count(sessions.total)} moved`];
-  if (sessions.kept > 0) parts.push(`${count(sessions.kept)} kept`);
-  if (sessions.dropped > 0) parts.push(`${count(sessions.dropped)} dropped`);
-  if (sessions.failed.length > 0) parts.push(`${count(sessions.failed.length)} failed`);
-  return parts.join(', ');
-}
-
 const holdLine = ({ holdMs }: MoveRecord): string =>
   `p50 ${duration(holdMs.p50)}   p99 ${duration(holdMs.p99)}   max ${duration(holdMs.max)}`;
-
-function stateLine({ stateMoved: moved }: MoveRecord): string | undefined {
-  const parts = [
-    [moved.settings, 'setting'],
-    [moved.preparedStatements, 'prepared statement'],
-    [moved.tempTables, 'temporary table'],
-    [moved.cursors, 'cursor'],
-    [moved.listens, 'LISTEN'],
-    [moved.advisoryLocks, 'advisory lock'],
-    [moved.sequences, 'sequence value'],
-  ] as const;
-  const shown = parts.filter(([amount]) => amount > 0).map(([amount, noun]) => plural(amount, noun));
-  if (moved.tempBytes > 0) shown.push(`${size(moved.tempBytes)} of temporary data`);
-  return shown.length > 0 ? shown.join(', ') : undefined;
-}
 
 const phasesLine = (phases: PhasesMs, style: Style): string =>
   SWITCHOVER_STEPS.map((name) => `${name} ${style.dim(duration(phases[name]))}`).join('  ');

@@ -4,6 +4,7 @@ import { boolean, string } from '@oclif/core/flags';
 import { DbproxyError, type ExitCode } from '../../errors/index.js';
 import { BaseCommand } from '../../cli/base-command.js';
 import { reportFlag } from '../../cli/flags.js';
+import { OutputFile } from '../../cli/output-file.js';
 import { canAnimate } from '../../cli/terminal.js';
 import { demoView } from '../../cli/views/demo.js';
 import { workloadProgressLine } from '../../cli/views/workload.js';
@@ -13,7 +14,6 @@ import type {
   DemoResult,
   DemosResult,
   EventFile,
-  ReportFile,
   ReporterName,
   Scenario,
 } from '../../scenario/index.js';
@@ -65,7 +65,7 @@ export default class DemoRun extends BaseCommand<typeof DemoRun, DemoResult | De
     // All of them are read, and every report is opened, before the first one is played.
     const found: Scenario[] = [];
     for (const name of names) found.push(await scenarios.findScenario(name));
-    const reports = await this.#openReports(scenarios);
+    const reports = await this.#openReports(scenarios.REPORTERS);
     const events = this.flags.events === undefined ? null : await scenarios.EventFile.open(this.flags.events);
 
     const demos: DemoResult[] = [];
@@ -101,7 +101,7 @@ export default class DemoRun extends BaseCommand<typeof DemoRun, DemoResult | De
   }
 
   protected override exitCodeOf(result: DemoResult | DemosResult): ExitCode {
-    return this.#unwritten?.exitCode ?? this.#exitCode(demosOf(result));
+    return this.#exitCode(demosOf(result)) || this.#unwritten;
   }
 
   protected override endsItself(): boolean {
@@ -109,10 +109,15 @@ export default class DemoRun extends BaseCommand<typeof DemoRun, DemoResult | De
   }
 
   protected override afterInterruption(): string {
-    return 'removing what was started';
+    return this.flags.keep ? 'ending the load; the instance stays' : 'removing what was started';
   }
 
-  #unwritten: DbproxyError | null = null;
+  protected override afterForce(): string | null {
+    return this.flags.keep ? null : 'not waiting: what was started removes itself';
+  }
+
+  /** Exit code of a report that could not be written. */
+  #unwritten: ExitCode = 0;
   #exitCode: (demos: readonly DemoResult[]) => ExitCode = () => 0;
 
   async #play(
@@ -134,11 +139,11 @@ export default class DemoRun extends BaseCommand<typeof DemoRun, DemoResult | De
     });
   }
 
-  async #openReports({ REPORTERS, openReport }: typeof Scenarios): Promise<Map<ReporterName, ReportFile>> {
-    const files = new Map<ReporterName, ReportFile>();
-    for (const name of Object.keys(REPORTERS) as ReporterName[]) {
+  async #openReports(reporters: typeof Scenarios.REPORTERS): Promise<Map<ReporterName, OutputFile>> {
+    const files = new Map<ReporterName, OutputFile>();
+    for (const name of Object.keys(reporters) as ReporterName[]) {
       const file = this.flags[name];
-      if (file !== undefined) files.set(name, await openReport(file));
+      if (file !== undefined) files.set(name, await OutputFile.at(file));
     }
     return files;
   }
@@ -146,9 +151,9 @@ export default class DemoRun extends BaseCommand<typeof DemoRun, DemoResult | De
   async #report(
     { REPORTERS, annotations, appendReport }: typeof Scenarios,
     demos: readonly DemoResult[],
-    files: ReadonlyMap<ReporterName, ReportFile>,
+    files: ReadonlyMap<ReporterName, OutputFile>,
   ): Promise<void> {
-    for (const [name, file] of files) await file.write(await REPORTERS[name](demos));
+    for (const [name, file] of files) this.#noteUnwritten(await file.write(REPORTERS[name](demos), this.out));
     const { GITHUB_ACTIONS, GITHUB_STEP_SUMMARY, GITHUB_WORKSPACE } = process.env;
     if (GITHUB_ACTIONS !== 'true') return;
     if (GITHUB_STEP_SUMMARY) await appendReport(GITHUB_STEP_SUMMARY, await REPORTERS.markdown(demos));
@@ -159,9 +164,13 @@ export default class DemoRun extends BaseCommand<typeof DemoRun, DemoResult | De
 
   /** A result is not lost with its report. */
   #notWritten(error: unknown): void {
-    this.#unwritten = DbproxyError.from(error);
-    if (this.out.json) process.stderr.write(`${this.#unwritten.message}\n`);
-    else this.out.failure(this.#unwritten);
+    const failure = DbproxyError.from(error);
+    this.out.complaint(failure);
+    this.#noteUnwritten(failure.exitCode);
+  }
+
+  #noteUnwritten(code: ExitCode): void {
+    this.#unwritten ||= code;
   }
 
   #tell(progress: DemoProgress): void {

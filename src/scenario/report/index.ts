@@ -2,7 +2,7 @@
  * Reports: one result, many forms. A reporter is a function of results that have ended; it knows nothing of files, and
  * nobody knows of another reporter.
  *
- *   DemoResult[] ── junit | markdown | … ──▶ text ── writeReport ──▶ file
+ *   DemoResult[] ── junit | markdown | … ──▶ text ── cli/output-file.ts ──▶ file
  */
 import { junit } from './junit.js';
 import { markdown } from './markdown.js';
@@ -16,4 +16,4 @@ export type ReporterName = 'junit' | 'markdown';
 export const REPORTERS: Readonly<Record<ReporterName, Reporter>> = { junit, markdown };
 
 export { annotations } from './annotations.js';
-export { appendReport, EventFile, openReport, type ReportFile } from './files.js';
+export { appendReport, EventFile } from './files.js';

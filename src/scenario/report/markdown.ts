@@ -1,10 +1,11 @@
 /** For pull requests and $GITHUB_STEP_SUMMARY. */
-import type { DemoResult, SwitchReport } from '../types.js';
+import type { DemoResult, HandoverReport, SwitchReport } from '../types.js';
 
 export const markdown = (results: readonly DemoResult[]): string => `${results.map(section).join('\n\n')}\n`;
 
 function section(result: DemoResult): string {
-  const { scenario, verdict, file, totalMs, error, steps, expectations, switches, workload } = result;
+  const { scenario, verdict, file, totalMs, error, steps, expectations, switches, handovers, workload } =
+    result;
   return [
     `## ${mark(result.outcome === 'passed')} ${cell(scenario)}`,
     `${verdict} \`${file}\`, ${(totalMs / 1000).toFixed(1)} s.`,
@@ -22,6 +23,11 @@ function section(result: DemoResult): string {
       table(
         ['switch', 'outcome', 'sessions', 'held p99, ms', 'stall p50', 'stall max', 'whole'],
         switches.map(switchRow),
+      ),
+    handovers.length > 0 &&
+      table(
+        ['patch --self', 'handed over', 'lost', 'held p99, ms', 'stall p50', 'stall max', 'whole'],
+        handovers.map(handoverRow),
       ),
     workload &&
       table(
@@ -58,6 +64,16 @@ const switchRow = ({ record, stallMs }: SwitchReport): string[] => [
   record.outcome,
   `${record.sessions.moved}/${record.sessions.total}`,
   ms(record.holdMs.p99),
+  ms(stallMs.p50),
+  ms(stallMs.max),
+  ms(record.totalMs),
+];
+
+const handoverRow = ({ record, stallMs }: HandoverReport): string[] => [
+  `process ${record.from.pid} → ${record.to.pid}`,
+  String(record.sessions.handed),
+  String(record.sessions.lost),
+  ms(record.holdMs.count === 0 ? null : record.holdMs.p99),
   ms(stallMs.p50),
   ms(stallMs.max),
   ms(record.totalMs),

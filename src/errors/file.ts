@@ -1,0 +1,27 @@
+/** What goes wrong with a file that a user has named, in words that say what to do. */
+import { dirname } from 'node:path';
+import { DbproxyError } from './index.js';
+
+const WORDS: Readonly<Record<string, string>> = {
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the quota of the disk is used up',
+  ENOENT: 'its directory is not there',
+  EACCES: 'permission denied',
+  EISDIR: 'it is a directory',
+  EROFS: 'the file system is read-only',
+};
+
+/** Does something with it. Throws DBP_ENV_FILE. */
+export async function onFile<T>(file: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    if (cause instanceof DbproxyError) throw cause;
+    const { code = '', message } = cause as NodeJS.ErrnoException;
+    throw new DbproxyError(
+      'DBP_ENV_FILE',
+      { file, reason: WORDS[code] ?? message, directory: dirname(file) },
+      { cause },
+    );
+  }
+}
