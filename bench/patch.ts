@@ -39,7 +39,12 @@ process.env['DBPROXY_HOME'] = await benchHome();
 process.env['DBPROXY_CACHE'] ??= '/tmp/dbproxy-test-engines';
 await ensureEngine(OLDER, { cacheDirectory: engineCache() });
 try {
-  const { url } = await startInstance({ name: NAME, port: await freePort(), postgres: OLDER });
+  const { url } = await startInstance({
+    name: NAME,
+    port: await freePort(),
+    postgres: OLDER,
+    provider: 'embedded',
+  });
   await initialiseWorkload({ url, scale: SCALE });
   const series = [await measure(url, 'in-place'), await measure(url, 'standby')];
   const about = conditions(`${OLDER} ⇄ ${NEWER}`, {});

@@ -3,9 +3,9 @@
  * small ↔ large in turn, 16 clients (or as many as asked for), tpcb-like. Beside it, for the same load, the naive way: PgBouncer PAUSE, restart of
  * PostgreSQL in place, RESUME.
  *
- *   npm run bench:stall -- [--switches 30] [--quiet 60] [--pause 2] [--rate N] [--clients 16] [--only dbproxy|pgbouncer] [--provider docker]
+ *   npm run bench:stall -- [--switches 30] [--quiet 60] [--pause 2] [--rate N] [--clients 16] [--only dbproxy|pgbouncer] [--provider docker] [--brief]
  *
- * `quiet`: seconds of load before the first and after the last switch; `pause`: between two switches.
+ * `quiet`: seconds of load before the first and after the last switch; `pause`: between two switches; `brief`: nothing but switches.
  */
 import { rm } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
@@ -23,6 +23,7 @@ const { values } = parseArgs({
     clients: { type: 'string', default: '16' },
     only: { type: 'string' },
     provider: { type: 'string', default: 'embedded' },
+    brief: { type: 'boolean', default: false },
   },
 });
 
@@ -38,6 +39,7 @@ const plan = {
   quietMs: Number(values.quiet) * 1000,
   pauseMs: Number(values.pause) * 1000,
   clients: Number(values.clients),
+  brief: values.brief,
   scale: 10,
   ...(values.rate === undefined ? {} : { ratePerSecond: Number(values.rate) }),
 };
@@ -111,8 +113,12 @@ try {
         ],
       ),
     );
+    const { upMs, idle, saturationTps, records } = ours;
+    const aside = idle
+      ? `up: ${upMs.map((each) => each.toFixed(0)).join(', ')} ms · scale of an idle ${(idle.databaseBytes / 2 ** 20).toFixed(0)} MB database: ${idle.scaleMs.map((each) => each.toFixed(0)).join(', ')} ms · `
+      : '';
     print(
-      `up: ${ours.upMs.map((each) => each.toFixed(0)).join(', ')} ms · scale of an idle ${(ours.idle.databaseBytes / 2 ** 20).toFixed(0)} MB database: ${ours.idle.scaleMs.map((each) => each.toFixed(0)).join(', ')} ms · saturation: ${ours.saturationTps?.toFixed(0) ?? 'not measured'} tps · attempts: ${ours.records.map(({ attempts }) => attempts).join(' ')}`,
+      `${aside}saturation: ${saturationTps?.toFixed(0) ?? 'not measured'} tps · attempts: ${records.map(({ attempts }) => attempts).join(' ')}`,
     );
   }
 } finally {

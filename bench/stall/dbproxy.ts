@@ -20,18 +20,23 @@ const SATURATION_SECONDS = 10;
 
 export interface DbproxySeries extends StallSeries {
   readonly upMs: readonly number[];
-  readonly idle: { readonly databaseBytes: number; readonly scaleMs: readonly number[] };
+  readonly idle: { readonly databaseBytes: number; readonly scaleMs: readonly number[] } | null;
   readonly saturationTps: number | null;
   readonly records: readonly MoveRecord[];
 }
 
 export async function measureDbproxy(plan: StallPlan): Promise<DbproxySeries> {
-  const upMs = await measureUp();
+  const upMs = plan.brief ? [] : await measureUp();
   try {
-    const { url, engines } = await startInstance({ name: NAME, port: await freePort(), size: 'small' });
+    const { url, engines } = await startInstance({
+      name: NAME,
+      port: await freePort(),
+      size: 'small',
+      provider: 'embedded',
+    });
     const supervisor = await connectSupervisor(NAME);
     try {
-      const idle = await measureIdle(url, supervisor);
+      const idle = plan.brief ? null : await measureIdle(url, supervisor);
       await initialiseWorkload({ url, scale: plan.scale });
       const saturationTps = plan.ratePerSecond === undefined ? await measureSaturation(url, plan) : null;
       const ratePerSecond = plan.ratePerSecond ?? Math.round((saturationTps ?? 0) / 2);
@@ -57,7 +62,7 @@ async function measureUp(): Promise<number[]> {
   for (let i = 0; i < 4; i++) {
     const port = await freePort();
     const beganMs = performance.now();
-    await startInstance({ name: NAME, port, size: 'small' });
+    await startInstance({ name: NAME, port, size: 'small', provider: 'embedded' });
     upMs.push(performance.now() - beganMs);
     await stopInstance(NAME, { purge: true });
   }
@@ -115,9 +120,10 @@ async function measureSwitches(
       windows.push(...held);
       const last = held.at(-1);
       if (last) switched.push(last);
-      const { holdMs, outcome, totalMs } = record;
+      const { holdMs, outcome, totalMs, phasesMs } = record;
+      const phases = Object.entries(phasesMs).map(([phase, each]) => `${phase} ${each}`);
       process.stderr.write(
-        `dbproxy ${i + 1}/${plan.switches}: ${outcome}, hold max ${holdMs.max} ms, ${totalMs} ms in all\n`,
+        `dbproxy ${i + 1}/${plan.switches}: ${outcome}, hold p50 ${holdMs.p50}, max ${holdMs.max} ms, ${totalMs} ms in all: ${phases.join(', ')}\n`,
       );
       await delay(i + 1 < plan.switches ? plan.pauseMs : plan.quietMs);
     }

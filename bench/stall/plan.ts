@@ -7,6 +7,8 @@ export interface StallPlan {
   readonly pauseMs: number;
   readonly clients: number;
   readonly scale: number;
+  /** Only switches: not how long `up` and the scale of an idle database take. */
+  readonly brief: boolean;
   /** Default: half of the saturation, which is then measured. */
   readonly ratePerSecond?: number;
 }
