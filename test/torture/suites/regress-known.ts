@@ -5,12 +5,20 @@ const NUMBERS = /^ +\(?[\d,() |-]+$/;
 const PLAN =
   /^( *QUERY PLAN *| *explain_parallel_append *|-+| .*(Scan|Filter|Cond|Join|Loop|Sort|Append|Aggregate|Gather|Limit|Materialize|Result|Workers|Subplans).*|\(\d+ rows?\))$/;
 
+const SKIPPED_OR_NOTHING = /^WARNING: {2}permission denied to cluster "\S+", skipping it$/;
+
 const FROM_THE_OLD_PLACES = 'ctid and cmin: a move writes the rows of a temporary table anew';
 const DEAD_ROWS = 'size of a temporary table: dead rows do not move';
 const PLANNED_ANEW =
   'a statement is prepared anew, and planned once when it is warmed: how often it was planned, and under which settings, is not kept';
 
 export const known: readonly Known[] = [
+  {
+    test: 'cluster',
+    straight: SKIPPED_OR_NOTHING,
+    tortured: SKIPPED_OR_NOTHING,
+    why: 'CLUSTER comes across tables in the order in which pg_index keeps its rows; a move makes and removes rows there, too',
+  },
   {
     test: 'combocid',
     straight: /^ \(0,\d+\) \| +\d+ \| +\d+$/,
