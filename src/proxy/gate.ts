@@ -285,7 +285,7 @@ export class Gate {
     hold.sessions.set(session, Promise.resolve(null));
     if (!(await session.hold()) || this.#hold !== hold) return;
     const prepared = hold.everybodyHeld
-      .then(() => this.#moveOf(session).prepare(false))
+      .then((quietSinceMs) => this.#moveOf(session).prepare(false, { quietSinceMs }))
       .then(() => this.#refusalOf(hold, session))
       .catch((error: Error) =>
         // A client that has left stands in nobody's way.

@@ -15,8 +15,8 @@ export interface Hold {
   readonly timer: NodeJS.Timeout | undefined;
   /** Resolves when the budget is spent. */
   readonly spent: Promise<void>;
-  /** Reads begin then: before, they would take the processor from the transactions that are waited for. */
-  readonly everybodyHeld: Promise<void>;
+  /** Resolves with the time (ms, monotonic). Reads begin then: before, they would take the processor from the transactions that are waited for. */
+  readonly everybodyHeld: Promise<number>;
   readonly allAreHeld: () => void;
   /** Sessions that others wait for: each goes on until the safe point after its next request. */
   readonly stepping: Set<Promise<unknown>>;
@@ -40,7 +40,7 @@ export const newHold = ({ budgetMs, ...asked }: Asked, onSpent: () => void): Hol
     }, budgetMs);
   });
   let allAreHeld = (): void => undefined;
-  const everybodyHeld = new Promise<void>((resolve) => (allAreHeld = resolve));
+  const everybodyHeld = new Promise<number>((resolve) => (allAreHeld = () => resolve(performance.now())));
   return {
     ...asked,
     ...{ sessions: new Map(), everybodyHeld, allAreHeld, timer, spent },

@@ -42,6 +42,13 @@ export interface MoveServices {
   context(thorough: boolean): Promise<LookContext>;
 }
 
+export interface LookAt {
+  /** Also for what is costly to look for and seldom there. */
+  readonly thorough?: boolean;
+  /** Since when nobody else can have changed anything (ms, monotonic). Null: others go on. */
+  readonly quietSinceMs?: number | null;
+}
+
 /** What the moves to one target have in common. */
 export class MoveTarget {
   readonly route: EngineRoute;
@@ -84,6 +91,8 @@ export class SessionMove {
   #lost: ReadonlyMap<string, string> = new Map();
   /** Why the old engine did not deliver what it still had for the session; null: it did. */
   #undelivered: string | null = null;
+  /** Since when everybody is held, for this move (ms, monotonic). */
+  #quietSinceMs: number | null = null;
   #preparing: Promise<void> = Promise.resolve();
   /** The connection that has planned the session's statements. */
   #warmed: EngineConnection | null = null;
@@ -104,14 +113,17 @@ export class SessionMove {
     if (!this.#target.restarts) await this.#open();
     // Once is enough for what is costly to look for and seldom there.
     const thorough = this.session.state === null;
-    await whileHeld(this.session, withinMs, () => this.prepare(false, thorough));
+    await whileHeld(this.session, withinMs, () => this.prepare(false, { thorough }));
     if (!this.#target.restarts) await this.#warmUp();
   }
 
   /** Only while the session is held. Throws when its state cannot be re-created there. */
-  prepare(promoted: boolean, thorough = false): Promise<void> {
+  prepare(promoted: boolean, { thorough = false, quietSinceMs = null }: LookAt = {}): Promise<void> {
     // One after the other: each starts from what the one before left on the target.
-    const run = this.#preparing.catch(() => undefined).then(() => this.#prepare(promoted, thorough));
+    this.#quietSinceMs = quietSinceMs;
+    const run = this.#preparing
+      .catch(() => undefined)
+      .then(() => this.#prepare(promoted, { thorough, quietSinceMs }));
     this.#preparing = run;
     return run;
   }
@@ -125,15 +137,15 @@ export class SessionMove {
       .catch(() => undefined)
       .then(async () => {
         await this.#flushNotifications();
-        this.#saved = this.#look(true, false);
+        this.#saved = this.#look(true, { quietSinceMs: performance.now() });
         this.obstacles = unmovable(await this.#saved, this.#target.limits);
       });
     this.#preparing = run;
     return run;
   }
 
-  async #prepare(promoted: boolean, thorough: boolean): Promise<void> {
-    const wanted = await (this.#saved ?? this.#look(promoted, thorough));
+  async #prepare(promoted: boolean, how: LookAt): Promise<void> {
+    const wanted = await (this.#saved ?? this.#look(promoted, how));
     if (this.#saved === null) this.obstacles = unmovable(wanted, this.#target.limits);
     if (this.obstacles.length > 0 && this.#saved === null) {
       if (promoted) throw new Error(this.obstacles.map(({ detail }) => detail).join('; '));
@@ -153,13 +165,13 @@ export class SessionMove {
     }
   }
 
-  async #look(contents: boolean, thorough: boolean): Promise<SessionState> {
+  async #look(contents: boolean, { thorough = false, quietSinceMs = null }: LookAt): Promise<SessionState> {
     const scanNames = thorough && this.#target.firstOf(this.session.identity.database);
     const context = {
       ...(await this.#services.context(thorough)),
       ...{ scanNames, contents, limits: this.#target.limits, holdsLocks: this.holdsLocks },
     };
-    return this.session.look(context).catch((error: Error) => {
+    return this.session.look(context, quietSinceMs).catch((error: Error) => {
       throw readable(error, this.session);
     });
   }
@@ -196,7 +208,7 @@ export class SessionMove {
   async finish(): Promise<EngineConnection> {
     await this.#open();
     if (this.#postponed > 0 || this.holdsLocks || this.#replayed !== this.session.state)
-      await this.prepare(true);
+      await this.prepare(true, { quietSinceMs: this.#quietSinceMs });
     await this.#flushNotifications();
     // Lost meanwhile, it would have been opened anew without the state.
     const connection = await this.#connection;

@@ -18,6 +18,7 @@ import {
   SessionTracker,
   hasContents,
   look,
+  othersCanChange,
   restoreUnnamed,
   stateKinds,
   type ReadContext,
@@ -94,6 +95,8 @@ export class Session {
   #reading: Promise<unknown> = Promise.resolve();
   /** Those of the last look: how much is counted depends on them. */
   #limits = '';
+  /** When the last look began, ms, monotonic. */
+  #lookedAtMs = 0;
   /** Our queries destroyed the unnamed statement on the current engine. */
   #unnamedLost = false;
   /** Prepared statements that could not be re-created on the current engine, and why. */
@@ -288,14 +291,21 @@ export class Session {
 
   // --- while held -------------------------------------------------------------------------------------------------------
 
-  /** Reads the state from the engine. Only while held. */
-  async look(context: Omit<ReadContext, 'tracker'>): Promise<SessionState> {
+  /**
+   * Reads the state from the engine. Only while held. What an earlier look has found is enough when nothing can have changed it
+   * since; `quietSinceMs`: from when on nobody else could (monotonic). Null: it has to be read in any case.
+   */
+  async look(
+    context: Omit<ReadContext, 'tracker'>,
+    quietSinceMs: number | null = null,
+  ): Promise<SessionState> {
     if (this.#phase !== 'held') throw new Error('the session is not held');
     const contents =
       context.contents && this.state !== null && (context.holdsLocks || hasContents(this.state));
     const limits = JSON.stringify(context.limits);
-    const sameLimits = this.#limits === limits;
-    if (!this.dirty && this.state && sameLimits && !context.thorough && !contents) return this.state;
+    const asked = context.thorough || contents || this.#limits !== limits;
+    if (!asked && this.state && !this.#mayHaveChanged(this.state, quietSinceMs)) return this.state;
+    this.#lookedAtMs = performance.now();
     this.#limits = limits;
     this.#unnamedLost = this.tracker.unnamedStatement !== null;
     const reading = look(this.server, { ...context, tracker: this.tracker }, this.state);
@@ -303,6 +313,11 @@ export class Session {
     this.state = await reading;
     this.#relay.dirty = false;
     return this.state;
+  }
+
+  #mayHaveChanged(state: SessionState, quietSinceMs: number | null): boolean {
+    if (this.dirty) return true;
+    return othersCanChange(state) && (quietSinceMs === null || this.#lookedAtMs < quietSinceMs);
   }
 
   /** Swaps the server link. Only while held; `target` has the session's state. Returns the old connection. */

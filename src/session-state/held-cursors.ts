@@ -41,6 +41,8 @@ export interface HeldCursor {
   readonly scrollable: boolean;
   readonly binary: boolean;
   readonly columns: readonly CursorColumn[];
+  /** A column's type is not PostgreSQL's own: somebody can rename or drop it. */
+  readonly foreignTypes: boolean;
   /** Null: cannot be told before it is read (NO SCROLL). At most one more than the limit. */
   readonly count: number | null;
   /** Null: not read yet. */
@@ -56,6 +58,8 @@ export interface HeldCursors {
 }
 
 const MARK = 'dbproxy-cursors ';
+/** OIDs below it are those of a new cluster (access/transam.h, FirstNormalObjectId). */
+const FIRST_OF_USERS = 16_384;
 /** Of a value whose type has no length. */
 const GUESSED_BYTES = 32;
 /** What export and replay took of up to 100 000 rows of one and two columns; ms. */
@@ -78,9 +82,11 @@ export const heldCursors: StateKindModule<HeldCursors> = {
     const limit = context.limits.cursorRows;
     const known = previous?.mark === mark && previous.limit >= limit;
     // What was read once cannot be read again.
-    if (known && (!context.contents || previous.cursors.every(({ contents }) => contents !== null)))
-      return previous;
-    const cursors = known ? previous.cursors : yield* describe();
+    if (known && previous.cursors.every(({ contents }) => contents !== null)) return previous;
+    const same = known && !previous.cursors.some(({ foreignTypes }) => foreignTypes);
+    if (same && !context.contents) return previous;
+    const cursors = same ? previous.cursors : yield* describe(known ? previous.cursors : []);
+    if (known && !context.contents) return { ...previous, cursors };
     const positions = yield* move(context);
     if (!context.contents)
       return { mark, limit, cursors: cursors.map((cursor) => counted(cursor, positions)) };
@@ -111,6 +117,7 @@ export const heldCursors: StateKindModule<HeldCursors> = {
   },
 
   hasContents: ({ cursors }) => cursors.length > 0,
+  othersCanChange: ({ cursors }) => cursors.some(({ foreignTypes }) => foreignTypes),
   // Their types.
   counts: ({ cursors }) => ({ cursors: cursors.length }),
   estimate({ cursors }) {
@@ -128,8 +135,8 @@ const tooLong = (name: string, limit: number): string => `held cursor ${name}: m
 const bytesOf = ({ count, columns }: HeldCursor): number =>
   (count ?? 0) * columns.reduce((sum, { bytes }) => sum + bytes, 0);
 
-/** Once for a cursor. */
-function* describe(): Generator<Ask, HeldCursor[], Rows> {
+/** Once for a cursor, unless its types can change. `counted`: those of which it is known already how long they are. */
+function* describe(counted: readonly HeldCursor[]): Generator<Ask, HeldCursor[], Rows> {
   const rows: Rows = yield {
     sql: `select ${HEX_NAME}, is_scrollable, is_binary from pg_catalog.pg_cursor() p where is_holdable`,
   };
@@ -161,7 +168,8 @@ function* describe(): Generator<Ask, HeldCursor[], Rows> {
       columns,
       scrollable: scrollable === 't',
       binary: binary === 't',
-      count: null,
+      foreignTypes: described.some(([, type]) => Number(type) >= FIRST_OF_USERS),
+      count: counted.find((each) => each.name === name)?.count ?? null,
       contents: null,
     });
   }

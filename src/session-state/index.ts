@@ -14,6 +14,7 @@ export {
   hasContents,
   isShared,
   losses,
+  othersCanChange,
   report,
   stateKinds,
   unmovable,

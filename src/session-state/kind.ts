@@ -120,6 +120,8 @@ export interface StateKindModule<T> {
   readonly hasContents?: (state: T) => boolean;
   /** Other sessions can tell whether it is there: re-created for all sessions before any goes on. */
   readonly shared?: (state: T) => boolean;
+  /** It speaks of objects that are not the session's own, or that others can drop, rename or give away. */
+  readonly othersCanChange?: (state: T) => boolean;
   readonly counts?: (state: T) => Partial<StateMoved>;
   readonly estimate?: (state: T) => Estimate;
   /** Null: this kind cannot be moved. */
@@ -136,6 +138,15 @@ export const names = (array: string | null | undefined): string[] =>
 
 /** A string constant that reads the same whatever standard_conforming_strings says (manual 4.1.2.2). */
 export const literal = (text: string): string => ` E'${text.replace(/(['\\])/g, '\\$1')}'`;
+
+/** `make` of the last text it was asked for is kept: settings' names are kilobytes, and nearly always the same. */
+export const keepingLast = <T>(make: (text: string) => T): ((text: string) => T) => {
+  let last: { readonly text: string; readonly made: T } | null = null;
+  return (text) => {
+    if (last?.text !== text) last = { text, made: make(text) };
+    return last.made;
+  };
+};
 
 /** `3 settings: a, b, c`, with at most five names. */
 export const listed = (count: number, noun: string, names: readonly string[]): string => {

@@ -7,23 +7,26 @@ import { encode } from '../protocol/index.js';
 import { AS_LOGIN_USER, describeCursor, readAllExactly, readExactly } from './exact.js';
 import type { Rows, StateChannel } from './channel.js';
 import { kindNames, kinds, type KindName, type SessionState } from './kinds.js';
-import type { Ask, ReadContext, StateKindModule } from './kind.js';
+import { keepingLast, type Ask, type ReadContext, type StateKindModule } from './kind.js';
 
 // Not the session's default: DEFERRABLE would wait, and serializable is refused on a standby.
+/** Bound of waiting for one lock, ms. */
+const LOCK_TIMEOUT_MS = 100;
 const BEGIN = 'begin isolation level read committed not deferrable';
 /**
  * The session's own limits are not for us. What others have locked is not waited for as long as they like: the client of the
  * session waits meanwhile. After the settings, which are read as the session has them.
  */
-const unlimited = ({ settableNames }: ReadContext): string =>
-  ['statement_timeout', 'transaction_timeout']
-    .filter((name) => settableNames.includes(`"${name}"`))
-    .map((name) => `set local ${name} = 0; `)
-    .join('') + `set local lock_timeout = ${LOCK_TIMEOUT_MS}`;
-/** Bound of waiting for one lock, ms. */
-const LOCK_TIMEOUT_MS = 100;
+const unlimited = keepingLast(
+  (settableNames) =>
+    ['statement_timeout', 'transaction_timeout']
+      .filter((name) => settableNames.includes(`"${name}"`))
+      .map((name) => `set local ${name} = 0; `)
+      .join('') + `set local lock_timeout = ${LOCK_TIMEOUT_MS}`,
+);
 /** These change search_path within the transaction, so they are read at the end. */
 const lastOnes: readonly KindName[] = ['sequences', 'heldCursors'];
+const inOrder = kindNames.toSorted((a, b) => Number(lastOnes.includes(a)) - Number(lastOnes.includes(b)));
 
 export class LookError extends Error {
   override readonly name = 'LookError';
@@ -42,10 +45,8 @@ export const look = async (
   context: ReadContext,
   previous: SessionState | null,
 ): Promise<SessionState> => {
-  const readings = kindNames
-    .toSorted((a, b) => Number(lastOnes.includes(a)) - Number(lastOnes.includes(b)))
-    .map((name) => start(name, context, previous));
-  const limits = unlimited(context);
+  const readings = inOrder.map((name) => start(name, context, previous));
+  const limits = unlimited(context.settableNames);
   for (let round = 0; readings.some(({ ask }) => ask !== null); round++)
     await answer(channel, readings, limits, round > 0);
   return Object.fromEntries(readings.map(({ name, state }) => [name, state])) as unknown as SessionState;

@@ -80,6 +80,10 @@ export const hasContents = (state: SessionState): boolean => some(state, (module
 /** Other sessions can tell whether something of it is there. */
 export const isShared = (state: SessionState): boolean => some(state, (module) => module.shared);
 
+/** Another session can have changed what was read of this one, though nothing was asked of it since. */
+export const othersCanChange = (state: SessionState): boolean =>
+  some(state, (module) => module.othersCanChange);
+
 /**
  * A session that holds nothing (its login was made ready ahead of time): one look. This and the figures of the kinds are what
  * `look` and `replay` took on two cores, embedded engine, small size, median of five; docs/performance.md.

@@ -30,6 +30,9 @@ export const role: StateKindModule<Role> = {
     return { sessionUser: sessionUser ?? '', role: current ?? 'none' };
   },
 
+  // A role that is set can be renamed or dropped.
+  othersCanChange: (state) => state.role !== 'none',
+
   summarize: (state) => (state.role === 'none' ? null : { count: 1, detail: `role ${state.role}` }),
 
   // SET SESSION AUTHORIZATION resets the role, so the role is set whenever either differs.

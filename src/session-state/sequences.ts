@@ -1,7 +1,8 @@
 /**
  * Row 14: currval and lastval (commands/sequence.c). No catalog shows them, and both raise 55000 where nothing was drawn, so
  * they are asked inside a DO block that catches it (a caught error is not logged); the answer comes out through search_path,
- * which the surrounding transaction takes back. nextval() sets both; setval() sets currval only.
+ * which the surrounding transaction takes back. nextval() sets both; setval() sets currval only. Most sessions have drawn nothing:
+ * they are asked for lastval() alone, in a block that is short, because it is parsed anew each time.
  *
  * Which sequence lastval() tells of is known by its value; where several have that, by the lock that lastval() takes on it, the
  * first time in a transaction (lock_and_open_sequence).
@@ -23,6 +24,8 @@ export const MAX_SEQUENCES = 1_000;
 const LOCK_TIMEOUT_MS = 4_000;
 const MARK = 'dbproxy ';
 const HIDDEN = 'hidden';
+/** As a search_path it is shown in quotes. */
+const DRAWN = 'dbproxy drawn';
 
 export interface Sequence {
   readonly value: string;
@@ -45,21 +48,39 @@ const NOTHING: Sequences = { values: new Map(), last: null, obstacle: null };
 /** Then nothing can be told, and the look fails. Before 55000, which in plpgsql stands for its whole class. */
 const NOT_LOCKED = 'when lock_not_available then raise;';
 
-/** `dbproxy LASTVAL OID:CURRVAL …`, in quotes; anything else: there is nothing. `always`: even if lastval is not set. */
-const question = (always: boolean): string => `${AS_LOGIN_USER}; do $dbproxy$
+const TELL = `select pg_catalog.current_setting('search_path')`;
+
+/** `dbproxy`, in quotes: lastval() is defined, or is of a sequence that may not be read. */
+const HAS_DRAWN = `${AS_LOGIN_USER}; do $dbproxy$
+  begin
+    begin
+      perform pg_catalog.lastval();
+    exception
+      ${NOT_LOCKED}
+      when object_not_in_prerequisite_state then return;
+      when insufficient_privilege then null;
+    end;
+    set local search_path to '${DRAWN}';
+  end $dbproxy$;
+  ${TELL}`;
+
+/** `dbproxy COUNT LASTVAL OID:CURRVAL …`, in quotes. COUNT: of the sequences that were searched. */
+const QUESTION = `${AS_LOGIN_USER}; do $dbproxy$
   declare
     seq pg_catalog.oid;
     last pg_catalog.text;
     found pg_catalog.text;
+    searched pg_catalog.int8;
   begin
     begin
       last := pg_catalog.lastval();
     exception
       ${NOT_LOCKED}
-      when object_not_in_prerequisite_state then
-        if not ${String(always)} then return; end if;
+      when object_not_in_prerequisite_state then null;
       when insufficient_privilege then last := '${HIDDEN}';
     end;
+    select pg_catalog.count(*) into searched from (select from pg_catalog.pg_class c
+      where c.relkind operator(pg_catalog.=) 'S' limit ${MAX_SEQUENCES + 1}) s;
     for seq in select c.oid from pg_catalog.pg_class c where c.relkind operator(pg_catalog.=) 'S'
       and (c.relpersistence operator(pg_catalog.<>) 't'
         or c.relnamespace operator(pg_catalog.=) pg_catalog.pg_my_temp_schema())
@@ -74,12 +95,9 @@ const question = (always: boolean): string => `${AS_LOGIN_USER}; do $dbproxy$
         when others then null;
       end;
     end loop;
-    perform pg_catalog.set_config('search_path', pg_catalog.concat('"${MARK}', last, found, '"'), true);
+    perform pg_catalog.set_config('search_path', pg_catalog.concat('"${MARK}', searched, ' ', last, found, '"'), true);
   end $dbproxy$;
-  select pg_catalog.current_setting('search_path'), (select pg_catalog.count(*) from (select from pg_catalog.pg_class
-      where relkind operator(pg_catalog.=) 'S'
-        and pg_catalog.current_setting('search_path') operator(pg_catalog.~~) '"${MARK}%'
-      limit ${MAX_SEQUENCES + 1}) c)`;
+  ${TELL}`;
 
 /** After it, lastval() holds a lock on its sequence until the transaction ends. */
 const CALL_LASTVAL = `do $dbproxy$
@@ -117,10 +135,14 @@ export const sequences: StateKindModule<Sequences> = {
 
   *read({ thorough, tracker }, previous) {
     const always = thorough || tracker.setvalSeen || (previous?.values.size ?? 0) > 0;
-    const answer: Rows = yield { sql: question(always) };
-    const [text, count] = answer[0] ?? [];
+    if (!always) {
+      const drawn: Rows = yield { sql: HAS_DRAWN };
+      if (drawn[0]?.[0] !== `"${DRAWN}"`) return NOTHING;
+    }
+    const answer: Rows = yield { sql: QUESTION };
+    const [text] = answer[0] ?? [];
     if (!text?.startsWith(`"${MARK}`)) return NOTHING;
-    const [last = '', ...found] = text.slice(MARK.length + 1, -1).split(' ');
+    const [count = '', last = '', ...found] = text.slice(MARK.length + 1, -1).split(' ');
     if (last === HIDDEN)
       return { ...NOTHING, obstacle: 'lastval() of a sequence that the session may not read' };
     if (Number(count) > MAX_SEQUENCES && last !== '')
@@ -143,6 +165,7 @@ export const sequences: StateKindModule<Sequences> = {
   obstacle: ({ obstacle }) => obstacle,
   // Transactions of sessions that went on already would hold the sequences that ALTER SEQUENCE waits for.
   shared: ({ values }) => [...values.values()].some(({ temporary }) => !temporary),
+  othersCanChange: ({ values, obstacle }) => values.size > 0 || obstacle !== null,
   counts: ({ values }) => ({ sequences: values.size }),
   estimate: ({ values }) => ({ bytes: 0, ms: values.size * 0.4 }),
 

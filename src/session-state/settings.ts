@@ -9,7 +9,7 @@
 import { encode } from '../protocol/index.js';
 import type { Rows } from './channel.js';
 import type { ReplayStep, StateKindModule } from './kind.js';
-import { listed, literal } from './kind.js';
+import { keepingLast, listed, literal } from './kind.js';
 
 export interface Setting {
   readonly value: string;
@@ -26,16 +26,16 @@ export interface Settings {
 /** Characteristics of the current transaction, as an SQL list: never a session's (`transaction_timeout` is one of a session). */
 export const OF_A_TRANSACTION = `('transaction_isolation', 'transaction_read_only', 'transaction_deferrable')`;
 
+const fingerprintOf = keepingLast(
+  (names) => `(select pg_catalog.md5(pg_catalog.string_agg(pg_catalog.current_setting(n, true), ','))
+    from pg_catalog.unnest(${literal(names)}::pg_catalog.text[]) n)`,
+);
+
 export const settings: StateKindModule<Settings> = {
   none: { values: new Map(), fingerprint: '' },
 
   *read({ tracker, settableNames }, previous) {
-    const hash: Rows = yield {
-      select: [
-        `(select pg_catalog.md5(pg_catalog.string_agg(pg_catalog.current_setting(n, true), ','))
-           from pg_catalog.unnest(${literal(settableNames)}::pg_catalog.text[]) n)`,
-      ],
-    };
+    const hash: Rows = yield { select: [fingerprintOf(settableNames)] };
     const fingerprint = hash[0]?.[0] ?? '';
     if (previous && previous.fingerprint === fingerprint && !tracker.settingsTouched) return previous;
     tracker.settingsTouched = false;

@@ -92,6 +92,8 @@ export const tempObjects: StateKindModule<TempObjects> = {
     return bytes > tempBytes ? `temporary tables of ${bytes} bytes, over the limit of ${tempBytes}` : null;
   },
 
+  // A type or a function that they use can be dropped, with what needs it, or renamed.
+  othersCanChange: ({ definitions }) => definitions !== null,
   hasContents: ({ definitions }) => definitions !== null && questions(definitions).length > 0,
 
   counts: ({ definitions, bytes }) => ({
