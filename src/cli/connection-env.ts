@@ -2,7 +2,9 @@
 
 /** `DATABASE_URL`, and the PG* variables (PostgreSQL manual, "libpq: Environment Variables"). */
 export function connectionEnv(url: string): Record<string, string> {
-  const { hostname, port, username, password, pathname } = new URL(url);
+  const { hostname, port, username, password, pathname, searchParams } = new URL(url);
+  const sslMode = searchParams.get('sslmode');
+  const root = searchParams.get('sslrootcert');
   return {
     DATABASE_URL: url,
     PGHOST: hostname,
@@ -10,6 +12,8 @@ export function connectionEnv(url: string): Record<string, string> {
     PGUSER: decodeURIComponent(username),
     PGPASSWORD: decodeURIComponent(password),
     PGDATABASE: decodeURIComponent(pathname.slice(1)),
+    ...(sslMode === null ? {} : { PGSSLMODE: sslMode }),
+    ...(root === null ? {} : { PGSSLROOTCERT: root }),
   };
 }
 

@@ -14,6 +14,7 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
     '<%= config.bin %> up',
     '<%= config.bin %> up --name shop --port 6500 --size medium',
     '<%= config.bin %> up --provider docker --image pgvector/pgvector:pg17',
+    '<%= config.bin %> up --tls required',
     '<%= config.bin %> up --watch',
     '<%= config.bin %> up --json',
   ];
@@ -36,6 +37,21 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
         'image of the containers; without a tag the version is its tag (for a new instance: $DBPROXY_IMAGE, or postgres)',
     }),
     watch: boolean({ description: 'open the terminal UI once it is ready; in a pipe this does nothing' }),
+    tls: string({
+      options: ['off', 'on', 'required'],
+      description:
+        'TLS for clients: off; on, for those that ask; required, over TCP nobody logs in without it (off for a new instance)',
+    }),
+    'tls-cert': string({
+      helpValue: 'FILE',
+      description:
+        "the server's certificate and those above it, PEM (without it one is made, under a root of its own)",
+    }),
+    'tls-key': string({ helpValue: 'FILE', description: "the certificate's key, PEM" }),
+    'tls-ca': string({
+      helpValue: 'FILE',
+      description: 'root certificates that clients are told to trust (`sslrootcert` of the URL)',
+    }),
     'max-sessions': integer({ min: 1, max: 100_000, description: 'clients at the same time' }),
   };
 
@@ -51,6 +67,10 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
         name: this.instance,
         provider: provider as 'auto' | 'embedded' | 'docker' | undefined,
         maxSessions: this.flags['max-sessions'],
+        tls: this.flags.tls as 'off' | 'on' | 'required' | undefined,
+        tlsCert: this.flags['tls-cert'],
+        tlsKey: this.flags['tls-key'],
+        tlsCa: this.flags['tls-ca'],
         ...{ port, host, size, postgres, image },
       },
       ({ step, detail, fraction }) => {

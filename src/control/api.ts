@@ -54,6 +54,7 @@ export interface UpResult {
   readonly dataDir: string;
   /** Directory of the clients' Unix socket. */
   readonly socketDir: string;
+  readonly tls: 'off' | TlsSpec['mode'];
   readonly alreadyRunning: boolean;
   readonly engines: readonly EngineSummary[];
   readonly writers: readonly { readonly id: string; readonly url: string; readonly port: number }[];
@@ -299,6 +300,18 @@ export interface SupervisorApi {
   down: { params: { purge: boolean }; result: DownResult };
 }
 
+/** TLS towards clients. Without files the instance has a certificate of its own. */
+export interface TlsSpec {
+  /** `required`: over TCP nobody logs in without it. */
+  readonly mode: 'on' | 'required';
+  readonly certificateFile?: string | undefined;
+  readonly keyFile?: string | undefined;
+  /** What clients are told to trust; absent with files: they have to know. */
+  readonly rootFile?: string | undefined;
+  /** How far clients can check the files: `ca` where the certificate is not for the host that they are told. */
+  readonly verify?: 'full' | 'ca' | undefined;
+}
+
 /** How an instance was asked for; kept as `instance.json`. */
 export interface InstanceSpec {
   readonly name: string;
@@ -312,6 +325,8 @@ export interface InstanceSpec {
   readonly host: string;
   readonly port: number;
   readonly maxSessions: number;
+  /** Absent: off. */
+  readonly tls?: TlsSpec | undefined;
   /** The process it belongs to: when that has gone, the instance goes, data and all. Absent: it belongs to nobody. */
   readonly owner?: ProcessIdentity | undefined;
 }

@@ -15,6 +15,8 @@ import { isAlive, waitForExit } from './processes.js';
 import type { InstancePaths } from './paths.js';
 import { createOperations, pickProvider } from './provider.js';
 import type { InstanceRecord } from './records.js';
+import { assertSameTls, settleTls } from './tls/index.js';
+import { connectHost } from './verify.js';
 
 type Connect = (directory: InstanceDirectory) => Promise<Supervisor | null>;
 
@@ -210,15 +212,17 @@ async function specOf(
 ): Promise<InstanceSpec> {
   const before = stored?.spec;
   const postgres = before?.postgres ?? request.postgres ?? UP_DEFAULTS.postgres;
+  const host = request.host ?? before?.host ?? UP_DEFAULTS.host;
   return {
     name: request.name,
     // Without an origin somebody has purged it since we looked.
     ...(before ?? origin ?? (await originOf(request, paths, onProgress))),
     postgres,
     size: request.size ?? before?.size ?? UP_DEFAULTS.size,
-    host: request.host ?? before?.host ?? UP_DEFAULTS.host,
+    host,
     port: request.port ?? before?.port ?? UP_DEFAULTS.port,
     maxSessions: request.maxSessions ?? before?.maxSessions ?? UP_DEFAULTS.maxSessions,
+    tls: await settleTls(request, before?.tls, connectHost(host)),
     owner: before?.owner ?? request.owner,
   };
 }
@@ -228,6 +232,7 @@ const SETTINGS: readonly Setting[] = ['provider', 'image', 'postgres', 'size', '
 
 function assertSameSettings(request: UpRequest, record: InstanceRecord): void {
   for (const setting of SETTINGS) assertSame(setting, request, record);
+  assertSameTls(request, record.spec);
 }
 
 /** A stopped instance may come back with another size or port, but its data stays with its provider and version. */

@@ -13,9 +13,10 @@ import { bringDown } from './bring-down.js';
 import { bringUp } from './bring-up.js';
 import { launchSupervisor } from './launch.js';
 import { withInstanceLock } from './lock.js';
+import type { TlsRequest } from './tls/index.js';
 
 /** What `up` asks for. What is left out is taken from the stopped instance, else from the defaults. */
-export interface UpRequest {
+export interface UpRequest extends TlsRequest {
   readonly name: string;
   readonly provider?: 'auto' | ProviderKind | undefined;
   readonly postgres?: string | undefined;

@@ -20,6 +20,7 @@ import { dbproxyHome, engineCache } from './paths.js';
 import { describePortHolder, findFreePort } from './port-holder.js';
 import { isAlive } from './processes.js';
 import { createOperations, createProvider, pickProvider } from './provider.js';
+import { findTunnels } from './proxy-process.js';
 
 export interface DoctorCheck {
   readonly name: string;
@@ -270,6 +271,7 @@ async function leftOver({ name, engines }: InstanceListing): Promise<string[]> {
   }
   const proxy = (await directory.readProxy())?.process;
   if (isAlive(proxy)) left.push(`proxy ${proxy?.pid}`);
+  for (const { pid } of await findTunnels(directory, null)) left.push(`TLS tunnel ${pid}`);
   const supervisor = (await directory.readSupervisor())?.process;
   if (isAlive(supervisor)) left.push(`supervisor ${supervisor?.pid}`);
   const sockets = await stat(directory.paths.runDirectory).then(

@@ -2,7 +2,7 @@
  * Where an instance lives: every path of it, in one place. Nothing here touches the disk.
  *
  *   $DBPROXY_HOME/instances/<name>/   instance.json  password  operation.json  autoscaler.json  events.ndjson
- *                                     supervisor.json  proxy.json  supervisor.log  proxy.log  engines/<id>/
+ *                                     supervisor.json  proxy.json  supervisor.log  proxy.log  engines/<id>/  tls/
  *   <run>/                            control/supervisor.sock  control/proxy.sock  clients/  <engine id>/
  *
  * `<run>` is `<instance>/run`, unless a socket's path in there would be too long for the system.
@@ -31,6 +31,11 @@ export interface InstancePaths {
   readonly supervisorLog: string;
   readonly proxyLog: string;
   readonly enginesDirectory: string;
+  /** The instance's own certificate (tls/own-certificate.ts). */
+  readonly tlsDirectory: string;
+  readonly tlsRootFile: string;
+  readonly tlsRootKeyFile: string;
+  readonly tlsServerFile: string;
   /** Held while somebody starts or stops the instance; outside of its directory because `--purge` removes that. */
   readonly lockDirectory: string;
   readonly runDirectory: string;
@@ -79,6 +84,7 @@ export function instancePaths(name: string, home = dbproxyHome()): InstancePaths
   const directory = join(home, 'instances', name);
   const runDirectory = runDirectoryOf(directory);
   const controlDirectory = join(runDirectory, 'control');
+  const tlsDirectory = join(directory, 'tls');
   return {
     name,
     home,
@@ -93,6 +99,10 @@ export function instancePaths(name: string, home = dbproxyHome()): InstancePaths
     supervisorLog: join(directory, 'supervisor.log'),
     proxyLog: join(directory, 'proxy.log'),
     enginesDirectory: join(directory, 'engines'),
+    tlsDirectory,
+    tlsRootFile: join(tlsDirectory, 'root.crt'),
+    tlsRootKeyFile: join(tlsDirectory, 'root.key'),
+    tlsServerFile: join(tlsDirectory, 'server.pem'),
     lockDirectory: join(home, 'locks', name),
     runDirectory,
     controlDirectory,

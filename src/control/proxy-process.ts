@@ -11,7 +11,8 @@ import { RpcClient } from '../rpc/index.js';
 import type { InstanceSpec } from './api.js';
 import type { InstanceDirectory } from './instance-directory.js';
 import { describePortHolder, findFreePort } from './port-holder.js';
-import { endProcess } from './processes.js';
+import { endProcess, isAlive, waitForExit } from './processes.js';
+import { proxyTls } from './tls/index.js';
 
 const PROXY_MAIN = fileURLToPath(new URL('../../dist/proxy/main.js', import.meta.url));
 /** The proxy of the build that runs here. */
@@ -21,6 +22,8 @@ const EXIT_PORT_TAKEN = 98;
 const READY_BOUND_MS = 10_000;
 const STATUS_BOUND_MS = 3_000;
 const STOP_BOUND_MS = 3_000;
+/** For what sessions were told at their end to pass the tunnels, ms. */
+const TUNNEL_END_MS = 500;
 const POLL_MS = 10;
 const LOG_TAIL_LINES = 15;
 
@@ -52,14 +55,38 @@ export async function findProxy({ paths }: InstanceDirectory): Promise<Proxy | n
 export async function rememberProxy(directory: InstanceDirectory, proxy: Proxy): Promise<ProxyStatus> {
   const status = await proxyStatus(proxy);
   const { version, generation } = status;
-  await directory.writeProxy({ process: proxy.process, version, generation });
+  const tunnels = await findTunnels(directory, proxy);
+  await directory.writeProxy({ process: proxy.process, version, generation, tunnels });
   return status;
+}
+
+/** Processes that `running` has replaced and that live on, because TLS connections of sessions end in them. */
+export async function findTunnels(
+  directory: InstanceDirectory,
+  running: Pick<Proxy, 'process'> | null,
+): Promise<ProcessIdentity[]> {
+  const recorded = await directory.readProxy().catch(() => null);
+  if (!recorded) return [];
+  // A replacement whose supervisor died in the middle of it left the old process on record.
+  const replaced = running ? [recorded.process] : [];
+  return [...(recorded.tunnels ?? []), ...replaced].filter(
+    (each) => each.pid !== running?.process.pid && isAlive(each),
+  );
+}
+
+/** After their proxy has ended. They end by themselves once clients have been told. */
+export async function stopTunnels(tunnels: readonly ProcessIdentity[]): Promise<void> {
+  await Promise.all(
+    tunnels.map(async (each) => {
+      if (!(await waitForExit(each, TUNNEL_END_MS))) await endProcess(each, STOP_BOUND_MS);
+    }),
+  );
 }
 
 /** Starts a proxy and waits until it answers. Throws DBP_ENV_PORT_TAKEN, DBP_INSTANCE_START_FAILED; then none runs. */
 export async function startProxy(directory: InstanceDirectory, spec: InstanceSpec): Promise<Proxy> {
   const generation = ((await directory.readProxy())?.generation ?? 0) + 1;
-  const child = await spawnProxy(directory, configOf(directory, spec, generation));
+  const child = await spawnProxy(directory, await configOf(directory, spec, generation));
   const end = performance.now() + READY_BOUND_MS;
   while (child.exitCode === null && child.signalCode === null && performance.now() < end) {
     const proxy = await findProxy(directory);
@@ -108,7 +135,12 @@ async function spawnProxy(
   }
 }
 
-function configOf({ paths }: InstanceDirectory, spec: InstanceSpec, generation: number): ProxyConfig {
+async function configOf(
+  { paths }: InstanceDirectory,
+  spec: InstanceSpec,
+  generation: number,
+): Promise<ProxyConfig> {
+  const tls = await proxyTls(spec, paths);
   return {
     instance: spec.name,
     host: spec.host,
@@ -117,6 +149,7 @@ function configOf({ paths }: InstanceDirectory, spec: InstanceSpec, generation: 
     controlSocket: paths.proxySocket,
     generation,
     maxSessions: spec.maxSessions,
+    ...(tls && { tls }),
   };
 }
 

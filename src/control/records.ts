@@ -43,6 +43,15 @@ const instanceSpec = z.object({
   host: z.string(),
   port: z.int().min(1).max(65535),
   maxSessions: z.int().positive(),
+  tls: z
+    .object({
+      mode: z.enum(['on', 'required']),
+      certificateFile: z.string().optional(),
+      keyFile: z.string().optional(),
+      rootFile: z.string().optional(),
+      verify: z.enum(['full', 'ca']).optional(),
+    })
+    .optional(),
   owner: processIdentity.optional(),
 });
 
@@ -122,5 +131,9 @@ export type AutoscaleRecord = z.infer<typeof autoscaleRecord>;
 export const processRecord = z.object({ process: processIdentity, version: z.string() });
 export type ProcessRecord = z.infer<typeof processRecord>;
 
-export const proxyRecord = processRecord.extend({ generation: z.int() });
+export const proxyRecord = processRecord.extend({
+  generation: z.int(),
+  /** Processes that were replaced and that TLS connections still end in. */
+  tunnels: z.array(processIdentity).optional(),
+});
 export type ProxyRecord = z.infer<typeof proxyRecord>;

@@ -38,6 +38,7 @@ import { proxyStatus, type Proxy } from './proxy-process.js';
 import { sessionDetail } from './session-detail.js';
 import { isUsers, StatusBoard, summaryOf } from './status.js';
 import { removeData, stopEverything } from './teardown.js';
+import { renewCertificate } from './tls/renewal.js';
 import { urlOf } from './verify.js';
 import { Watch, type Loss } from './watch.js';
 
@@ -162,6 +163,7 @@ export class Supervisor {
 
   async #lookAfter(): Promise<void> {
     this.#watch.start();
+    renewCertificate(this.#instance);
     await this.#autoscaler.start();
   }
 
@@ -272,6 +274,7 @@ export class Supervisor {
       providerReason: spec.providerReason,
       dataDir: paths.directory,
       socketDir: paths.clientSocketDirectory,
+      tls: spec.tls?.mode ?? 'off',
       alreadyRunning: true,
       engines: record.engines.map(summaryOf),
       writers: record.primary === null ? [] : [{ id: record.primary, url, port: spec.port }],

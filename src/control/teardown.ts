@@ -5,7 +5,7 @@ import { DbproxyError } from '../errors/index.js';
 import type { InstanceSpec } from './api.js';
 import { newInstanceRecord, type InstanceDirectory } from './instance-directory.js';
 import { unrecordedEngines } from './instance.js';
-import { findProxy, stopProxy } from './proxy-process.js';
+import { findProxy, findTunnels, stopProxy, stopTunnels } from './proxy-process.js';
 import type { InstanceRecord } from './records.js';
 
 /** Returns what was ended: `proxy 123`, `engine e1 (124)`. */
@@ -63,8 +63,12 @@ const unknownSpec = (name: string): InstanceSpec => ({
 
 /** The proxy first: its clients are told that it goes, not that their engine is lost. */
 async function stopProxyOf(directory: InstanceDirectory): Promise<string[]> {
-  const pid = await stopProxy(directory, await findProxy(directory));
-  return pid === null ? [] : [`proxy ${pid}`];
+  const running = await findProxy(directory);
+  const tunnels = await findTunnels(directory, running);
+  const pid = await stopProxy(directory, running);
+  await stopTunnels(tunnels);
+  const ended = tunnels.map((tunnel) => `TLS tunnel ${tunnel.pid}`);
+  return pid === null ? ended : [`proxy ${pid}`, ...ended];
 }
 
 async function stopEngines(directory: InstanceDirectory, record: InstanceRecord): Promise<string[]> {

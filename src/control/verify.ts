@@ -2,6 +2,8 @@
 import pg from 'pg';
 import { DbproxyError } from '../errors/index.js';
 import type { InstanceSpec } from './api.js';
+import { instancePaths } from './paths.js';
+import { tlsQuery } from './tls/index.js';
 
 const BOUND_MS = 10_000;
 
@@ -9,9 +11,13 @@ const BOUND_MS = 10_000;
 export const connectHost = (host: string): string =>
   host === '0.0.0.0' || host === '*' ? '127.0.0.1' : host === '::' ? '::1' : host;
 
-export function urlOf({ host, port }: Pick<InstanceSpec, 'host' | 'port'>, password: string): string {
-  const name = connectHost(host);
-  return `postgres://postgres:${password}@${name.includes(':') ? `[${name}]` : name}:${port}/postgres`;
+export function urlOf(
+  { name, host, port, tls }: Pick<InstanceSpec, 'name' | 'host' | 'port' | 'tls'>,
+  password: string,
+): string {
+  const reached = connectHost(host);
+  const address = reached.includes(':') ? `[${reached}]` : reached;
+  return `postgres://postgres:${password}@${address}:${port}/postgres${tlsQuery(tls, instancePaths(name))}`;
 }
 
 /** Throws DBP_INSTANCE_START_FAILED. */
@@ -23,6 +29,8 @@ export async function queryThroughProxy(spec: InstanceSpec, password: string): P
     database: 'postgres',
     password,
     application_name: 'dbproxy',
+    // Whether it answers is the question, not who answers: it is our own process on this machine.
+    ssl: spec.tls ? { rejectUnauthorized: false } : false,
     connectionTimeoutMillis: BOUND_MS,
     query_timeout: BOUND_MS,
   });

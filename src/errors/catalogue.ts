@@ -111,6 +111,14 @@ export const catalogue = define({
       'the same command again: it goes on where it was',
     ],
   },
+  DBP_TLS_FILE: {
+    message: 'the TLS file {file} cannot be used: {reason}',
+    exit: 2,
+    suggestions: [
+      'dbproxy up --tls on, without files: a certificate is made',
+      'openssl x509 -noout -text -in FILE shows what a certificate says',
+    ],
+  },
   DBP_ENV_MISSING_TOOL: {
     message: '{tool} is not installed here',
     exit: 4,
@@ -289,6 +297,15 @@ export const catalogue = define({
     exit: 1,
     sqlstate: '28P01',
     suggestions: ['dbproxy url'],
+  },
+  DBP_WIRE_TLS_REQUIRED: {
+    message: 'no pg_hba.conf entry for host "{host}", user "{user}", database "{database}", no encryption',
+    exit: 1,
+    sqlstate: '28000',
+    suggestions: [
+      'this instance asks for TLS (dbproxy up --tls required): sslmode=require or better',
+      'dbproxy url',
+    ],
   },
   DBP_WIRE_TOO_MANY_SESSIONS: {
     message: 'sorry, too many clients already ({limit} sessions)',

@@ -7,6 +7,7 @@ export type { ErrorFields } from './encode.js';
 export { ProtocolViolation } from './violation.js';
 export { MessageReader, type Message } from './message-reader.js';
 export { readStartupPacket, type StartupPacket } from './startup.js';
+export { CHANNEL_BINDING, endPointBinding } from './channel-binding.js';
 export { Exchange, type ExchangeImage } from './exchange.js';
 export {
   ClientStream,
@@ -17,6 +18,7 @@ export {
 export { EngineStream, type EngineObserver } from './engine-stream.js';
 export {
   SCRAM_MECHANISM,
+  SCRAM_PLUS_MECHANISM,
   ScramClient,
   ScramServer,
   mockVerifier,

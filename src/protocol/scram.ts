@@ -4,10 +4,15 @@
  * client, with the ClientKey that the real client's proof reveals. No password is ever seen or stored.
  */
 import { createHash, createHmac, pbkdf2Sync, randomBytes, timingSafeEqual } from 'node:crypto';
+import { CHANNEL_BINDING } from './channel-binding.js';
 import { ProtocolViolation } from './violation.js';
 
 export const SCRAM_MECHANISM = 'SCRAM-SHA-256';
+/** With channel binding: only over TLS. */
+export const SCRAM_PLUS_MECHANISM = 'SCRAM-SHA-256-PLUS';
 const KEY_BYTES = 32;
+/** First byte of a GS2 header with channel binding. */
+const BOUND = 'p'.charCodeAt(0);
 const NONCE_BYTES = 18;
 
 const hmac = (key: Buffer, text: string): Buffer => createHmac('sha256', key).update(text).digest();
@@ -63,31 +68,58 @@ export const mockVerifier = (user: string, secret: Buffer): ScramVerifier => ({
 const attributes = (text: string): Map<string, string> =>
   new Map(text.split(',').map((part) => [part.slice(0, 1), part.slice(2)]));
 
-/** One authentication exchange, server's side: `first` then `final`. Throws ProtocolViolation on malformed messages. */
+/**
+ * One authentication exchange, server's side: `first` then `final`. Throws ProtocolViolation on malformed messages, and when
+ * the channel binding is not what it has to be (libpq/auth-scram.c, read_client_first_message).
+ */
 export class ScramServer {
   readonly #verifier: ScramVerifier;
+  readonly #binding: Buffer | null;
   #clientFirstBare = '';
   #serverFirst = '';
   #nonce = '';
-  #gs2 = '';
+  /** What client-final-message has to say of the channel: the GS2 header, and the binding data where there are any. */
+  #channel: Buffer = Buffer.alloc(0);
 
-  constructor(verifier: ScramVerifier) {
+  /** `binding`: the data of tls-server-end-point on a TLS connection, on which SCRAM-SHA-256-PLUS is offered, too. */
+  constructor(verifier: ScramVerifier, binding: Buffer | null = null) {
     this.#verifier = verifier;
+    this.#binding = binding;
   }
 
-  /** Takes client-first-message, returns server-first-message. */
-  first(clientFirst: string): string {
-    const match = /^([nyp])(?:=[^,]*)?,([^,]*),(.*)$/s.exec(clientFirst);
-    const bare = match?.[3] ?? '';
+  /** In the order of preference. */
+  get mechanisms(): readonly string[] {
+    return this.#binding ? [SCRAM_PLUS_MECHANISM, SCRAM_MECHANISM] : [SCRAM_MECHANISM];
+  }
+
+  /** Takes client-first-message, returns server-first-message. `mechanism`: the one of `mechanisms` that the client chose. */
+  first(clientFirst: string, mechanism: string = SCRAM_MECHANISM): string {
+    const [, flag = '', type = '', authzid, bare = ''] =
+      /^([nyp])(?:=([^,]*))?,([^,]*),(.*)$/s.exec(clientFirst) ?? [];
     const clientNonce = attributes(bare).get('r');
-    if (!match || match[1] === 'p' || match[2] !== '' || clientNonce === undefined || clientNonce === '') {
+    if (authzid !== '' || clientNonce === undefined || clientNonce === '') {
       throw new ProtocolViolation('malformed SCRAM message');
     }
-    this.#gs2 = `${match[1]},,`;
+    this.#channel = this.#channelOf(flag, type, mechanism === SCRAM_PLUS_MECHANISM);
     this.#clientFirstBare = bare;
     this.#nonce = clientNonce + nonce();
     this.#serverFirst = `r=${this.#nonce},s=${this.#verifier.salt},i=${this.#verifier.iterations}`;
     return this.#serverFirst;
+  }
+
+  /** `n`: the client knows no channel binding; `y`: it believes that we do not; `p`: it uses it (RFC 5802, section 6). */
+  #channelOf(flag: string, type: string, plus: boolean): Buffer {
+    const binding = plus ? this.#binding : null;
+    if ((flag === 'p') !== (binding !== null)) throw new ProtocolViolation('malformed SCRAM message');
+    // Somebody in between took our offer away.
+    if (flag === 'y' && this.#binding) {
+      throw new ProtocolViolation('SCRAM channel binding negotiation error', '28000');
+    }
+    if (!binding) return Buffer.from(`${flag},,`);
+    if (type !== CHANNEL_BINDING) {
+      throw new ProtocolViolation(`unsupported SCRAM channel-binding type "${type}"`);
+    }
+    return Buffer.concat([Buffer.from(`p=${type},,`), binding]);
   }
 
   /** Takes client-final-message; the keys and server-final-message, or null when the proof is wrong. */
@@ -95,8 +127,11 @@ export class ScramServer {
     const proofAt = clientFinal.lastIndexOf(',p=');
     const found = attributes(clientFinal);
     if (proofAt < 0 || found.get('r') !== this.#nonce) throw new ProtocolViolation('malformed SCRAM message');
-    if (found.get('c') !== Buffer.from(this.#gs2).toString('base64')) {
-      throw new ProtocolViolation('unexpected SCRAM channel-binding attribute in client-final-message');
+    // It tells a secret from nobody: both ends of the channel know the certificate.
+    if (found.get('c') !== this.#channel.toString('base64')) {
+      throw this.#channel[0] === BOUND
+        ? new ProtocolViolation('SCRAM channel binding check failed', '28000')
+        : new ProtocolViolation('unexpected SCRAM channel-binding attribute in client-final-message');
     }
     const proof = Buffer.from(clientFinal.slice(proofAt + 3), 'base64');
     if (proof.length !== KEY_BYTES) throw new ProtocolViolation('malformed SCRAM message');

@@ -1,4 +1,4 @@
-/** Reads what a client sends before it has a session: StartupMessage and the three requests in its place (manual 54.7). */
+/** Reads what a client sends before it has a session: StartupMessage and what may stand in its place (manual 54.7). */
 import { StartupCode } from './codes.js';
 import { cstrings } from './decode.js';
 import { MAX_CANCEL_SECRET_BYTES, MAX_STARTUP_PACKET_BYTES } from './limits.js';
@@ -6,6 +6,8 @@ import { ProtocolViolation } from './violation.js';
 
 export type StartupPacket =
   | { readonly kind: 'ssl' }
+  /** The beginning of a TLS handshake that nobody asked for: `sslnegotiation=direct` of PostgreSQL 17. */
+  | { readonly kind: 'tls' }
   | { readonly kind: 'gssenc' }
   | { readonly kind: 'cancel'; readonly processId: number; readonly secret: Buffer }
   | {
@@ -16,8 +18,15 @@ export type StartupPacket =
       readonly parameters: ReadonlyMap<string, string>;
     };
 
-/** The first packet of `buffer` and its length in bytes, or null when more bytes are needed. Throws ProtocolViolation. */
+/** First byte of a TLS handshake record (RFC 8446, 5.1); no start-up packet that begins with it is short enough. */
+const TLS_HANDSHAKE = 0x16;
+
+/**
+ * The first packet of `buffer` and its length in bytes (0 for `tls`: nothing of it is ours), or null when more bytes are needed.
+ * Throws ProtocolViolation.
+ */
 export const readStartupPacket = (buffer: Buffer): { packet: StartupPacket; bytes: number } | null => {
+  if (buffer[0] === TLS_HANDSHAKE) return { packet: { kind: 'tls' }, bytes: 0 };
   if (buffer.length < 4) return null;
   const length = buffer.readInt32BE(0);
   if (length < 8 || length > MAX_STARTUP_PACKET_BYTES) {

@@ -58,6 +58,8 @@ export interface SessionSnapshot {
   /** ms since it left its last safe point (or since it reached it, when it is at one). */
   readonly sinceMs: number;
   readonly client: string;
+  /** `TLSv1.3`; null: in the clear. Undefined: a proxy of an older build. */
+  readonly tls?: string | null;
 }
 
 /** A move that a session has behind it. */
@@ -122,6 +124,8 @@ export interface ProxyStatus {
   readonly fastPath: boolean;
   /** Totals since start. */
   readonly totals: { readonly sessions: number; readonly moves: number; readonly failedLogins: number };
+  /** Clients whose TLS ends in this process, sessions of a successor included. Undefined: it has no TLS. */
+  readonly tunnels?: number;
   /** Only under torture. */
   readonly torture?: TortureTally;
 }
@@ -265,7 +269,7 @@ export interface ProxyApi {
   left: { params: Record<string, never>; result: null };
   /**
    * Replaces this process by another build of itself, which inherits every socket (handover/). Answered by the old process,
-   * which ends then. Refused while the gate is not open. Throws DBP_PROXY_HANDOVER: the old process goes on.
+   * which ends then, or, where it ends the TLS of clients, once the last of these has gone. Refused while the gate is not open. Throws DBP_PROXY_HANDOVER: the old process goes on.
    */
   handover: { params: { program: Program }; result: HandoverResult; progress: { handed: number } };
   /** Ends every session with 57P01, closes the listener and exits. */
@@ -290,6 +294,15 @@ export interface HandoverResult {
   readonly holdMs: HoldTimes;
 }
 
+/** TLS on the client side. The files are PEM; they are read again when they were replaced. */
+export interface ProxyTls {
+  /** `required`: over TCP nobody logs in without it. */
+  readonly mode: 'on' | 'required';
+  /** The certificate, and those between it and its root. */
+  readonly certificateFile: string;
+  readonly keyFile: string;
+}
+
 /** How a proxy process is started: one JSON object in the environment variable DBPROXY_PROXY_CONFIG. */
 export interface ProxyConfig {
   readonly instance: string;
@@ -303,5 +316,7 @@ export interface ProxyConfig {
   readonly maxSessions: number;
   /** Bound of a login, ms; default 60 s. */
   readonly loginTimeoutMs?: number;
+  /** Absent: none. */
+  readonly tls?: ProxyTls;
   readonly torture?: TortureConfig;
 }

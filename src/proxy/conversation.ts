@@ -15,14 +15,18 @@ export class ClientGone extends Error {
 }
 
 export class Conversation implements LinkOwner {
-  readonly link: Link;
+  #link: Link;
   #bytes: Buffer = Buffer.alloc(0);
   #gone = false;
   #wake: (() => void) | null = null;
   #silent = true;
 
   constructor(accept: (owner: LinkOwner) => Link) {
-    this.link = accept(this);
+    this.#link = accept(this);
+  }
+
+  get link(): Link {
+    return this.#link;
   }
 
   get gone(): boolean {
@@ -67,6 +71,28 @@ export class Conversation implements LinkOwner {
     this.#bytes = Buffer.concat([this.#bytes, buffer.subarray(0, bytes)]);
     link.pause();
     this.#wake?.();
+  }
+
+  /** From when it resolves on the client's bytes stay in the kernel; those that came before are the result. */
+  async quiet(): Promise<Buffer> {
+    await this.#link.freeze();
+    return this.takeRest();
+  }
+
+  /** Quiet: goes on with the client's bytes as they come out of a tunnel. Throws ClientGone, and what `open` throws. */
+  async goThrough<Tunnel>(
+    open: (client: RawHandle) => Promise<{ readonly tunnel: Tunnel; readonly link: Link }>,
+  ): Promise<Tunnel> {
+    const client = this.#link.surrender();
+    if (!client || this.#gone) {
+      client?.close();
+      throw new ClientGone();
+    }
+    const { tunnel, link } = await open(client);
+    this.#link = link;
+    // Whoever gave up meanwhile could not end it.
+    if (this.#gone) link.destroy();
+    return tunnel;
   }
 
   /** Lets go of the connection if the client has not said anything yet; false: it has. */

@@ -148,8 +148,17 @@ export class Link implements Reader {
 
   /** Who is at the other end, for people. */
   get remote(): string {
-    const { remoteAddress, remotePort } = this.#socket;
-    return remoteAddress === undefined ? 'local' : `${remoteAddress}:${remotePort}`;
+    return this.isLocal ? 'local' : `${this.host}:${this.#socket.remotePort}`;
+  }
+
+  /** It came over a Unix socket, or is gone. */
+  get isLocal(): boolean {
+    return this.#socket.remoteAddress === undefined;
+  }
+
+  /** Address of the other end; '' when it has none. */
+  get host(): string {
+    return this.#socket.remoteAddress ?? '';
   }
 
   /** Some bytes given to `send` are not with the kernel yet. */
@@ -274,6 +283,21 @@ export class Link implements Reader {
     this.owner = NOBODY;
     this.#onClose();
     this.#socket.destroy();
+  }
+
+  /**
+   * Frozen: lets go of the socket, which goes on under another owner in this process. Null: it is gone, or has something
+   * unsent. The link is closed then, without a word to its owner.
+   */
+  surrender(): RawHandle | null {
+    if (this.#closed) return null;
+    const handle = this.blocked ? null : rawHandle(this.#socket);
+    this.owner = NOBODY;
+    this.#onClose();
+    // Whatever becomes of this object, the socket is not its any more.
+    if (handle) (this.#socket as unknown as { _handle: null })._handle = null;
+    else this.#socket.destroy();
+    return handle;
   }
 
   // --- reading --------------------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ import {
   PROTOCOL_3_0,
   PROTOCOL_3_2,
   ProtocolViolation,
-  SCRAM_MECHANISM,
   ScramServer,
   encode,
   mockVerifier,
@@ -24,6 +23,8 @@ import type { RoleSecret } from './engine-admin.js';
 import { EngineLoginError, type EngineConnection } from './engine-connection.js';
 import type { Session } from './session.js';
 import { type SessionIdentity } from './session.js';
+import type { Tunnel } from './tls/tunnel.js';
+import type { Tunnels } from './tls/tunnels.js';
 
 /** Default bound of a login, ms (PostgreSQL: authentication_timeout, 60 s). */
 export const LOGIN_TIMEOUT_MS = 60_000;
@@ -32,6 +33,10 @@ export interface LoginServices {
   /** Bound from accept to the first ReadyForQuery, ms. */
   timeoutMs(): number;
   nextId(): number;
+  /** Null: no TLS. */
+  readonly tunnels: Tunnels | null;
+  /** Logins over TCP have to be over TLS. */
+  readonly tlsRequired: boolean;
   /** For the salts of roles that do not exist. */
   mockSecret(): Buffer;
   issueKey(version: number): CancelKey;
@@ -60,12 +65,14 @@ export const logIn = async (conversation: Conversation, services: LoginServices)
     conversation.giveUp();
   }, limitMs);
   try {
-    const startup = await readStartup(conversation, services);
-    if (!startup) return;
+    const opening = await readStartup(conversation, services);
+    if (!opening) return;
+    const { startup, tunnel } = opening;
     services.admit();
     const version = negotiate(conversation, startup);
     const { user, database } = identify(startup);
-    const keys = await authenticate(conversation, services, user);
+    if (services.tlsRequired && !tunnel) assertNoTcp(conversation, user, database);
+    const keys = await authenticate(conversation, services, user, tunnel?.binding ?? null);
     const engine = await services.openEngine(conversation, startup.parameters, keys);
     if (conversation.gone) {
       engine.close();
@@ -75,7 +82,11 @@ export const logIn = async (conversation: Conversation, services: LoginServices)
     const cancelKey = services.issueKey(version);
     const id = services.nextId();
     welcome(conversation, engine, cancelKey);
-    const identity = { id, user, database, parameters: startup.parameters, keys, cancelKey };
+    const client = tunnel && { address: tunnel.remote, tls: tunnel.protocol ?? 'TLS' };
+    const identity = {
+      ...{ id, user, database, parameters: startup.parameters, keys, cancelKey },
+      ...(client && { client }),
+    };
     services.register(services.createSession(identity, conversation, engine), conversation.takeRest());
   } catch (error) {
     if (error instanceof ClientGone || conversation.gone) return;
@@ -96,23 +107,56 @@ const admitTo = (services: LoginServices, engine: EngineConnection): void => {
   }
 };
 
+interface Opening {
+  readonly startup: Startup;
+  /** Null: the client speaks in the clear. */
+  readonly tunnel: Tunnel | null;
+}
+
 /** Answers SSLRequest and GSSENCRequest; null when the connection served its purpose (CancelRequest). */
-const readStartup = async (conversation: Conversation, services: LoginServices): Promise<Startup | null> => {
+const readStartup = async (conversation: Conversation, services: LoginServices): Promise<Opening | null> => {
+  // Each once, as PostgreSQL does (tcop/backend_startup.c, ProcessStartupPacket).
   const asked = new Set<string>();
+  // As PostgreSQL, no TLS on a Unix socket: nobody is in between.
+  const { tunnels } = conversation.link.isLocal ? { tunnels: null } : services;
+  let tunnel: Tunnel | null = null;
   for (;;) {
     const packet = await conversation.startupPacket();
-    if (packet.kind === 'startup') return packet;
+    if (packet.kind === 'startup') return { startup: packet, tunnel };
     if (packet.kind === 'cancel') {
       await services.cancel(packet.processId, packet.secret);
       conversation.link.finish();
       return null;
     }
-    // Each once, as PostgreSQL does (tcop/backend_startup.c, ProcessStartupPacket).
-    if (asked.has(packet.kind))
+    const direct = packet.kind === 'tls';
+    // Direct TLS takes the place of the first packet.
+    if (direct && (asked.size > 0 || !tunnels))
+      throw new ProtocolViolation('invalid length of startup packet');
+    if (asked.has(packet.kind) || tunnel)
       throw new ProtocolViolation('unsupported frontend protocol: repeated request');
     asked.add(packet.kind);
-    conversation.link.send(Buffer.from('N'));
+    if (tunnels && packet.kind !== 'gssenc') tunnel = await goThroughTunnel(conversation, tunnels, direct);
+    else conversation.link.send(Buffer.from('N'));
   }
+};
+
+const goThroughTunnel = async (
+  conversation: Conversation,
+  tunnels: Tunnels,
+  direct: boolean,
+): Promise<Tunnel> => {
+  const early = await conversation.quiet();
+  if (!direct) {
+    // They were not encrypted, and would be taken for what the client said under TLS.
+    if (early.length > 0) throw new ProtocolViolation('received unencrypted data after SSL request');
+    conversation.link.send(Buffer.from('S'));
+  }
+  return conversation.goThrough((client) => tunnels.open({ client, early, direct, owner: conversation }));
+};
+
+/** PostgreSQL's answer where pg_hba.conf has only `hostssl` lines (libpq/auth.c, ClientAuthentication). */
+const assertNoTcp = ({ link }: Conversation, user: string, database: string): void => {
+  if (!link.isLocal) throw new DbproxyError('DBP_WIRE_TLS_REQUIRED', { host: link.host, user, database });
 };
 
 /** The protocol version that holds; tells the client when it is not what it asked for (manual 54.2.1). */
@@ -137,21 +181,22 @@ const identify = ({ parameters }: Startup): { user: string; database: string } =
   return { user, database: parameters.get('database') || user };
 };
 
-/** SCRAM-SHA-256. An unknown role, one without password and a wrong password cannot be told apart from outside. */
+/** SCRAM-SHA-256, over TLS with channel binding. An unknown role, one without password and a wrong password cannot be told apart from outside. */
 const authenticate = async (
   conversation: Conversation,
   services: LoginServices,
   user: string,
+  binding: Buffer | null,
 ): Promise<ScramKeys> => {
   const wrong = new DbproxyError('DBP_WIRE_PASSWORD', { user });
   const secret = await services.roleSecret(user);
   const verifier = parseVerifier(secret?.verifier ?? null);
-  const scram = new ScramServer(verifier ?? mockVerifier(user, services.mockSecret()));
+  const scram = new ScramServer(verifier ?? mockVerifier(user, services.mockSecret()), binding);
 
-  conversation.link.send(encode.authenticationSasl([SCRAM_MECHANISM]));
+  conversation.link.send(encode.authenticationSasl(scram.mechanisms));
   const first = await saslMessage(conversation);
   const mechanism = first.subarray(0, first.indexOf(0)).toString('latin1');
-  if (mechanism !== SCRAM_MECHANISM) {
+  if (!scram.mechanisms.includes(mechanism)) {
     throw new ProtocolViolation('client selected an invalid SASL authentication mechanism');
   }
   if (first.length < mechanism.length + 5) throw new ProtocolViolation('malformed SCRAM message');
@@ -159,7 +204,7 @@ const authenticate = async (
   const clientFirst = first.subarray(mechanism.length + 5);
   if (length !== clientFirst.length) throw new ProtocolViolation('malformed SCRAM message');
   conversation.link.send(
-    encode.authentication(AuthCode.saslContinue, scram.first(clientFirst.toString('latin1'))),
+    encode.authentication(AuthCode.saslContinue, scram.first(clientFirst.toString('latin1'), mechanism)),
   );
 
   const done = scram.final((await saslMessage(conversation)).toString('latin1'));
@@ -206,5 +251,9 @@ const response = (error: unknown): Buffer => {
     error instanceof DbproxyError
       ? error
       : new DbproxyError('DBP_WIRE_ENGINE_UNAVAILABLE', { reason: (error as Error).message });
-  return encode.errorResponse({ severity, sqlstate: known.sqlstate ?? 'XX000', message: known.message });
+  const [hint] = known.code === 'DBP_WIRE_TLS_REQUIRED' ? known.suggestions : [];
+  return encode.errorResponse({
+    ...{ severity, sqlstate: known.sqlstate ?? 'XX000', message: known.message },
+    ...(hint === undefined ? {} : { hint }),
+  });
 };

@@ -1,6 +1,6 @@
 /**
  * Entry of the proxy process: `node dist/proxy/main.js` with a ProxyConfig in DBPROXY_PROXY_CONFIG. Ready when its control
- * socket answers `status`. Exits 98 when the port is taken, 0 after `shutdown`, SIGTERM, or when a successor has taken over.
+ * socket answers `status`. Exits 98 when the port is taken, 0 after `shutdown`, SIGTERM, or when a successor has taken over and no client's TLS ends here any more.
  * With DBPROXY_PROXY_SUCCESSOR it is that successor, and takes over from the process that started it (handover/).
  */
 import { setTimeout as delay } from 'node:timers/promises';
@@ -12,6 +12,7 @@ import { SUCCESSOR_VARIABLE } from './handover/predecessor.js';
 import { Successor } from './handover/successor.js';
 import { Proxy } from './proxy.js';
 import { selfTest } from './raw-handle.js';
+import { CertificateStore } from './tls/certificate.js';
 
 const EXIT_ADDRESS_IN_USE = 98;
 /** How long a replaced process waits for whoever asked for it to have read the answer, ms. */
@@ -62,12 +63,16 @@ const handlers = (proxy: Proxy, stop: () => void): RpcHandlers<ProxyApi> => ({
   },
 });
 
-/** Nothing is closed in order: the listening sockets and the control socket's name are the successor's now. */
+/**
+ * Nothing is closed in order: the listening sockets and the control socket's name are the successor's now. Clients whose TLS
+ * ends here keep the process, as their tunnel.
+ */
 const exitWhenRead = async (proxy: Proxy, caller: AbortSignal): Promise<void> => {
   const gone = new Promise<void>((resolve) => caller.addEventListener('abort', () => resolve()));
   await Promise.race([gone, delay(ANSWER_READ_MS)]);
   await delay(CLOSING_MS);
   await proxy.redirected();
+  await proxy.remainAsTunnel();
   process.exit(0);
 };
 
@@ -75,12 +80,16 @@ const run = async (): Promise<void> => {
   const config = JSON.parse(process.env['DBPROXY_PROXY_CONFIG'] ?? '{}') as ProxyConfig;
   const stop = (): void => {
     // What a successor has is not ours to close.
-    if (proxy.isReplaced) process.exit(0);
+    if (proxy.isReplaced) {
+      void proxy.closeTunnels().finally(() => process.exit(0));
+      return;
+    }
     void Promise.all([proxy.close(), control.close()]).finally(() => process.exit(0));
     setTimeout(() => process.exit(0), 1_000).unref();
   };
   const proxy: Proxy = new Proxy({
     config,
+    certificates: config.tls ? await CertificateStore.open(config.tls) : null,
     version: VERSION,
     fastPath: await selfTest(),
     openControl: () => control.listen(config.controlSocket),

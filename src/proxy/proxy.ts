@@ -2,6 +2,7 @@
  * The proxy: listener, logins, sessions, and the gate over them. Owns client sockets and server sockets, nothing else.
  */
 import { randomBytes } from 'node:crypto';
+import { dirname } from 'node:path';
 import { DbproxyError } from '../errors/index.js';
 import { SettingNames, inventory, type MoveLimits } from '../session-state/index.js';
 import { CancelKeys, type CancelElsewhere } from './cancel.js';
@@ -29,6 +30,8 @@ import { rawHandle, type RawHandle } from './raw-handle.js';
 import { Refusals } from './refusals.js';
 import { sessionReport } from './session-report.js';
 import { Session, type SessionImage } from './session.js';
+import type { CertificateStore } from './tls/certificate.js';
+import { Tunnels } from './tls/tunnels.js';
 import { Torture } from './torture.js';
 
 /** Sessions looked at at the same time by `check`. */
@@ -41,7 +44,12 @@ export interface ProxyOptions {
   readonly fastPath: boolean;
   /** Answers control requests from when it is called. */
   readonly openControl: () => Promise<void>;
+  /** Null: no TLS. */
+  readonly certificates: CertificateStore | null;
 }
+
+/** How long the last words to clients may take to pass their TLS, when everything ends; ms. */
+const LAST_WORDS_MS = 500;
 
 export class Proxy implements HandoverSource, HandoverTarget {
   readonly gate: Gate;
@@ -55,6 +63,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
   readonly #sessions = new Set<Session>();
   readonly #keys = new CancelKeys<Session>();
   readonly #logins: Logins;
+  readonly #tunnels: Tunnels | null;
   readonly #listeners: Listeners;
   readonly #totals = { sessions: 0, moves: 0, failedLogins: 0 };
   nextId = 1;
@@ -73,7 +82,10 @@ export class Proxy implements HandoverSource, HandoverTarget {
     this.openControl = options.openControl;
     this.sessions = this.#sessions;
     this.#links = options.fastPath ? Link.fast() : Link.plain();
-    this.#logins = new Logins(this.#loginServices);
+    // Both directories are their owner's alone.
+    const meetingPlace = config.socketDirectory ?? dirname(config.controlSocket);
+    this.#tunnels = options.certificates && new Tunnels(meetingPlace, this.#links, options.certificates);
+    this.#logins = new Logins(this.#loginServices());
     this.#listeners = new Listeners(config, (socket) =>
       this.#logins.accept({
         handle: rawHandle(socket),
@@ -188,6 +200,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
       held: sessions.filter(({ held }) => held).length,
       fastPath,
       totals: { ...this.#totals },
+      ...(this.#tunnels ? { tunnels: this.#tunnels.size } : {}),
       ...(this.#torture ? { torture: this.#torture.tally } : {}),
     };
   }
@@ -198,12 +211,15 @@ export class Proxy implements HandoverSource, HandoverTarget {
     this.#logins.close();
     for (const session of this.#sessions) session.fail('DBP_WIRE_ENGINE_LOST');
     this.#primary?.close();
+    await this.#tunnels?.close(LAST_WORDS_MS);
     await this.#listeners.removeName();
   }
 
   // --- logins ---------------------------------------------------------------------------------------------------------
 
-  readonly #loginServices: LoginServices = {
+  #loginServices = (): LoginServices => ({
+    tunnels: this.#tunnels,
+    tlsRequired: this.config.tls?.mode === 'required',
     timeoutMs: () => this.config.loginTimeoutMs ?? LOGIN_TIMEOUT_MS,
     nextId: () => this.nextId++,
     mockSecret: () => this.#mockSecret,
@@ -233,7 +249,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
       this.gate.joined(session);
     },
     loginFailed: () => this.#totals.failedLogins++,
-  };
+  });
 
   #admin(): EngineAdmin {
     if (!this.#primary) throw new DbproxyError('DBP_WIRE_ENGINE_UNAVAILABLE', { reason: 'no engine yet' });
@@ -285,6 +301,22 @@ export class Proxy implements HandoverSource, HandoverTarget {
   /** Resolves when no connection is between the two processes. */
   redirected(): Promise<void> {
     return this.#logins.redirected();
+  }
+
+  /**
+   * A successor has everything but the keys of those TLS connections that end here: until the last of them has gone, this
+   * process is their tunnel, and nothing else.
+   */
+  async remainAsTunnel(): Promise<void> {
+    this.#primary?.close();
+    this.#primary = null;
+    await this.#tunnels?.stopListening();
+    await this.#tunnels?.ended();
+  }
+
+  /** What is under way in the tunnels may arrive; then they are no more. */
+  closeTunnels(): Promise<void> {
+    return this.#tunnels?.close(LAST_WORDS_MS) ?? Promise.resolve();
   }
 
   get logins(): number {

@@ -50,6 +50,8 @@ export interface SessionIdentity {
   readonly parameters: ReadonlyMap<string, string>;
   readonly keys: ScramKeys | null;
   readonly cancelKey: CancelKey;
+  /** Of a client that came through a tunnel (tls/): where it is, and `TLSv1.3`. */
+  readonly client?: { readonly address: string; readonly tls: string };
 }
 
 /** A session as plain data, for the process that takes over its sockets (structured clone). */
@@ -549,7 +551,8 @@ export class Session {
       heldMs: this.#holds > 0 && this.#phase !== 'draining' ? tenths(this.heldForMs()) : null,
       connectedAt: this.connectedAt.toISOString(),
       sinceMs: Math.max(0, Math.round(performance.now() - sinceMs)),
-      client: client.remote,
+      client: this.identity.client?.address ?? client.remote,
+      tls: this.identity.client?.tls ?? null,
     };
   }
 

@@ -1,5 +1,5 @@
 /**
- * The same behaviour of the clients people use, five times: straight to PostgreSQL; through the proxy; while the sessions are
+ * The same behaviour of the clients people use, six times: straight to PostgreSQL; through the proxy; over TLS; while the sessions are
  * moved back and forth between engines all the time; while the proxy's process is replaced all the time (src/proxy/handover);
  * under torture (src/proxy/torture.ts), where a session moves after every third answer or so. TORTURE_SEED and
  * TORTURE_PROBABILITY: test/torture/run.ts.
@@ -10,6 +10,7 @@ import pg from 'pg';
 import postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { EngineRecord } from '../../src/engine/index.js';
+import { makeCertificate } from '../support/certificates.js';
 import { directTo, withPg } from '../support/clients.js';
 import { PASSWORD, TestEngines } from '../support/engines.js';
 import { TestProxy } from '../support/proxies.js';
@@ -26,6 +27,8 @@ const hasTool = (name: string): boolean => {
 };
 
 interface Target {
+  /** PEM of the root to be trusted: TLS. */
+  readonly root?: string;
   readonly host: string;
   readonly port: number;
 }
@@ -90,6 +93,7 @@ const LEAST_MOVES = 100;
 const WAYS = [
   'straight to PostgreSQL',
   'through the proxy',
+  'through the proxy, over TLS',
   'through the proxy, while sessions are moved',
   'through the proxy, while its process is replaced',
   'through the proxy, under torture',
@@ -112,6 +116,12 @@ describe.each(WAYS)('%s', (way) => {
     if (way.startsWith('straight')) {
       const { directory, port } = engine.access as { directory: string; port: number };
       target = { host: directory, port };
+      return;
+    }
+    if (way.endsWith('TLS')) {
+      const { root, certificateFile, keyFile } = await makeCertificate(engines.home);
+      proxy = await TestProxy.start(engines, engine, { tls: { mode: 'required', certificateFile, keyFile } });
+      target = { host: '127.0.0.1', port: proxy.port, root: root.certificate };
       return;
     }
     const torture = way.endsWith('torture') ? { torture: TORTURE } : {};
@@ -145,7 +155,10 @@ describe.each(WAYS)('%s', (way) => {
     }
   };
 
-  const config = (): pg.ClientConfig => ({ ...target, user: 'app', password: PASSWORD, database: 'app' });
+  const config = (): pg.ClientConfig => ({
+    ...{ host: target.host, port: target.port, user: 'app', password: PASSWORD, database: 'app' },
+    ...(target.root === undefined ? {} : { ssl: { ca: target.root } }),
+  });
 
   it('pg: settings, prepared statements, transactions, errors, types', async () => {
     await withPg(config(), async (client) => {
@@ -209,6 +222,7 @@ describe.each(WAYS)('%s', (way) => {
       pass: PASSWORD,
       database: 'app',
       max: 4,
+      ...(target.root === undefined ? {} : { ssl: { ca: target.root } }),
       onnotice: () => undefined,
     });
     await sql`create table js_items (id int primary key, tags text[])`;
@@ -246,6 +260,7 @@ describe.each(WAYS)('%s', (way) => {
     PGUSER: 'app',
     PGPASSWORD: PASSWORD,
     PGDATABASE: 'app',
+    PGSSLMODE: target.root === undefined ? 'disable' : 'require',
   });
 
   it.skipIf(!hasTool('psql'))('psql: meta-commands, variables, COPY, errors and exit codes', async () => {

@@ -43,7 +43,7 @@ export class LiveHome {
 
   async up(
     name: string,
-    more: Partial<Pick<UpRequest, 'port' | 'size' | 'postgres' | 'provider' | 'image'>> = {},
+    more: Partial<Pick<UpRequest, 'port' | 'size' | 'postgres' | 'provider' | 'image' | 'tls'>> = {},
   ): Promise<UpResult> {
     this.#names.add(name);
     const port = more.port ?? (await this.#portOf(name));

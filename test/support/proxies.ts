@@ -12,6 +12,7 @@ import type {
   Program,
   ProxyApi,
   ProxyConfig,
+  ProxyTls,
   TortureConfig,
 } from '../../src/proxy/control-api.js';
 import { RpcClient } from '../../src/rpc/index.js';
@@ -71,6 +72,7 @@ export class TestProxy {
       loginTimeoutMs?: number;
       port?: number;
       torture?: TortureConfig;
+      tls?: ProxyTls;
       env?: NodeJS.ProcessEnv;
     } = {},
   ): Promise<TestProxy> {
@@ -86,6 +88,7 @@ export class TestProxy {
       maxSessions: options.maxSessions ?? 200,
       ...(options.loginTimeoutMs === undefined ? {} : { loginTimeoutMs: options.loginTimeoutMs }),
       ...(options.torture === undefined ? {} : { torture: options.torture }),
+      ...(options.tls === undefined ? {} : { tls: options.tls }),
     };
     const child = spawn(process.execPath, [ENTRY], {
       env: {

@@ -1,11 +1,13 @@
 /** A client that speaks the protocol by hand: what libraries hide can be sent and seen. */
 import { once } from 'node:events';
 import { connect, type NetConnectOpts, type Socket } from 'node:net';
+import { connect as connectTls, type ConnectionOptions } from 'node:tls';
 import {
   AuthCode,
   Backend,
   MessageReader,
   PROTOCOL_3_0,
+  StartupCode,
   SCRAM_MECHANISM,
   ScramClient,
   cstrings,
@@ -17,6 +19,15 @@ import {
 import { PASSWORD } from './engines.js';
 
 const WAIT_MS = 15_000;
+
+const request = (code: number): Buffer => {
+  const packet = Buffer.alloc(8);
+  packet.writeInt32BE(8, 0);
+  packet.writeInt32BE(code, 4);
+  return packet;
+};
+
+export const SSL_REQUEST = request(StartupCode.ssl);
 
 export interface Answer {
   /** Types of all messages, as one string: `T D C Z` without the blanks. */
@@ -62,6 +73,32 @@ export class RawClient {
     const socket = connect({ ...options, allowHalfOpen: true } as NetConnectOpts);
     await once(socket, 'connect');
     return new RawClient(socket);
+  }
+
+  /** Asks for TLS as libpq does, or begins with it at once; resolves when the handshake is done. Throws what ends it. */
+  static async overTls(
+    port: number,
+    { direct = false, ...options }: ConnectionOptions & { direct?: boolean } = {},
+  ): Promise<RawClient> {
+    const socket = connect({ host: '127.0.0.1', port, allowHalfOpen: true });
+    await once(socket, 'connect');
+    if (!direct) {
+      socket.write(SSL_REQUEST);
+      const [answer] = (await once(socket, 'data')) as [Buffer];
+      if (answer.toString('latin1') !== 'S')
+        throw new Error(`the answer to SSLRequest: ${answer.toString()}`);
+    }
+    const secured = connectTls({ socket, rejectUnauthorized: false, ...options });
+    await once(secured, 'secureConnect');
+    return new RawClient(secured);
+  }
+
+  /** Logs in on a connection that is open. */
+  async start(options: { user?: string; database?: string; password?: string } = {}): Promise<this> {
+    const { user = 'postgres', database = 'postgres' } = options;
+    this.send(encode.startupMessage(PROTOCOL_3_0, new Map(Object.entries({ user, database }))));
+    await this.authenticate(options.password ?? PASSWORD);
+    return this;
   }
 
   /** Connects, authenticates (SCRAM if asked to) and waits for ReadyForQuery. Throws the FATAL error's SQLSTATE. */

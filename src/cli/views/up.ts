@@ -20,6 +20,7 @@ export function upView(result: UpResult, style: Style): string {
         ['connect', style.accent(result.url)],
         ...engines.map((line, index) => [index === 0 ? 'engine' : '', line] as const),
         ['proxy', `${result.host}:${result.port}${style.dim(`  pid ${result.proxy.pid}`)}`],
+        ['tls', tlsLine(result)],
         ['provider', style.dim(result.providerReason)],
         ['data', primary ? result.dataDir : undefined],
       ],
@@ -27,6 +28,9 @@ export function upView(result: UpResult, style: Style): string {
     ),
   ].join('\n');
 }
+
+const tlsLine = ({ tls }: UpResult): string | undefined =>
+  tls === 'off' ? undefined : tls === 'required' ? 'required over TCP' : 'for clients that ask for it';
 
 export function downView(result: DownResult, style: Style): string {
   const { instance, wasRunning, purged, stopped } = result;
