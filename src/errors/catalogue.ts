@@ -439,6 +439,17 @@ export const catalogue = define({
     sqlstate: '54000',
     suggestions: ['write it in smaller transactions'],
   },
+  DBP_WRITER_STOPPED: {
+    message: 'writer {id} has stopped: {reason}',
+    exit: 4,
+    sqlstate: '57P03',
+    suggestions: ['connect to another writer', 'dbproxy status'],
+  },
+  DBP_WRITER_NONE: {
+    message: 'this proxy is not that of a writer',
+    exit: 2,
+    suggestions: ['dbproxy up --writers 2'],
+  },
   // --- the rest ------------------------------------------------------------------------------------------------------
   DBP_INTERRUPTED: {
     message: 'interrupted by {signal}',

@@ -75,6 +75,7 @@ export const execute = (portal = ''): Buffer => message(Frontend.Execute, cstrin
 export const closeStatement = (name: WireText): Buffer =>
   message(Frontend.Close, Buffer.from('S'), cstring(name));
 export const sync = (): Buffer => message(Frontend.Sync);
+export const flush = (): Buffer => message(Frontend.Flush);
 export const terminate = (): Buffer => message(Frontend.Terminate);
 
 export const saslInitialResponse = (mechanism: string, response: string): Buffer => {
@@ -119,6 +120,7 @@ export const parameterStatus = (name: WireText, value: WireText): Buffer =>
   message(Backend.ParameterStatus, cstring(name), cstring(value));
 export const backendKeyData = (processId: number, secret: Buffer): Buffer =>
   message(Backend.BackendKeyData, int32(processId), secret);
+export const commandComplete = (tag: WireText): Buffer => message(Backend.CommandComplete, cstring(tag));
 export const readyForQuery = (status: TxStatus): Buffer => message(Backend.ReadyForQuery, bytes(status));
 
 /** `newestMinor` as the whole version code, as PostgreSQL sends it (tcop/backend_startup.c). */

@@ -12,6 +12,7 @@
 import type { MoveLimits, StateMoved } from '../session-state/kind.js';
 import type { HeldItem } from '../session-state/inventory.js';
 import type { KindName } from '../session-state/kinds.js';
+import type { WriterApi, WriterConfig } from '../multiwriter/writer/config.js';
 
 export type { HeldItem, MoveLimits, StateMoved };
 
@@ -208,7 +209,7 @@ export interface MoveResult {
   readonly stateMoved: StateMoved;
 }
 
-export interface ProxyApi {
+export interface ProxyApi extends WriterApi {
   status: { params: Record<string, never>; result: ProxyStatus };
   sessions: { params: Record<string, never>; result: SessionSnapshot[] };
   /** Looks at every session at its next safe point within `withinMs`. */
@@ -319,4 +320,6 @@ export interface ProxyConfig {
   /** Absent: none. */
   readonly tls?: ProxyTls;
   readonly torture?: TortureConfig;
+  /** One of several writers. */
+  readonly writer?: WriterConfig;
 }

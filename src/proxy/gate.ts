@@ -45,6 +45,9 @@ export interface GateServices extends MoveServices {
   readonly loginsUnderway: ReadonlySet<Promise<unknown>>;
   primary(): EngineAdmin | null;
   setPrimary(admin: EngineAdmin): void;
+  /** Of several writers: nothing of ours writes on the engine between the two. */
+  pauseWriter(): Promise<void>;
+  resumeWriter(): void;
 }
 
 export class Gate {
@@ -198,6 +201,7 @@ export class Gate {
     void this.#letHoldersStep(hold);
     const all = await Promise.race([this.#holdAll(hold).then(() => true), hold.spent.then(() => false)]);
     clearTimeout(early);
+    if (all) await Promise.race([this.#services.pauseWriter(), hold.spent]);
     const result = {
       held: all && this.#hold === hold,
       sessions: hold.sessions.size,
@@ -211,6 +215,7 @@ export class Gate {
     }
     const blockers = this.#blockers(hold);
     if (this.#hold === hold) await this.release();
+    else this.#services.resumeWriter();
     return { ...result, blockers };
   }
 
@@ -219,6 +224,7 @@ export class Gate {
     if (this.#state !== 'holding' && this.#state !== 'held') return;
     const sessions = this.#endHold();
     this.#state = 'open';
+    this.#services.resumeWriter();
     this.wake();
     await Promise.all(sessions.map((session) => session.release()));
   }
@@ -440,6 +446,7 @@ export class Gate {
     this.#state = 'moving';
     this.#onMoving();
     this.#services.setPrimary(target.admin);
+    this.#services.resumeWriter();
     const held = this.#endHold();
     const tally = new Tally();
     const queue = held.filter((session) => !session.isClosed);
@@ -519,6 +526,7 @@ export class Gate {
   #giveUp(): void {
     if (this.#state !== 'committed') return;
     for (const session of this.#endHold()) session.fail('DBP_WIRE_ENGINE_LOST');
+    this.#services.resumeWriter();
     this.#state = 'open';
     this.unwarm();
     this.wake();

@@ -10,6 +10,7 @@ import { VERSION } from '../version.js';
 import type { ProxyApi, ProxyConfig } from './control-api.js';
 import { SUCCESSOR_VARIABLE } from './handover/predecessor.js';
 import { Successor } from './handover/successor.js';
+import { newWriter, writerHandlers } from './certify/writer-host.js';
 import { Proxy } from './proxy.js';
 import { selfTest } from './raw-handle.js';
 import { CertificateStore } from './tls/certificate.js';
@@ -61,6 +62,7 @@ const handlers = (proxy: Proxy, stop: () => void): RpcHandlers<ProxyApi> => ({
     setImmediate(stop);
     return null;
   },
+  ...writerHandlers(proxy.writer),
 });
 
 /**
@@ -91,6 +93,7 @@ const run = async (): Promise<void> => {
     config,
     certificates: config.tls ? await CertificateStore.open(config.tls) : null,
     version: VERSION,
+    writer: config.writer ? newWriter(config.writer) : null,
     fastPath: await selfTest(),
     openControl: () => control.listen(config.controlSocket),
   });

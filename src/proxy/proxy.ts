@@ -6,6 +6,8 @@ import { dirname } from 'node:path';
 import { DbproxyError } from '../errors/index.js';
 import { SettingNames, inventory, type MoveLimits } from '../session-state/index.js';
 import { CancelKeys, type CancelElsewhere } from './cancel.js';
+import type { WriterService } from '../multiwriter/writer/index.js';
+import { connectTo } from './certify/writer-host.js';
 import type {
   EngineRoute,
   HandoverResult,
@@ -29,7 +31,7 @@ import { Logins, type PassOn } from './logins.js';
 import { rawHandle, type RawHandle } from './raw-handle.js';
 import { Refusals } from './refusals.js';
 import { sessionReport } from './session-report.js';
-import { Session, type SessionImage } from './session.js';
+import { Session, type SessionIdentity, type SessionImage } from './session.js';
 import type { CertificateStore } from './tls/certificate.js';
 import { Tunnels } from './tls/tunnels.js';
 import { Torture } from './torture.js';
@@ -40,6 +42,8 @@ const CHECK_CONCURRENCY = 4;
 export interface ProxyOptions {
   readonly config: ProxyConfig;
   readonly version: string;
+  /** One of several writers: its transactions are certified. */
+  readonly writer?: WriterService | null;
   /** Writes go straight to the sockets' handles. */
   readonly fastPath: boolean;
   /** Answers control requests from when it is called. */
@@ -57,6 +61,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
   readonly version: string;
   readonly fastPath: boolean;
   readonly openControl: () => Promise<void>;
+  readonly writer: WriterService | null;
   readonly sessions: ReadonlySet<Session>;
   readonly #links: LinkFactory;
   readonly #names = new SettingNames();
@@ -80,6 +85,8 @@ export class Proxy implements HandoverSource, HandoverTarget {
     this.version = options.version;
     this.fastPath = options.fastPath;
     this.openControl = options.openControl;
+    this.writer = options.writer ?? null;
+    if (this.writer) this.writer.onStopped = (error) => this.#writerStopped(error);
     this.sessions = this.#sessions;
     this.#links = options.fastPath ? Link.fast() : Link.plain();
     // Both directories are their owner's alone.
@@ -114,7 +121,10 @@ export class Proxy implements HandoverSource, HandoverTarget {
         this.#primary?.close();
         this.#primary = admin;
         this.#totals.moves++;
+        void this.#attachWriter(admin.engine);
       },
+      pauseWriter: async () => this.writer?.pause(),
+      resumeWriter: () => this.writer?.resume(),
     };
     this.gate = new Gate(services);
     this.#torture = config.torture ? new Torture(config.torture, services) : null;
@@ -131,9 +141,19 @@ export class Proxy implements HandoverSource, HandoverTarget {
       throw new DbproxyError('DBP_INTERNAL', { reason: `the gate is ${this.gate.state}` });
     const admin = new EngineAdmin(this.#links, engine);
     await admin.warm();
+    await this.#attachWriter(engine);
     this.#primary?.close();
     this.#primary = admin;
     this.gate.wake();
+  }
+
+  async #attachWriter(engine: EngineRoute): Promise<void> {
+    await this.writer?.attach(connectTo(engine, this.writer.config.database));
+  }
+
+  #writerStopped(error: DbproxyError): void {
+    for (const session of this.#sessions) session.fail('DBP_WRITER_STOPPED', error.details);
+    this.#logins.refuse(error);
   }
 
   async check(withinMs: number, limits: MoveLimits): Promise<SessionReport[]> {
@@ -210,6 +230,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
     this.stopListening();
     this.#logins.close();
     for (const session of this.#sessions) session.fail('DBP_WIRE_ENGINE_LOST');
+    this.writer?.close();
     this.#primary?.close();
     await this.#tunnels?.close(LAST_WORDS_MS);
     await this.#listeners.removeName();
@@ -239,7 +260,14 @@ export class Proxy implements HandoverSource, HandoverTarget {
       if (this.#sessions.size >= limit) throw new DbproxyError('DBP_WIRE_TOO_MANY_SESSIONS', { limit });
     },
     createSession: (identity, conversation, engine) =>
-      new Session(identity, conversation.link, engine, this.#names, (session) => this.#left(session)),
+      new Session(
+        identity,
+        conversation.link,
+        engine,
+        this.#names,
+        (session) => this.#left(session),
+        this.#writerOf(identity),
+      ),
     register: (session, early) => {
       this.#sessions.add(session);
       this.#totals.sessions++;
@@ -250,6 +278,11 @@ export class Proxy implements HandoverSource, HandoverTarget {
     },
     loginFailed: () => this.#totals.failedLogins++,
   });
+
+  /** Sessions in other databases are not certified. */
+  #writerOf({ database }: SessionIdentity): WriterService | null {
+    return this.writer?.config.database === database ? this.writer : null;
+  }
 
   #admin(): EngineAdmin {
     if (!this.#primary) throw new DbproxyError('DBP_WIRE_ENGINE_UNAVAILABLE', { reason: 'no engine yet' });
@@ -282,7 +315,8 @@ export class Proxy implements HandoverSource, HandoverTarget {
   handOver(program: Program, onProgress: (handed: number) => void): Promise<HandoverResult> {
     if (this.#handover) return this.#handover;
     const busy = this.gate.target ? `a switchover is under way (the gate is ${this.gate.state})` : null;
-    const reason = this.#torture ? 'it tortures its sessions' : busy;
+    const writes = this.writer ? 'with several writers a proxy is replaced by starting it again' : busy;
+    const reason = this.#torture ? 'it tortures its sessions' : writes;
     if (reason !== null) return Promise.reject(new DbproxyError('DBP_PROXY_HANDOVER', { reason }));
     const handover = new Predecessor(this, program, onProgress).run();
     this.#handover = handover;

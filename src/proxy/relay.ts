@@ -27,6 +27,9 @@ import { coarseNow } from './coarse-clock.js';
 import type { ConnectionImage, EngineConnection } from './engine-connection.js';
 import type { Link, LinkOwner } from './link.js';
 import { rewriteErrors, type ErrorRewrite } from './rewrite-errors.js';
+import { Certifier } from './certify/certifier.js';
+import type { WriterService } from '../multiwriter/writer/index.js';
+import type { DbproxyError } from '../errors/index.js';
 
 export type Flow = 'free' | 'step' | 'stop';
 
@@ -89,6 +92,8 @@ export class Relay implements LinkOwner {
   #clientStream: ClientStream;
   #engineStream: EngineStream;
   #flow: Flow = 'free';
+  /** Of several writers: stands between us and the server link. */
+  #certifier: Certifier | null = null;
   /** What the process before this one had not sent. */
   #inherited = NOTHING_UNSENT;
 
@@ -105,9 +110,46 @@ export class Relay implements LinkOwner {
   /** Begins; `early`: client bytes that came with the login. */
   start(early: Buffer): void {
     this.client.owner = this;
-    this.#server.lend(this).resume();
+    this.#lend();
     if (early.length > 0) this.received(this.client, early, early.length);
     else this.client.resume();
+  }
+
+  /** Before `start`: transactions are certified (certify/). */
+  certify(writer: WriterService, session: number, fail: (error: DbproxyError) => void): void {
+    this.#certifier = new Certifier(writer, this.#server, {
+      session,
+      toClient: (bytes) => this.#fromEngine(this.#server.link, bytes, bytes.length, true),
+      passToClient: (link, chunk, bytes) => this.#fromEngine(link, chunk, bytes),
+      drained: () => this.drained(this.#server.link),
+      engineEnded: () => this.ended(this.#server.link),
+      engineClosed: () => this.closed(this.#server.link),
+      quiet: () => {
+        if (this.#flow === 'step') this.#events.advanced();
+      },
+      fail,
+      encoding: () => this.#tracker.parameters.get('client_encoding'),
+    });
+  }
+
+  /** A CancelRequest is on its way to the engine. */
+  whileCanceling(canceled: Promise<void>): void {
+    this.#certifier?.whileCanceling(canceled);
+  }
+
+  /** Its transaction was proposed: it is not to be canceled any more. */
+  get isCertified(): boolean {
+    return this.#certifier?.isCertified ?? false;
+  }
+
+  #lend(): void {
+    if (this.#certifier) this.#certifier.begin(this.#server, this.#exchange.status);
+    else this.#server.lend(this).resume();
+  }
+
+  /** Where the client's bytes go. */
+  get #lane(): Pick<Certifier, 'send' | 'forward' | 'blocked' | 'end'> {
+    return this.#certifier ?? this.#server.link;
   }
 
   get server(): EngineConnection {
@@ -120,7 +162,8 @@ export class Relay implements LinkOwner {
 
   /** Both streams are between two messages. */
   get atBoundary(): boolean {
-    return this.#clientStream.atBoundary && this.#engineStream.atBoundary;
+    const isQuiet = this.#certifier?.isQuiet ?? true;
+    return isQuiet && this.#clientStream.atBoundary && this.#engineStream.atBoundary;
   }
 
   get atSafePoint(): boolean {
@@ -147,7 +190,7 @@ export class Relay implements LinkOwner {
     if (!stopped) return;
     this.sinceMs = coarseNow();
     this.#sendChangedParameters();
-    this.#server.lend(this).resume();
+    this.#lend();
   }
 
   /** Only at a boundary: the server link is ours; what the engine says unasked still reaches the client. */
@@ -182,15 +225,15 @@ export class Relay implements LinkOwner {
       }
       const end = this.#scan(this.backlog, this.backlog.length, this.#flow === 'step');
       if (end < 0) return;
-      this.#server.link.send(this.backlog.subarray(0, end));
+      this.#lane.send(this.backlog.subarray(0, end));
       this.passOne = false;
       this.backlog = end < this.backlog.length ? this.backlog.subarray(end) : null;
-      if (this.#server.link.blocked) return;
+      if (this.#lane.blocked) return;
     }
     if (this.#flow === 'step' && this.atSafePoint) this.#events.advanced();
-    else if (!this.backlog && !this.#server.link.blocked) {
+    else if (!this.backlog && !this.#lane.blocked) {
       this.client.resume();
-      if (this.clientEnded && this.#flow === 'free') this.#server.link.end();
+      if (this.clientEnded && this.#flow === 'free') this.#lane.end();
     }
   }
 
@@ -203,7 +246,9 @@ export class Relay implements LinkOwner {
   close(): void {
     this.#flow = 'stop';
     this.backlog = null;
-    this.#server.close(this.#clientStream.atBoundary);
+    const server = this.#server;
+    const goesOn = this.#certifier?.finishAlone(() => server.close()) ?? false;
+    if (!goesOn) server.close(this.#certifier !== null || this.#clientStream.atBoundary);
     this.client.finish();
   }
 
@@ -287,7 +332,7 @@ export class Relay implements LinkOwner {
     this.clientEnded = true;
     if (this.backlog) return;
     if (this.#flow === 'stop') this.#events.clientGone();
-    else this.#server.link.end();
+    else this.#lane.end();
   }
 
   closed(link: Link): void {
@@ -303,9 +348,9 @@ export class Relay implements LinkOwner {
   #fromClient(buffer: Buffer, bytes: number): void {
     if (this.#flow === 'free' && this.backlog === null && this.intercept === null) {
       if (this.#scan(buffer, bytes, false) < 0) return;
-      const { link } = this.#server;
-      link.forward(buffer, 0, bytes, this.client);
-      if (link.blocked) this.client.pause();
+      const lane = this.#lane;
+      lane.forward(buffer, 0, bytes, this.client);
+      if (lane.blocked) this.client.pause();
       return;
     }
     const copy = Buffer.from(buffer.subarray(0, bytes));
@@ -317,7 +362,8 @@ export class Relay implements LinkOwner {
     else this.#events.waits();
   }
 
-  #fromEngine(link: Link, buffer: Buffer, bytes: number): void {
+  /** `isOurs`: the buffer is not lent, and may be kept. */
+  #fromEngine(link: Link, buffer: Buffer, bytes: number, isOurs = false): void {
     const whole = this.#engineStream.atBoundary;
     let answered: boolean;
     try {
@@ -327,6 +373,7 @@ export class Relay implements LinkOwner {
       return;
     }
     if (this.rewrite && whole) this.client.send(rewriteErrors(buffer.subarray(0, bytes), this.rewrite));
+    else if (isOurs) this.client.send(buffer);
     else this.client.forward(buffer, 0, bytes, link);
     if (this.client.blocked) link.pause();
     if (!answered) return;

@@ -40,6 +40,7 @@ import type { Link } from './link.js';
 import { nameBroken } from './broken-statements.js';
 import type { RawHandle } from './raw-handle.js';
 import { Relay, type RelayImage } from './relay.js';
+import type { WriterService } from '../multiwriter/writer/index.js';
 
 /** Who the client is and how it came; enough to log in again as it did. */
 export interface SessionIdentity {
@@ -119,6 +120,7 @@ export class Session {
     server: EngineConnection,
     names: SettingNames,
     onClosed: (session: Session) => void,
+    writer: WriterService | null = null,
   ) {
     this.identity = identity;
     this.tracker = new SessionTracker(names);
@@ -130,6 +132,10 @@ export class Session {
       engineGone: () => this.#engineGone(),
       violated: (violation) => this.#violated(violation),
     });
+    if (writer)
+      this.#relay.certify(writer, identity.id, (error) =>
+        this.#endWith(error.sqlstate ?? 'XX000', error.message),
+      );
   }
 
   /** Begins to relay; `early`: client bytes that came with the login. */
@@ -225,9 +231,11 @@ export class Session {
 
   /** Whoever waits for a hold waits for this, too. */
   async #cancelOnEngine(): Promise<void> {
-    if (this.#phase === 'closed') return;
+    if (this.#phase === 'closed' || this.#relay.isCertified) return;
     this.#cancels++;
-    await cancelOnEngine(this.server);
+    const canceled = cancelOnEngine(this.server);
+    this.#relay.whileCanceling(canceled);
+    await canceled;
     this.#cancels--;
     this.#advance();
   }

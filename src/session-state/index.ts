@@ -21,6 +21,7 @@ export {
   type KindReport,
 } from './report.js';
 export { inventory, type HeldItem } from './inventory.js';
+export { splitStatements, stripLeadingComments } from './sql-statements.js';
 export { isLeftOut } from './without-replay.js';
 export { SessionTracker, type TrackerImage } from './tracker.js';
 export { OF_A_TRANSACTION } from './settings.js';

@@ -15,6 +15,7 @@ import type {
   ProxyTls,
   TortureConfig,
 } from '../../src/proxy/control-api.js';
+import type { WriterConfig } from '../../src/multiwriter/writer/config.js';
 import { RpcClient } from '../../src/rpc/index.js';
 import { EngineLink } from '../../src/switchover/engine-link.js';
 import { emitFence, waitUntilReplayed } from '../../src/switchover/catch-up.js';
@@ -74,6 +75,8 @@ export class TestProxy {
       torture?: TortureConfig;
       tls?: ProxyTls;
       env?: NodeJS.ProcessEnv;
+      controlSocket?: string;
+      writer?: WriterConfig;
     } = {},
   ): Promise<TestProxy> {
     const port = options.port ?? (await freePort());
@@ -83,12 +86,13 @@ export class TestProxy {
       host: '127.0.0.1',
       port,
       socketDirectory: directory,
-      controlSocket: join(engines.home, `${randomName()}.sock`),
+      controlSocket: options.controlSocket ?? join(engines.home, `${randomName()}.sock`),
       generation: 1,
       maxSessions: options.maxSessions ?? 200,
       ...(options.loginTimeoutMs === undefined ? {} : { loginTimeoutMs: options.loginTimeoutMs }),
       ...(options.torture === undefined ? {} : { torture: options.torture }),
       ...(options.tls === undefined ? {} : { tls: options.tls }),
+      ...(options.writer === undefined ? {} : { writer: options.writer }),
     };
     const child = spawn(process.execPath, [ENTRY], {
       env: {

@@ -31,6 +31,8 @@ export interface WriteSet {
   readonly payload: string;
   /** Not empty: this transaction is a barrier; it holds the schema's key `exclusive`. */
   readonly ddl: readonly Ddl[];
+  /** For people: the row that brought a key along. `row`: `(5)`, the key it was found by, or the whole of a new one. */
+  readonly rows: ReadonlyMap<string, { readonly table: string; readonly row: string }>;
 }
 
 /** Held `shared` by every transaction that writes, and `exclusive` by one that changes definitions. */
@@ -57,7 +59,7 @@ export function readWriteSet(rows: readonly WriteSetRow[]): WriteSet | null {
   const changes = rows.map((row) => readChange(row, keys));
   const ddl = changes.filter((change) => change.kind === 'ddl');
   keys.use(SCHEMA_KEY, ddl.length > 0 ? 'exclusive' : 'shared');
-  return { keys: keys.all(), changes, payload: JSON.stringify(changes), ddl };
+  return { keys: keys.all(), changes, payload: JSON.stringify(changes), ddl, rows: keys.rows };
 }
 
 export const readPayload = (payload: string): Change[] => JSON.parse(payload) as Change[];
@@ -70,9 +72,10 @@ function readChange([operation, about = '', hashes, oldHashes, key, row]: WriteS
     case 'u': {
       const shape = shapeOf(text);
       const { table } = shape;
-      keys.useRow(shape, readHashes(hashes), readHashes(oldHashes));
-      if (operation === 'i') return { kind: 'insert', table, row: row ?? '' };
       const found = JSON.parse(key ?? '[]') as string[];
+      const shown = operation === 'i' ? (row ?? '') : `(${found.join(',')})`;
+      keys.useRow(shape, readHashes(hashes), readHashes(oldHashes), shown);
+      if (operation === 'i') return { kind: 'insert', table, row: row ?? '' };
       return operation === 'd'
         ? { kind: 'delete', table, key: found }
         : { kind: 'update', table, key: found, row: row ?? '' };
@@ -115,9 +118,13 @@ const readHashes = (text: string | null | undefined): (string | null)[] | null =
 
 const STRENGTH: Readonly<Record<KeyMode, number>> = { shared: 0, update: 1, exclusive: 2 };
 
+/** As much of a row as an error message shows. */
+const SHOWN = 120;
+
 /** Each key once, in the strongest mode in which it is used. */
 class Keys {
   readonly #modes = new Map<string, KeyMode>();
+  readonly rows = new Map<string, { table: string; row: string }>();
 
   use(key: string, mode: KeyMode): void {
     const present = this.#modes.get(key);
@@ -128,20 +135,24 @@ class Keys {
    * Values that are new or gone are `exclusive`. One that stays matters where it is the key of the row itself: the row is changed,
    * and whoever deletes it or refers to it has to know. A reference that stays was there before.
    */
-  useRow({ table, unique, references, whole }: Shape, fresh: Hashes, old: Hashes): void {
+  useRow({ table, unique, references, whole }: Shape, fresh: Hashes, old: Hashes, row: string): void {
     this.use(table, whole ? 'exclusive' : 'shared');
+    const use = (key: string, mode: KeyMode): void => {
+      this.use(key, mode);
+      if (!this.rows.has(key)) this.rows.set(key, { table, row: row.slice(0, SHOWN) });
+    };
     unique.forEach((index, i) => {
       const [now, before] = [fresh?.[i] ?? null, old?.[i] ?? null];
       if (index === null) return;
       if (now === before) {
-        if (i === 0 && now !== null) this.use(`${index}:${now}`, 'update');
+        if (i === 0 && now !== null) use(`${index}:${now}`, 'update');
         return;
       }
-      for (const hash of [now, before]) if (hash !== null) this.use(`${index}:${hash}`, 'exclusive');
+      for (const hash of [now, before]) if (hash !== null) use(`${index}:${hash}`, 'exclusive');
     });
     references.forEach((index, i) => {
       const [now, before] = [fresh?.[unique.length + i] ?? null, old?.[unique.length + i] ?? null];
-      if (now !== null && now !== before) this.use(`${index}:${now}`, 'shared');
+      if (now !== null && now !== before) use(`${index}:${now}`, 'shared');
     });
   }
 

@@ -33,7 +33,7 @@ import {
 } from './messages.js';
 import { commonKey, type Proposal, proposerOf } from './proposal.js';
 import { RULES, type Rules } from './rules.js';
-import { at, includes, isWithin, lowest, type Vector } from './vector.js';
+import { at, includes, isWithin, lowest, type Vector, writers } from './vector.js';
 
 /** Facts in one answer; who is far behind asks again. */
 const MAX_FACTS = 500;
@@ -139,8 +139,9 @@ export class StorageNode {
 
   /** Would its base have to include what is no longer held? Only a writer that broke the word of its horizon proposes so. */
   #isTooOld({ lsn, base }: Proposal): boolean {
-    const known = Object.values(this.#state.truncated);
-    return known.some((one) => !includes(base, one) && writerOf(one) !== writerOf(lsn));
+    // By the stream's writer: where it ends in a void, the LSN is of anybody's block.
+    const { truncated } = this.#state;
+    return writers(truncated).some((one) => one !== writerOf(lsn) && at(base, one) < at(truncated, one));
   }
 
   #conflict(proposal: Proposal): Refusal | null {

@@ -134,6 +134,14 @@ export interface WriterApi {
   'writer.lead': { params: { readonly epoch: number }; result: null };
   /** Events from now on, as progress, until the caller goes. */
   'writer.events': { params: Record<string, never>; result: null; progress: WriterEvent };
+  /**
+   * Of the primary, which is about to change definitions: nothing is proposed for so long (0: go on). Answers when what was proposed
+   * is decided, with the last of it.
+   */
+  'writer.quiet': {
+    params: { readonly forMs: number };
+    result: { readonly writer: WriterId; readonly upTo: Lsn };
+  };
   /** Of the other writers' proxies. */
   'writer.tell': { params: { readonly messages: readonly PeerMessage[] }; result: null };
 }

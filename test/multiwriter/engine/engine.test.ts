@@ -212,6 +212,15 @@ describe('keys', () => {
     expect(keys[1]).toEqual(keys[0]);
   });
 
+  it('columns may have names that PL/pgSQL keeps for itself', async () => {
+    await onBoth('create table words (by int primary key, loop text unique, "all" int, "a""b" int)');
+    await onBoth(`insert into words values (1, 'x', 2, 3)`);
+    await onBoth(`update words set by = 2, loop = 'y', "all" = 4, "a""b" = 5`);
+    expect(await b.rows('select * from public.words')).toEqual([[2, 'y', 4, 5]]);
+    await onBoth('delete from words');
+    await areEqual();
+  });
+
   it('exclusion constraints have the table as a whole', async () => {
     await onBoth(
       `create table booking (id int primary key, during int4range, exclude using gist (during with &&))`,

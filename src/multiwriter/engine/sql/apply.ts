@@ -18,9 +18,9 @@ declare t text := dbproxy.name_of(rel); owner name; columns text; fresh text; se
 begin
   select pg_get_userbyid(relowner), relforcerowsecurity into owner, is_forced from pg_class where oid = rel;
   -- Generated columns generate themselves, also here.
-  select string_agg(quote_ident(attname), ', ' order by attnum), string_agg(format('r.%I', attname), ', ' order by attnum),
-         string_agg(format('%1$I = r.%1$I', attname), ', ' order by attnum) filter (where attidentity <> 'a'),
-         string_agg(format('x.%1$I is distinct from r.%1$I', attname), ' or ') filter (where attidentity = 'a')
+  select string_agg(quote_ident(attname), ', ' order by attnum), string_agg('r.' || dbproxy.quoted(attname), ', ' order by attnum),
+         string_agg(format('%1$s = r.%1$s', dbproxy.quoted(attname)), ', ' order by attnum) filter (where attidentity <> 'a'),
+         string_agg(format('x.%1$s is distinct from r.%1$s', dbproxy.quoted(attname)), ' or ') filter (where attidentity = 'a')
     into columns, fresh, sets, replaces from pg_attribute where attrelid = rel and attnum > 0 and not attisdropped and attgenerated = '';
   select string_agg(format('x.%I %s (key->>%s)::%s%s', a.attname, '=', n, format_type(a.atttypid, -1),
            case when indcollation[n] <> 0 then (select format(' collate %I.%I', nspname, collname) from pg_collation c join pg_namespace ns on ns.oid = collnamespace where c.oid = indcollation[n]) else '' end), ' and ' order by n)

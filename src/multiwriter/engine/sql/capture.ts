@@ -21,6 +21,10 @@ create or replace function dbproxy.base_type(type oid) returns oid language sql 
              union all select t.oid, t.typbasetype from pg_type t join b on t.oid = b.typbasetype)
   select oid from b where typbasetype = 0 $$;
 
+-- A column's name where PL/pgSQL reads it, which has reserved words of its own (by, loop).
+create or replace function dbproxy.quoted(name name) returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select '"' || replace(name, '"', '""') || '"' $$;
+
 -- The topmost of an index's partitioned parents: by its name a key is known, whichever partition holds the row.
 create or replace function dbproxy.root_index(index oid) returns oid language sql stable set search_path = pg_catalog, pg_temp as $$
   with recursive up as (select index as i, 0 as n union all select inhparent, n + 1 from pg_inherits join up on inhrelid = i)
@@ -87,7 +91,7 @@ begin
              from generate_series(1, ix.indnkeyatts) i
              join pg_attribute c on c.attrelid = index and c.attnum = i
              left join pg_attribute t on t.attrelid = ix.indrelid and t.attnum = ix.indkey[i - 1] and t.attnum > 0 loop
-    part := case when a.attnum = 0 then '(' || pg_get_indexdef(index, a.i, false) || ')' else format('%s%I', r, a.attname) end;
+    part := case when a.attnum = 0 then '(' || pg_get_indexdef(index, a.i, false) || ')' else r || dbproxy.quoted(a.attname) end;
     if not a.attnotnull and not ix.indnullsnotdistinct then nullable := nullable || part; end if;
     found := case when dbproxy.is_usual_class(a.class) then dbproxy.hashable(part, a.atttypid, a.coll) end;
     -- Without this column, keys that differ in it alone count as equal.
@@ -119,7 +123,7 @@ begin
              select dbproxy.root_index(conindid) as root, conindid, conkey, confkey, confrelid from pg_constraint where conrelid = rel and contype = 'f' and conindid <> 0) k loop
     return query
       select dbproxy.name_of(f.root),
-             format('case when num_nulls(%s) = 0 then %s end', string_agg(format('@%I', c.attname), ', ' order by n),
+             format('case when num_nulls(%s) = 0 then %s end', string_agg('@' || dbproxy.quoted(c.attname), ', ' order by n),
                case when bool_and(v.hashed is null) then '0::bigint' else
                  format('hash_record_extended(row(%s), 0)', string_agg(v.hashed, ', ' order by n)) end)
         from pg_index ix
@@ -128,7 +132,7 @@ begin
         join pg_attribute p on p.attrelid = f.conindid and p.attnum = n + 1
         cross join lateral (select case when dbproxy.is_usual_class(ix.indclass[n]) then
             -- The value as one of the type referred to: without a length, which would cut it, and without the checks of a domain.
-            dbproxy.hashable(format('@%I::%s', c.attname, format_type(dbproxy.base_type(p.atttypid), -1)), dbproxy.base_type(p.atttypid), ix.indcollation[n]) end as hashed) v
+            dbproxy.hashable(format('@%s::%s', dbproxy.quoted(c.attname), format_type(dbproxy.base_type(p.atttypid), -1)), dbproxy.base_type(p.atttypid), ix.indcollation[n]) end as hashed) v
        where ix.indexrelid = f.conindid;
   end loop;
 end $$;
@@ -165,14 +169,14 @@ begin
     else format('array[%s]::bigint[] || dbproxy.%I(@@) || array[%s]::bigint[]', replace(replace(hashes, ', %EXPRESSIONS%', ''), '%EXPRESSIONS%', ''), 'expressions_' || me, array_to_string(reference_hashes, ', ')) end;
   if complex <> '{}' then
     select format('select array[%s] into result from (select %s) t', string_agg(dbproxy.index_hash(i, 't.'), ', ' order by n),
-        (select string_agg(format('r.%1$I as %1$I', attname), ', ') from pg_attribute where attrelid = rel and attnum > 0 and not attisdropped))
+        (select string_agg(format('r.%1$s as %1$s', dbproxy.quoted(attname)), ', ') from pg_attribute where attrelid = rel and attnum > 0 and not attisdropped))
       into expressions from unnest(complex) with ordinality u(i, n);
     execute format('create or replace function dbproxy.%I(r record) returns bigint[] language plpgsql security definer %s as %L', 'expressions_' || me, dbproxy.environment(rel),
       'declare result bigint[]; begin ' || expressions || '; return result; end');
     execute format('revoke execute on function dbproxy.%I(record) from public', 'expressions_' || me);
     execute format('alter function dbproxy.%I(record) owner to %I', 'expressions_' || me, pg_get_userbyid(c.relowner));
   end if;
-  select format('jsonb_build_array(%s)', string_agg(format('old.%I::text', attname), ', ' order by n)) into key
+  select format('jsonb_build_array(%s)', string_agg(format('old.%s::text', dbproxy.quoted(attname)), ', ' order by n)) into key
     from pg_index i cross join generate_series(0, indnkeyatts - 1) n join pg_attribute a on attrelid = rel and attnum = indkey[n] where indexrelid = row_index;
 
   body := format($f$

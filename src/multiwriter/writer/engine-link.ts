@@ -1,0 +1,332 @@
+/**
+ * The writer's own connections to its engine: what others committed is applied here, one after the other, in the order in which it
+ * comes; what the engine has on disk is told to the log.
+ *
+ *   carried out ─▶ retained ─ compact, synced ─▶ durable (vector)
+ *
+ * The engine commits without syncing. Until a compaction, which is synced, has come after it, an entry is retained, so that it can be
+ * carried out once more in an engine that has lost it: one that crashed, or the one that took over from it. Its marker tells.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ClientBase } from 'pg';
+import {
+  apply,
+  ApplyDiverged,
+  asApplier,
+  type Blocker,
+  compact,
+  install,
+  reached,
+  type Installation,
+} from '../engine/index.js';
+import { faultPoint } from '../../fault-point.js';
+import { at, NO_LSN, type Lsn, type Proposal, type Vector, type WriterId } from '../protocol/index.js';
+
+/** One connection as superuser, to the database that is written. */
+export type Connect = () => Promise<ClientBase & { end(): Promise<void> }>;
+type Connection = Awaited<ReturnType<Connect>>;
+
+const RETRY_MS = 50;
+/** Compactions are at least so far apart: each is a sync of the engine's. */
+const COMPACT_MS = 500;
+
+export interface EngineLinkEvents {
+  applied(lsn: Lsn): void;
+  blocked(lsn: Lsn, blockers: readonly Blocker[]): void;
+  diverged(error: ApplyDiverged): void;
+  /** Connected, and everything retained is there. */
+  ready(): void;
+  lost(): void;
+}
+
+interface Entry {
+  readonly lsn: Lsn;
+  readonly payload: string;
+  /** What it has seen of this writer: not before that is in the engine. */
+  readonly after: Lsn;
+  /** For an own transaction that its session could not commit here: whoever waits for it. */
+  readonly done?: () => void;
+}
+
+/** Up to `vector` nothing is missing once `missing` is empty. */
+interface Round {
+  readonly vector: Vector;
+  readonly missing: Set<Lsn>;
+  /** How many of the retained are covered by it. */
+  readonly covers: ReadonlySet<Lsn>;
+}
+
+export class EngineLink {
+  readonly #writer: WriterId;
+  readonly #events: EngineLinkEvents;
+  #connect: Connect | null = null;
+  #connections: { applier: Connection; watcher: Connection; keeper: Connection } | null = null;
+  #queue: Entry[] = [];
+  /** Own ones that their session could not commit: nothing that waits in the queue can come before them. */
+  readonly #own: Entry[] = [];
+  #queueBytes = 0;
+  /** In the order in which they were decided. */
+  readonly #retained = new Map<Lsn, Entry>();
+  /** Handed over, and not yet in the engine; and of those the own. */
+  readonly #missing = new Set<Lsn>();
+  readonly #missingOwn = new Set<Lsn>();
+  #round: Round | null = null;
+  #compactedAt = 0;
+  #durable: Vector = {};
+  #isRunning = false;
+  #isPaused = false;
+  #isClosed = false;
+  #idle: (() => void)[] = [];
+  /** Connecting, counted: an older attempt ends when a newer one begins. */
+  #attempt = 0;
+
+  constructor(writer: WriterId, events: EngineLinkEvents) {
+    this.#writer = writer;
+    this.#events = events;
+  }
+
+  get durable(): Vector {
+    return this.#durable;
+  }
+  get queued(): number {
+    return this.#queue.length;
+  }
+  get queuedBytes(): number {
+    return this.#queueBytes;
+  }
+  get isReady(): boolean {
+    return this.#connections !== null;
+  }
+
+  /** Makes the engine this writer's, before it serves anybody. Returns what it has of every writer, without a gap. */
+  async begin(connect: Connect, installation: Installation): Promise<Vector> {
+    const connection = await connect();
+    try {
+      // What a former proxy left running holds locks, and cannot commit any more.
+      await connection.query(
+        `select pg_terminate_backend(pid) from pg_stat_activity
+          where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'
+            and application_name <> 'dbproxy'`,
+      );
+      await install(connection, installation);
+      this.#durable = await reached(connection);
+    } finally {
+      await connection.end().catch(() => undefined);
+    }
+    await this.attach(connect);
+    return this.#durable;
+  }
+
+  /** Goes on with this engine: the same one, or one that took over from it. */
+  async attach(connect: Connect): Promise<void> {
+    this.#connect = connect;
+    await this.#open();
+  }
+
+  /** A transaction of another writer, or of this one before it was restarted. */
+  enqueue({ lsn, payload, base }: Proposal): void {
+    const entry = { lsn, payload, after: at(base, this.#writer) };
+    this.#missing.add(lsn);
+    this.#retained.set(lsn, entry);
+    this.#queue.push(entry);
+    this.#queueBytes += payload.length;
+    void this.#run();
+  }
+
+  /** An own transaction that its session commits: `committed`; or cannot: `replay`. */
+  expect({ lsn, payload }: Pick<Proposal, 'lsn' | 'payload'>): void {
+    this.#missing.add(lsn);
+    this.#missingOwn.add(lsn);
+    this.#retained.set(lsn, { lsn, payload, after: NO_LSN });
+  }
+
+  /** Resolves when it is in the engine. */
+  replay(own: Pick<Proposal, 'lsn' | 'payload'>): Promise<void> {
+    this.expect(own);
+    return new Promise((resolve) => {
+      this.#own.push({ ...own, after: NO_LSN, done: resolve });
+      void this.#run();
+    });
+  }
+
+  committed(lsn: Lsn): void {
+    this.#done(lsn);
+  }
+
+  /** Nothing is applied any more when it resolves. */
+  async pause(): Promise<void> {
+    this.#isPaused = true;
+    while (this.#isRunning) await new Promise<void>((resolve) => this.#idle.push(resolve));
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    void this.#run();
+  }
+
+  /** Now and then: what was carried out is made durable. `vector`: what has been handed over, without a gap. */
+  tick(vector: Vector): void {
+    if (this.#round || this.#isPaused || performance.now() - this.#compactedAt < COMPACT_MS) return;
+    if (JSON.stringify(vector) === JSON.stringify(this.#durable)) return;
+    this.#round = { vector, missing: new Set(this.#missing), covers: new Set(this.#retained.keys()) };
+    void this.#finishRound();
+  }
+
+  async query<Row>(sql: string): Promise<Row[]> {
+    const { keeper } = this.#connections ?? {};
+    if (!keeper) throw new Error('the engine is away');
+    return (await keeper.query(sql)).rows as Row[];
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#attempt++;
+    this.#disconnect();
+  }
+
+  // --- applying --------------------------------------------------------------------------------------------------------
+
+  async #run(): Promise<void> {
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    try {
+      for (;;) {
+        const entry = this.#next();
+        if (!entry || !this.#connections || this.#isPaused || this.#isClosed) return;
+        await faultPoint('writer.applying');
+        if (!(await this.#apply(entry))) return;
+        this.#taken(entry);
+        this.#done(entry.lsn);
+        entry.done?.();
+      }
+    } finally {
+      this.#isRunning = false;
+      for (const wake of this.#idle.splice(0)) wake();
+    }
+  }
+
+  #next(): Entry | null {
+    const [own] = this.#own;
+    if (own) return own;
+    const [first] = this.#queue;
+    if (!first) return null;
+    for (const lsn of this.#missingOwn) if (lsn <= first.after) return null;
+    return first;
+  }
+
+  #taken(entry: Entry): void {
+    if (this.#own[0] === entry) {
+      this.#own.shift();
+      return;
+    }
+    this.#queue.shift();
+    this.#queueBytes -= entry.payload.length;
+    this.#events.applied(entry.lsn);
+  }
+
+  /** False: not now. */
+  async #apply(entry: Entry): Promise<boolean> {
+    const connections = this.#connections;
+    if (!connections) return false;
+    try {
+      await apply(connections.applier, entry, {
+        watcher: connections.watcher,
+        onBlocked: (blockers) => this.#events.blocked(entry.lsn, blockers),
+      });
+      return true;
+    } catch (error) {
+      if (error instanceof ApplyDiverged) {
+        this.#events.diverged(error);
+        return false;
+      }
+      // A deadlock, a full disk, a lost connection: once more.
+      await delay(RETRY_MS);
+      return this.#connections === null ? false : this.#apply(entry);
+    }
+  }
+
+  #done(lsn: Lsn): void {
+    this.#missing.delete(lsn);
+    if (this.#missingOwn.delete(lsn) && this.#queue.length > 0) void this.#run();
+    if (this.#round?.missing.delete(lsn)) void this.#finishRound();
+  }
+
+  // --- durable ---------------------------------------------------------------------------------------------------------
+
+  async #finishRound(): Promise<void> {
+    const round = this.#round;
+    const { keeper } = this.#connections ?? {};
+    if (!round || !keeper || round.missing.size > 0) return;
+    // Not twice: the round is only dropped below.
+    this.#compactedAt = performance.now();
+    try {
+      await compact(keeper, round.vector);
+      for (const lsn of round.covers) this.#retained.delete(lsn);
+      this.#durable = round.vector;
+    } catch {
+      // The engine is away: the next round says it again.
+    } finally {
+      this.#round = null;
+    }
+  }
+
+  // --- connections -----------------------------------------------------------------------------------------------------
+
+  async #open(): Promise<void> {
+    const attempt = ++this.#attempt;
+    this.#disconnect();
+    for (;;) {
+      try {
+        const connect = this.#connect;
+        if (!connect) return;
+        const [applier, watcher, keeper] = await Promise.all([connect(), connect(), connect()]);
+        for (const one of [applier, watcher, keeper]) one.on('error', () => undefined);
+        if (attempt !== this.#attempt) return void (await endAll([applier, watcher, keeper]));
+        await asApplier(applier);
+        await keeper.query('set synchronous_commit = on');
+        await this.#again(applier, watcher);
+        for (const one of [applier, watcher, keeper]) {
+          one.once('end', () => {
+            if (attempt === this.#attempt && !this.#isClosed) this.#lost();
+          });
+        }
+        this.#connections = { applier, watcher, keeper };
+        this.#events.ready();
+        void this.#run();
+        void this.#finishRound();
+        return;
+      } catch (error) {
+        if (attempt !== this.#attempt) return;
+        if (error instanceof ApplyDiverged) return this.#events.diverged(error);
+        await delay(RETRY_MS);
+      }
+    }
+  }
+
+  /** What the engine may have lost. */
+  async #again(applier: Connection, watcher: Connection): Promise<void> {
+    for (const entry of [...this.#retained.values()]) {
+      if (this.#missing.has(entry.lsn)) continue;
+      await apply(applier, entry, {
+        watcher,
+        onBlocked: (blockers) => this.#events.blocked(entry.lsn, blockers),
+      });
+    }
+  }
+
+  #lost(): void {
+    this.#disconnect();
+    this.#events.lost();
+    void this.#open();
+  }
+
+  #disconnect(): void {
+    const connections = this.#connections;
+    this.#connections = null;
+    if (connections) void endAll(Object.values(connections));
+  }
+}
+
+const endAll = async (connections: readonly Connection[]): Promise<void> => {
+  await Promise.all(connections.map((one) => one.end().catch(() => undefined)));
+};

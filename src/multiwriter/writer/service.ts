@@ -1,0 +1,580 @@
+/**
+ * A writer at work: the protocol's machines, the way to the storage nodes and to the other writers, the engine, and the transactions
+ * of its clients. It knows no process and no client protocol: the proxy brings sessions (`Participant`) and connections.
+ *
+ *   session ─ open ─▶ Transaction ─ propose ─▶ Writer ⇄ storage nodes      effects: decided ─▶ the session; apply ─▶ EngineLink
+ *                                    Adjudicator, when it leads ⇄ storage nodes, other writers
+ */
+import { DbproxyError } from '../../errors/index.js';
+import { faultPoint } from '../../fault-point.js';
+import type { Blocker, Begun, WriteSet } from '../engine/index.js';
+import {
+  Adjudicator,
+  type AdjudicatorOutput,
+  at,
+  type Effect,
+  type FromNode,
+  type Lsn,
+  lowest,
+  type NodeId,
+  type Outcome,
+  type Proposal,
+  type Ruling,
+  type ToPrimary,
+  Writer,
+  type WriterId,
+  type WriterOutput,
+} from '../protocol/index.js';
+import type { News } from '../storage/api.js';
+import { assertFits, StoreClient } from '../storage/client.js';
+import type { PeerMessage, WriterConfig, WriterEvent, WriterState, WriterStatus } from './config.js';
+import { type Connect, EngineLink } from './engine-link.js';
+import { KeyLocks } from './key-locks.js';
+import { Peers } from './peers.js';
+import { describeKey, refusalOf } from './refusal.js';
+import { type Participant, type RefusedCommit, Transaction, type Verdict } from './transaction.js';
+
+const TICK_MS = 200;
+/** With more to apply than this, nothing new is proposed. */
+const MAX_QUEUE = 1_000;
+const MAX_QUEUE_BYTES = 32 * 1024 * 1024;
+/** How often the names of functions that may write are read. */
+const VOLATILE_MS = 2_000;
+/** So long the others wait for one that changes definitions. */
+const QUIET_MS = 1_000;
+/** An entry that waits for somebody unknown is told of once in so many ms. */
+const UNKNOWN_BLOCKER_MS = 1_000;
+
+type Body<T> = T extends unknown ? Omit<T, 'at' | 'writer'> : never;
+export type EventBody = Body<WriterEvent>;
+
+export class WriterService {
+  readonly config: WriterConfig;
+  readonly secret: string;
+  readonly #link: EngineLink;
+  readonly #store: StoreClient;
+  readonly #peers: Peers;
+  readonly #adjudicator: Adjudicator;
+  readonly #participants = new Map<number, Participant>();
+  readonly #open = new Set<Transaction>();
+  readonly #proposed = new Map<Lsn, Transaction>();
+  /** Proposed by sessions that are gone: decided, they are carried out like those of another writer. */
+  readonly #orphans = new Set<Lsn>();
+  readonly #keys = new KeyLocks();
+  readonly #reachable = new Map<NodeId, boolean>();
+  readonly #listeners = new Set<(event: WriterEvent) => void>();
+  readonly #totals = { committed: 0, refused: 0, applied: 0, rolledBack: 0 };
+  #writer: Writer | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  #stopped: WriterStatus['why'] = null;
+  #primary: WriterStatus['primary'] = null;
+  /** Proposals wait until then (ms, monotonic): another writer changes definitions. */
+  #quietUntil = 0;
+  #waiting: (() => void)[] = [];
+  #generation = 1;
+  #toldOfBlockerAt = 0;
+  #volatile: ReadonlySet<string> = new Set(['setval']);
+  #volatileReadAt = 0;
+  /** Called once, when the writer must not go on. */
+  onStopped: (error: DbproxyError) => void = () => undefined;
+
+  constructor(config: WriterConfig, secret: string) {
+    this.config = config;
+    this.secret = secret;
+    this.#adjudicator = new Adjudicator(config.quorums, config.policy);
+    this.#peers = new Peers(config.peers);
+    this.#link = new EngineLink(config.id, {
+      applied: () => {
+        this.#totals.applied++;
+        this.#wake();
+      },
+      blocked: (lsn, blockers) => this.#clearTheWay(lsn, blockers),
+      diverged: (error) => this.#stop('diverged', error.message),
+      ready: () => this.#wake(),
+      lost: () => this.#engineLost(),
+    });
+    for (const { node } of config.nodes) this.#reachable.set(node, false);
+    this.#store = new StoreClient(config.nodes, {
+      answer: (node, message) => this.#answer(node, message),
+      news: (_node, news) => this.#news(news),
+      reachable: (node, reachable) => {
+        this.#reachable.set(node, reachable);
+        this.#tell({ kind: 'node', node, reachable });
+      },
+    });
+  }
+
+  /** Its engine: the first time it is made this writer's; later it is the one that took over. */
+  async attach(connect: Connect): Promise<void> {
+    const { id, writers, incarnation, quorums } = this.config;
+    if (this.#writer) return this.#link.attach(connect);
+    const has = await this.#link.begin(connect, { writer: id, writers, secret: this.secret });
+    this.#writer = new Writer(id, incarnation, quorums, has);
+    this.#timer = setInterval(() => this.#tick(), this.config.tickMs ?? TICK_MS);
+    this.#tick();
+  }
+
+  /** Nothing is applied between the two: the engine is being changed for another. */
+  pause(): Promise<void> {
+    return this.#link.pause();
+  }
+  resume(): void {
+    this.#link.resume();
+  }
+
+  lead(epoch: number): void {
+    this.#tellAdjudicated(this.#adjudicator.lead(epoch));
+  }
+
+  get isPrimary(): boolean {
+    return this.#adjudicator.isLeading;
+  }
+
+  /** Whom a client should be sent to with what only the primary does. */
+  get primaryUrl(): string | null {
+    const primary = this.#primary?.writer;
+    return this.config.peers.find(({ id }) => id === primary)?.url ?? null;
+  }
+
+  /** What another writer's proxy says. */
+  hear(messages: readonly PeerMessage[]): void {
+    for (const message of messages) {
+      if (message.kind === 'facts') this.#did(this.#writer?.receive(message));
+      else if (message.kind === 'primary') this.#hearOfPrimary(message);
+      else this.#tellAdjudicated(this.#adjudicator.receive(message));
+    }
+  }
+
+  status(): WriterStatus {
+    const { id, incarnation } = this.config;
+    return {
+      id,
+      incarnation,
+      state: this.#state,
+      why: this.#stopped,
+      leads: this.isPrimary ? this.#adjudicator.epoch : null,
+      primary: this.#primary,
+      reached: this.#writer?.reached ?? {},
+      durable: this.#link.durable,
+      queues: {
+        proposed: this.#writer?.inFlight ?? 0,
+        waiting: this.#waiting.length,
+        apply: this.#link.queued,
+        applyBytes: this.#link.queuedBytes,
+      },
+      totals: { ...this.#totals },
+      nodes: [...this.#reachable].map(([node, reachable]) => ({ node, reachable })),
+    };
+  }
+
+  get #state(): WriterState {
+    if (this.#stopped) return 'stopped';
+    if (!this.#writer || !this.#link.isReady) return 'without-engine';
+    const { state } = this.#writer;
+    return state === 'fenced' ? 'stopped' : state;
+  }
+
+  /** Events from now on; returns what ends it. */
+  follow(listener: (event: WriterEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** A query on the database that is written, as superuser. */
+  query<Row>(sql: string): Promise<Row[]> {
+    return this.#link.query<Row>(sql);
+  }
+
+  close(): void {
+    if (this.#timer) clearInterval(this.#timer);
+    this.#store.close();
+    this.#peers.close();
+    this.#link.close();
+    this.#wake();
+  }
+
+  /** May calling a function of that name write? Those of PostgreSQL itself do not, but for setval. */
+  isVolatile(name: string): boolean {
+    return this.#volatile.has(name);
+  }
+
+  async #readVolatile(): Promise<void> {
+    const rows = await this.query<{ name: string }>(
+      `select distinct proname as name from pg_catalog.pg_proc p
+        where provolatile = 'v' and pronamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace, 'dbproxy'::regnamespace)`,
+    );
+    this.#volatile = new Set(['setval', ...rows.map(({ name }) => name)]);
+  }
+
+  // --- transactions of clients -------------------------------------------------------------------------------------------
+
+  join(participant: Participant): () => void {
+    this.#participants.set(participant.backendPid, participant);
+    return () => {
+      if (this.#participants.get(participant.backendPid) === participant)
+        this.#participants.delete(participant.backendPid);
+    };
+  }
+
+  /** Null: transactions may begin. Else when they may; throws DBP_WRITER_STOPPED. */
+  whenReady(): Promise<void> | null {
+    return this.#isReady ? null : this.#untilReady();
+  }
+
+  get #isReady(): boolean {
+    return this.#state === 'open' && this.#orphans.size === 0;
+  }
+
+  async #untilReady(): Promise<void> {
+    while (!this.#isReady) {
+      if (this.#stopped) throw this.#stoppedError();
+      await this.#change();
+    }
+  }
+
+  /** A transaction begins: its base is read next. */
+  begin(participant: Participant): Transaction {
+    const transaction = new Transaction(participant, this.#generation, this.#link.durable);
+    this.#open.add(transaction);
+    return transaction;
+  }
+
+  begun(transaction: Transaction, begun: Begun): void {
+    transaction.begun(begun);
+  }
+
+  /** It must not be proposed any more. False: it was. */
+  giveUp(transaction: Transaction, error: RefusedCommit): boolean {
+    if (transaction.state !== 'open') return false;
+    transaction.doom = error;
+    transaction.state = 'over';
+    this.#wake();
+    return true;
+  }
+
+  /** It was rolled back, or has written nothing. */
+  ended(transaction: Transaction): void {
+    if (transaction.lsn === null) this.#over(transaction);
+  }
+
+  /**
+   * Proposes it, and waits for the outcome. With `commit` the session commits it in its engine and says `committed`, or `lost`. Its
+   * locks stay until then.
+   */
+  async propose(transaction: Transaction, writeSet: WriteSet, retries: number): Promise<Verdict> {
+    try {
+      assertFits(writeSet.payload);
+    } catch (error) {
+      const { sqlstate = '54000', message } = DbproxyError.from(error);
+      return this.#refused(transaction, null, { sqlstate, message });
+    }
+    if (writeSet.ddl.length > 0 && !this.isPrimary)
+      return this.#refused(transaction, null, this.#notThePrimary());
+    for (;;) {
+      if (transaction.state !== 'open') return this.#refused(transaction, null, transaction.doom ?? STALE);
+      const submitted = this.#submit(transaction, writeSet, retries);
+      if (submitted) break;
+      if (this.#stopped) {
+        const { sqlstate = '57P03', message } = this.#stoppedError();
+        return this.#refused(transaction, null, { sqlstate, message });
+      }
+      await Promise.race([this.#change(), this.#keys.changed()]);
+    }
+    const { outcome, ruling } = await transaction.decided;
+    if (writeSet.ddl.length > 0) void this.#peers.ask('writer.quiet', { forMs: 0 }, QUIET_MS);
+    const { lsn } = transaction;
+    if (outcome === 'commit' && lsn !== null) return { kind: 'commit', lsn };
+    return this.#refused(transaction, lsn, refusalOf(writeSet, ruling, transaction.refusals));
+  }
+
+  /**
+   * Before definitions are changed here: the others propose nothing for a while, and what they have committed is here. Without it a
+   * change would lose against whoever has committed since it began, again and again.
+   */
+  async quiesce(): Promise<void> {
+    if (!this.isPrimary || !this.#writer) return;
+    const answers = await this.#peers.ask('writer.quiet', { forMs: QUIET_MS }, QUIET_MS);
+    const end = performance.now() + QUIET_MS;
+    for (const answer of answers) {
+      while (answer && !this.#has(answer.writer, answer.upTo) && performance.now() < end)
+        await this.#change();
+    }
+  }
+
+  #has(writer: WriterId, upTo: Lsn): boolean {
+    return this.#link.queued === 0 && at(this.#writer?.reached ?? {}, writer) >= upTo;
+  }
+
+  /** Of the primary: proposes nothing for so long, and says how far its own transactions go. 0: it may go on. */
+  async beQuiet(forMs: number): Promise<{ writer: WriterId; upTo: Lsn }> {
+    const end = performance.now() + forMs;
+    this.#quietUntil = end;
+    this.#wake();
+    while ((this.#writer?.inFlight ?? 0) > 0 && performance.now() < end) await this.#change();
+    const { id } = this.config;
+    return { writer: id, upTo: at(this.#writer?.reached ?? {}, id) };
+  }
+
+  #notThePrimary(): RefusedCommit {
+    const message = 'definitions are changed through the primary writer';
+    const { primary: leads } = this.status();
+    const url = this.primaryUrl;
+    const who = leads ? `writer ${leads.writer}` : 'nobody, at the moment';
+    return { sqlstate: '0A000', message, hint: `That is ${who}${url === null ? '' : `: ${url}`}.` };
+  }
+
+  #submit(transaction: Transaction, writeSet: WriteSet, retries: number): boolean {
+    const isTooMuch = this.#link.queued > MAX_QUEUE || this.#link.queuedBytes > MAX_QUEUE_BYTES;
+    if (this.#state !== 'open' || isTooMuch || performance.now() < this.#quietUntil) return false;
+    // What its snapshot lacks of its own writer nobody else would notice.
+    if (transaction.generation !== this.#generation) {
+      transaction.state = 'over';
+      return false;
+    }
+    if (!this.#keys.isFree(writeSet.keys)) return false;
+    const { keys, payload } = writeSet;
+    const submitted = this.#writer?.submit({ base: transaction.base, keys, payload, retries, priority: 0 });
+    if (!submitted) return false;
+    this.#keys.take(keys);
+    this.#open.delete(transaction);
+    transaction.state = 'proposed';
+    transaction.lsn = submitted.lsn;
+    transaction.writeSet = writeSet;
+    this.#proposed.set(submitted.lsn, transaction);
+    this.#did(submitted.output);
+    return true;
+  }
+
+  #refused(transaction: Transaction, lsn: Lsn | null, error: RefusedCommit): Verdict {
+    this.#over(transaction);
+    this.#totals.refused++;
+    const { sqlstate, message, detail = '' } = error;
+    this.#tell({
+      kind: 'refused',
+      lsn,
+      session: transaction.participant.session,
+      sqlstate,
+      message,
+      detail,
+    });
+    return { kind: 'refused', lsn, error };
+  }
+
+  /** Accepted, and committed in the engine. */
+  committed(transaction: Transaction): void {
+    if (transaction.lsn !== null) this.#link.committed(transaction.lsn);
+    this.#totals.committed++;
+    this.#over(transaction);
+  }
+
+  /**
+   * Proposed, but its session could not commit it, or is gone: if it is decided to commit, it is carried out like one of another
+   * writer. Whoever began before that may have missed it, and is rolled back. Resolves when it is in the engine (or aborted).
+   */
+  async lost(transaction: Transaction): Promise<Outcome> {
+    const { lsn } = transaction;
+    if (lsn === null) {
+      this.#over(transaction);
+      return 'abort';
+    }
+    this.#orphans.add(lsn);
+    this.#generation++;
+    for (const open of [...this.#open]) open.participant.overtaken(lsn);
+    const { outcome } = await transaction.decided;
+    const { writeSet } = transaction;
+    if (outcome === 'commit' && writeSet) {
+      await this.#link.replay({ lsn, payload: writeSet.payload });
+      this.#totals.committed++;
+    }
+    this.#orphans.delete(lsn);
+    this.#over(transaction);
+    return outcome;
+  }
+
+  #over(transaction: Transaction): void {
+    this.#open.delete(transaction);
+    const { writeSet, lsn } = transaction;
+    if (lsn !== null && this.#proposed.delete(lsn) && writeSet) this.#keys.release(writeSet.keys);
+    transaction.state = 'over';
+    this.#wake();
+  }
+
+  // --- what the machines say ---------------------------------------------------------------------------------------------
+
+  #tick(): void {
+    const writer = this.#writer;
+    if (!writer || this.#stopped) return;
+    this.#link.tick(writer.reached);
+    const horizon = [...this.#open, ...this.#proposed.values()].reduce(
+      (least, { base }) => lowest(least, base),
+      this.#link.durable,
+    );
+    this.#did(writer.tick(horizon));
+    this.#tellAdjudicated(this.#adjudicator.tick());
+    if (this.isPrimary) this.#announce();
+    this.#refreshVolatile();
+    this.#wake();
+  }
+
+  /** A hint that may be old: the engine's guard sees what it missed. */
+  #refreshVolatile(): void {
+    if (performance.now() - this.#volatileReadAt < VOLATILE_MS) return;
+    this.#volatileReadAt = performance.now();
+    void this.#readVolatile().catch(() => undefined);
+  }
+
+  #announce(): void {
+    const message = { kind: 'primary', writer: this.config.id, epoch: this.#adjudicator.epoch } as const;
+    this.#hearOfPrimary(message);
+    this.#peers.tell(message);
+  }
+
+  #hearOfPrimary({ writer, epoch }: { readonly writer: WriterId; readonly epoch: number }): void {
+    if (!this.#primary || epoch > this.#primary.epoch) this.#primary = { writer, epoch };
+  }
+
+  #answer(node: NodeId, message: FromNode): void {
+    switch (message.kind) {
+      case 'vote': {
+        const { refusal } = message;
+        const transaction = refusal && this.#proposed.get(message.lsn);
+        if (refusal && transaction && transaction.state === 'proposed') {
+          this.#contested(transaction, node, refusal);
+        }
+        return this.#did(this.#writer?.receive(message));
+      }
+      case 'facts':
+        return this.#did(this.#writer?.receive(message));
+      default:
+        return this.#tellAdjudicated(this.#adjudicator.receive(message));
+    }
+  }
+
+  #contested(transaction: Transaction, node: NodeId, refusal: Transaction['refusals'][number]): void {
+    transaction.refusals.push(refusal);
+    const { lsn, writeSet, participant } = transaction;
+    if (lsn === null) return;
+    const about = refusal.kind === 'conflict' && writeSet ? describeKey(writeSet, refusal.key) : '';
+    this.#tell({ kind: 'contested', lsn, node, refusal, session: participant.session, about });
+  }
+
+  #news(news: News): void {
+    if (news.to === 'writers') this.#did(this.#writer?.receive(news.message));
+    else this.#tellAdjudicated(this.#adjudicator.receive(news.message));
+  }
+
+  #did(output: WriterOutput | undefined): void {
+    if (!output) return;
+    for (const { to, message } of output.sends) {
+      if (to === 'nodes') this.#store.toAll(message);
+      else if (to === 'a-node') this.#store.toOne(message);
+      else this.#toPrimary(message);
+    }
+    for (const effect of output.effects) this.#carryOut(effect);
+  }
+
+  /** Whoever leads: those that do not, pay no attention. */
+  #toPrimary(message: ToPrimary): void {
+    this.#peers.tell(message);
+    if (this.isPrimary) setImmediate(() => this.#tellAdjudicated(this.#adjudicator.receive(message)));
+  }
+
+  #tellAdjudicated({ sends, events }: AdjudicatorOutput): void {
+    for (const event of events) {
+      if (event.kind === 'leads') this.#announce();
+      this.#tell(event);
+    }
+    for (const { to, message } of sends) {
+      if (to === 'nodes') this.#store.toAll(message);
+      else {
+        this.#peers.tell(message);
+        this.#did(this.#writer?.receive(message));
+      }
+    }
+  }
+
+  #carryOut(effect: Effect): void {
+    switch (effect.kind) {
+      case 'decided':
+        return this.#decided(effect.proposal, effect.outcome, effect.ruling);
+      case 'apply':
+        return this.#link.enqueue(effect.proposal);
+      case 'opened':
+        this.#tell({ kind: 'opened', incarnation: effect.incarnation });
+        return this.#wake();
+      case 'fenced':
+        return this.#stop('fenced', 'a newer process of this writer has begun');
+    }
+  }
+
+  #decided(proposal: Proposal, outcome: Outcome, ruling: Ruling | null): void {
+    const transaction = this.#proposed.get(proposal.lsn);
+    if (!transaction) return;
+    if (outcome === 'commit') {
+      transaction.state = 'accepted';
+      if (!this.#orphans.has(proposal.lsn)) this.#link.expect(proposal);
+    }
+    if (ruling || transaction.refusals.length > 0) {
+      const { session } = transaction.participant;
+      this.#tell({ kind: 'settled', lsn: proposal.lsn, outcome, ruling, session });
+    }
+    void faultPoint('writer.decided').then(() => transaction.settle(outcome, ruling));
+  }
+
+  // --- what stands in the way --------------------------------------------------------------------------------------------
+
+  #clearTheWay(lsn: Lsn, blockers: readonly Blocker[]): void {
+    for (const { pid, waitedMs } of blockers) {
+      const participant = this.#participants.get(pid);
+      if (participant) {
+        if (!participant.overtaken(lsn)) continue;
+        this.#totals.rolledBack++;
+        this.#tell({ kind: 'rolled-back', lsn, session: participant.session, waitedMs });
+      } else if (performance.now() - this.#toldOfBlockerAt > UNKNOWN_BLOCKER_MS) {
+        this.#toldOfBlockerAt = performance.now();
+        this.#tell({ kind: 'apply-waits', lsn, backend: pid, waitedMs });
+      }
+    }
+  }
+
+  #engineLost(): void {
+    // Its sessions are gone, or will be: whatever they had open is.
+    this.#generation++;
+  }
+
+  #stop(why: 'fenced' | 'diverged', message: string): void {
+    if (this.#stopped) return;
+    this.#stopped = { kind: why, message };
+    this.#tell({ kind: 'stopped', why, message });
+    this.onStopped(this.#stoppedError());
+    this.#wake();
+  }
+
+  #stoppedError(): DbproxyError {
+    const { id } = this.config;
+    return new DbproxyError('DBP_WRITER_STOPPED', { id, reason: this.#stopped?.message ?? '' });
+  }
+
+  // --- waiting, telling --------------------------------------------------------------------------------------------------
+
+  #change(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #wake(): void {
+    if (this.#waiting.length === 0) return;
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+
+  #tell(body: EventBody): void {
+    if (this.#listeners.size === 0) return;
+    const event = { at: new Date().toISOString(), writer: this.config.id, ...body } as WriterEvent;
+    for (const listener of this.#listeners) listener(event);
+  }
+}
+
+const STALE: RefusedCommit = {
+  sqlstate: '40001',
+  message: 'could not serialize access: a transaction of this writer was carried out again meanwhile',
+  hint: 'Retry the transaction.',
+};

@@ -1,0 +1,828 @@
+/**
+ * Between the relay of a session and its engine, where several write: every transaction that writes is certified at its COMMIT.
+ *
+ *   relay ─ client's messages ─▶ inbox ─ one after the other ─▶ engine
+ *         ◀─ the client's answers, ReadyForQuery last ─────────
+ *
+ *   no block ─ reads ─▶ as they are        no block ─ writes ─▶ implicit block ─ end of the query, Sync ─▶ COMMIT
+ *   BEGIN ─▶ client's block ─ base before its first query ─▶ … ─ COMMIT ─▶ closing ─ write-set ─▶ propose ─▶ certified, or ROLLBACK
+ *
+ * The client sees no answer to its COMMIT before all that is over: to the relay a transaction in certification is a request that is
+ * not answered, and no safe point. Own queries are simple ones; they destroy the unnamed prepared statement, which is parsed again
+ * when the client uses it.
+ */
+import { encode, Frontend, type TxStatus } from '../../protocol/index.js';
+import {
+  BEGIN_QUERY,
+  certified,
+  closing,
+  readBegun,
+  readWriteSet,
+  type Begun,
+} from '../../multiwriter/engine/index.js';
+import type { Lsn } from '../../multiwriter/protocol/index.js';
+import type {
+  Participant,
+  RefusedCommit,
+  Transaction,
+  WriterService,
+} from '../../multiwriter/writer/index.js';
+import { DbproxyError } from '../../errors/index.js';
+import { faultPoint } from '../../fault-point.js';
+import { cancelOnEngine } from '../cancel.js';
+import type { EngineConnection } from '../engine-connection.js';
+import type { Link, LinkOwner } from '../link.js';
+import { ClientMessages } from './client-messages.js';
+import { EngineMessages } from './engine-messages.js';
+import { EngineSide } from './engine-side.js';
+import { isControl, statementsOf, type Statement } from './statements.js';
+
+/** Client bytes that wait, before no more are read. */
+const INBOX_BYTES = 256 * 1024;
+
+export interface CertifierHost {
+  readonly session: number;
+  /** Bytes of the client's, in order; the buffer is ours for good. */
+  toClient(bytes: Buffer): void;
+  /** A chunk as the engine sent it; lent. */
+  passToClient(link: Link, chunk: Buffer, bytes: number): void;
+  drained(): void;
+  engineEnded(): void;
+  engineClosed(): void;
+  /** Nothing of ours is under way. */
+  quiet(): void;
+  fail(error: DbproxyError): void;
+  /** The client's, as far as it is known. */
+  encoding(): string | undefined;
+}
+
+export class Certifier implements LinkOwner, Participant {
+  readonly #service: WriterService;
+  readonly #host: CertifierHost;
+  readonly #engine: EngineSide;
+  readonly #messages: EngineMessages;
+  readonly #client = new ClientMessages();
+  #connection: EngineConnection;
+  #leave: () => void = () => undefined;
+  #inbox: (Buffer | 'abort')[] = [];
+  #inboxBytes = 0;
+  /** The relay was told to wait. */
+  #wasBlocked = false;
+  #isRunning = false;
+  /** The client will send no more. */
+  #isEnding = false;
+  #whenDone: (() => void) | null = null;
+
+  #block: 'client' | 'implicit' | null = null;
+  #readOnly = false;
+  #needsBase = false;
+  #wrote = false;
+  #transaction: Transaction | null = null;
+  #begun: Promise<Begun | null> = Promise.resolve(null);
+  /** What the client has to be told at its next request. */
+  #pendingError: Buffer | null = null;
+  /** After a refused COMMIT in a batch: up to its Sync nothing counts. */
+  #skipsToSync = false;
+  /** A statement that seemed to read has written: from now on none is taken for a reader. */
+  #isWary = false;
+  #retries = 0;
+
+  readonly #statements = new Map<string, Statement>();
+  readonly #portals = new Map<string, Statement>();
+  #unnamed: Buffer | null = null;
+  #unnamedLost = false;
+  /** Parse and Describe of a writer, which would be destroyed by what comes before its Bind. */
+  #kept: Buffer[] = [];
+  #readyPassed = false;
+  /** A COPY from the client may be in this batch. */
+  #copies = false;
+
+  constructor(service: WriterService, connection: EngineConnection, host: CertifierHost) {
+    this.#service = service;
+    this.#host = host;
+    this.#connection = connection;
+    this.#engine = new EngineSide({
+      send: (bytes) => this.#connection.link.send(bytes),
+      rewrite: (fields) => this.#rewrite(fields),
+      isOurNotice: (fields) => this.#block === 'implicit' && /^25(001|P01)$/.test(fields.get('C') ?? ''),
+      copyInStarted: () => this.#passCopyData(),
+    });
+    this.#messages = new EngineMessages(this.#engine);
+  }
+
+  get session(): number {
+    return this.#host.session;
+  }
+  get backendPid(): number {
+    return this.#connection.backendPid;
+  }
+  /** Proposed: what is left is to commit it. */
+  get isCertified(): boolean {
+    const state = this.#transaction?.state;
+    return state === 'proposed' || state === 'accepted';
+  }
+  get isQuiet(): boolean {
+    return !this.#isRunning && this.#inbox.length === 0 && this.#engine.isQuiet && this.#kept.length === 0;
+  }
+
+  /** The server link is the relay's from now on; `status`: what the client believes. */
+  begin(connection: EngineConnection, status: TxStatus): void {
+    this.#connection = connection;
+    this.#leave();
+    this.#leave = this.#service.join(this);
+    this.#engine.status = status;
+    if (status === 'I') this.#over();
+    else this.#block = 'client';
+    connection.lend(this).resume();
+  }
+
+  // --- the relay's side: what a link is to it ------------------------------------------------------------------------------
+
+  send(bytes: Buffer): void {
+    this.#client.push(bytes, (message) => this.#receive(message));
+    void this.#run();
+  }
+
+  forward(buffer: Buffer, start: number, end: number, _from: Link): void {
+    this.send(buffer.subarray(start, end));
+  }
+
+  get blocked(): boolean {
+    this.#wasBlocked = this.#inboxBytes > INBOX_BYTES || this.#connection.link.blocked;
+    return this.#wasBlocked;
+  }
+
+  end(): void {
+    this.#isEnding = true;
+    void this.#run();
+  }
+
+  /**
+   * The client is gone. True: its transaction is being certified; `whenDone` is called when that is over and the connection is free.
+   */
+  finishAlone(whenDone: () => void): boolean {
+    this.#leave();
+    this.#inbox = [];
+    const transaction = this.#transaction;
+    if (this.isCertified) {
+      this.#whenDone = whenDone;
+      return true;
+    }
+    if (transaction) this.#service.ended(transaction);
+    this.#transaction = null;
+    return false;
+  }
+
+  // --- the engine's side ---------------------------------------------------------------------------------------------------
+
+  received(link: Link, buffer: Buffer, bytes: number): void {
+    const chunk = buffer.subarray(0, bytes);
+    const parts = this.#messages.take(chunk);
+    if (parts === null) this.#host.passToClient(link, buffer, bytes);
+    else if (parts.length > 0)
+      this.#host.toClient(parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts));
+  }
+
+  drained(): void {
+    if (this.#wasBlocked && !this.blocked) this.#host.drained();
+  }
+
+  ended(): void {
+    this.#host.engineEnded();
+  }
+
+  closed(): void {
+    this.#engine.lost();
+    this.#leave();
+    const transaction = this.#transaction;
+    // What was proposed is carried out by the writer, if it is to commit.
+    if (transaction && this.#service.giveUp(transaction, ENGINE_GONE)) this.#service.ended(transaction);
+    this.#host.engineClosed();
+  }
+
+  // --- one message after the other -----------------------------------------------------------------------------------------
+
+  #receive(message: Buffer): void {
+    const type = message[0];
+    if (this.#engine.copyIn && this.#inbox.length === 0 && isCopyMessage(type)) {
+      this.#copyMessage(message);
+      return;
+    }
+    this.#inbox.push(message);
+    this.#inboxBytes += message.length;
+  }
+
+  #copyMessage(message: Buffer): void {
+    if (message[0] !== Frontend.CopyData) this.#engine.copyIn = false;
+    this.#engine.plain(message);
+  }
+
+  /** COPY data that came before the engine asked for it. */
+  #passCopyData(): void {
+    for (
+      let [first] = this.#inbox;
+      first && first !== 'abort' && isCopyMessage(first[0]);
+      [first] = this.#inbox
+    ) {
+      this.#inbox.shift();
+      this.#inboxBytes -= first.length;
+      this.#copyMessage(first);
+    }
+  }
+
+  async #run(): Promise<void> {
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    try {
+      for (let next = this.#inbox.shift(); next; next = this.#inbox.shift()) {
+        if (next === 'abort') {
+          await this.#abort();
+          continue;
+        }
+        this.#inboxBytes -= next.length;
+        const waits = this.#take(next);
+        if (waits) await waits;
+        if (this.#engine.isLost) break;
+        if (this.#pendingError && this.#engine.status === 'T' && this.#block === 'client')
+          await this.#abort();
+      }
+    } catch (error) {
+      this.#host.fail(DbproxyError.from(error));
+    } finally {
+      this.#isRunning = false;
+    }
+    if (this.#whenDone) return this.#whenDone();
+    this.drained();
+    if (this.#isEnding && this.#inbox.length === 0) this.#connection.link.end();
+    else if (this.isQuiet) this.#host.quiet();
+  }
+
+  #take(message: Buffer): Promise<void> | null {
+    switch (message[0]) {
+      case Frontend.Query:
+        return this.#skipsToSync ? null : this.#query(message);
+      case Frontend.FunctionCall:
+        return this.#skipsToSync ? null : this.#functionCall(message);
+      case Frontend.Parse:
+      case Frontend.Bind:
+      case Frontend.Describe:
+      case Frontend.Execute:
+      case Frontend.Close:
+        return this.#skipsToSync ? null : this.#extended(message);
+      case Frontend.Sync:
+        return this.#sync(message);
+      default:
+        this.#releaseKept();
+        this.#engine.plain(message);
+        return null;
+    }
+  }
+
+  // --- simple queries ------------------------------------------------------------------------------------------------------
+
+  async #query(message: Buffer): Promise<void> {
+    this.#releaseKept();
+    // The client's own does that, too.
+    this.#unnamed = null;
+    const sql = message.toString('latin1', 5, message.length - 1);
+    const parts = statementsOf(sql, this.#isVolatile);
+    this.#readyPassed = false;
+    const refused = parts.find(({ statement }) => statement.kind === 'refused')?.statement;
+    if (refused?.kind === 'refused') await this.#refuse(refused.what);
+    else if (parts.length > 1 && parts.some(({ statement }) => isControl(statement)))
+      await this.#sequence(parts);
+    else
+      await this.#statement(
+        message,
+        parts.map(({ statement }) => statement),
+        true,
+      );
+    if (!this.#readyPassed) this.#sendReady();
+  }
+
+  /** Several statements with BEGIN or COMMIT among them: one after the other, as the engine does it. */
+  async #sequence(parts: readonly { text: string; statement: Statement }[]): Promise<void> {
+    for (const { text, statement } of parts) {
+      if (!(await this.#statement(encode.query(text), [statement], false))) return;
+    }
+    if (this.#block === 'implicit') await this.#endImplicit(null);
+  }
+
+  /** False: it failed. `isLast`: the engine's ReadyForQuery may be the client's. */
+  async #statement(message: Buffer, parts: readonly Statement[], isLast: boolean): Promise<boolean> {
+    const [first] = parts;
+    if (this.#block === null) {
+      switch (first?.kind) {
+        case 'begin':
+          return this.#begin(message, first.readOnly, isLast);
+        case 'write':
+        case 'read':
+          if (!isLast || parts.some(({ kind }) => kind === 'write') || this.#isWary)
+            return this.#implicit(message, parts, isLast);
+          break;
+        default:
+      }
+      return this.#plain(message, isLast);
+    }
+    switch (first?.kind) {
+      case 'begin':
+        if (this.#block === 'implicit') this.#block = 'client';
+        return this.#plain(message, isLast);
+      case 'commit':
+        return this.#commitStatement(message, first.chain, isLast);
+      case 'rollback':
+        return this.#rollBack(message, first.chain, isLast);
+      case 'set-transaction':
+        return this.#plain(message, isLast);
+      default:
+    }
+    if (parts.some(({ kind }) => kind === 'write')) this.#wrote = true;
+    if (this.#needsBase && parts.some(isDdl)) await this.#service.quiesce();
+    await this.#readBase();
+    return this.#plain(message, isLast);
+  }
+
+  /** As it is. */
+  async #plain(message: Buffer, isLast: boolean): Promise<boolean> {
+    const passReady = isLast && this.#block !== 'implicit';
+    this.#readyPassed = passReady;
+    const { failed } = await this.#engine.request(message, { passReady, keepTag: false });
+    this.#followStatus();
+    return !failed;
+  }
+
+  async #begin(message: Buffer, readOnly: boolean, isLast: boolean): Promise<boolean> {
+    this.#open('client', readOnly);
+    return this.#plain(message, isLast);
+  }
+
+  async #implicit(message: Buffer, parts: readonly Statement[], isLast: boolean): Promise<boolean> {
+    if (parts.some(isDdl)) await this.#service.quiesce();
+    await this.#openImplicit();
+    this.#wrote = this.#isWary || parts.some(({ kind }) => kind === 'write');
+    const { failed, tag } = await this.#engine.request(message, { passReady: false, keepTag: isLast });
+    if (isLast || failed) return this.#endImplicit(tag);
+    return true;
+  }
+
+  /** COMMIT of a block that the client did not ask for; `tag` is told once it is done. */
+  async #endImplicit(tag: Buffer | null): Promise<boolean> {
+    if (this.#engine.status !== 'T') {
+      await this.#leaveBlock();
+      return false;
+    }
+    const error = await this.#commit(false);
+    if (error) this.#host.toClient(error);
+    else if (tag) this.#host.toClient(tag);
+    return error === null;
+  }
+
+  async #commitStatement(message: Buffer, chain: boolean, isLast: boolean): Promise<boolean> {
+    if (this.#engine.status === 'E' && this.#pendingError) {
+      const error = this.#pendingError;
+      await this.#leaveBlock();
+      this.#host.toClient(error);
+      return false;
+    }
+    if (this.#engine.status !== 'T' || !this.#mustCertify) {
+      const ok = await this.#plain(message, isLast && this.#block === 'client');
+      if (chain && ok) this.#chained();
+      return ok;
+    }
+    const error = await this.#commit(chain);
+    this.#host.toClient(error ?? encode.commandComplete('COMMIT'));
+    return error === null;
+  }
+
+  async #rollBack(message: Buffer, chain: boolean, isLast: boolean): Promise<boolean> {
+    this.#pendingError = null;
+    this.#endTransaction();
+    const ok = await this.#plain(message, isLast);
+    if (chain && ok) this.#chained();
+    return ok;
+  }
+
+  async #functionCall(message: Buffer): Promise<void> {
+    this.#releaseKept();
+    this.#readyPassed = false;
+    await this.#statement(message, [UNKNOWN_STATEMENT], true);
+    if (!this.#readyPassed) this.#sendReady();
+  }
+
+  /** As an error of the statement: a transaction it is in is over. */
+  async #refuse(what: string): Promise<void> {
+    if (this.#block !== null || this.#engine.status !== 'I') await this.#leaveBlock();
+    this.#host.toClient(errorOf(notOnSeveral(what)));
+  }
+
+  #sendReady(): void {
+    this.#host.toClient(encode.readyForQuery(this.#block === 'client' ? this.#engine.status : 'I'));
+  }
+
+  // --- the extended protocol ---------------------------------------------------------------------------------------------
+
+  async #extended(message: Buffer): Promise<void> {
+    switch (message[0]) {
+      case Frontend.Parse:
+        return this.#parse(message);
+      case Frontend.Bind:
+        return this.#bind(message);
+      case Frontend.Execute:
+        return this.#execute(message);
+      default:
+        if (this.#kept.length > 0) this.#kept.push(message);
+        else {
+          this.#restoreUnnamed(message);
+          this.#engine.extended(message);
+        }
+    }
+  }
+
+  async #parse(message: Buffer): Promise<void> {
+    const [name = '', text = ''] = strings(message, 5);
+    const [only] = statementsOf(text, this.#isVolatile);
+    const statement: Statement = only?.statement ?? { kind: 'within' };
+    if (statement.kind === 'refused' && !this.#engine.failed)
+      return this.#refuseInBatch(errorOf(notOnSeveral(statement.what)));
+    if (this.#statements.size > 10_000) this.#statements.clear();
+    this.#statements.set(name, statement);
+    if (name === '') {
+      this.#unnamed = message;
+      this.#unnamedLost = false;
+    }
+    if (this.#block === null && statement.kind === 'write' && !this.#engine.failed) {
+      this.#kept.push(message);
+      return;
+    }
+    this.#releaseKept();
+    if (needsBase(statement)) await this.#readBaseInBatch();
+    this.#engine.extended(message);
+  }
+
+  async #bind(message: Buffer): Promise<void> {
+    const [portal = '', name = ''] = strings(message, 5);
+    const statement = this.#statements.get(name) ?? UNKNOWN_STATEMENT;
+    this.#portals.set(portal, statement);
+    if (statement.kind === 'write' && statement.isCopy) this.#copies = true;
+    const isWriter = statement.kind === 'write' || (this.#isWary && statement.kind === 'read');
+    if (this.#block === null && isWriter && !this.#engine.failed) {
+      const kept = this.#kept;
+      this.#kept = [];
+      if (isDdl(statement)) await this.#service.quiesce();
+      if ((await this.#engine.settle()) === 'ok') await this.#openImplicit();
+      for (const one of kept) this.#engine.extended(one);
+      if (kept.some((one) => one[0] === Frontend.Parse && one[5] === 0)) this.#unnamedLost = false;
+    } else {
+      this.#releaseKept();
+      if (needsBase(statement)) await this.#readBaseInBatch();
+    }
+    this.#restoreUnnamed(message);
+    this.#engine.extended(message);
+  }
+
+  async #execute(message: Buffer): Promise<void> {
+    this.#releaseKept();
+    const [portal = ''] = strings(message, 5);
+    const statement = this.#portals.get(portal) ?? UNKNOWN_STATEMENT;
+    if (this.#engine.failed) return this.#engine.extended(message);
+    switch (statement.kind) {
+      case 'begin':
+        if (this.#block === 'implicit') this.#block = 'client';
+        else if (this.#block === null) this.#open('client', statement.readOnly);
+        break;
+      case 'commit':
+        if (this.#block !== null) return this.#commitInBatch(message, statement.chain);
+        break;
+      case 'rollback':
+        this.#pendingError = null;
+        this.#endTransaction();
+        if (statement.chain) this.#chained();
+        else this.#block = null;
+        break;
+      case 'write':
+        this.#wrote = true;
+        break;
+      default:
+    }
+    if (needsBase(statement)) await this.#readBaseInBatch();
+    this.#engine.extended(message);
+  }
+
+  async #commitInBatch(message: Buffer, chain: boolean): Promise<void> {
+    if ((await this.#engine.settle()) !== 'ok') return this.#engine.extended(message);
+    if (this.#engine.status === 'E' && this.#pendingError) {
+      const error = this.#pendingError;
+      await this.#leaveBlock();
+      return this.#refuseInBatch(error);
+    }
+    if (this.#engine.status !== 'T' || !this.#mustCertify) {
+      this.#endTransaction();
+      if (chain) this.#chained();
+      else this.#block = null;
+      return this.#engine.extended(message);
+    }
+    const error = await this.#commit(chain);
+    if (error) this.#refuseInBatch(error);
+    else this.#host.toClient(encode.commandComplete('COMMIT'));
+  }
+
+  #refuseInBatch(error: Buffer): void {
+    this.#kept = [];
+    this.#skipsToSync = true;
+    this.#host.toClient(error);
+  }
+
+  async #sync(message: Buffer): Promise<void> {
+    this.#releaseKept();
+    if (this.#skipsToSync) {
+      this.#skipsToSync = false;
+      await this.#engine.request(message, { passReady: false, keepTag: false });
+      // What was refused before it reached the engine has failed there, too.
+      if (this.#block !== null) await this.#leaveBlock();
+      return this.#sendReady();
+    }
+    const settled = this.#block === 'implicit' || this.#mayCopy ? await this.#engine.settle() : 'ok';
+    // The engine reads it as part of the COPY, and does not answer.
+    if (settled === 'copy') return;
+    if (this.#block === 'implicit' && settled === 'ok') {
+      await this.#endImplicit(null);
+      this.#portals.clear();
+      return this.#sendReady();
+    }
+    const passReady = this.#block !== 'implicit';
+    const { ignored } = await this.#engine.request(message, { passReady, keepTag: false });
+    if (ignored) return;
+    if (this.#block === 'implicit') {
+      await this.#leaveBlock();
+      this.#sendReady();
+    }
+    this.#followStatus();
+    if (this.#block === null) this.#portals.clear();
+    this.#copies = false;
+  }
+
+  get #mayCopy(): boolean {
+    return this.#engine.hasOutstanding && this.#copies;
+  }
+
+  #releaseKept(): void {
+    for (const message of this.#kept.splice(0)) this.#engine.extended(message);
+  }
+
+  /** A query of ours has destroyed it. */
+  #restoreUnnamed(message: Buffer): void {
+    if (!this.#unnamedLost || !this.#unnamed || !usesUnnamed(message)) return;
+    this.#unnamedLost = false;
+    this.#engine.parseAgain(this.#unnamed);
+  }
+
+  // --- the transaction -----------------------------------------------------------------------------------------------------
+
+  #open(block: 'client' | 'implicit', readOnly: boolean): void {
+    this.#block = block;
+    this.#readOnly = readOnly;
+    this.#needsBase = !readOnly;
+    this.#wrote = false;
+    this.#pendingError = null;
+  }
+
+  async #openImplicit(): Promise<void> {
+    await this.#service.whenReady();
+    this.#open('implicit', false);
+    this.#readBegun(`begin; ${BEGIN_QUERY}`);
+  }
+
+  /** Before the transaction's first query; it goes out with it. */
+  async #readBase(): Promise<void> {
+    if (!this.#needsBase || this.#engine.status === 'E') return;
+    await this.#service.whenReady();
+    this.#readBegun(BEGIN_QUERY);
+  }
+
+  /** A query of ours within the client's batch: what came before has to be answered first. */
+  async #readBaseInBatch(): Promise<void> {
+    const { failed, status } = this.#engine;
+    if (!this.#needsBase || this.#block === null || failed || status === 'E') return;
+    if ((await this.#engine.settle()) === 'ok') await this.#readBase();
+  }
+
+  #readBegun(sql: string): void {
+    this.#needsBase = false;
+    const transaction = this.#service.begin(this);
+    this.#transaction = transaction;
+    this.#unnamedLost = true;
+    this.#begun = this.#engine.ask(sql).then(({ sets, error }) => {
+      if (error) this.#pendingError ??= error;
+      const row = sets[0]?.[0];
+      if (!row) return null;
+      const begun = readBegun(row);
+      this.#service.begun(transaction, begun);
+      return begun;
+    });
+  }
+
+  get #mustCertify(): boolean {
+    return this.#wrote && !this.#readOnly && this.#transaction !== null;
+  }
+
+  /** Null: it is committed, everywhere. Else what the client is to be told; it is rolled back. */
+  async #commit(chain: boolean): Promise<Buffer | null> {
+    const transaction = this.#transaction;
+    const begun = await this.#begun;
+    if (!transaction || !begun) {
+      const error = this.#pendingError;
+      await this.#leaveBlock();
+      return error ?? errorOf(UNKNOWN_BASE);
+    }
+    await this.#setEncoding();
+    await faultPoint('proxy.closing');
+    this.#unnamedLost = true;
+    const closed = await this.#engine.ask(closing(this.#service.secret, begun));
+    if (closed.error) {
+      const error = this.#pendingError ?? closed.error;
+      await this.#leaveBlock();
+      return error;
+    }
+    if (closed.skipped) return errorOf(ENGINE_GONE);
+    const writeSet = readWriteSet(closed.sets.at(-1) ?? []);
+    if (!writeSet) {
+      this.#endTransaction();
+      const { error } = await this.#engine.ask(chain ? 'commit and chain' : 'commit');
+      this.#closeBlock(chain && !error);
+      return error;
+    }
+    await faultPoint('proxy.propose');
+    const verdict = await this.#service.propose(transaction, writeSet, this.#retries);
+    if (verdict.kind === 'refused') {
+      this.#retries++;
+      await this.#leaveBlock();
+      return errorOf(verdict.error);
+    }
+    this.#retries = 0;
+    await this.#commitHere(transaction, begun, verdict.lsn, chain);
+    return null;
+  }
+
+  /** Accepted: nothing may go wrong any more, and what does is carried out by the writer. */
+  async #commitHere(transaction: Transaction, begun: Begun, at: Lsn, chain: boolean): Promise<void> {
+    await faultPoint('proxy.certify');
+    const sql = certified(this.#service.secret, begun, at);
+    const { error, skipped } = await this.#engine.ask(chain ? `${sql} and chain` : sql);
+    await faultPoint('proxy.certified');
+    if (!error && !skipped) {
+      this.#service.committed(transaction);
+      this.#closeBlock(chain);
+      return;
+    }
+    // The locks are gone with it.
+    const replayed = this.#service.lost(transaction);
+    if (!skipped) await this.#engine.ask('rollback');
+    await replayed;
+    this.#closeBlock(false);
+  }
+
+  /** Write-sets are texts in UTF8. */
+  async #setEncoding(): Promise<void> {
+    if ((this.#host.encoding() ?? 'UTF8') === 'UTF8') return;
+    await this.#engine.ask(`set local client_encoding = 'UTF8'`);
+  }
+
+  /** ROLLBACK of ours. */
+  async #leaveBlock(): Promise<void> {
+    this.#endTransaction();
+    this.#unnamedLost = true;
+    await this.#engine.ask('rollback');
+    this.#closeBlock(false);
+  }
+
+  #closeBlock(chain: boolean): void {
+    this.#over();
+    if (chain) this.#open('client', false);
+  }
+
+  #chained(): void {
+    this.#open('client', this.#readOnly);
+  }
+
+  #over(): void {
+    this.#endTransaction();
+    this.#block = null;
+    this.#needsBase = false;
+    this.#wrote = false;
+    this.#pendingError = null;
+  }
+
+  #endTransaction(): void {
+    if (this.#transaction) this.#service.ended(this.#transaction);
+    this.#transaction = null;
+  }
+
+  /** After a ReadyForQuery that the client has read: the block may be over. */
+  #followStatus(): void {
+    if (this.#engine.status === 'I' && this.#block !== null) this.#over();
+  }
+
+  /** The client's own. */
+  whileCanceling(canceled: Promise<void>): void {
+    void this.#engine.whileCanceling(canceled);
+  }
+
+  // --- rolled back by others -----------------------------------------------------------------------------------------------
+
+  overtaken(lsn: Lsn): boolean {
+    if (this.#pendingError) return false;
+    const error = overtakenBy(lsn);
+    const transaction = this.#transaction;
+    if (transaction) {
+      if (!this.#service.giveUp(transaction, error)) return false;
+    } else if (!this.#engine.isBusy) return false;
+    this.#pendingError = errorOf(error);
+    if (this.#engine.isBusy) void this.#engine.whileCanceling(cancelOnEngine(this.#connection));
+    else if (!this.#isRunning) {
+      this.#inbox.unshift('abort');
+      void this.#run();
+    }
+    return true;
+  }
+
+  /** Savepoints and all, and in an aborted block again, as the client believes to be in one. */
+  async #abort(): Promise<void> {
+    if (this.#block === null || !this.#pendingError) return;
+    this.#endTransaction();
+    this.#unnamedLost = true;
+    this.#needsBase = false;
+    await this.#engine.ask('rollback; begin; rollback to savepoint dbproxy_overtaken');
+  }
+
+  #rewrite(fields: ReadonlyMap<string, string>): Buffer | null {
+    const code = fields.get('C') ?? '';
+    if (this.#pendingError && /^(25P02|57014|3B001)$/.test(code)) {
+      const error = this.#pendingError;
+      this.#pendingError = null;
+      return error;
+    }
+    if (code === '25000' && !this.#mustCertify && /not certified/.test(fields.get('M') ?? '')) {
+      this.#isWary = true;
+      return errorOf(HIDDEN_WRITE);
+    }
+    return null;
+  }
+
+  readonly #isVolatile = (name: string): boolean => this.#isWary || this.#service.isVolatile(name);
+}
+
+/** Prepared by SQL, or before a proxy that was replaced: it may write. */
+const UNKNOWN_STATEMENT: Statement = { kind: 'write', isDdl: false, isCopy: false };
+const isDdl = (statement: Statement): boolean => statement.kind === 'write' && statement.isDdl;
+const needsBase = ({ kind }: Statement): boolean => kind === 'write' || kind === 'read';
+const isCopyMessage = (type: number | undefined): boolean =>
+  type === Frontend.CopyData || type === Frontend.CopyDone || type === Frontend.CopyFail;
+
+const strings = (message: Buffer, from: number): string[] => {
+  const first = message.indexOf(0, from);
+  const second = message.indexOf(0, first + 1);
+  return [message.toString('latin1', from, first), message.toString('latin1', first + 1, second)];
+};
+
+/** Bind of the unnamed statement, or Describe of it. */
+const usesUnnamed = (message: Buffer): boolean => {
+  if (message[0] === Frontend.Describe) return message[5] === 0x53 /* S */ && message[6] === 0;
+  return message[0] === Frontend.Bind && message[message.indexOf(0, 5) + 1] === 0;
+};
+
+const errorOf = ({ sqlstate, message, detail, hint }: RefusedCommit): Buffer =>
+  encode.errorResponse({
+    severity: 'ERROR',
+    sqlstate,
+    message,
+    ...(detail === undefined ? {} : { detail }),
+    ...(hint === undefined ? {} : { hint }),
+  });
+
+const overtakenBy = (lsn: Lsn): RefusedCommit => ({
+  sqlstate: '40001',
+  message:
+    'could not serialize access: another writer has committed a change of a row that this transaction holds',
+  detail: `It had to make way for the transaction with LSN ${lsn}.`,
+  hint: 'Retry the transaction.',
+});
+
+const notOnSeveral = (what: string): RefusedCommit => ({
+  sqlstate: '0A000',
+  message: `several writers do not offer ${what}`,
+  hint: 'It cannot be carried out on all of them at one position of the log.',
+});
+
+const ENGINE_GONE: RefusedCommit = { sqlstate: '57P01', message: 'the engine has ended the connection' };
+
+const UNKNOWN_BASE: RefusedCommit = {
+  sqlstate: '40001',
+  message: 'could not serialize access: it is not known what this transaction has seen',
+  hint: 'Retry the transaction.',
+};
+
+const HIDDEN_WRITE: RefusedCommit = {
+  sqlstate: '40001',
+  message: 'the statement has written, and looked as if it only read',
+  hint: 'Retry it: from now on this session certifies whatever it runs.',
+};

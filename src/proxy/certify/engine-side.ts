@@ -1,0 +1,269 @@
+/**
+ * The engine's side of a session that is certified: whose answer comes next, ours or the client's.
+ *
+ *   what was asked, in order:  a request of the client's or of ours, until its ReadyForQuery │ some messages of the client's batch
+ *
+ * The engine answers in that order. After an error in a batch it skips what comes before the next Sync, requests of ours included: they
+ * are told so.
+ */
+import { Backend, encode, errorFields, type TxStatus } from '../../protocol/index.js';
+import type { EngineMessageHandler, Treatment } from './engine-messages.js';
+import { ClientRequest, OwnRequest, type ClientReply, type OwnReply } from './requests.js';
+
+export type Settled = 'ok' | 'failed' | 'copy';
+
+const { BindComplete, CloseComplete, CommandComplete, CopyInResponse, EmptyQueryResponse } = Backend;
+const { ErrorResponse, NoData, NoticeResponse, NotificationResponse, ParameterStatus } = Backend;
+const { ParseComplete, PortalSuspended, ReadyForQuery, RowDescription } = Backend;
+
+/** Each message of a batch is answered by one of these at last, or by an error. */
+const COMPLETIONS: ReadonlySet<number> = new Set([
+  ...[ParseComplete, BindComplete, CloseComplete, NoData, RowDescription],
+  ...[CommandComplete, EmptyQueryResponse, PortalSuspended],
+]);
+const UNASKED: ReadonlySet<number> = new Set([NoticeResponse, NotificationResponse, ParameterStatus]);
+
+/** Messages of the client's batch that are not answered, one after the other. */
+class Batch {
+  outstanding = 1;
+}
+
+export interface EngineSideOptions {
+  /** Sends to the engine. */
+  readonly send: (bytes: Buffer) => void;
+  /** What the client reads instead of the engine's error; null: the error. */
+  readonly rewrite: (fields: ReadonlyMap<string, string>) => Buffer | null;
+  /** A notice that is due to us, not to the client. */
+  readonly isOurNotice: (fields: ReadonlyMap<string, string>) => boolean;
+  /** The engine reads COPY data. */
+  readonly copyInStarted: () => void;
+}
+
+export class EngineSide implements EngineMessageHandler {
+  readonly #options: EngineSideOptions;
+  readonly #asked: (OwnRequest | ClientRequest | Batch)[] = [];
+  #outgoing: Buffer[] = [];
+  #settling: ((settled: Settled) => void)[] = [];
+  #isLost = false;
+  /** CancelRequests under way: one that came too late for its statement would hit what is sent next. */
+  #cancels = 0;
+  /** Of the last ReadyForQuery. */
+  status: TxStatus = 'I';
+  /** The batch failed: the engine skips to its Sync. */
+  failed = false;
+  copyIn = false;
+  /** ParseComplete of a statement that we have parsed anew. */
+  #ownParses = 0;
+
+  constructor(options: EngineSideOptions) {
+    this.#options = options;
+  }
+
+  get isQuiet(): boolean {
+    return this.#asked.length === 0;
+  }
+
+  /** A request of the client, or its batch, is being worked on. */
+  get isBusy(): boolean {
+    return !this.isQuiet;
+  }
+
+  // --- asking ------------------------------------------------------------------------------------------------------------
+
+  /** Ours: one simple query. Skipped where the engine would skip it. */
+  ask(sql: string): Promise<OwnReply> {
+    const request = new OwnRequest();
+    if (this.failed) {
+      request.skip();
+      return request.reply;
+    }
+    this.#send(encode.query(Buffer.from(sql)));
+    this.#push(request);
+    return request.reply;
+  }
+
+  /** The client's Query, FunctionCall or Sync. */
+  request(message: Buffer, options: { passReady: boolean; keepTag: boolean }): Promise<ClientReply> {
+    const request = new ClientRequest(options);
+    this.#send(message);
+    this.#push(request);
+    return request.reply;
+  }
+
+  /** One of the client's batch. */
+  extended(message: Buffer): void {
+    this.#send(message);
+    if (this.failed || this.#isLost) return;
+    const last = this.#asked.at(-1);
+    if (last instanceof Batch) last.outstanding++;
+    else this.#asked.push(new Batch());
+  }
+
+  /** Messages of the client's batch are not answered. */
+  get hasOutstanding(): boolean {
+    return this.#asked.some((one) => one instanceof Batch);
+  }
+
+  /** A Parse of the client's once more, whose answer it does not see. */
+  parseAgain(message: Buffer): void {
+    this.#ownParses++;
+    this.extended(message);
+  }
+
+  /** Flush, CopyData, Terminate …: nothing answers them. */
+  plain(message: Buffer): void {
+    this.#send(message);
+  }
+
+  /** Waits until the batch so far is answered, or has failed, or reads COPY data. */
+  settle(): Promise<Settled> {
+    if (this.failed) return Promise.resolve('failed');
+    if (this.copyIn) return Promise.resolve('copy');
+    if (!this.hasOutstanding) return Promise.resolve('ok');
+    this.#send(encode.flush());
+    return new Promise((resolve) => this.#settling.push(resolve));
+  }
+
+  /** The connection is gone. */
+  lost(): void {
+    this.#isLost = true;
+    for (const request of this.#asked.splice(0)) {
+      if (request instanceof OwnRequest) request.skip();
+      else if (request instanceof ClientRequest) request.ready('E');
+    }
+    this.#settled('failed');
+  }
+
+  get isLost(): boolean {
+    return this.#isLost;
+  }
+
+  #push(request: OwnRequest | ClientRequest): void {
+    if (!this.#isLost) this.#asked.push(request);
+    else if (request instanceof OwnRequest) request.skip();
+    else request.ready('E');
+  }
+
+  /** What is sent in one turn goes out at once. */
+  #send(bytes: Buffer): void {
+    this.#outgoing.push(bytes);
+    if (this.#outgoing.length === 1) queueMicrotask(() => this.#flush());
+  }
+
+  /** Nothing is sent before the request has been taken. */
+  async whileCanceling(canceled: Promise<void>): Promise<void> {
+    this.#cancels++;
+    await canceled;
+    this.#cancels--;
+    this.#flush();
+  }
+
+  #flush(): void {
+    if (this.#cancels > 0 || this.#outgoing.length === 0) return;
+    const bytes = this.#outgoing.length === 1 ? this.#outgoing[0] : Buffer.concat(this.#outgoing);
+    this.#outgoing = [];
+    if (bytes) this.#options.send(bytes);
+  }
+
+  // --- answers -------------------------------------------------------------------------------------------------------------
+
+  get passesRows(): boolean {
+    const [current] = this.#asked;
+    return !(current instanceof OwnRequest) && !(current instanceof ClientRequest && current.tag !== null);
+  }
+
+  message(type: number, message: Buffer): Treatment {
+    if (UNASKED.has(type)) return this.#unasked(type, message);
+    const [current] = this.#asked;
+    if (current instanceof OwnRequest) return this.#toUs(current, type, message);
+    const request = current instanceof ClientRequest ? current : null;
+    if (type === ErrorResponse) return this.#error(request, message);
+    if (type === CopyInResponse) this.#copyIn(request);
+    if (request) return this.#ofRequest(request, type, message);
+    return current instanceof Batch ? this.#ofBatch(current, type) : 'pass';
+  }
+
+  #unasked(type: number, message: Buffer): Treatment {
+    if (type === NoticeResponse && this.#options.isOurNotice(errorFields(message.subarray(5)))) return 'drop';
+    const isOurs = this.#asked[0] instanceof OwnRequest;
+    return type === ParameterStatus && isOurs && message.toString('latin1', 5).startsWith('client_encoding\0')
+      ? 'drop'
+      : 'pass';
+  }
+
+  #toUs(request: OwnRequest, type: number, message: Buffer): Treatment {
+    if (type !== ReadyForQuery) request.take(type, message);
+    else {
+      this.#asked.shift();
+      this.status = statusOf(message);
+      request.ready(this.status);
+    }
+    return 'drop';
+  }
+
+  #ofRequest(request: ClientRequest, type: number, message: Buffer): Treatment {
+    if (type === ReadyForQuery) {
+      this.#asked.shift();
+      this.status = statusOf(message);
+      this.failed = false;
+      this.copyIn = false;
+      const treatment = request.passReady ? 'pass' : 'drop';
+      request.ready(this.status);
+      return treatment;
+    }
+    if (!request.keepTag) return 'pass';
+    const before = request.tag;
+    request.tag = type === CommandComplete || type === EmptyQueryResponse ? Buffer.from(message) : null;
+    if (before === null) return request.tag ? 'drop' : 'pass';
+    return request.tag ? before : Buffer.concat([before, message]);
+  }
+
+  #ofBatch(batch: Batch, type: number): Treatment {
+    if (!COMPLETIONS.has(type)) return 'pass';
+    if (--batch.outstanding === 0) this.#asked.shift();
+    if (!this.hasOutstanding) this.#settled('ok');
+    if (type !== ParseComplete || this.#ownParses === 0) return 'pass';
+    this.#ownParses--;
+    return 'drop';
+  }
+
+  #error(request: ClientRequest | null, message: Buffer): Treatment {
+    this.copyIn = false;
+    const instead = this.#options.rewrite(errorFields(message.subarray(5)));
+    const treatment = instead ?? 'pass';
+    if (request) {
+      request.failed = true;
+      if (request.tag === null) return treatment;
+      const before = request.tag;
+      request.tag = null;
+      return Buffer.concat([before, instead ?? message]);
+    }
+    this.#ownParses = 0;
+    this.failed = true;
+    // The rest of the batch is skipped, and what we asked behind it; a Sync is not.
+    while (this.#asked.length > 0 && !(this.#asked[0] instanceof ClientRequest)) {
+      const skipped = this.#asked.shift();
+      if (skipped instanceof OwnRequest) skipped.skip();
+    }
+    this.#settled('failed');
+    return treatment;
+  }
+
+  #copyIn(request: ClientRequest | null): void {
+    this.copyIn = true;
+    // A Sync that was sent already is read as part of the copy, and not answered.
+    if (request === null) {
+      const at = this.#asked.findIndex((one) => one instanceof ClientRequest);
+      const [sync] = at < 0 ? [] : this.#asked.splice(at, 1);
+      if (sync instanceof ClientRequest) sync.ignore();
+    }
+    this.#settled('copy');
+    this.#options.copyInStarted();
+  }
+
+  #settled(how: Settled): void {
+    for (const resolve of this.#settling.splice(0)) resolve(how);
+  }
+}
+
+const statusOf = (message: Buffer): TxStatus => message.toString('latin1', 5, 6) as TxStatus;

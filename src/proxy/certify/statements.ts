@@ -1,0 +1,84 @@
+/**
+ * What a statement's text means for the transaction that it is in: read by its first words only. Nothing rests on it but effort and
+ * the moment of COMMIT: what wrote without looking like it is refused by the engine's guard.
+ */
+import { splitStatements, stripLeadingComments } from '../../session-state/index.js';
+
+export type Statement =
+  | { readonly kind: 'begin'; readonly readOnly: boolean }
+  | { readonly kind: 'commit'; readonly chain: boolean }
+  | { readonly kind: 'rollback'; readonly chain: boolean }
+  /** Comes before the first query of a transaction. */
+  | { readonly kind: 'set-transaction' }
+  /** SAVEPOINT and the like; what only works in a transaction block. */
+  | { readonly kind: 'within' }
+  /** May only read, or concerns this session or this engine alone. */
+  | { readonly kind: 'read' }
+  /** Prepared transactions, databases …: cannot be on several writers. */
+  | { readonly kind: 'refused'; readonly what: string }
+  | { readonly kind: 'write'; readonly isDdl: boolean; readonly isCopy: boolean };
+
+const READ =
+  /^(select|values|table|show|set|reset|discard|listen|unlisten|notify|deallocate|prepare|fetch|close|move|checkpoint|load|vacuum|analyze|cluster|reindex|with|explain)\b/i;
+const OF_THIS_ENGINE = /^alter\s+system\b|^copy\b(?!.*\bfrom\b)/is;
+const WITHIN = /^(savepoint|release|lock|declare)\b|^rollback\s+(work\s+|transaction\s+)?to\b/i;
+const REFUSED =
+  /^(prepare\s+transaction|commit\s+prepared|rollback\s+prepared|(?:create|alter|drop)\s+(?:database|tablespace|subscription|publication))\b/i;
+const DDL =
+  /^(create|alter|drop|comment|security\s+label|grant|revoke|import\s+foreign|refresh\s+materialized|reassign)\b/i;
+/** Words that a reading statement does not have, as a rule. */
+const WRITES = /\b(insert|update|delete|merge|truncate|into|create|drop|alter)\b/i;
+const CHAIN = /\band\s+chain\b/i;
+const NO_CHAIN = /\band\s+no\s+chain\b/i;
+const CALLS = /([A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*|"(?:[^"]|"")+")\s*\(/g;
+
+/** `isVolatile`: may calling a function of that name write? */
+export const statementOf = (text: string, isVolatile: (name: string) => boolean): Statement => {
+  const sql = stripLeadingComments(text);
+  const chain = CHAIN.test(sql) && !NO_CHAIN.test(sql);
+  const refused = REFUSED.exec(sql);
+  if (refused) return { kind: 'refused', what: (refused[1] ?? '').toUpperCase().replace(/\s+/g, ' ') };
+  if (/^(begin|start\s+transaction)\b/i.test(sql))
+    return { kind: 'begin', readOnly: /\bread\s+only\b/i.test(sql) };
+  if (/^(commit|end)\b/i.test(sql)) return { kind: 'commit', chain };
+  if (WITHIN.test(sql)) return { kind: 'within' };
+  if (/^(rollback|abort)\b/i.test(sql)) return { kind: 'rollback', chain };
+  if (/^set\s+(local\s+)?transaction\b/i.test(sql)) return { kind: 'set-transaction' };
+  if (/^set\s+constraints\b/i.test(sql)) return { kind: 'write', isDdl: false, isCopy: false };
+  if ((READ.test(sql) || OF_THIS_ENGINE.test(sql)) && !mayWrite(sql, isVolatile)) return { kind: 'read' };
+  const isDdl = DDL.test(sql) && !/^create\s+(local\s+|global\s+)?temp/i.test(sql);
+  return { kind: 'write', isDdl, isCopy: /^copy\b/i.test(sql) };
+};
+
+const mayWrite = (sql: string, isVolatile: (name: string) => boolean): boolean => {
+  if (/^(vacuum|analyze|cluster|reindex|prepare|alter|set|reset|show|discard|close|deallocate)\b/i.test(sql))
+    return false;
+  if (WRITES.test(sql)) return true;
+  for (const [, name = ''] of sql.matchAll(CALLS)) {
+    const plain = name.startsWith('"') ? name.slice(1, -1).replaceAll('""', '"') : name.toLowerCase();
+    if (isVolatile(plain)) return true;
+  }
+  return false;
+};
+
+const CONTROL: ReadonlySet<Statement['kind']> = new Set([
+  'begin',
+  'commit',
+  'rollback',
+  'set-transaction',
+  'refused',
+]);
+export const isControl = ({ kind }: Statement): boolean => CONTROL.has(kind);
+
+/** The statements of a simple query. */
+export const statementsOf = (
+  sql: string,
+  isVolatile: (name: string) => boolean,
+): { text: string; statement: Statement }[] => {
+  // Most are one, and need no lexer.
+  const end = sql.indexOf(';');
+  const texts = end < 0 || /^;\s*$/.test(sql.slice(end)) ? [sql.replace(/;\s*$/, '')] : splitStatements(sql);
+  return texts
+    .filter((text) => stripLeadingComments(text).trim() !== '')
+    .map((text) => ({ text, statement: statementOf(text, isVolatile) }));
+};

@@ -1,0 +1,212 @@
+/** Real writers: storage nodes, engines and proxies, each a process of its own. */
+import { writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import type pg from 'pg';
+import { adminQuery, connectAdmin, type EngineRecord } from '../../../src/engine/index.js';
+import { checksums, type TableChecksum } from '../../../src/multiwriter/engine/index.js';
+import { DEFAULT_QUORUMS, type Policy } from '../../../src/multiwriter/protocol/index.js';
+import type { WriterConfig, WriterEvent, WriterStatus } from '../../../src/multiwriter/writer/config.js';
+import { connectPg, eventually } from '../../support/clients.js';
+import { freePort } from '../../support/free-port.js';
+import { TestEngines } from '../../support/engines.js';
+import { TestProxy } from '../../support/proxies.js';
+import { TestStore } from '../storage/nodes.js';
+
+const START_BOUND_MS = 40_000;
+
+export class TestCluster {
+  readonly engines: TestEngines;
+  readonly store: TestStore;
+  readonly members: Member[] = [];
+  readonly policy: Policy;
+  #epoch = 0;
+
+  private constructor(engines: TestEngines, store: TestStore, policy: Policy) {
+    this.engines = engines;
+    this.store = store;
+    this.policy = policy;
+  }
+
+  static async start({
+    writers = 2,
+    policy = 'first',
+    env = {},
+  }: { writers?: number; policy?: Policy; env?: NodeJS.ProcessEnv } = {}): Promise<TestCluster> {
+    const [engines, store] = await Promise.all([TestEngines.open(), TestStore.start()]);
+    const cluster = new TestCluster(engines, store, policy);
+    try {
+      const secretFile = join(engines.home, 'secret');
+      await writeFile(secretFile, 'a secret of this test', { mode: 0o600 });
+      const places = await Promise.all(
+        Array.from({ length: writers }, async (_, id) => ({
+          id,
+          port: await freePort(),
+          socket: join(engines.home, `w${id}.sock`),
+        })),
+      );
+      for (const { id, port, socket } of places) {
+        const engine = await engines.primary();
+        await adminQuery(engine, 'alter system set synchronous_commit = off');
+        await adminQuery(engine, 'select pg_reload_conf()');
+        const config = {
+          id,
+          writers: places.map((one) => one.id),
+          secretFile,
+          database: 'postgres',
+          nodes: store.links,
+          quorums: DEFAULT_QUORUMS,
+          policy,
+          peers: places
+            .filter((one) => one.id !== id)
+            .map((one) => ({ id: one.id, socket: one.socket, url: `postgres://127.0.0.1:${one.port}/` })),
+        };
+        cluster.members.push(new Member(cluster, engine, port, socket, config, env));
+      }
+      await Promise.all(cluster.members.map((member) => member.start()));
+      await cluster.lead(0);
+      await Promise.all(cluster.members.map((member) => member.isOpen()));
+      return cluster;
+    } catch (error) {
+      await cluster.close();
+      throw error;
+    }
+  }
+
+  async lead(writer: number): Promise<void> {
+    await this.members[writer]!.call('writer.lead', { epoch: ++this.#epoch });
+    await eventually(
+      `writer ${writer} to lead`,
+      async () => (await this.members[writer]!.status()).leads === this.#epoch,
+      START_BOUND_MS,
+    );
+  }
+
+  /** Waits until every writer has what the others have, and compares them. */
+  async atRest(): Promise<TableChecksum[]> {
+    await eventually(
+      'the writers to be at rest',
+      async () => {
+        const all = await Promise.all(this.members.map((member) => member.status()));
+        const [first] = all;
+        return all.every(
+          ({ reached, queues, state }) =>
+            state === 'open' &&
+            queues.apply + queues.proposed + queues.waiting === 0 &&
+            JSON.stringify(sorted(reached)) === JSON.stringify(sorted(first!.reached)),
+        );
+      },
+      START_BOUND_MS,
+    );
+    const sums = await Promise.all(this.members.map((member) => member.checksums()));
+    for (const other of sums.slice(1)) {
+      if (JSON.stringify(other) !== JSON.stringify(sums[0]))
+        throw new Error(`diverged: ${JSON.stringify(sums)}`);
+    }
+    return sums[0]!;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.members.map((member) => member.close()));
+    await this.store.close();
+    await this.engines.close();
+  }
+}
+
+const sorted = (vector: object): unknown => Object.entries(vector).sort(([a], [b]) => Number(a) - Number(b));
+
+export class Member {
+  readonly engine: EngineRecord;
+  readonly port: number;
+  readonly socket: string;
+  readonly events: WriterEvent[] = [];
+  proxy: TestProxy | null = null;
+  readonly #cluster: TestCluster;
+  readonly #config: Omit<WriterConfig, 'incarnation'>;
+  readonly #env: NodeJS.ProcessEnv;
+  #incarnation = 0;
+
+  constructor(
+    cluster: TestCluster,
+    engine: EngineRecord,
+    port: number,
+    socket: string,
+    config: Omit<WriterConfig, 'incarnation'>,
+    env: NodeJS.ProcessEnv,
+  ) {
+    this.#cluster = cluster;
+    this.engine = engine;
+    this.port = port;
+    this.socket = socket;
+    this.#config = config;
+    this.#env = env;
+  }
+
+  /** A new process of its proxy, with a new incarnation. */
+  async start(env: NodeJS.ProcessEnv = {}): Promise<void> {
+    this.proxy = await TestProxy.start(this.#cluster.engines, this.engine, {
+      port: this.port,
+      controlSocket: this.socket,
+      writer: { ...this.#config, incarnation: ++this.#incarnation, tickMs: 50 },
+      env: { ...this.#env, ...env },
+    });
+    void this.proxy.control
+      .call('writer.events', {}, { onProgress: (event) => this.events.push(event) })
+      .catch(() => undefined);
+  }
+
+  async isOpen(): Promise<WriterStatus> {
+    return eventually(
+      `writer ${this.#config.id} to be open`,
+      async () => {
+        const status = await this.status();
+        return status.state === 'open' ? status : null;
+      },
+      START_BOUND_MS,
+    );
+  }
+
+  call: TestProxy['control']['call'] = (method, params, options) =>
+    this.proxy!.control.call(method, params, options);
+
+  status(): Promise<WriterStatus> {
+    return this.call('writer.status', {}, { timeoutMs: 5_000 });
+  }
+
+  connect(config: pg.ClientConfig = {}): Promise<pg.Client> {
+    return connectPg({ connectionString: this.proxy!.url(), ...config });
+  }
+
+  async checksums(): Promise<TableChecksum[]> {
+    const connection = await connectAdmin(this.engine, { timeoutMs: 20_000 });
+    try {
+      return await checksums(connection);
+    } finally {
+      await connection.end();
+    }
+  }
+
+  async kill(): Promise<void> {
+    const child = this.proxy?.process;
+    this.proxy?.control.close();
+    this.proxy = null;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  }
+
+  async close(): Promise<void> {
+    await this.kill();
+  }
+}
+
+/** Runs it again for as long as it is told to. */
+export async function retrying<T>(work: () => Promise<T>, limit = 10_000): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await work();
+    } catch (error) {
+      if ((error as { code?: string }).code !== '40001' || tries >= limit) throw error;
+    }
+  }
+}
