@@ -230,6 +230,11 @@ export interface ProxyApi extends WriterApi {
   };
   /** Those that could not move at the last look are looked at again; the answer names those that still cannot. */
   lookAgain: { params: { withinMs: number }; result: Blocker[] };
+  /**
+   * Right before `hold`: reads again, one session at a time, what those hold that were asked something since `warm`; resolves when
+   * each had its turn, or after `withinMs`. Goes on until `hold`, so that little is left to be read there.
+   */
+  lookAhead: { params: { withinMs: number }; result: null };
   /** Gives up warming and closes the warm connections. Idempotent. */
   unwarm: { params: Record<string, never>; result: null };
   /**

@@ -17,7 +17,9 @@ import { EngineAdmin } from './engine-admin.js';
 import type { Session } from './session.js';
 import { MoveTarget, SessionMove, readable, whileHeld, type MoveServices } from './session-move.js';
 import { cancelTransactionsOf, newHold, type Hold, type LockWaits } from './hold.js';
+import { Admission } from './admission.js';
 import { inTime, inTurn } from './in-turn.js';
+import { LookAhead } from './look-ahead.js';
 import { warmInTurn } from './warm-in-turn.js';
 import { LeftBehind } from './left-behind.js';
 import { Tally } from './move-tally.js';
@@ -30,6 +32,8 @@ const WAITS_POLL_MS = 15;
 const PATIENCE = 4;
 /** After the last session was warmed while clients work, ms. */
 const CALM_MS = 400;
+/** A session that was quiet a moment ago is at its safe point at once, ms. */
+const LOOK_AHEAD_SAFE_POINT_MS = 20;
 /** How long a session that came during a warm phase is waited for, ms. */
 const LATE_WARM_MS = 1_000;
 /** Bound of finishing a switch whose caller vanished, ms. */
@@ -59,6 +63,7 @@ export class Gate {
   #target: { route: EngineRoute; admin: EngineAdmin; shared: MoveTarget } | null = null;
   readonly #moves = new Map<Session, SessionMove>();
   #hold: Hold | null = null;
+  #lookAhead: LookAhead | null = null;
   /** Sessions that will be ended instead of moved, by id, and why. */
   #dropped: ReadonlyMap<number, string> = new Map();
   #openWaiters: (() => void)[] = [];
@@ -153,6 +158,7 @@ export class Gate {
 
   unwarm(): void {
     if (this.#state === 'committed' || this.#state === 'moving') return;
+    this.#lookAhead?.stop();
     for (const move of this.#moves.values()) move.abandon();
     this.#moves.clear();
     this.#target?.admin.close();
@@ -196,6 +202,7 @@ export class Gate {
     this.#assertOpen();
     const startMs = performance.now();
     this.#state = 'holding';
+    this.#lookAhead?.stop();
     const hold = this.#begin(budgetMs, unmovable, operation);
     const early = cancelTransactions ? setTimeout(() => cancelTransactionsOf(hold), budgetMs / 2) : undefined;
     void this.#letHoldersStep(hold);
@@ -217,6 +224,22 @@ export class Gate {
     if (this.#hold === hold) await this.release();
     else this.#services.resumeWriter();
     return { ...result, blockers };
+  }
+
+  /**
+   * Shortly before `hold`: reads again what has changed since `warm`, so that little is left to be read under the hold. Goes on
+   * until the hold begins (look-ahead.ts).
+   */
+  async lookAhead(withinMs: number): Promise<void> {
+    if (this.#state !== 'open' || !this.#target || this.#target.shared.restarts) return;
+    this.#lookAhead?.stop();
+    const ahead = new LookAhead(this.#services.sessions, (session) =>
+      whileHeld(session, LOOK_AHEAD_SAFE_POINT_MS, () => this.#moveOf(session).prepare(false)).catch(
+        () => undefined,
+      ),
+    );
+    this.#lookAhead = ahead;
+    await ahead.run(withinMs);
   }
 
   /** Lets everybody go on where they are. */
@@ -452,8 +475,12 @@ export class Gate {
     const queue = held.filter((session) => !session.isClosed);
     const total = queue.length;
     let done = 0;
+    const admission = new Admission(total);
+    const onTheirWay: Promise<void>[] = [];
+    // Whoever waits to go on keeps nobody from being swapped.
     const goOn = async (session: Session, swapped: Promise<boolean>): Promise<void> => {
-      if (await swapped) await session.release();
+      if (!(await swapped)) admission.withdraw();
+      else onTheirWay.push(admission.pass(session, () => tally.moved(session, this.#lossesOf(session))));
       progress(++done, total);
     };
     // What others can see is there before anybody goes on: a lock that nobody holds, a channel that nobody hears.
@@ -464,6 +491,7 @@ export class Gate {
     this.#loginsMayGo = true;
     this.wake();
     await inTurn(queue, (session) => goOn(session, swapped.get(session) ?? this.#swap(session, tally)));
+    await Promise.all(onTheirWay);
     this.leftBehind.closeAll(() => this.#anyActive);
     const result = tally.result(total);
     this.#lastMove = { engine: target.route.id, result };
@@ -473,6 +501,10 @@ export class Gate {
     this.#state = 'open';
     this.wake();
     return result;
+  }
+
+  #lossesOf(session: Session): readonly string[] {
+    return this.#moves.get(session)?.losses ?? [];
   }
 
   /** Moves one session's server link; true if the session is to go on there. */
@@ -487,7 +519,6 @@ export class Gate {
     }
     try {
       this.leftBehind.add(await inTime(move.finish(), this.limits.sessionMs * PATIENCE, () => session.state));
-      tally.moved(session, move.losses);
       return true;
     } catch (error) {
       move.abandon();

@@ -35,6 +35,10 @@ const handlers = (proxy: Proxy, stop: () => void): RpcHandlers<ProxyApi> => ({
       context.progress({ warmed, sessions: proxy.sessions.size }),
     ),
   lookAgain: ({ withinMs }) => proxy.gate.lookAgain(withinMs),
+  lookAhead: async ({ withinMs }) => {
+    await proxy.gate.lookAhead(withinMs);
+    return null;
+  },
   unwarm: () => {
     proxy.gate.unwarm();
     return null;

@@ -80,6 +80,8 @@ export class Relay implements LinkOwner {
   rewrite: ErrorRewrite | null = null;
   /** Client bytes not forwarded yet. */
   backlog: Buffer | null = null;
+  /** When the first of them came (ms, monotonic). */
+  backlogSinceMs = 0;
   clientEnded = false;
   /** While stepping: the next request may go on, although a safe point is reached. */
   passOne = false;
@@ -353,6 +355,7 @@ export class Relay implements LinkOwner {
       if (lane.blocked) this.client.pause();
       return;
     }
+    if (this.backlog === null) this.backlogSinceMs = performance.now();
     const copy = Buffer.from(buffer.subarray(0, bytes));
     this.backlog = this.backlog ? Buffer.concat([this.backlog, copy]) : copy;
     this.client.pause();

@@ -165,6 +165,16 @@ export class Session {
     return this.#relay.backlog !== null;
   }
 
+  /** Of one that has: since when, ms, monotonic. */
+  get waitingSinceMs(): number {
+    return this.#relay.backlogSinceMs;
+  }
+
+  /** When its last request was answered, ms, monotonic; of one that is not active. */
+  get quietSinceMs(): number {
+    return this.#relay.sinceMs;
+  }
+
   get #inTransaction(): boolean {
     return this.#relay.exchange.status !== 'I';
   }
