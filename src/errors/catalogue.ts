@@ -307,6 +307,12 @@ export const catalogue = define({
       'dbproxy url',
     ],
   },
+  DBP_WIRE_FAILED_LOGINS: {
+    message: 'too many failed logins of user "{user}" from this address: try again in some seconds',
+    exit: 1,
+    sqlstate: '53300',
+    suggestions: ['dbproxy url shows the password'],
+  },
   DBP_WIRE_TOO_MANY_SESSIONS: {
     message: 'sorry, too many clients already ({limit} sessions)',
     exit: 1,

@@ -20,6 +20,7 @@ import {
 import { type CancelKey } from './cancel.js';
 import { ClientGone, type Conversation } from './conversation.js';
 import type { RoleSecret } from './engine-admin.js';
+import type { FailedLogins } from './failed-logins.js';
 import { EngineLoginError, type EngineConnection } from './engine-connection.js';
 import type { Session } from './session.js';
 import { type SessionIdentity } from './session.js';
@@ -37,6 +38,7 @@ export interface LoginServices {
   readonly tunnels: Tunnels | null;
   /** Logins over TCP have to be over TLS. */
   readonly tlsRequired: boolean;
+  readonly failedLogins: FailedLogins;
   /** For the salts of roles that do not exist. */
   mockSecret(): Buffer;
   issueKey(version: number): CancelKey;
@@ -49,6 +51,11 @@ export interface LoginServices {
     keys: ScramKeys,
   ): Promise<EngineConnection>;
   register(session: Session, early: Buffer): void;
+  /** Is this the virtual database, and one who may ask it? */
+  isConsole(user: string, database: string): boolean;
+  /** Values of ParameterStatus there. */
+  readonly consoleParameters: ReadonlyMap<string, string>;
+  openConsole(conversation: Conversation): void;
   createSession(identity: SessionIdentity, conversation: Conversation, engine: EngineConnection): Session;
   /** Throws DBP_WIRE_TOO_MANY_SESSIONS. */
   admit(): void;
@@ -72,7 +79,25 @@ export const logIn = async (conversation: Conversation, services: LoginServices)
     const version = negotiate(conversation, startup);
     const { user, database } = identify(startup);
     if (services.tlsRequired && !tunnel) assertNoTcp(conversation, user, database);
-    const keys = await authenticate(conversation, services, user, tunnel?.binding ?? null);
+    const host = tunnel?.host ?? conversation.link.host;
+    await services.failedLogins.turn(user, host);
+    const keys = await authenticate(conversation, services, user, tunnel?.binding ?? null).catch(
+      (error: unknown) => {
+        if (error instanceof DbproxyError && error.code === 'DBP_WIRE_PASSWORD')
+          services.failedLogins.failed(user, host);
+        throw error;
+      },
+    );
+    services.failedLogins.succeeded(user, host);
+    if (services.isConsole(user, database)) {
+      welcome(
+        conversation,
+        { loginNotices: [], parameters: services.consoleParameters },
+        services.issueKey(version),
+      );
+      services.openConsole(conversation);
+      return;
+    }
     const engine = await services.openEngine(conversation, startup.parameters, keys);
     if (conversation.gone) {
       engine.close();
@@ -222,7 +247,11 @@ const saslMessage = async (conversation: Conversation): Promise<Buffer> => {
 };
 
 /** AuthenticationOk and what follows it; the key is ours, the rest the engine's. */
-const welcome = ({ link }: Conversation, engine: EngineConnection, key: CancelKey): void => {
+const welcome = (
+  { link }: Conversation,
+  engine: Pick<EngineConnection, 'loginNotices'> & { readonly parameters: ReadonlyMap<string, string> },
+  key: CancelKey,
+): void => {
   link.send(
     Buffer.concat([
       encode.authentication(AuthCode.ok),

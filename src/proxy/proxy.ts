@@ -8,6 +8,7 @@ import { SettingNames, inventory, type MoveLimits } from '../session-state/index
 import { CancelKeys, type CancelElsewhere } from './cancel.js';
 import type { WriterService } from '../multiwriter/writer/index.js';
 import { connectTo } from './certify/writer-host.js';
+import { CONSOLE_DATABASE, Console, parametersOf } from './console/console.js';
 import type {
   EngineRoute,
   HandoverResult,
@@ -20,6 +21,7 @@ import type {
 } from './control-api.js';
 import { EngineAdmin } from './engine-admin.js';
 import { EngineConnection } from './engine-connection.js';
+import { FailedLogins } from './failed-logins.js';
 import { Gate, type GateServices } from './gate.js';
 import type { ProxyImage } from './handover/messages.js';
 import { Predecessor, type HandoverSource } from './handover/predecessor.js';
@@ -70,6 +72,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
   readonly #logins: Logins;
   readonly #tunnels: Tunnels | null;
   readonly #listeners: Listeners;
+  readonly #consoles = new Set<Console>();
   readonly #totals = { sessions: 0, moves: 0, failedLogins: 0 };
   nextId = 1;
   cancelElsewhere: CancelElsewhere | null = null;
@@ -229,6 +232,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
   async close(): Promise<void> {
     this.stopListening();
     this.#logins.close();
+    this.#endConsoles();
     for (const session of this.#sessions) session.fail('DBP_WIRE_ENGINE_LOST');
     this.writer?.close();
     this.#primary?.close();
@@ -240,6 +244,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
 
   #loginServices = (): LoginServices => ({
     tunnels: this.#tunnels,
+    failedLogins: new FailedLogins(),
     tlsRequired: this.config.tls?.mode === 'required',
     timeoutMs: () => this.config.loginTimeoutMs ?? LOGIN_TIMEOUT_MS,
     nextId: () => this.nextId++,
@@ -276,12 +281,31 @@ export class Proxy implements HandoverSource, HandoverTarget {
       this.#torture?.begin(session);
       this.gate.joined(session);
     },
+    isConsole: (user, database) => database === CONSOLE_DATABASE && user === this.#primary?.engine.superuser,
+    consoleParameters: parametersOf(this.version),
+    openConsole: (conversation) => {
+      const source = {
+        status: () => this.status(),
+        snapshots: () => this.snapshots(),
+        moves: () =>
+          [...this.#sessions].flatMap(({ identity, moveNotes }) =>
+            moveNotes.map((note) => ({ ...note, session: identity.id })),
+          ),
+      };
+      const console: Console = new Console(conversation.link, source, () => this.#consoles.delete(console));
+      this.#consoles.add(console);
+      console.start(conversation.takeRest());
+    },
     loginFailed: () => this.#totals.failedLogins++,
   });
 
   /** Sessions in other databases are not certified. */
   #writerOf({ database }: SessionIdentity): WriterService | null {
     return this.writer?.config.database === database ? this.writer : null;
+  }
+
+  #endConsoles(): void {
+    for (const each of this.#consoles) each.end('terminating connection: this proxy process ends');
   }
 
   #admin(): EngineAdmin {
@@ -342,6 +366,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
    * process is their tunnel, and nothing else.
    */
   async remainAsTunnel(): Promise<void> {
+    this.#endConsoles();
     this.#primary?.close();
     this.#primary = null;
     await this.#tunnels?.stopListening();

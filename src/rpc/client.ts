@@ -3,6 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { DbproxyError, type ErrorJson } from '../errors/index.js';
 import type { RpcApi } from './index.js';
 import { JsonLines } from './lines.js';
+import { assertOwnSocket } from './own-socket.js';
 import type { Progress } from './server.js';
 
 export interface CallOptions<Progress> {
@@ -52,8 +53,9 @@ export class RpcClient<Api extends RpcApi<Api>> {
     });
   }
 
-  /** Connects to a server's socket. Throws DBP_RPC_UNREACHABLE. */
+  /** Connects to a server's socket. Throws DBP_RPC_UNREACHABLE; DBP_ENV_DIRECTORY when it may be somebody else's. */
   static async connect<Api extends RpcApi<Api>>(path: string): Promise<RpcClient<Api>> {
+    await assertOwnSocket(path);
     const socket = connect(path);
     try {
       await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('error', reject));

@@ -36,7 +36,8 @@ export class Tunnel {
   readonly #plain: Socket;
   #secured = false;
   #linger: NodeJS.Timeout | null = null;
-  /** `host:port` of the client. */
+  /** Address of the client, and `host:port`. */
+  readonly host: string;
   readonly remote: string;
   readonly binding: Buffer | null;
   /** Resolves when both ends are closed. */
@@ -45,7 +46,8 @@ export class Tunnel {
   constructor({ client, early, certificate, direct, plain }: TunnelOptions) {
     const raw = new Socket({ handle: client, allowHalfOpen: true, pauseOnCreate: true } as object);
     raw.on('error', () => undefined);
-    this.remote = `${raw.remoteAddress}:${raw.remotePort}`;
+    this.host = raw.remoteAddress ?? '';
+    this.remote = `${this.host}:${raw.remotePort}`;
     this.binding = certificate.binding;
     if (early.length > 0) raw.unshift(early);
     this.#plain = plain;
