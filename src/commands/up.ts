@@ -52,6 +52,12 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
       helpValue: 'FILE',
       description: 'root certificates that clients are told to trust (`sslrootcert` of the URL)',
     }),
+    'metrics-port': integer({
+      min: 0,
+      max: 65_535,
+      description:
+        'figures for Prometheus at http://127.0.0.1:PORT/metrics; 0: none (none for a new instance)',
+    }),
     'max-sessions': integer({ min: 1, max: 100_000, description: 'clients at the same time' }),
   };
 
@@ -67,6 +73,7 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
         name: this.instance,
         provider: provider as 'auto' | 'embedded' | 'docker' | undefined,
         maxSessions: this.flags['max-sessions'],
+        metricsPort: this.flags['metrics-port'],
         tls: this.flags.tls as 'off' | 'on' | 'required' | undefined,
         tlsCert: this.flags['tls-cert'],
         tlsKey: this.flags['tls-key'],

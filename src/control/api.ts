@@ -327,6 +327,8 @@ export interface InstanceSpec {
   readonly maxSessions: number;
   /** Absent: off. */
   readonly tls?: TlsSpec | undefined;
+  /** On 127.0.0.1, for Prometheus; absent: none. */
+  readonly metricsPort?: number | undefined;
   /** The process it belongs to: when that has gone, the instance goes, data and all. Absent: it belongs to nobody. */
   readonly owner?: ProcessIdentity | undefined;
 }

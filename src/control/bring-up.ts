@@ -223,6 +223,7 @@ async function specOf(
     port: request.port ?? before?.port ?? UP_DEFAULTS.port,
     maxSessions: request.maxSessions ?? before?.maxSessions ?? UP_DEFAULTS.maxSessions,
     tls: await settleTls(request, before?.tls, connectHost(host)),
+    metricsPort: (request.metricsPort ?? before?.metricsPort) || undefined,
     owner: before?.owner ?? request.owner,
   };
 }
@@ -233,6 +234,16 @@ const SETTINGS: readonly Setting[] = ['provider', 'image', 'postgres', 'size', '
 function assertSameSettings(request: UpRequest, record: InstanceRecord): void {
   for (const setting of SETTINGS) assertSame(setting, request, record);
   assertSameTls(request, record.spec);
+  const { name, metricsPort: running = 0 } = record.spec;
+  const { metricsPort: wanted = running } = request;
+  if (wanted !== running) {
+    throw new DbproxyError('DBP_INSTANCE_SETTINGS_DIFFER', {
+      name,
+      setting: 'metrics-port',
+      running,
+      wanted,
+    });
+  }
 }
 
 /** A stopped instance may come back with another size or port, but its data stays with its provider and version. */

@@ -26,6 +26,8 @@ export interface UpRequest extends TlsRequest {
   readonly host?: string | undefined;
   readonly port?: number | undefined;
   readonly maxSessions?: number | undefined;
+  /** 0: none. */
+  readonly metricsPort?: number | undefined;
   /** Makes an instance that goes with this process. One of that name must not exist yet. */
   readonly owner?: ProcessIdentity | undefined;
 }

@@ -52,6 +52,7 @@ const instanceSpec = z.object({
       verify: z.enum(['full', 'ca']).optional(),
     })
     .optional(),
+  metricsPort: z.int().min(1).max(65535).optional(),
   owner: processIdentity.optional(),
 });
 

@@ -27,6 +27,7 @@ import { HOLDING_STEPS } from '../switchover/steps.js';
 import { Autoscaler } from './autoscale/autoscaler.js';
 import { ensureRunning } from './ensure.js';
 import type { Instance } from './instance.js';
+import { Metrics, type Figures } from './metrics.js';
 import { MOVE_DEFAULTS } from './move-defaults.js';
 import type { OperationContext } from './operations/move.js';
 import { patch } from './operations/patch.js';
@@ -46,6 +47,8 @@ import { Watch, type Loss } from './watch.js';
 const REPAIR_PAUSES_MS = [0, 500, 1_000, 2_000, 5_000];
 /** While it runs nobody else's can: one that was not asked for is given up sooner, and comes again later. */
 const AUTOSCALE_LIMITS: MoveParams = { ...MOVE_DEFAULTS, deadlineMs: 60_000 };
+/** What only the engines know may be this old in the figures, ms. */
+const METRICS_AGE_MS = 1_000;
 /** How long `down` waits for an operation to give up. */
 const GIVE_UP_BOUND_MS = 30_000;
 
@@ -57,6 +60,7 @@ export class Supervisor {
   readonly #end = new AbortController();
   #state: InstanceState = 'starting';
   #proxy: Proxy | null = null;
+  #metrics: Metrics | null = null;
   #operation: OperationProgress | null = null;
   #repaired: readonly string[] = [];
   #ready: Promise<void> = Promise.resolve();
@@ -143,6 +147,7 @@ export class Supervisor {
     });
     const hadNothing = (await stateBefore(this.#instance)) === 'nothing runs';
     try {
+      await this.#openMetrics(hadNothing);
       await this.#ensure();
     } catch (error) {
       if (hadNothing) {
@@ -159,6 +164,28 @@ export class Supervisor {
       `instance ${paths.name} is ready on port ${this.#instance.record.spec.port}`,
     );
     await this.#lookAfter();
+  }
+
+  /** A start without its figures fails; what runs already is not given up for them. */
+  async #openMetrics(isStart: boolean): Promise<void> {
+    const { metricsPort } = this.#instance.record.spec;
+    if (metricsPort === undefined) return;
+    try {
+      this.#metrics = await Metrics.open(metricsPort, () => this.#figures());
+    } catch (error) {
+      if (isStart) throw error;
+      this.#report('metrics.failed', messageOf(error));
+    }
+  }
+
+  async #figures(): Promise<Figures> {
+    await this.#settled();
+    const now = { state: this.#state, operation: this.#operation, repaired: this.#repaired, autoscale: null };
+    const [status, proxy] = await Promise.all([
+      this.#board.status(this.#proxy, now, this.#agedOr(METRICS_AGE_MS)),
+      this.#proxy && proxyStatus(this.#proxy).catch(() => null),
+    ]);
+    return { status, proxy };
   }
 
   async #lookAfter(): Promise<void> {
@@ -377,6 +404,7 @@ export class Supervisor {
     return this.#exclusively(async () => {
       this.#watch.stop();
       this.#state = 'stopping';
+      this.#metrics?.close();
       await this.#autoscaler.stop();
       this.#report('supervisor.retired', `supervisor ${process.pid} makes way for another one`);
       await this.#instance.events.flush();
@@ -392,6 +420,7 @@ export class Supervisor {
     const { directory, events, paths } = this.#instance;
     this.#state = 'stopping';
     this.#watch.stop();
+    this.#metrics?.close();
     void this.#autoscaler.stop();
     const reason = new DbproxyError('DBP_INSTANCE_NOT_RUNNING', { name: paths.name });
     this.#end.abort(reason);

@@ -12,7 +12,7 @@ import type { InstanceRecord } from './records.js';
 export async function stopEverything(directory: InstanceDirectory): Promise<string[]> {
   const whole = await readIfWhole(directory);
   const record = whole ?? newInstanceRecord(unknownSpec(directory.paths.name));
-  const proxy = await stopProxyOf(directory);
+  const proxy = await stopProxyOf(directory, record);
   const engines = await stopEngines(directory, record);
   return [...proxy, ...engines, ...(whole ? [] : await sweepContainers(directory, 'containers'))];
 }
@@ -62,12 +62,14 @@ const unknownSpec = (name: string): InstanceSpec => ({
 });
 
 /** The proxy first: its clients are told that it goes, not that their engine is lost. */
-async function stopProxyOf(directory: InstanceDirectory): Promise<string[]> {
+async function stopProxyOf(directory: InstanceDirectory, { spec }: InstanceRecord): Promise<string[]> {
   const running = await findProxy(directory);
   const tunnels = await findTunnels(directory, running);
   const pid = await stopProxy(directory, running);
   await stopTunnels(tunnels);
-  const ended = tunnels.map((tunnel) => `TLS tunnel ${tunnel.pid}`);
+  // Without TLS it is one that was just about to end.
+  const kind = spec.tls ? 'TLS tunnel' : 'replaced proxy';
+  const ended = tunnels.map((tunnel) => `${kind} ${tunnel.pid}`);
   return pid === null ? ended : [`proxy ${pid}`, ...ended];
 }
 

@@ -70,6 +70,11 @@ export const catalogue = define({
     exit: 4,
     suggestions: ['dbproxy up --port {free}'],
   },
+  DBP_ENV_METRICS_PORT: {
+    message: 'port {port} for metrics is taken by {holder}',
+    exit: 4,
+    suggestions: ['dbproxy up --metrics-port {free}'],
+  },
   DBP_ENV_NO_PROVIDER: {
     message: 'no way to run PostgreSQL here: {reason}',
     exit: 4,

@@ -43,7 +43,9 @@ export class LiveHome {
 
   async up(
     name: string,
-    more: Partial<Pick<UpRequest, 'port' | 'size' | 'postgres' | 'provider' | 'image' | 'tls'>> = {},
+    more: Partial<
+      Pick<UpRequest, 'port' | 'size' | 'postgres' | 'provider' | 'image' | 'tls' | 'metricsPort'>
+    > = {},
   ): Promise<UpResult> {
     this.#names.add(name);
     const port = more.port ?? (await this.#portOf(name));

@@ -30,7 +30,7 @@ const FOR_A_TEST: readonly (readonly [RegExp, string])[] = [
   [/--scale \d+/, '--scale 1'],
   [/--target postgres:\S+/, '--target "$(dbproxy url)"'],
   [/--purge(?!.*--yes)/, '--purge --yes'],
-  [/ --port \d+/, ''],
+  [/ --(metrics-)?port \d+/, ''],
   [/logs e\d/, 'logs proxy'],
 ];
 
