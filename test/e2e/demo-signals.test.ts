@@ -1,66 +1,69 @@
 /** `demo run` and real signals: however it is ended, at whatever step, its instance goes with it. */
-import { readdir, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { until } from '../control/live.js';
-import { Cli, type RunningCli } from '../support/cli.js';
+import { Cli, type CliResult, type RunningCli } from '../support/cli.js';
 
-const LONG_MS = 180_000;
-const GONE_BOUND_MS = 60_000;
+const LONG_MS = 300_000;
+const BOUND_MS = 120_000;
 let cli: Cli;
-let file: string;
 
 beforeAll(async () => {
   cli = await Cli.open();
-  file = join(cli.home, 'long.yaml');
-  await writeFile(
-    file,
-    `version: 1
-name: long
-workload: { script: tpcb-like, clients: 2, rate: 20/s }
-steps:
-  - scale: { to: medium }
-  - patch: { self: true }
-  - sleep: 100s
-`,
-  );
 });
 afterAll(() => cli.close());
 
-/** As it is told on stderr when it begins. */
-const STEPS = [
-  'up: PostgreSQL',
-  'initialise: ',
-  'load: ',
-  'scale to medium: provision',
-  'scale to medium: ready',
-  'patch --self: ',
-  'sleep 100 s',
-];
-const play = async (at: string, ...args: readonly string[]): Promise<RunningCli> => {
-  const running = cli.start(['demo', 'run', file, ...args]);
-  await running.saw(at);
+/** What is played, and the text of the event at which the signal comes. */
+const SCALE = '[{ scale: { to: medium } }, { sleep: 100s }]';
+const PLACES = {
+  up: ['[{ sleep: 100s }]', '"name":"up"'],
+  initialise: ['[{ sleep: 100s }]', '"name":"initialise"'],
+  load: ['[{ sleep: 100s }]', '"name":"load"'],
+  'a sleep': ['[{ sleep: 100s }]', '"name":"sleep 100 s"'],
+  'a scale, its new engine being made': [SCALE, '"step":"provision"'],
+  'a scale, everybody held': [SCALE, '"step":"fence"'],
+  'a handover': ['[{ patch: { self: true } }, { sleep: 100s }]', '"name":"patch --self"'],
+} as const;
+type Place = keyof typeof PLACES;
+
+/** Resolves when it has come to that place. */
+async function play(place: Place, ...args: readonly string[]): Promise<RunningCli> {
+  const [steps, mark] = PLACES[place];
+  const directory = await mkdtemp(join(cli.home, 's-'));
+  const [file, events] = [join(directory, 's.yaml'), join(directory, 'events.ndjson')];
+  const load = '{ script: tpcb-like, clients: 2, rate: 20/s }';
+  await writeFile(file, `version: 1\nname: long\nworkload: ${load}\nsteps: ${steps}\n`);
+  const running = cli.start(['demo', 'run', file, '--events', events, ...args]);
+  let result: CliResult | null = null;
+  void running.done.then((ended) => (result = ended));
+  const happened = async (): Promise<boolean> => {
+    if (result) throw new Error(`it ended before ${mark}: ${result.stdout}\n${result.stderr}`);
+    return (await readFile(events, 'utf8').catch(() => '')).includes(mark);
+  };
+  await until(`it comes to ${mark}`, happened, BOUND_MS);
   return running;
-};
-/** Processes that were started and files of instances. */
+}
+
+/** Processes that were started, and instances. */
 const left = async (): Promise<string[]> => {
   const instances = await readdir(join(cli.home, 'h', 'instances')).catch(() => []);
   return [...(await cli.processes()).map((pid) => `process ${pid}`), ...instances];
 };
 const nothingIsLeft = (): Promise<void> =>
-  until('everything is gone', async () => (await left()).length === 0, GONE_BOUND_MS);
+  until('everything is gone', async () => (await left()).length === 0, BOUND_MS);
 
-describe.each(STEPS)('at "%s"', (at) => {
-  it(
-    'Ctrl-C twice: 130 without waiting, and the instance removes itself',
-    async () => {
-      const running = await play(at);
+describe('Ctrl-C twice: 130 without waiting, and the instance removes itself', () => {
+  it.each(Object.keys(PLACES) as Place[])(
+    '%s',
+    async (place) => {
+      const running = await play(place);
       running.child.kill('SIGINT');
       await running.saw('SIGINT: removing what was started (once more to force)');
       running.child.kill('SIGINT');
       const { code, stderr } = await running.done;
       expect(code).toBe(130);
-      // Unless it had removed everything before the second one came.
+      // Unless everything was removed before the second one came.
       expect(stderr).toMatch(/not waiting: what was started removes itself|interrupted by SIGINT/);
       await nothingIsLeft();
     },
@@ -68,25 +71,27 @@ describe.each(STEPS)('at "%s"', (at) => {
   );
 });
 
-describe.each(['load: ', 'scale to medium: provision', 'sleep 100 s'])('at "%s"', (at) => {
-  it(
-    'the terminal goes (SIGHUP): as SIGTERM, 143, with a result, and nothing is left',
-    async () => {
-      const running = await play(at);
+describe('the terminal goes (SIGHUP): as SIGTERM, 143, with a result, and nothing is left', () => {
+  it.each(['load', 'a scale, its new engine being made', 'a sleep'] as const)(
+    '%s',
+    async (place) => {
+      const running = await play(place);
       running.child.kill('SIGHUP');
       const { code, stdout, stderr } = await running.done;
-      expect(code).toBe(143);
+      expect(code, stderr).toBe(143);
       expect(stderr).toContain('terminated by SIGHUP');
       expect(stdout).toContain('Interrupted.');
       expect(await left()).toEqual([]);
     },
     LONG_MS,
   );
+});
 
-  it(
-    'kill -9: nothing is left either',
-    async () => {
-      const running = await play(at);
+describe('kill -9: nothing is left either', () => {
+  it.each(['up', 'a scale, everybody held'] as const)(
+    '%s',
+    async (place) => {
+      const running = await play(place);
       running.child.kill('SIGKILL');
       expect((await running.done).code).toBeNull();
       await nothingIsLeft();
@@ -98,7 +103,7 @@ describe.each(['load: ', 'scale to medium: provision', 'sleep 100 s'])('at "%s"'
 it(
   '--keep: Ctrl-C ends the load, the instance stays; also when it is forced',
   async () => {
-    const running = await play('sleep 100 s', '--keep');
+    const running = await play('a sleep', '--keep');
     running.child.kill('SIGINT');
     await running.saw('SIGINT: ending the load; the instance stays');
     running.child.kill('SIGINT');

@@ -104,8 +104,29 @@ describe('what is wrong is said with its line', () => {
     ],
     [
       `${head}workload: { script: tpcb-like, rate: 0 }\n${steps.slice(head.length)}`,
-      'x.yaml:3: workload.rate: ',
+      'x.yaml:3: workload.rate: expected a rate above 0 and up to 1000000/s, not 0',
     ],
+    ...['0/s', '2000000/s', '99999999999999999999999/s'].map((rate): [string, string] => [
+      `${head}workload: { script: tpcb-like, rate: ${rate} }\n${steps.slice(head.length)}`,
+      `x.yaml:3: workload.rate: expected a rate above 0 and up to 1000000/s`,
+    ]),
+    [
+      `${head}timeout: 50000min\n${steps.slice(head.length)}`,
+      'x.yaml:3: timeout: expected at most 24 hours, 1440min',
+    ],
+    [
+      `${head}steps:\n  - autoscale: { min: large, max: small }`,
+      'x.yaml:4: steps[1].autoscale: --min large is larger than --max small',
+    ],
+    [
+      `${head}steps:\n  - autoscale: { cpuAbove: 70 }`,
+      'x.yaml:4: steps[1].autoscale.cpuAbove: expected a percentage such as 80%, not 70',
+    ],
+    [
+      `${head}steps:\n  - autoscale: { off: true, max: large }`,
+      'x.yaml:4: steps[1].autoscale: off goes alone',
+    ],
+    [`${head}steps:\n  - until: { size: huge }`, 'x.yaml:4: steps[1].until.size: '],
     [
       `${steps}expect:\n  - client.errors == 0\n  - client.erors == 0`,
       'x.yaml:7: there is no metric client.erors; did you mean client.errors?',

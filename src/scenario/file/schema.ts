@@ -7,11 +7,18 @@ import { SIZE_NAMES } from '../../engine/size-names.js';
 import { SWITCHOVER_STEPS } from '../../switchover/steps.js';
 import { amountOf, DURATION, durationMs, PERCENT, RATE } from './units.js';
 
+const LONGEST_MS = durationMs('1440min');
+/** As `workload run --rate`. */
+const MAX_RATE = 1_000_000;
+const RATE_RANGE = `expected a rate above 0 and up to ${MAX_RATE}/s`;
+
 const duration = (description: string) =>
   z
     .string(`expected a duration such as 250ms, 5s or 2min`)
     .regex(DURATION, 'is not a duration such as 250ms, 5s or 2min')
     .transform(durationMs)
+    // What is longer is no bound; and timers end at 24 days.
+    .refine((ms) => ms <= LONGEST_MS, 'expected at most 24 hours, 1440min')
     .describe(description);
 
 /** Written as a number, 17.10 would be 17.1. */
@@ -49,7 +56,14 @@ const loadShape = {
   clients: z.int().min(1).max(10_000).describe('connections').default(8),
   rate: z
     .union(
-      [z.number().positive(), z.string().regex(RATE, 'expected a rate such as 400/s').transform(amountOf)],
+      [
+        z.number().gt(0, RATE_RANGE).lte(MAX_RATE, RATE_RANGE),
+        z
+          .string()
+          .regex(RATE, 'expected a rate such as 400/s')
+          .transform(amountOf)
+          .refine((rate) => rate > 0 && rate <= MAX_RATE, RATE_RANGE),
+      ],
       'expected a rate such as 400/s',
     )
     .describe('transactions per second that are due; without it each client goes on as soon as it can')
