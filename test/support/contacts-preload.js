@@ -5,7 +5,9 @@ import dns from 'node:dns';
 import net from 'node:net';
 
 const file = process.env.DBPROXY_TEST_CONTACTS;
-const note = (address) => file && address && appendFileSync(file, `${address}\n`);
+/** A path is a Unix socket: of this machine. */
+const note = (address) =>
+  file && address && !address.startsWith('/') && appendFileSync(file, `${address}\n`);
 
 const connect = net.Socket.prototype.connect;
 net.Socket.prototype.connect = function (...args) {

@@ -4,6 +4,7 @@
  */
 import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import { promisify } from 'node:util';
+import { NEWER, OLDER } from '../versions.js';
 
 /** Without a tag: the version is the tag. Of 17 there is no pg_basebackup, of 15 there is, from Debian. */
 export const IMAGE = 'dbproxy-test/postgres';
@@ -13,7 +14,7 @@ const answers = (...args: string[]): boolean =>
   spawnSync('docker', args, { stdio: 'ignore', timeout: 20_000 }).status === 0;
 
 /** Another minor of 17 is here, too: test/support/versions.ts. */
-export const hasOlder = answers('image', 'inspect', `${IMAGE}:17.9`, `${IMAGE}:17.10`);
+export const hasOlder = answers('image', 'inspect', `${IMAGE}:${OLDER}`, `${IMAGE}:${NEWER}`);
 
 /** Both images are here. */
 export const hasDocker = answers('image', 'inspect', `${IMAGE}:17`, WITH_BASE_BACKUP);
