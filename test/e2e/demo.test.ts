@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DemoResult } from '../../src/scenario/types.js';
 import { Cli } from '../support/cli.js';
+import { hasOlder, IMAGE, leftOf } from '../support/docker/index.js';
 import { cacheWithBoth } from '../support/versions.js';
 
 const LONG_MS = 300_000;
@@ -58,6 +59,21 @@ describe('the scenarios that come with dbproxy', () => {
     expect(await cli.json(['demo', 'init', file], 2)).toMatchObject({ code: 'DBP_SCENARIO_EXISTS' });
     await cli.json(['demo', 'init', file, '--force']);
   });
+});
+
+describe.skipIf(!hasOlder)('the scenarios that come with dbproxy, on containers', () => {
+  it.each(['live-scale', 'session-state', 'patch-under-load', 'engine-killed', 'engine-crash'])(
+    '%s',
+    async (id) => {
+      const where = ['--provider', 'docker', '--image', IMAGE];
+      const demo = await cli.json<DemoResult>(['demo', 'run', `playground/scenarios/${id}.yaml`, ...where]);
+      expect(demo).toMatchObject({ outcome: 'passed', error: null, engine: { provider: 'docker' } });
+      expect(demo.expectations.length).toBeGreaterThan(0);
+      await nothingIsLeft();
+      expect(leftOf(cli.home)).toEqual([]);
+    },
+    LONG_MS,
+  );
 });
 
 describe('demo run', () => {

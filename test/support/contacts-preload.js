@@ -6,8 +6,7 @@ import net from 'node:net';
 
 const file = process.env.DBPROXY_TEST_CONTACTS;
 /** A path is a Unix socket: of this machine. */
-const note = (address) =>
-  file && address && !address.startsWith('/') && appendFileSync(file, `${address}\n`);
+const note = (address) => file && address && !address.startsWith('/') && appendFileSync(file, `${address}\n`);
 
 const connect = net.Socket.prototype.connect;
 net.Socket.prototype.connect = function (...args) {
