@@ -109,6 +109,7 @@ class Player {
     let stage: Stage | undefined;
     await this.#run({ name: 'up', verb: 'up', detail: 'PostgreSQL behind the proxy' }, async () => {
       await removeAbandoned();
+      this.#options.onInstance?.(this.#name);
       // However this process ends, its instance goes with it: also by kill -9, also by a Ctrl-C that does not wait.
       const owner = this.#options.keep ? undefined : selfIdentity();
       const starting = startInstance(

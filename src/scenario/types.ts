@@ -98,6 +98,8 @@ export interface ScenarioOptions {
   readonly signal?: AbortSignal;
   /** Leaves the instance behind. */
   readonly keep?: boolean;
+  /** Its instance, before anything of it is started. */
+  readonly onInstance?: (name: string) => void;
   /** Where its engines run, whatever the file says. */
   readonly provider?: 'auto' | 'embedded' | 'docker' | undefined;
   /** Of containers. */

@@ -1,4 +1,5 @@
 /** `dbproxy demo run`: scenarios that play themselves, judge themselves and clean up. */
+import { spawn } from 'node:child_process';
 import { string as stringArg } from '@oclif/core/args';
 import { boolean, string } from '@oclif/core/flags';
 import { DbproxyError, type ExitCode } from '../../errors/index.js';
@@ -113,9 +114,13 @@ export default class DemoRun extends BaseCommand<typeof DemoRun, DemoResult | De
   }
 
   protected override afterForce(): string | null {
-    return this.flags.keep ? null : 'not waiting: what was started removes itself';
+    if (this.flags.keep) return null;
+    if (this.#instance !== null) removeBehindUs(this.#instance);
+    return 'not waiting: what was started is removed in the background';
   }
 
+  /** Of the scenario that is played. */
+  #instance: string | null = null;
   /** Exit code of a report that could not be written. */
   #unwritten: ExitCode = 0;
   #exitCode: (demos: readonly DemoResult[]) => ExitCode = () => 0;
@@ -130,6 +135,7 @@ export default class DemoRun extends BaseCommand<typeof DemoRun, DemoResult | De
     return scenarios.playScenario(scenario, {
       signal: this.signal,
       keep: this.flags.keep,
+      onInstance: (name) => (this.#instance = name),
       provider: this.flags.provider as 'auto' | 'embedded' | 'docker' | undefined,
       image: this.flags.image,
       onProgress: (progress) => {
@@ -179,6 +185,16 @@ export default class DemoRun extends BaseCommand<typeof DemoRun, DemoResult | De
     else if (progress.kind === 'load' && canAnimate(process.stderr))
       this.out.step(progress.step, workloadProgressLine(progress.load));
   }
+}
+
+/**
+ * Its supervisor removes an instance whose process has gone, but in the middle of `patch --self` there is none for a moment; so
+ * another process sees to it. Both at once are settled by the lock of the instance.
+ */
+function removeBehindUs(instance: string): void {
+  const entry = process.argv[1] ?? '';
+  const args = [entry, 'down', '--purge', '--yes', '--name', instance];
+  spawn(process.execPath, args, { detached: true, stdio: 'ignore' }).unref();
 }
 
 const demosOf = (result: DemoResult | DemosResult): readonly DemoResult[] =>
