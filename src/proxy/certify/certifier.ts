@@ -611,8 +611,8 @@ export class Certifier implements LinkOwner, Participant {
     const transaction = this.#service.begin(this);
     this.#transaction = transaction;
     this.#unnamedLost = true;
-    this.#begun = this.#engine.ask(sql).then(({ sets, error }) => {
-      if (error) this.#pendingError ??= error;
+    const failed = (error: Buffer): void => void (this.#pendingError ??= error);
+    this.#begun = this.#engine.ask(sql, failed).then(({ sets }) => {
       const row = sets[0]?.[0];
       if (!row) return null;
       const begun = readBegun(row);

@@ -71,8 +71,8 @@ export class EngineSide implements EngineMessageHandler {
   // --- asking ------------------------------------------------------------------------------------------------------------
 
   /** Ours: one simple query. Skipped where the engine would skip it. */
-  ask(sql: string): Promise<OwnReply> {
-    const request = new OwnRequest();
+  ask(sql: string, failed: (error: Buffer) => void = () => undefined): Promise<OwnReply> {
+    const request = new OwnRequest(failed);
     if (this.failed) {
       request.skip();
       return request.reply;

@@ -16,9 +16,12 @@ export class OwnRequest {
   readonly reply: Promise<OwnReply>;
   readonly #sets: (string | null)[][][] = [];
   #error: Buffer | null = null;
+  readonly #failed: (error: Buffer) => void;
   #resolve: (reply: OwnReply) => void = () => undefined;
 
-  constructor() {
+  /** `failed`: called at once, before the answers that come behind are looked at. */
+  constructor(failed: (error: Buffer) => void) {
+    this.#failed = failed;
     this.reply = new Promise((resolve) => (this.#resolve = resolve));
   }
 
@@ -29,6 +32,7 @@ export class OwnRequest {
   }
 
   ready(status: TxStatus): void {
+    if (this.#error) this.#failed(this.#error);
     this.#resolve({ sets: this.#sets, error: this.#error, status, skipped: false });
   }
 

@@ -21,6 +21,7 @@ export class TestCluster {
   readonly members: Member[] = [];
   readonly policy: Policy;
   #epoch = 0;
+  leader = 0;
 
   private constructor(engines: TestEngines, store: TestStore, policy: Policy) {
     this.engines = engines;
@@ -74,6 +75,7 @@ export class TestCluster {
   }
 
   async lead(writer: number): Promise<void> {
+    this.leader = writer;
     await this.members[writer]!.call('writer.lead', { epoch: ++this.#epoch });
     await eventually(
       `writer ${writer} to lead`,
@@ -116,7 +118,8 @@ export class TestCluster {
 const sorted = (vector: object): unknown => Object.entries(vector).sort(([a], [b]) => Number(a) - Number(b));
 
 export class Member {
-  readonly engine: EngineRecord;
+  /** Changes with a move. */
+  engine: EngineRecord;
   readonly port: number;
   readonly socket: string;
   readonly events: WriterEvent[] = [];
@@ -125,6 +128,7 @@ export class Member {
   readonly #config: Omit<WriterConfig, 'incarnation'>;
   readonly #env: NodeJS.ProcessEnv;
   #incarnation = 0;
+  #wasRestarted = false;
 
   constructor(
     cluster: TestCluster,
@@ -173,8 +177,9 @@ export class Member {
     return this.call('writer.status', {}, { timeoutMs: 5_000 });
   }
 
-  connect(config: pg.ClientConfig = {}): Promise<pg.Client> {
-    return connectPg({ connectionString: this.proxy!.url(), ...config });
+  async connect(config: pg.ClientConfig = {}): Promise<pg.Client> {
+    if (!this.proxy) throw new Error('its proxy does not run');
+    return connectPg({ connectionString: this.proxy.url(), ...config });
   }
 
   async checksums(): Promise<TableChecksum[]> {
@@ -195,8 +200,21 @@ export class Member {
     await once(child, 'exit');
   }
 
+  /** SIGKILL to the engine's first process, whose others then end; and a start. */
+  async crashEngine(): Promise<void> {
+    const { provider } = this.#cluster.engines;
+    process.kill(this.engine.process!.pid, 'SIGKILL');
+    this.engine = await eventually(
+      'the engine to start again',
+      () => provider.start(this.engine).catch(() => null),
+      START_BOUND_MS,
+    );
+    this.#wasRestarted = true;
+  }
+
   async close(): Promise<void> {
     await this.kill();
+    if (this.#wasRestarted) await this.#cluster.engines.provider.stop(this.engine, 'immediate');
   }
 }
 
