@@ -1,6 +1,6 @@
 /** A command about one instance: it has --name, and asks the supervisor of that instance. */
 import type { Command } from '@oclif/core/command';
-import { string } from '@oclif/core/flags';
+import { integer, string } from '@oclif/core/flags';
 import type { SupervisorApi } from '../control/api.js';
 import type { SupervisorCall } from '../control/client.js';
 import { BaseCommand, outputFlags } from './base-command.js';
@@ -14,6 +14,12 @@ export const instanceFlag = {
     description: 'the instance: several can run side by side',
     helpGroup: 'GLOBAL',
   }),
+  writer: integer({
+    min: 1,
+    max: 4,
+    description: 'of several writers: this one (the first one without it)',
+    helpGroup: 'GLOBAL',
+  }),
 };
 
 export abstract class InstanceCommand<
@@ -23,7 +29,8 @@ export abstract class InstanceCommand<
   static override baseFlags: Interfaces.FlagInput = { ...instanceFlag, ...outputFlags };
 
   protected get instance(): string {
-    return (this.flags as { name: string }).name;
+    const { name, writer = 1 } = this.flags as { name: string; writer?: number };
+    return writer === 1 ? name : `${name}.w${writer}`;
   }
 
   /** One call to the supervisor; the instance is repaired first if its supervisor had died. */

@@ -1,6 +1,7 @@
 /** `dbproxy up`: start an instance, or find that it runs. */
 import { boolean, integer, string } from '@oclif/core/flags';
 import type { UpResult } from '../control/api.js';
+import type { UpRequest } from '../control/client.js';
 import { sizeFlag } from '../cli/flags.js';
 import { InstanceCommand } from '../cli/instance-command.js';
 import { DEFAULT_REFRESH_MS, hasScreen, openWatch } from '../cli/open-watch.js';
@@ -15,6 +16,7 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
     '<%= config.bin %> up --name shop --port 6500 --size medium',
     '<%= config.bin %> up --provider docker --image pgvector/pgvector:pg17',
     '<%= config.bin %> up --tls required',
+    '<%= config.bin %> up --name shop --writers 2',
     '<%= config.bin %> up --watch',
     '<%= config.bin %> up --json',
   ];
@@ -35,6 +37,21 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
       helpValue: 'NAME[:TAG]',
       description:
         'image of the containers; without a tag the version is its tag (for a new instance: $DBPROXY_IMAGE, or postgres)',
+    }),
+    writers: integer({
+      min: 1,
+      max: 4,
+      description:
+        'engines that all take writes, each with a port of its own (1 for a new instance); may grow while it is down',
+    }),
+    'storage-nodes': string({
+      helpValue: 'N[/Qf/Qc]',
+      description:
+        'with --writers: processes that keep the log, and how many of them commit a transaction, and let the primary decide (3, which is 3/3/2)',
+    }),
+    'writer-policy': string({
+      options: ['first', 'retries', 'priority'],
+      description: 'with --writers: who goes first where transactions collide (first)',
     }),
     watch: boolean({ description: 'open the terminal UI once it is ready; in a pipe this does nothing' }),
     tls: string({
@@ -78,6 +95,9 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
         tlsCert: this.flags['tls-cert'],
         tlsKey: this.flags['tls-key'],
         tlsCa: this.flags['tls-ca'],
+        writers: this.flags.writers,
+        storageNodes: this.flags['storage-nodes'],
+        writerPolicy: this.flags['writer-policy'] as UpRequest['writerPolicy'],
         ...{ port, host, size, postgres, image },
       },
       ({ step, detail, fraction }) => {
@@ -98,7 +118,8 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
   protected override show(result: UpResult): void {
     this.out.data(upView(result, this.out.style));
     const name = result.instance === 'default' ? '' : ` --name ${result.instance}`;
-    this.out.hint('next', [`dbproxy psql${name}`, `dbproxy scale${name} --to large`, `dbproxy down${name}`]);
+    const second = result.writers.length > 1 ? `dbproxy conflict${name}` : `dbproxy scale${name} --to large`;
+    this.out.hint('next', [`dbproxy psql${name}`, second, `dbproxy down${name}`]);
   }
 
   protected override afterInterruption(): string {

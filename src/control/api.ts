@@ -5,6 +5,8 @@
 import type { EngineRole, PendingRestart, ProcessIdentity, ProviderKind, SizeName } from '../engine/types.js';
 import type { ErrorJson } from '../errors/index.js';
 import type { AutoscalePolicy, AutoscaleResult, AutoscaleSummary } from './autoscale/types.js';
+import type { JudgedTransaction, Verdict } from './multiwriter/verdicts.js';
+import type { Policy, Quorums } from '../multiwriter/protocol/index.js';
 import type {
   HeldItem,
   HoldTimes,
@@ -17,7 +19,7 @@ import type {
 } from '../proxy/control-api.js';
 
 export type { PendingRestart };
-export type { AutoscalePolicy, AutoscaleResult, MoveLimits, SessionLoss };
+export type { AutoscalePolicy, AutoscaleResult, JudgedTransaction, MoveLimits, SessionLoss, Verdict };
 
 export type InstanceState = 'starting' | 'running' | 'operating' | 'degraded' | 'stopping' | 'stopped';
 
@@ -42,6 +44,52 @@ export interface EngineStatus extends EngineSummary {
   readonly tps: number | null;
 }
 
+/** One writer: an engine with a proxy before it, and a port of its own. */
+export interface WriterSummary {
+  /** `w1` is the instance itself. */
+  readonly id: string;
+  /** By this name `scale`, `patch` and all the others know it: `shop`, `shop.w2`. */
+  readonly instance: string;
+  readonly url: string;
+  readonly port: number;
+}
+
+export interface WriterStatus extends WriterSummary {
+  readonly state: InstanceState;
+  /** It is the primary: it decides where transactions collide. */
+  readonly leads: boolean;
+  /** The process of its proxy, and the engine that serves it now; null: there is none. */
+  readonly proxyPid: number | null;
+  readonly engine: string | null;
+}
+
+/** A storage node as it is now. */
+export interface StorageNodeStatus {
+  readonly id: string;
+  readonly pid: number | null;
+  readonly state: 'in-service' | 'checking' | 'out-of-service' | 'stopped';
+  /** Why it is not in service; null: it is. */
+  readonly reason: string | null;
+  readonly logBytes: number | null;
+  /** Records ever written, and how often they were forced to disk. */
+  readonly position: number | null;
+  readonly syncs: number | null;
+  readonly undecided: number | null;
+  /** The epoch it has promised. */
+  readonly epoch: number | null;
+  /** Votes are held back for so long, for a demonstration; null: they are not. */
+  readonly delayMs: number | null;
+}
+
+/** Of an instance with several writers. */
+export interface StoreStatus {
+  readonly quorums: Quorums;
+  readonly policy: Policy;
+  /** The last epoch that was given out. */
+  readonly epoch: number;
+  readonly nodes: readonly StorageNodeStatus[];
+}
+
 /** `dbproxy.up/1` */
 export interface UpResult {
   readonly schema: 'dbproxy.up/1';
@@ -57,7 +105,7 @@ export interface UpResult {
   readonly tls: 'off' | TlsSpec['mode'];
   readonly alreadyRunning: boolean;
   readonly engines: readonly EngineSummary[];
-  readonly writers: readonly { readonly id: string; readonly url: string; readonly port: number }[];
+  readonly writers: readonly WriterSummary[];
   readonly proxy: { readonly pid: number; readonly version: string };
   readonly readyMs: number;
 }
@@ -96,6 +144,10 @@ export interface StatusResult {
   readonly sessions: readonly SessionStatus[];
   readonly operation: OperationProgress | null;
   readonly autoscale: AutoscaleSummary | null;
+  /** Several of them, or the only one. */
+  readonly writers: readonly WriterStatus[];
+  /** Null: there is one writer, or this is a further one. */
+  readonly store: StoreStatus | null;
   /** What the supervisor repaired when it last reconciled; empty if nothing. */
   readonly repaired: readonly string[];
 }
@@ -266,7 +318,8 @@ export interface LogEvent {
   /** `instance.up`, `instance.down`, `instance.abandoned`, `supervisor.started`, `supervisor.repaired`, `supervisor.retired`, `engine.started`, `engine.stopped`,
    *  `engine.lost`, `proxy.started`, `proxy.lost`, `operation.started`, `operation.step`, `operation.attempt`,
    *  `operation.completed`, `operation.rolled-back`, `session.lost`, `autoscale.on`,
-   *  `autoscale.off`, `autoscale.scale`, `autoscale.stay`, `autoscale.failed`. */
+   *  `autoscale.off`, `autoscale.scale`, `autoscale.stay`, `autoscale.failed`, `store.started`, `store.lost`, `writer.started`,
+   *  `writer.lost`, `writer.leads`, `writer.verdict`. */
   readonly type: string;
   /** One line for people. */
   readonly message: string;
@@ -296,6 +349,13 @@ export interface SupervisorApi {
   retire: { params: Record<string, never>; result: { pid: number } };
   /** Events after `after`; with `follow` it goes on as progress until the caller goes away. */
   events: { params: { after: number; follow: boolean }; result: LogEvent[]; progress: LogEvent };
+  /** For demonstrations: the last storage node hears of that writer's (from 1) proposals so late, for so long; 0 ends it. */
+  holdBack: { params: { writer: number; delayMs: number; forMs: number }; result: null };
+  /**
+   * Verdicts on transactions that collided: the last ones, and with `follow` each new one as progress until the caller goes away.
+   * None where there is one writer.
+   */
+  verdicts: { params: { last: number; follow: boolean }; result: readonly Verdict[]; progress: Verdict };
   /** Stops proxy and engines; the supervisor exits once it has answered. */
   down: { params: { purge: boolean }; result: DownResult };
 }
@@ -331,4 +391,14 @@ export interface InstanceSpec {
   readonly metricsPort?: number | undefined;
   /** The process it belongs to: when that has gone, the instance goes, data and all. Absent: it belongs to nobody. */
   readonly owner?: ProcessIdentity | undefined;
+  /** Of the first of several writers. */
+  readonly multiwriter?: MultiwriterSpec | undefined;
+  /** Of a further writer: whose, and which. */
+  readonly writerOf?: { readonly instance: string; readonly writer: number } | undefined;
+}
+
+export interface MultiwriterSpec {
+  readonly writers: number;
+  readonly quorums: Quorums;
+  readonly policy: Policy;
 }

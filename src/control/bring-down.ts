@@ -5,8 +5,9 @@
 import { DbproxyError } from '../errors/index.js';
 import type { DownResult } from './api.js';
 import type { StepProgress, Supervisor } from './client.js';
-import type { InstanceDirectory } from './instance-directory.js';
+import { InstanceDirectory } from './instance-directory.js';
 import { withInstanceLock } from './lock.js';
+import { furtherWriters } from './multiwriter/names.js';
 import { endProcess, isAlive, waitForExit } from './processes.js';
 import type { InstanceRecord } from './records.js';
 import { removeData, stopEverything } from './teardown.js';
@@ -29,7 +30,8 @@ export async function bringDown(
     const ended = await endSupervisor(supervisorProcess);
     // Again, now that no supervisor can write its own view over ours.
     const known = await markStopped(directory);
-    const stopped = [...asked, ...ended, ...(await stopEverything(directory))];
+    const further = await bringDownFurtherWriters(directory, purge, connect);
+    const stopped = [...asked, ...ended, ...further, ...(await stopEverything(directory))];
     if (purge) {
       onProgress({ step: 'purge', detail: 'removing the data' });
       // Also of an instance whose record somebody has removed: its volumes carry its label.
@@ -46,6 +48,19 @@ export async function bringDown(
       stopped,
     };
   });
+}
+
+/** Those that its supervisor has not stopped: it was dead, or did not know of them. */
+async function bringDownFurtherWriters(
+  { paths }: InstanceDirectory,
+  purge: boolean,
+  connect: (directory: InstanceDirectory) => Promise<Supervisor | null>,
+): Promise<string[]> {
+  const names = await furtherWriters(paths.name, paths.home);
+  const results = await Promise.all(
+    names.map((name) => bringDown(InstanceDirectory.of(name), purge, () => undefined, connect)),
+  );
+  return results.flatMap(({ instance, stopped }) => stopped.map((what) => `${what} of ${instance}`));
 }
 
 /** From here on nobody starts this instance again by itself. False when there is no such instance. */

@@ -11,6 +11,8 @@ import { UP_DEFAULTS, type StepProgress, type Supervisor, type UpRequest } from 
 import { InstanceDirectory, newInstanceRecord } from './instance-directory.js';
 import { launchSupervisor } from './launch.js';
 import { withInstanceLock } from './lock.js';
+import { parseWriterName } from './multiwriter/names.js';
+import { multiwriterOf, parseStorageNodes, quorumsText } from './multiwriter/settings.js';
 import { isAlive, waitForExit } from './processes.js';
 import type { InstancePaths } from './paths.js';
 import { createOperations, pickProvider } from './provider.js';
@@ -30,6 +32,7 @@ export async function bringUp(
 ): Promise<UpResult> {
   const startedAt = performance.now();
   const directory = InstanceDirectory.of(request.name);
+  await assertMayBe(request, directory);
   const attempt = async (): Promise<UpResult> => {
     const origin = await fetchEngine(request, directory, onProgress);
     const found = await findOrStart(request, origin, directory, onProgress, connect);
@@ -42,6 +45,25 @@ export async function bringUp(
     // It died just when we asked: whoever asks next repairs, and that is us.
     if (error instanceof DbproxyError && error.code === 'DBP_SUPERVISOR_GONE') return attempt();
     throw error;
+  }
+}
+
+/** What is wrong with the request is said before anything is fetched or made. Throws DBP_USAGE, DBP_STORE_QUORUMS. */
+async function assertMayBe(request: UpRequest, directory: InstanceDirectory): Promise<void> {
+  const stored = await directory.readInstance();
+  const asked = parseWriterName(request.name);
+  if (asked && !stored && !request.writerOf) {
+    const reason = `${request.name} is a writer of ${asked.instance}, and made with it: dbproxy up --name ${asked.instance} --writers ${asked.writer}`;
+    throw new DbproxyError('DBP_USAGE', { reason });
+  }
+  if (asked && (request.writers ?? 1) > 1) {
+    throw new DbproxyError('DBP_USAGE', { reason: `${request.name} is one of several writers itself` });
+  }
+  if (asked) return;
+  const multiwriter = multiwriterOf(request, stored?.spec.multiwriter);
+  if (multiwriter && (request.provider ?? stored?.spec.provider) === 'docker') {
+    const reason = 'several writers are embedded engines: --provider embedded';
+    throw new DbproxyError('DBP_USAGE', { reason });
   }
 }
 
@@ -95,8 +117,11 @@ async function originOf(
   const { postgres = UP_DEFAULTS.postgres } = request;
   const image = request.image ?? (usualImage || undefined);
   const needsImage = request.image !== undefined;
-  if (wanted === 'embedded' && needsImage) throw onlyForContainers(request.image);
-  const wish = { provider: wanted, postgres, image, needsImage, onProgress };
+  // A copy of an engine beside it: containers have not learned that.
+  const several = (request.writers ?? 1) > 1 || request.writerOf !== undefined;
+  const kind = several ? 'embedded' : wanted;
+  if (kind === 'embedded' && needsImage) throw onlyForContainers(request.image);
+  const wish = { provider: kind, postgres, image, needsImage, onProgress };
   const { provider, reason } = await pickProvider(wish, paths);
   const origin = { provider: provider.kind, providerReason: reason };
   if (provider.kind === 'docker') return { ...origin, image };
@@ -225,6 +250,8 @@ async function specOf(
     tls: await settleTls(request, before?.tls, connectHost(host)),
     metricsPort: (request.metricsPort ?? before?.metricsPort) || undefined,
     owner: before?.owner ?? request.owner,
+    writerOf: before?.writerOf ?? request.writerOf,
+    multiwriter: parseWriterName(request.name) ? undefined : multiwriterOf(request, before?.multiwriter),
   };
 }
 
@@ -244,6 +271,21 @@ function assertSameSettings(request: UpRequest, record: InstanceRecord): void {
       wanted,
     });
   }
+  assertSameWriters(request, record);
+}
+
+function assertSameWriters(request: UpRequest, { spec }: InstanceRecord): void {
+  const { multiwriter } = spec;
+  const differ = (setting: string, running: string, wanted: string): void => {
+    if (running !== wanted)
+      throw new DbproxyError('DBP_INSTANCE_SETTINGS_DIFFER', { name: spec.name, setting, running, wanted });
+  };
+  const { writers, storageNodes, writerPolicy } = request;
+  if (writers !== undefined) differ('writers', String(multiwriter?.writers ?? 1), String(writers));
+  if (multiwriter && storageNodes !== undefined) {
+    differ('storage nodes', quorumsText(multiwriter.quorums), quorumsText(parseStorageNodes(storageNodes)));
+  }
+  if (multiwriter && writerPolicy !== undefined) differ('writer policy', multiwriter.policy, writerPolicy);
 }
 
 /** A stopped instance may come back with another size or port, but its data stays with its provider and version. */

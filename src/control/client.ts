@@ -6,17 +6,19 @@
 import type { EngineRecord, ProcessIdentity, ProviderKind, SizeName } from '../engine/types.js';
 import { RpcClient, type CallOptions } from '../rpc/index.js';
 import { DbproxyError } from '../errors/index.js';
-import type { DownResult, InstanceState, SupervisorApi, UpResult } from './api.js';
+import type { DownResult, InstanceSpec, InstanceState, SupervisorApi, UpResult } from './api.js';
 import { InstanceDirectory, listInstanceNames } from './instance-directory.js';
 import { isAlive } from './processes.js';
 import { bringDown } from './bring-down.js';
 import { bringUp } from './bring-up.js';
 import { launchSupervisor } from './launch.js';
 import { withInstanceLock } from './lock.js';
+import { parseWriterName } from './multiwriter/names.js';
+import type { WritersRequest } from './multiwriter/settings.js';
 import type { TlsRequest } from './tls/index.js';
 
 /** What `up` asks for. What is left out is taken from the stopped instance, else from the defaults. */
-export interface UpRequest extends TlsRequest {
+export interface UpRequest extends TlsRequest, WritersRequest {
   readonly name: string;
   readonly provider?: 'auto' | ProviderKind | undefined;
   readonly postgres?: string | undefined;
@@ -30,6 +32,8 @@ export interface UpRequest extends TlsRequest {
   readonly metricsPort?: number | undefined;
   /** Makes an instance that goes with this process. One of that name must not exist yet. */
   readonly owner?: ProcessIdentity | undefined;
+  /** Of a further writer, which the supervisor of the first one asks for. */
+  readonly writerOf?: InstanceSpec['writerOf'];
 }
 
 export const UP_DEFAULTS = {
@@ -78,6 +82,7 @@ export async function connectSupervisor(
   const connected = await tryConnect(directory);
   if (connected) return connected;
   const record = await directory.readInstance();
+  if (!record) await assertWriterExists(name);
   if (record?.wanted !== 'running' || !startIfMissing) {
     throw new DbproxyError('DBP_INSTANCE_NOT_RUNNING', { name });
   }
@@ -88,6 +93,16 @@ export async function connectSupervisor(
   if (!supervisor) throw new DbproxyError('DBP_INSTANCE_NOT_RUNNING', { name });
   await supervisor.call('ready', {});
   return supervisor;
+}
+
+/** `shop.w3` where shop has two writers, or one: said as what it is. Throws DBP_WRITERS_UNKNOWN. */
+async function assertWriterExists(name: string): Promise<void> {
+  const asked = parseWriterName(name);
+  const parent = asked && (await InstanceDirectory.of(asked.instance).readInstance());
+  if (!asked || !parent) return;
+  const writers = parent.spec.multiwriter?.writers ?? 1;
+  if (asked.writer > writers)
+    throw new DbproxyError('DBP_WRITERS_UNKNOWN', { name: asked.instance, writer: asked.writer, writers });
 }
 
 /** One call to the supervisor of a running instance, whichever it is now. Throws what `connectSupervisor` and the call throw. */
@@ -133,6 +148,8 @@ export interface InstanceListing {
    */
   readonly state: Extract<InstanceState, 'running' | 'stopped'> | 'supervisor-dead' | 'abandoned' | 'damaged';
   readonly port: number | null;
+  /** Of a further writer: the instance it belongs to. */
+  readonly writerOf: string | null;
   readonly engines: readonly EngineRecord[];
 }
 
@@ -149,7 +166,8 @@ export async function removeAbandoned(): Promise<void> {
 
 async function describeInstance(name: string): Promise<InstanceListing> {
   const directory = InstanceDirectory.of(name);
-  const base = { name, directory: directory.paths.directory };
+  const writerOf = parseWriterName(name)?.instance ?? null;
+  const base = { name, directory: directory.paths.directory, writerOf };
   try {
     const record = await directory.readInstance();
     const alive = isAlive((await directory.readSupervisor())?.process);

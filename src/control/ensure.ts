@@ -7,6 +7,9 @@ import type { EngineRecord } from '../engine/types.js';
 import { DbproxyError } from '../errors/index.js';
 import { routeTo } from '../switchover/index.js';
 import { unrecordedEngines, type Instance } from './instance.js';
+import { writerOf } from './multiwriter/names.js';
+import { writerConfig } from './multiwriter/writer-config.js';
+import { copyFirstWriter, relaxEngine } from './multiwriter/writer-engine.js';
 import { isAlive } from './processes.js';
 import { findProxy, proxyStatus, rememberProxy, startProxy, stopProxy, type Proxy } from './proxy-process.js';
 import { settleOperation, type ProxyFacts } from './settle-operation.js';
@@ -22,11 +25,20 @@ export interface Ensured {
 
 export type OnStep = (step: string, detail: string) => void;
 
+/** What several writers need beside proxy and engine (multiwriter/family.ts). */
+export interface Beside {
+  /** Before the proxy is started. */
+  before(onStep: OnStep, report: (repair: string) => void): Promise<void>;
+  /** The proxy runs, and knows its engine. */
+  routed(proxy: Proxy): Promise<void>;
+}
+
 /** Ready when it resolves: a query through the proxy was answered. */
 export async function ensureRunning(
   instance: Instance,
   onStep: OnStep,
   signal: AbortSignal,
+  beside: Beside | null = null,
 ): Promise<Ensured> {
   const found = await observeProxy(instance);
   const settled = await settleOperation(instance, found);
@@ -35,12 +47,14 @@ export async function ensureRunning(
   const report = (repair: string): void => {
     if (!fresh) repairs.push(repair);
   };
+  await beside?.before(onStep, report);
   const [proxy, primary] = await together(
     signal,
     () => ensureProxy(instance, found, onStep, report),
     (ended) => ensurePrimary(instance, ended, onStep, report),
   );
-  await ensureRoute(proxy, primary);
+  await ensureRoute(instance, proxy, primary);
+  await beside?.routed(proxy);
   onStep('ready', 'a query through the proxy');
   await queryThroughProxy(instance.record.spec, instance.password);
   await removeLeftovers(instance, report);
@@ -76,11 +90,12 @@ async function together<A, B>(
 }
 
 async function ensureProxy(
-  { directory, record, events }: Instance,
+  instance: Instance,
   found: ProxyFacts | null,
   onStep: OnStep,
   report: (repair: string) => void,
 ): Promise<Proxy> {
+  const { directory, record, events } = instance;
   const recorded = (await directory.readProxy())?.process;
   if (found) {
     // A replacement whose supervisor died in the middle of it left the old process on record.
@@ -94,7 +109,7 @@ async function ensureProxy(
     await stopProxy(directory, null);
   }
   onStep('proxy', `binding ${record.spec.host}:${record.spec.port}`);
-  const proxy = await startProxy(directory, record.spec);
+  const proxy = await startProxy(directory, record.spec, await writerConfig(record.spec));
   events.append(
     'proxy.started',
     `proxy ${proxy.process.pid} listens on ${record.spec.host}:${record.spec.port}`,
@@ -131,12 +146,17 @@ async function ensurePrimary(
 
 async function createPrimary(instance: Instance, signal: AbortSignal, onStep: OnStep): Promise<EngineRecord> {
   const { provider, record, events } = instance;
-  const id = await instance.nextEngineId();
-  onStep('engine', `making ${id} (${record.spec.size})`);
-  const engine = await provider.create({
-    ...instance.provisionOptions(id, record.spec, signal),
-    onProgress: ({ step, detail }) => onStep(`engine:${step}`, detail ?? id),
-  });
+  const { writerOf } = record.spec;
+  const make = async (): Promise<EngineRecord> => {
+    const id = await instance.nextEngineId();
+    onStep('engine', `making ${id} (${record.spec.size})`);
+    return provider.create({
+      ...instance.provisionOptions(id, record.spec, signal),
+      onProgress: ({ step, detail }) => onStep(`engine:${step}`, detail ?? id),
+    });
+  };
+  const engine = await (writerOf ? copyFirstWriter(instance, writerOf, onStep, signal) : make());
+  const { id } = engine;
   await instance.putEngine({ ...engine, role: 'primary' }, { primary: id });
   events.append(
     'engine.started',
@@ -166,10 +186,11 @@ async function startPrimary(
   return started;
 }
 
-async function ensureRoute(proxy: Proxy, primary: EngineRecord): Promise<void> {
+async function ensureRoute(instance: Instance, proxy: Proxy, primary: EngineRecord): Promise<void> {
   const engine = routeTo(primary);
   const status = await proxyStatus(proxy);
   if (isDeepStrictEqual(status.primary, engine)) return;
+  if (writerOf(instance.record.spec)) await relaxEngine(primary);
   await proxy.rpc.call('route', { engine }, { timeoutMs: ROUTE_BOUND_MS });
 }
 

@@ -98,8 +98,8 @@ export class InstanceDirectory {
     return writeJson(this.paths.proxyFile, record);
   }
 
-  /** The superuser's password; made at the first call. */
-  async password(): Promise<string> {
+  /** The superuser's password; made at the first call, unless there is one that it has to be. */
+  async password(given?: string): Promise<string> {
     const { passwordFile, directory } = this.paths;
     try {
       return (await readFile(passwordFile, 'utf8')).trim();
@@ -108,7 +108,7 @@ export class InstanceDirectory {
         throw new DbproxyError('DBP_ENV_DIRECTORY', { directory, reason: String(cause) }, { cause });
       }
     }
-    const password = randomBytes(18).toString('base64url');
+    const password = given ?? randomBytes(18).toString('base64url');
     const file = await open(passwordFile, 'wx', 0o600);
     try {
       await file.writeFile(`${password}\n`);
@@ -133,13 +133,16 @@ export class InstanceDirectory {
   }
 }
 
+/** A further writer's engines are copies: their replication slots, named by their ids, are on an engine of the first one. */
+export const ENGINES_PER_WRITER = 1_000;
+
 export function newInstanceRecord(spec: InstanceSpec): InstanceRecord {
   return {
     schema: 'dbproxy.instance/1',
     spec,
     wanted: 'running',
     primary: null,
-    nextEngine: 1,
+    nextEngine: spec.writerOf ? ENGINES_PER_WRITER * spec.writerOf.writer + 1 : 1,
     nextOperation: 1,
     engines: [],
   };

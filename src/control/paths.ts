@@ -3,7 +3,10 @@
  *
  *   $DBPROXY_HOME/instances/<name>/   instance.json  password  operation.json  autoscaler.json  events.ndjson
  *                                     supervisor.json  proxy.json  supervisor.log  proxy.log  engines/<id>/  tls/
- *   <run>/                            control/supervisor.sock  control/proxy.sock  clients/  <engine id>/
+ *                                     store/ (of several writers)
+ *   <run>/                            control/supervisor.sock  control/proxy.sock  clients/  <engine id>/  store/
+ *
+ * Further writers of an instance are instances of their own, `<name>.w2` and so on (multiwriter/names.ts).
  *
  * `<run>` is `<instance>/run`, unless a socket's path in there would be too long for the system.
  */
@@ -36,6 +39,9 @@ export interface InstancePaths {
   readonly tlsRootFile: string;
   readonly tlsRootKeyFile: string;
   readonly tlsServerFile: string;
+  /** What several writers share: the storage nodes' logs, epochs and incarnations. */
+  readonly storeDirectory: string;
+  readonly storeSocketDirectory: string;
   /** Held while somebody starts or stops the instance; outside of its directory because `--purge` removes that. */
   readonly lockDirectory: string;
   readonly runDirectory: string;
@@ -67,7 +73,8 @@ export function engineCache(env: NodeJS.ProcessEnv = process.env, uid = userInfo
 }
 
 export function assertInstanceName(name: string): void {
-  if (!/^[a-z][a-z0-9-]{0,31}$/.test(name)) throw new DbproxyError('DBP_USAGE_INSTANCE_NAME', { name });
+  if (!/^[a-z][a-z0-9-]{0,31}(\.w[2-9])?$/.test(name))
+    throw new DbproxyError('DBP_USAGE_INSTANCE_NAME', { name });
 }
 
 /** Same answer for everybody who asks: the CLI, the supervisor and the one that cleans up after both. */
@@ -103,6 +110,8 @@ export function instancePaths(name: string, home = dbproxyHome()): InstancePaths
     tlsRootFile: join(tlsDirectory, 'root.crt'),
     tlsRootKeyFile: join(tlsDirectory, 'root.key'),
     tlsServerFile: join(tlsDirectory, 'server.pem'),
+    storeDirectory: join(directory, 'store'),
+    storeSocketDirectory: join(runDirectory, 'store'),
     lockDirectory: join(home, 'locks', name),
     runDirectory,
     controlDirectory,

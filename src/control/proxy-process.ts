@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { processIdentity } from '../engine/index.js';
 import type { ProcessIdentity } from '../engine/types.js';
 import { DbproxyError } from '../errors/index.js';
+import type { WriterConfig } from '../multiwriter/writer/config.js';
 import type { Program, ProxyApi, ProxyConfig, ProxyStatus } from '../proxy/control-api.js';
 import { RpcClient } from '../rpc/index.js';
 import type { InstanceSpec } from './api.js';
@@ -84,9 +85,16 @@ export async function stopTunnels(tunnels: readonly ProcessIdentity[]): Promise<
 }
 
 /** Starts a proxy and waits until it answers. Throws DBP_ENV_PORT_TAKEN, DBP_INSTANCE_START_FAILED; then none runs. */
-export async function startProxy(directory: InstanceDirectory, spec: InstanceSpec): Promise<Proxy> {
+export async function startProxy(
+  directory: InstanceDirectory,
+  spec: InstanceSpec,
+  writer: WriterConfig | null = null,
+): Promise<Proxy> {
   const generation = ((await directory.readProxy())?.generation ?? 0) + 1;
-  const child = await spawnProxy(directory, await configOf(directory, spec, generation));
+  const child = await spawnProxy(directory, {
+    ...(await configOf(directory, spec, generation)),
+    ...(writer ? { writer } : {}),
+  });
   const end = performance.now() + READY_BOUND_MS;
   while (child.exitCode === null && child.signalCode === null && performance.now() < end) {
     const proxy = await findProxy(directory);

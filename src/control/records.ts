@@ -1,6 +1,7 @@
 /** The forms of the files in an instance directory, as zod schemas: what is read from disk is checked, never trusted. */
 import { z } from 'zod';
 import { SIZE_NAMES, type EngineRecord } from '../engine/types.js';
+import { POLICIES } from '../multiwriter/protocol/index.js';
 import type { AutoscalePolicy, LastDecision } from './autoscale/types.js';
 
 const processIdentity = z.object({ pid: z.int().positive(), startTime: z.string() });
@@ -54,6 +55,14 @@ const instanceSpec = z.object({
     .optional(),
   metricsPort: z.int().min(1).max(65535).optional(),
   owner: processIdentity.optional(),
+  multiwriter: z
+    .object({
+      writers: z.int().min(2),
+      quorums: z.object({ nodes: z.int(), fast: z.int(), classic: z.int() }),
+      policy: z.enum(POLICIES),
+    })
+    .optional(),
+  writerOf: z.object({ instance: z.string(), writer: z.int().min(2) }).optional(),
 });
 
 /** `instance.json` */
@@ -138,3 +147,21 @@ export const proxyRecord = processRecord.extend({
   tunnels: z.array(processIdentity).optional(),
 });
 export type ProxyRecord = z.infer<typeof proxyRecord>;
+
+/** `store/store.json`: what the writers of an instance share. */
+export const storeRecord = z.object({
+  schema: z.literal('dbproxy.store/1'),
+  /** Names this store among all that ever were. */
+  id: z.string(),
+  /** All nodes have been there once: from now on one without its log has lost it. */
+  founded: z.boolean(),
+  /** The last one that was given out. */
+  epoch: z.int().nonnegative(),
+});
+export type StoreRecord = z.infer<typeof storeRecord>;
+
+/** `store/incarnation-2.json`: the last one of that writer. */
+export const incarnationRecord = z.object({
+  schema: z.literal('dbproxy.incarnation/1'),
+  incarnation: z.int().positive(),
+});

@@ -4,7 +4,9 @@
  */
 import type { HandoverRecord, OperationProgress } from './api.js';
 import { connectSupervisor } from './client.js';
+import { DbproxyError } from '../errors/index.js';
 import { InstanceDirectory } from './instance-directory.js';
+import { writerOf } from './multiwriter/names.js';
 import { waitForExit } from './processes.js';
 
 /** How long a supervisor that was asked to end may take, ms. */
@@ -15,11 +17,12 @@ export type SelfPatchResult = HandoverRecord & {
   readonly supervisor: { readonly from: { readonly pid: number }; readonly to: { readonly pid: number } };
 };
 
-/** Throws DBP_INSTANCE_NOT_RUNNING, DBP_INSTANCE_BUSY, DBP_PROXY_HANDOVER. */
+/** Throws DBP_INSTANCE_NOT_RUNNING, DBP_INSTANCE_BUSY, DBP_PROXY_HANDOVER, DBP_WRITERS_SELF. */
 export async function replaceSelf(
   name: string,
   onProgress: (progress: Pick<OperationProgress, 'step' | 'detail'>) => void,
 ): Promise<SelfPatchResult> {
+  await assertOneWriter(name);
   onProgress({ step: 'supervisor', detail: 'a new one looks after the instance' });
   const from = await retire(name);
   const supervisor = await connectSupervisor(name);
@@ -30,6 +33,12 @@ export async function replaceSelf(
   } finally {
     supervisor.close();
   }
+}
+
+/** Before anything is replaced. Throws DBP_WRITERS_SELF. */
+async function assertOneWriter(name: string): Promise<void> {
+  const record = await InstanceDirectory.of(name).readInstance();
+  if (record && writerOf(record.spec)) throw new DbproxyError('DBP_WRITERS_SELF', { name });
 }
 
 /** Returns the pid of the supervisor that has ended. */

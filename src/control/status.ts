@@ -54,7 +54,7 @@ export class StatusBoard {
   /** What only the engines know may be `maxAgeMs` old; the sessions' states are those of now. */
   async status(
     proxy: Proxy | null,
-    now: Pick<StatusResult, 'state' | 'operation' | 'autoscale' | 'repaired'>,
+    now: Pick<StatusResult, 'state' | 'operation' | 'autoscale' | 'repaired' | 'writers' | 'store'>,
     maxAgeMs: number,
   ): Promise<StatusResult> {
     const { record, password } = this.#instance;
@@ -76,6 +76,8 @@ export class StatusBoard {
       sessions: withQueries(snapshots, engines),
       operation: now.operation,
       autoscale: now.autoscale,
+      writers: now.writers,
+      store: now.store,
       repaired: now.repaired,
     };
   }

@@ -15,6 +15,7 @@ import type { RpcContext, RpcHandlers } from '../rpc/index.js';
 import type {
   DownResult,
   HandoverRecord,
+  InstanceSpec,
   InstanceState,
   LogEvent,
   MoveParams,
@@ -22,12 +23,17 @@ import type {
   OperationProgress,
   SupervisorApi,
   UpResult,
+  Verdict,
+  WriterStatus,
+  WriterSummary,
 } from './api.js';
 import { HOLDING_STEPS } from '../switchover/steps.js';
 import { Autoscaler } from './autoscale/autoscaler.js';
 import { ensureRunning } from './ensure.js';
 import type { Instance } from './instance.js';
 import { Metrics, type Figures } from './metrics.js';
+import { Family } from './multiwriter/family.js';
+import { writerOf } from './multiwriter/names.js';
 import { MOVE_DEFAULTS } from './move-defaults.js';
 import type { OperationContext } from './operations/move.js';
 import { patch } from './operations/patch.js';
@@ -57,6 +63,8 @@ export class Supervisor {
   readonly #board: StatusBoard;
   readonly #watch: Watch;
   readonly #autoscaler: Autoscaler;
+  /** The other writers and the store, where this is the first of several. */
+  readonly #family: Family | null;
   readonly #end = new AbortController();
   #state: InstanceState = 'starting';
   #proxy: Proxy | null = null;
@@ -91,6 +99,7 @@ export class Supervisor {
       }),
       scale: (to) => this.#operate('scale', {}, (on) => scale(on, { to, ...AUTOSCALE_LIMITS })),
     });
+    this.#family = Family.of(instance);
     this.ended = new Promise((resolve) => (this.#markEnded = resolve));
   }
 
@@ -105,8 +114,9 @@ export class Supervisor {
       ready: (_params, context) => this.#awaitReady(context),
       status: async ({ maxAgeMs = 0 }) => {
         await this.#settled();
+        const [writers, store] = await Promise.all([this.#writers(), this.#family?.store() ?? null]);
         const now = {
-          ...{ state: this.#state, operation: this.#operation, repaired: this.#repaired },
+          ...{ state: this.#state, operation: this.#operation, repaired: this.#repaired, writers, store },
           autoscale: this.#autoscaler.summary(),
         };
         return this.#board.status(this.#proxy, now, this.#agedOr(maxAgeMs));
@@ -126,14 +136,21 @@ export class Supervisor {
       autoscaleOn: (change) => this.#settled().then(() => this.#autoscaler.on(change)),
       autoscaleOff: () => this.#settled().then(() => this.#autoscaler.off()),
       autoscale: () => this.#settled().then(() => this.#autoscaler.status()),
-      replaceProxy: (_params, context) =>
-        this.#operate('patch', context, async (on) => {
+      replaceProxy: (_params, context) => {
+        assertReplaceable(this.#instance.record.spec);
+        return this.#operate('patch', context, async (on) => {
           const { proxy, record } = await replaceProxy(on);
           this.#adopt(proxy);
           return record;
-        }),
+        });
+      },
       retire: () => this.#retire(),
       events: (params, context) => this.#events(params, context),
+      holdBack: async ({ writer, delayMs, forMs }) => {
+        await this.#family?.holdBack(writer, delayMs, forMs);
+        return null;
+      },
+      verdicts: ({ last, follow }, context) => this.#verdicts(last, follow, context),
       down: ({ purge }) => this.down(purge),
     };
   }
@@ -149,6 +166,7 @@ export class Supervisor {
     try {
       await this.#openMetrics(hadNothing);
       await this.#ensure();
+      await this.#family?.ensureFurther(this.#tellStep);
     } catch (error) {
       if (hadNothing) {
         await this.#giveUpStart(error);
@@ -191,14 +209,16 @@ export class Supervisor {
   async #lookAfter(): Promise<void> {
     this.#watch.start();
     renewCertificate(this.#instance);
+    this.#family?.watch();
     await this.#autoscaler.start();
   }
 
   async #ensure(): Promise<void> {
     const { proxy, repaired } = await ensureRunning(
       this.#instance,
-      (step, detail) => this.#progressListeners.forEach((tell) => tell(step, detail)),
+      this.#tellStep,
       this.#end.signal,
+      this.#family,
     );
     if (proxy !== this.#proxy) this.#adopt(proxy);
     this.#repaired = repaired;
@@ -206,6 +226,9 @@ export class Supervisor {
     if (this.#state !== 'stopping') this.#state = 'running';
     if (repaired.length > 0) this.#report('supervisor.repaired', repaired.join('; '));
   }
+
+  readonly #tellStep = (step: string, detail: string): void =>
+    this.#progressListeners.forEach((tell) => tell(step, detail));
 
   #adopt(proxy: Proxy): void {
     this.#proxy?.rpc.close();
@@ -219,15 +242,15 @@ export class Supervisor {
   /** A first start that failed leaves nothing running, and nobody starts it again by itself. */
   async #giveUpStart(error: unknown): Promise<void> {
     this.#state = 'stopping';
-    const { directory, record, events } = this.#instance;
+    const { directory, events } = this.#instance;
     this.#report('instance.down', `the start failed: ${messageOf(error)}`);
-    await stopEverything(directory).catch((failure: unknown) => {
+    await this.#stopAll(false).catch((failure: unknown) => {
       this.#report('instance.down', `not everything could be stopped: ${messageOf(failure)}`);
     });
     await this.#instance.update({ wanted: 'stopped' });
     await events.flush();
     // Nothing was made: nothing is to be kept, and the next `up` starts with its own settings.
-    if (record.engines.length === 0) {
+    if (this.#instance.record.engines.length === 0) {
       await removeData(directory).catch(() => undefined);
       await directory.purge();
     }
@@ -272,6 +295,8 @@ export class Supervisor {
     context.signal.addEventListener('abort', () => this.#progressListeners.delete(tell));
     try {
       await this.#ready.catch((error: unknown) => this.#tryAgain(error));
+      // A writer that somebody has stopped comes back, too.
+      await this.#family?.ensureFurther(tell);
       return await this.#upResult();
     } finally {
       this.#progressListeners.delete(tell);
@@ -284,6 +309,18 @@ export class Supervisor {
     await this.#exclusively(async () => {
       if (this.#state === 'degraded') await this.#ensure();
     });
+  }
+
+  /** As the one that this supervisor looks after, and all the others where it is the first. */
+  async #writers(): Promise<WriterStatus[]> {
+    const { record, password, paths } = this.#instance;
+    const own = {
+      ...{ instance: paths.name, url: urlOf(record.spec, password), port: record.spec.port },
+      ...{ state: this.#state, engine: record.primary, proxyPid: this.#proxy?.process.pid ?? null },
+    };
+    if (this.#family) return this.#family.writers(own);
+    const writer = record.spec.writerOf?.writer ?? 1;
+    return [{ id: `w${writer}`, leads: writer === 1, ...own }];
   }
 
   async #upResult(): Promise<UpResult> {
@@ -304,7 +341,7 @@ export class Supervisor {
       tls: spec.tls?.mode ?? 'off',
       alreadyRunning: true,
       engines: record.engines.map(summaryOf),
-      writers: record.primary === null ? [] : [{ id: record.primary, url, port: spec.port }],
+      writers: (await this.#writers()).map(summaryOfWriter),
       proxy: { pid, version },
       readyMs: 0,
     };
@@ -335,6 +372,16 @@ export class Supervisor {
     if (!follow) return this.#instance.events.since(after);
     await this.#instance.events.follow(after, context.signal, (event) => context.progress(event));
     return [];
+  }
+
+  async #verdicts(last: number, follow: boolean, context: RpcContext<Verdict>): Promise<readonly Verdict[]> {
+    const verdicts = this.#family?.verdicts;
+    if (!verdicts) return [];
+    if (follow) {
+      verdicts.follow((verdict) => context.progress(verdict), context.signal);
+      await new Promise<void>((resolve) => context.signal.addEventListener('abort', () => resolve()));
+    }
+    return verdicts.last(last);
   }
 
   // --- operations -------------------------------------------------------------------------------------------------------
@@ -405,6 +452,7 @@ export class Supervisor {
       this.#watch.stop();
       this.#state = 'stopping';
       this.#metrics?.close();
+      await this.#family?.stop();
       await this.#autoscaler.stop();
       this.#report('supervisor.retired', `supervisor ${process.pid} makes way for another one`);
       await this.#instance.events.flush();
@@ -417,7 +465,7 @@ export class Supervisor {
 
   /** Everything of the instance but its directory and this process, which ends soon after (`ended`). */
   async down(purge: boolean): Promise<DownResult> {
-    const { directory, events, paths } = this.#instance;
+    const { events, paths } = this.#instance;
     this.#state = 'stopping';
     this.#watch.stop();
     this.#metrics?.close();
@@ -426,11 +474,18 @@ export class Supervisor {
     this.#end.abort(reason);
     await Promise.race([this.#queue.catch(() => undefined), pause(GIVE_UP_BOUND_MS)]);
     await this.#instance.update({ wanted: 'stopped' });
-    const stopped = await stopEverything(directory);
+    const stopped = await this.#stopAll(purge);
     this.#report('instance.down', `instance ${paths.name} is down`, { stopped });
     await events.flush();
     setImmediate(() => this.#markEnded());
     return { schema: 'dbproxy.down/1', instance: paths.name, wasRunning: true, purged: purge, stopped };
+  }
+
+  /** The other writers first: they need the storage nodes until they have ended. */
+  async #stopAll(purge: boolean): Promise<string[]> {
+    await this.#family?.stop();
+    const further = (await this.#family?.stopFurther(purge)) ?? [];
+    return [...further, ...(await stopEverything(this.#instance.directory))];
   }
 
   // --- common -----------------------------------------------------------------------------------------------------------
@@ -466,6 +521,15 @@ async function stateBefore(instance: Instance): Promise<'nothing runs' | 'someth
   const proxy = await directory.readProxy();
   return proxy && isAlive(proxy.process) ? 'something runs' : 'nothing runs';
 }
+
+/** Throws DBP_WRITERS_SELF. */
+function assertReplaceable(spec: InstanceSpec): void {
+  if (writerOf(spec)) throw new DbproxyError('DBP_WRITERS_SELF', { name: spec.name });
+}
+
+const summaryOfWriter = ({ id, instance, url, port }: WriterStatus): WriterSummary => ({
+  ...{ id, instance, url, port },
+});
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 

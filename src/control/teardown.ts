@@ -5,6 +5,8 @@ import { DbproxyError } from '../errors/index.js';
 import type { InstanceSpec } from './api.js';
 import { newInstanceRecord, type InstanceDirectory } from './instance-directory.js';
 import { unrecordedEngines } from './instance.js';
+import { stopNodes } from './multiwriter/nodes.js';
+import { StoreDirectory } from './multiwriter/store-directory.js';
 import { findProxy, findTunnels, stopProxy, stopTunnels } from './proxy-process.js';
 import type { InstanceRecord } from './records.js';
 
@@ -14,7 +16,9 @@ export async function stopEverything(directory: InstanceDirectory): Promise<stri
   const record = whole ?? newInstanceRecord(unknownSpec(directory.paths.name));
   const proxy = await stopProxyOf(directory, record);
   const engines = await stopEngines(directory, record);
-  return [...proxy, ...engines, ...(whole ? [] : await sweepContainers(directory, 'containers'))];
+  // Last: until then they may have votes to give.
+  const nodes = await stopNodes(new StoreDirectory(directory.paths));
+  return [...proxy, ...engines, ...nodes, ...(whole ? [] : await sweepContainers(directory, 'containers'))];
 }
 
 /** Engines' data that is not below the instance's directory. */

@@ -444,6 +444,32 @@ export const catalogue = define({
     exit: 4,
     suggestions: ['put the newest directory of {node} back; with an older one the node must not vote again'],
   },
+  DBP_STORE_NODE_START: {
+    message: 'storage node {node} does not run: {reason}',
+    exit: 4,
+    suggestions: ['dbproxy status', 'dbproxy events'],
+  },
+  DBP_WRITERS_UNKNOWN: {
+    message: 'instance "{name}" has no writer {writer}; it has {writers}',
+    exit: 2,
+    suggestions: ['dbproxy status --name {name}', 'dbproxy up --name {name} --writers {writer}'],
+  },
+  DBP_WRITERS_SINGLE: {
+    message: 'instance "{name}" has one writer; it takes two to have a conflict',
+    exit: 2,
+    suggestions: ['dbproxy up --name {other} --writers 2', 'dbproxy conflict --name {other}'],
+  },
+  DBP_CONFLICT_CLIENT: {
+    message: 'a client of writer {writer} could not go on: {reason}',
+    exit: 1,
+    suggestions: ['dbproxy status', 'dbproxy events'],
+  },
+  DBP_WRITERS_SELF: {
+    message:
+      'the proxy of a writer cannot be replaced under its sessions: what it has proposed is in its memory',
+    exit: 2,
+    suggestions: ['dbproxy down --name {name}', 'dbproxy up --name {name}'],
+  },
   DBP_STORE_TOO_LARGE: {
     message: 'a transaction of {bytes} bytes is too large for several writers: at most {limit}',
     exit: 1,

@@ -153,7 +153,7 @@ class Player {
     );
     return {
       ...{ instance: this.#name, up, feed, sessions, load: null, progress: null },
-      ...{ moves: [], handovers: [], stepLoads: [], windows: [] },
+      ...{ moves: [], handovers: [], conflicts: [], stepLoads: [], windows: [] },
     };
   }
 

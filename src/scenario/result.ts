@@ -42,6 +42,7 @@ export function composeDemo(scenario: Scenario, played: Played): DemoResult {
       record,
       ...seen(record.operation, record.startedAt),
     })),
+    conflicts: stage?.conflicts ?? [],
     workload,
     stepWorkloads: stage?.stepLoads ?? [],
     engine: stage && {

@@ -1,5 +1,6 @@
 /** What the steps of a running scenario work with, and what they leave for the judgement. */
 import type { HandoverRecord, MoveRecord, SupervisorApi, UpResult } from '../control/api.js';
+import type { ConflictResult } from '../conflict/index.js';
 import { askSupervisor, type SupervisorCall } from '../control/client.js';
 import { switchWindows, type SwitchWindow } from '../control/switch-windows.js';
 import type { WorkloadProcess, WorkloadProgress, WorkloadResult } from '../workload/index.js';
@@ -16,6 +17,7 @@ export interface Stage {
   progress: WorkloadProgress | null;
   readonly moves: MoveRecord[];
   readonly handovers: HandoverRecord[];
+  readonly conflicts: ConflictResult[];
   readonly stepLoads: WorkloadResult[];
   /** Of each operation, in order: when it held sessions. */
   readonly windows: { readonly operation: string; readonly window: SwitchWindow }[];

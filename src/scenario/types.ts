@@ -1,4 +1,5 @@
 /** What a scenario reports while it runs, and its result: the JSON contract `dbproxy.demo/1`. */
+import type { ConflictResult } from '../conflict/index.js';
 import type { HandoverRecord, LogEvent, MoveRecord, UpResult } from '../control/api.js';
 import type { ErrorJson } from '../errors/index.js';
 import type { StallWindow, TimelineBin, WorkloadProgress, WorkloadResult } from '../workload/index.js';
@@ -68,6 +69,8 @@ export interface DemoResult {
   readonly expectations: readonly ExpectationResult[];
   readonly switches: readonly SwitchReport[];
   readonly handovers: readonly HandoverReport[];
+  /** One for each conflict step. */
+  readonly conflicts: readonly ConflictResult[];
   /** The load of the scenario; null without one. */
   readonly workload: WorkloadResult | null;
   /** Those of single steps. */

@@ -5,6 +5,7 @@ export function verdictOf({
   outcome,
   switches,
   handovers,
+  conflicts,
   workload,
   steps,
   expectations,
@@ -24,6 +25,7 @@ export function verdictOf({
       const moved = switches.filter(({ record }) => record.outcome === 'completed').length;
       const unhurt = workload !== null && workload.failed + workload.unknown + workload.disconnects === 0;
       if (moved > 0 && unhurt) return `The database was replaced${times(moved)}. Nobody noticed.`;
+      if (conflicts.length > 0) return 'Writers collided, one of them won each time. Nothing was lost.';
       if (handovers.length > 0 && unhurt) return 'The proxy was replaced. Nobody noticed.';
       return 'Everything was as expected.';
     }

@@ -63,7 +63,7 @@ export function actionOf({ name, fields }: Dialog, model: Model): DialogAction |
         ...['--for', `${value('seconds') || '1'}s`, ...(value('tables') === 'make anew' ? ['--init'] : [])],
       );
     case 'conflict':
-      return model.verbs.includes('conflict') ? command('conflict') : null;
+      return model.verbs.includes('conflict') && !hasOneWriter(model) ? command('conflict') : null;
     case 'fault':
       return killOf(value('kill'), model.status);
   }
@@ -114,11 +114,11 @@ const forms: Readonly<Record<DialogName, (model: Model) => Form>> = {
       ],
     };
   },
-  conflict: ({ verbs }) => ({
+  conflict: (model) => ({
     title: 'conflict: writers that write the same rows',
-    note: verbs.includes('conflict')
-      ? 'several writers commit at once; the store decides, every verdict is shown'
-      : 'not yet: it comes with several writers. Until then scale (s) and patch (p) are there to be tried',
+    note: hasOneWriter(model)
+      ? 'this instance has one writer: dbproxy up --name other --writers 2 makes one with two'
+      : 'several writers commit at once; the store decides, verdicts are among the events',
     fields: [],
   }),
   workload: ({ needsTables }) => ({
@@ -140,6 +140,7 @@ const forms: Readonly<Record<DialogName, (model: Model) => Form>> = {
   }),
 };
 
+const hasOneWriter = ({ status }: Model): boolean => status?.writers.length === 1;
 const primaryOf = (status: StatusResult | null) => status?.engines.find(({ role }) => role === 'primary');
 
 const faults = (status: StatusResult | null): string[] => [

@@ -67,12 +67,17 @@ interface Figures {
   readonly tps?: number;
   readonly latencyMs?: { readonly p99?: number };
   readonly failed?: number;
+  readonly conflicts?: number;
+  readonly lostUpdates?: number;
+  readonly diverged?: boolean;
   readonly error?: { readonly message: string } | null;
 }
 
 /** The figure or two that somebody who pressed a key wants to see. */
 function inWords(json: Figures): string {
   if (json.error) return `: ${json.error.message}`;
+  if (json.lostUpdates !== undefined)
+    return `: ${json.conflicts ?? 0} conflicts, lost updates ${json.lostUpdates}, diverged ${json.diverged ? 'yes' : 'no'}`;
   const { sessions, holdMs, tps, latencyMs } = json;
   const moved = sessions?.moved ?? sessions?.handed;
   if (moved !== undefined && holdMs) return `: ${moved} sessions, held ${holdMs.max.toFixed(1)} ms at most`;

@@ -44,7 +44,7 @@ export class LiveHome {
   async up(
     name: string,
     more: Partial<
-      Pick<UpRequest, 'port' | 'size' | 'postgres' | 'provider' | 'image' | 'tls' | 'metricsPort'>
+      Pick<UpRequest, 'port' | 'size' | 'postgres' | 'provider' | 'image' | 'tls' | 'metricsPort' | 'writers'>
     > = {},
   ): Promise<UpResult> {
     this.#names.add(name);
@@ -75,7 +75,8 @@ export async function processesBelow(directory: string): Promise<string[]> {
     const environment = await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '');
     const cwd = await readlink(`/proc/${pid}/cwd`).catch(() => '');
     const ours =
-      /dist\/(control|proxy)\/main\.js/.test(command) && environment.includes(`DBPROXY_HOME=${directory}`);
+      /dist\/(control|proxy|multiwriter\/storage)\/main\.js/.test(command) &&
+      environment.includes(`DBPROXY_HOME=${directory}`);
     if (ours || command.includes(`${directory}/`) || cwd.startsWith(`${directory}/`))
       found.push(`${pid} ${command}`);
   }

@@ -35,6 +35,7 @@ describe('the scenarios that come with dbproxy', () => {
     'autoscale',
     'engine-killed',
     'engine-crash',
+    'write-conflict',
   ])(
     '%s',
     async (id) => {

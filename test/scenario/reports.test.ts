@@ -38,7 +38,16 @@ const demo = (over: Partial<DemoResult> = {}): DemoResult => ({
     { text: 'client.errors == 0', actual: '0', ok: true, line: 11, when: 'end' },
     { text: 'stall.p99 < 50ms', actual: '61.2 ms', ok: false, line: 12, when: 'end' },
   ],
-  ...{ switches: [], handovers: [], workload: null, stepWorkloads: [], engine: null, kept: null, ...over },
+  ...{
+    switches: [],
+    handovers: [],
+    conflicts: [],
+    workload: null,
+    stepWorkloads: [],
+    engine: null,
+    kept: null,
+    ...over,
+  },
 });
 const failing = demo({
   steps: [

@@ -98,13 +98,24 @@ describe('fault', () => {
 });
 
 describe('conflict', () => {
-  it('says that it is not there yet, and runs nothing', () => {
-    const asked = type(quiet(), typed('c')).model;
-    expect(asked.ui.dialog?.note).toContain('not yet');
+  it('with one writer says how to have two, and runs nothing', () => {
+    const model = quiet();
+    const one = {
+      id: 'w1',
+      instance: 'default',
+      url: '',
+      port: 6432,
+      state: 'running',
+      leads: true,
+    } as const;
+    const writers = [{ ...one, proxyPid: 1, engine: 'e1' }];
+    const alone = { ...model, verbs: ['conflict'], status: model.status && { ...model.status, writers } };
+    const asked = type(alone, typed('c')).model;
+    expect(asked.ui.dialog?.note).toContain('--writers 2');
     expect(type(asked, ENTER).effects).toEqual([]);
   });
 
-  it('runs once the command line has it', () => {
+  it('runs where there are several', () => {
     const { effects } = type({ ...quiet(), verbs: ['conflict'] }, typed('c'), ENTER);
     expect(effects).toEqual([{ kind: 'run', args: ['conflict'] }]);
   });

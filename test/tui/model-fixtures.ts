@@ -54,6 +54,8 @@ export function status(sessions: readonly SessionStatus[], change: Partial<Statu
     sessions,
     operation: null,
     autoscale: null,
+    writers: [],
+    store: null,
     repaired: [],
     ...change,
   };

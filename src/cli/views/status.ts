@@ -1,5 +1,5 @@
 /** `status` and `sessions` for people. */
-import type { SessionStatus, StatusResult } from '../../control/api.js';
+import type { SessionStatus, StatusResult, StorageNodeStatus, StoreStatus } from '../../control/api.js';
 import { clip, count, duration, percent, plural, size, withoutPassword } from '../format.js';
 import type { Style } from '../style.js';
 import { facts, table } from '../table.js';
@@ -28,6 +28,7 @@ export function statusView(status: StatusResult, style: Style): string {
       style,
     ),
     enginesTable(status, style),
+    ...(status.store ? [writersTable(status, style), nodesTable(status.store, style)] : []),
   ];
   if (sessions.length > 0) blocks.push(sessionsView(sessions, style));
   return blocks.join('\n\n');
@@ -90,6 +91,56 @@ function enginesTable({ engines }: StatusResult, style: Style): string {
     ]),
     style,
   );
+}
+
+function writersTable({ writers }: StatusResult, style: Style): string {
+  return table(
+    [
+      { head: 'writer' },
+      { head: 'instance' },
+      { head: 'port', align: 'right' },
+      { head: 'state' },
+      { head: 'engine' },
+    ],
+    writers.map(({ id, instance, port, state, leads, engine }) => [
+      `${id}${leads ? style.accent(' primary') : ''}`,
+      instance,
+      String(port),
+      state === 'running' || state === 'operating' ? style.good(state) : style.warn(state),
+      engine ?? '',
+    ]),
+    style,
+  );
+}
+
+function nodesTable({ nodes }: StoreStatus, style: Style): string {
+  return table(
+    [
+      { head: 'storage node' },
+      { head: 'state' },
+      { head: 'records', align: 'right' },
+      { head: 'syncs', align: 'right' },
+      { head: 'log', align: 'right' },
+      { head: 'undecided', align: 'right' },
+      { head: 'epoch', align: 'right' },
+    ],
+    nodes.map((node) => [
+      node.id,
+      nodeState(node, style),
+      count(node.position),
+      count(node.syncs),
+      size(node.logBytes),
+      count(node.undecided),
+      count(node.epoch),
+    ]),
+    style,
+  );
+}
+
+function nodeState({ state, reason, delayMs }: StorageNodeStatus, style: Style): string {
+  if (delayMs !== null) return style.warn(`held back by ${delayMs} ms`);
+  if (state === 'in-service') return style.good(state);
+  return style.bad(reason === null ? state : `${state}: ${clip(reason, 60)}`);
 }
 
 const operationLine = (operation: NonNullable<StatusResult['operation']>, style: Style): string =>

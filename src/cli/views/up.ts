@@ -1,6 +1,6 @@
 /** `up` and `down` for people. */
 import type { DownResult, UpResult } from '../../control/api.js';
-import { duration } from '../format.js';
+import { duration, withoutPassword } from '../format.js';
 import type { Style } from '../style.js';
 import { facts } from '../table.js';
 
@@ -21,6 +21,13 @@ export function upView(result: UpResult, style: Style): string {
         ...engines.map((line, index) => [index === 0 ? 'engine' : '', line] as const),
         ['proxy', `${result.host}:${result.port}${style.dim(`  pid ${result.proxy.pid}`)}`],
         ['tls', tlsLine(result)],
+        ...(result.writers.length > 1 ? result.writers : []).map(
+          ({ id, instance, url, port }, index) =>
+            [
+              index === 0 ? 'writers' : '',
+              `${id}  ${style.accent(withoutPassword(url))}${style.dim(`  port ${port}, --name ${instance}`)}`,
+            ] as const,
+        ),
         ['provider', style.dim(result.providerReason)],
         ['data', primary ? result.dataDir : undefined],
       ],

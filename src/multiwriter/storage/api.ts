@@ -1,5 +1,5 @@
 /** What a storage node's socket understands. */
-import type { FromNode, NodeId, NodeSend, Quorums, ToNode } from '../protocol/index.js';
+import type { FromNode, NodeId, NodeSend, Quorums, ToNode, WriterId } from '../protocol/index.js';
 
 export interface StoreConfig {
   /** Which store, among all that ever were: a node's log names it. */
@@ -38,6 +38,8 @@ export interface NodeStatus {
   readonly keys: number;
   readonly epoch: number;
   readonly slot: number;
+  /** How late one writer's proposals reach it on purpose; null: they do not. */
+  readonly delayMs: number | null;
 }
 
 export interface StoreApi {
@@ -51,5 +53,10 @@ export interface StoreApi {
     result: { readonly position: number };
   };
   status: { params: Record<string, never>; result: NodeStatus };
+  /** That writer's proposals reach the node this late, for so long (held-back.ts); 0 ends it. */
+  holdBack: {
+    params: { readonly writer: WriterId; readonly delayMs: number; readonly forMs: number };
+    result: null;
+  };
   shutdown: { params: Record<string, never>; result: null };
 }

@@ -6,6 +6,7 @@
 import { DbproxyError } from '../../errors/index.js';
 import { RpcServer } from '../../rpc/index.js';
 import type { StoreApi, StoreConfig } from './api.js';
+import { HeldBack } from './held-back.js';
 import { NodeService } from './service.js';
 
 const end = (error: unknown): never => {
@@ -17,14 +18,22 @@ const end = (error: unknown): never => {
 const run = async (): Promise<void> => {
   const config = JSON.parse(process.env['DBPROXY_STORE_CONFIG'] ?? '{}') as StoreConfig;
   const service = await NodeService.open(config, end);
+  const heldBack = new HeldBack();
   const stop = (): void => {
     void Promise.all([server.close(), service.close()]).finally(() => process.exit(0));
   };
   const server: RpcServer<StoreApi> = new RpcServer<StoreApi>({
-    tell: (message) => service.tell(message),
+    tell: (message) => {
+      const late = heldBack.wait(message);
+      return late ? late.then(() => service.tell(message)) : service.tell(message);
+    },
     follow: (_params, context) => service.follow((news) => context.progress(news), context.signal),
     hello: ({ node, position }) => service.hello(node, position),
-    status: () => service.status(),
+    status: () => ({ ...service.status(), delayMs: heldBack.delayMs }),
+    holdBack: ({ writer, delayMs, forMs }) => {
+      heldBack.set(writer, delayMs, forMs);
+      return null;
+    },
     shutdown: () => {
       setImmediate(stop);
       return null;

@@ -94,7 +94,7 @@ export class NodeService {
     return { position: this.#remembered.hear(node, position) };
   }
 
-  status(): NodeStatus {
+  status(): Omit<NodeStatus, 'delayMs'> {
     const { state } = this.#machine;
     return {
       node: this.#config.node,

@@ -29,11 +29,11 @@ export function judgeAtEnd(
   stage: Stage,
   load: WorkloadResult | null,
 ): Promise<ExpectationResult[]> {
-  const { moves, handovers, stepLoads } = stage;
+  const { moves, handovers, conflicts, stepLoads } = stage;
   const loads = load ? [load, ...stepLoads] : stepLoads;
   return inTurn(expectations, (expectation) =>
     expectation.kind === 'metric'
-      ? byNumber(expectation, 'end', expectation.metric.read({ load, loads, moves, handovers }))
+      ? byNumber(expectation, 'end', expectation.metric.read({ load, loads, moves, handovers, conflicts }))
       : judgeOther(expectation, stage, 'end', load ?? stepLoads.at(-1) ?? null),
   );
 }

@@ -2,6 +2,7 @@
  * Everything that a scenario can expect something of: what the clients of its load saw, and what the operations report.
  * docs/scenarios.md has the same list, made from this one.
  */
+import type { ConflictResult } from '../../conflict/index.js';
 import type { HandoverRecord, MoveRecord, PhasesMs } from '../../control/api.js';
 import type { LatencySummary, WorkloadProgress, WorkloadResult } from '../../workload/index.js';
 import type { Expectation } from './grammar.js';
@@ -15,6 +16,7 @@ export interface Evidence {
   readonly loads: readonly WorkloadResult[];
   readonly moves: readonly MoveRecord[];
   readonly handovers: readonly HandoverRecord[];
+  readonly conflicts: readonly ConflictResult[];
 }
 
 export interface Metric {
@@ -207,8 +209,27 @@ const operations: readonly Metric[] = [
   ),
 ];
 
+const ofConflicts = (name: string, about: string, of: (result: ConflictResult) => number): Metric => ({
+  ...{ name: `conflict.${name}`, about, unit: 'count' },
+  read: ({ conflicts }) => (conflicts.length === 0 ? null : sum(conflicts.map(of))),
+});
+
+const conflicts: readonly Metric[] = [
+  ofConflicts('committed', 'tries of conflict steps that committed', ({ committed }) => committed),
+  ofConflicts('conflicts', 'tries that ended with 40001', (result) => result.conflicts),
+  ofConflicts('adjudicated', 'verdicts of the primary', ({ adjudicated }) => adjudicated),
+  ofConflicts('splitVotes', 'verdicts on votes that were split', ({ splitVotes }) => splitVotes),
+  ofConflicts('lostUpdates', 'acknowledged commits that are missing', ({ lostUpdates }) => lostUpdates),
+  ofConflicts('diverged', 'conflict steps after which writers held different rows', ({ diverged }) =>
+    Number(diverged),
+  ),
+];
+
 export const METRICS: ReadonlyMap<string, Metric> = new Map(
-  [...clients, ...workloads, ...latencies, ...holds, ...operations].map((metric) => [metric.name, metric]),
+  [...clients, ...workloads, ...latencies, ...holds, ...operations, ...conflicts].map((metric) => [
+    metric.name,
+    metric,
+  ]),
 );
 
 /** Of what holds before and after the steps, when the load still runs. */

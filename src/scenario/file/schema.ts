@@ -41,6 +41,12 @@ const engine = z
       .enum(['auto', 'embedded', 'docker'])
       .describe('where PostgreSQL runs; without it $DBPROXY_PROVIDER, or auto')
       .optional(),
+    writers: z
+      .int()
+      .min(1)
+      .max(4)
+      .describe('engines that all take writes; the load is on the first one')
+      .optional(),
   })
   .describe('the engine that the scenario begins with');
 
@@ -162,9 +168,24 @@ const fault = z
   })
   .describe('something dies: at once, or in the middle of a scale or patch');
 
+const conflict = z
+  .strictObject({
+    only: z
+      .array(z.enum(['hot-row', 'unique-key', 'foreign-key', 'split-vote']))
+      .min(1)
+      .describe('these kinds of conflict; all without it')
+      .optional(),
+    clients: z.int().min(2).max(200).describe('of the hot row, over all writers').optional(),
+    rounds: z.int().min(1).max(10_000).describe('commits that each of them is to come to').optional(),
+  })
+  .describe('like `dbproxy conflict`; wants engine: { writers: 2 } or more');
+
 const scalar = z.union([z.string(), z.number(), z.boolean(), z.null()]);
 
-const VERBS = ['scale', 'patch', 'autoscale', 'check', 'workload', 'until', 'sleep', 'sql', 'fault'] as const;
+const VERBS = [
+  ...(['scale', 'patch', 'autoscale', 'check', 'workload', 'until', 'sleep', 'sql', 'fault'] as const),
+  'conflict',
+] as const;
 export type Verb = (typeof VERBS)[number];
 
 const step = z
@@ -192,6 +213,7 @@ const step = z
     equals: scalar.describe('what the first column of the first row has to be').optional(),
     fails: z.string().length(5).describe('the SQLSTATE that the statement has to fail with').optional(),
     fault: fault.optional(),
+    conflict: conflict.optional(),
   })
   .superRefine((given, context) => {
     const verbs = VERBS.filter((verb) => given[verb] !== undefined);
@@ -246,6 +268,12 @@ export const scenarioSchema = z
       .array(z.union([metric, query, ledger]))
       .describe('holds at the end')
       .default([]),
+  })
+  .superRefine(({ engine: { writers = 1 }, steps }, context) => {
+    const index = steps.findIndex((each) => each.conflict !== undefined);
+    if (index === -1 || writers > 1) return;
+    const message = 'it takes two to have a conflict: engine: { writers: 2 }';
+    context.addIssue({ code: 'custom', path: ['steps', index, 'conflict'], message });
   })
   .describe('a scripted demonstration; docs/scenarios.md explains it');
 

@@ -4,6 +4,7 @@ import type { Verb } from '../file/schema.js';
 import type { Stage } from '../stage.js';
 import { autoscale } from './autoscale.js';
 import { check } from './check.js';
+import { conflict } from './conflict.js';
 import { fault } from './fault.js';
 import { patch } from './patch.js';
 import { scale } from './scale.js';
@@ -29,7 +30,7 @@ export type StepOf<V extends Verb> = Step & { readonly [verb in V]: NonNullable<
 export type RunStep<V extends Verb> = (step: StepOf<V>, context: StepContext) => Promise<StepEnd>;
 
 const VERBS: { readonly [V in Verb]: RunStep<V> } = {
-  ...{ scale, patch, autoscale, check, workload, until, sleep, sql, fault },
+  ...{ scale, patch, autoscale, check, workload, until, sleep, sql, fault, conflict },
 };
 
 export const runStep = (step: Step, context: StepContext): Promise<StepEnd> =>
@@ -57,6 +58,8 @@ export function titleOf(step: Step): string {
       return `workload ${[step.workload?.script].flat().join(', ')}`;
     case 'check':
       return 'check';
+    case 'conflict':
+      return 'conflict between the writers';
   }
 }
 

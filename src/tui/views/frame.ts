@@ -11,6 +11,7 @@ import { headerView } from './header.js';
 import { helpView } from './help.js';
 import { operationView } from './operation.js';
 import { sessionsView } from './sessions.js';
+import { writersView } from './writers.js';
 
 export interface Size {
   readonly columns: number;
@@ -37,6 +38,7 @@ const topView = (model: Model, columns: number): Line[] => [
   headerView(model, columns),
   ...enginesView(model, columns, MOST_ENGINES),
   ...autoscaleView(model, columns),
+  ...writersView(model, columns),
   ...operationView(model, columns),
 ];
 

@@ -1,0 +1,125 @@
+/**
+ * Real conflicts between the writers of an instance, made on purpose, and what became of them: who proposed, who voted, who was asked,
+ * who won, what the loser's client saw.
+ *
+ *   scenes, one after the other ──▶ verdicts as they come ──▶ does every writer hold the same?
+ */
+import type { Verdict } from '../control/api.js';
+import { connectSupervisor } from '../control/client.js';
+import { DbproxyError } from '../errors/index.js';
+import { Tally, WriterClient } from './clients.js';
+import { divergedTables } from './converged.js';
+import { hotRow } from './scenes/hot-row.js';
+import { foreignKey, uniqueKey } from './scenes/pairs.js';
+import { SCHEMA, type Scene, type SceneContext } from './scenes/scene.js';
+import { splitVote } from './scenes/split-vote.js';
+import type { ConflictOptions, ConflictResult, SceneName, SceneResult } from './types.js';
+
+export type { ClientError, ConflictOptions, ConflictResult, SceneName, SceneResult } from './types.js';
+
+const SCENES: Readonly<Record<SceneName, Scene>> = {
+  'hot-row': hotRow,
+  'unique-key': uniqueKey,
+  'foreign-key': foreignKey,
+  'split-vote': splitVote,
+};
+export const SCENE_NAMES = Object.keys(SCENES) as readonly SceneName[];
+
+const CLIENTS_PER_WRITER = 2;
+const ROUNDS = 10;
+/** Verdicts come by another way than the clients' answers. */
+const LATE_VERDICTS_MS = 700;
+const SHOWN_VERDICTS = 100;
+
+/** Throws DBP_WRITERS_SINGLE, DBP_USAGE, DBP_CONFLICT_CLIENT, and what keeps the instance from being asked. */
+export async function runConflict(instance: string, options: ConflictOptions = {}): Promise<ConflictResult> {
+  const startedMs = performance.now();
+  const { signal = new AbortController().signal, onProgress = () => undefined } = options;
+  const supervisor = await connectSupervisor(instance);
+  const tally = new Tally();
+  const observers: WriterClient[] = [];
+  try {
+    const { writers } = await supervisor.call('ready', {});
+    if (writers.length < 2)
+      throw new DbproxyError('DBP_WRITERS_SINGLE', { name: instance, other: `${instance}-2` });
+    const verdicts: Verdict[] = [];
+    supervisor
+      .call('verdicts', { last: 0, follow: true }, { onProgress: (verdict) => verdicts.push(verdict) })
+      .catch(() => undefined);
+    for (const writer of writers) observers.push(await WriterClient.open(writer, new Tally()));
+    const clients = options.clients ?? CLIENTS_PER_WRITER * writers.length;
+    const leader = (await supervisor.call('status', {})).writers.findIndex(({ leads }) => leads);
+    const primary = observers[leader] ?? observers[0];
+    if (!primary) throw new DbproxyError('DBP_INTERNAL', { reason: 'there are no writers' });
+    const context: SceneContext = {
+      ...{ instance, writers, observers, primary, tally, options, clients, signal },
+      rounds: options.rounds ?? ROUNDS,
+    };
+    await primary.query(`create schema if not exists ${SCHEMA}`);
+    const scenes: SceneResult[] = [];
+    let lostUpdates = 0;
+    for (const name of scenesOf(options)) {
+      if (signal.aborted) break;
+      onProgress({ step: name, detail: `${writers.length} writers` });
+      const { lost, ...scene } = await playScene(name, context, verdicts);
+      lostUpdates += lost;
+      scenes.push(scene);
+    }
+    onProgress({ step: 'compare', detail: 'what every writer holds' });
+    const differing = await divergedTables(observers, signal);
+    const { transactions, committed, conflicts, retries } = tally;
+    return {
+      schema: 'dbproxy.conflict/1',
+      instance,
+      writers: writers.map(({ id, instance: name, port }) => ({ id, instance: name, port })),
+      ...{ transactions, committed, conflicts, retries, lostUpdates },
+      adjudicated: verdicts.length,
+      splitVotes: verdicts.filter(({ split }) => split).length,
+      diverged: differing.length > 0,
+      divergedTables: differing,
+      commitMs: { p50: quantile(tally.commitMs, 0.5), p99: quantile(tally.commitMs, 0.99) },
+      scenes,
+      verdicts: verdicts.slice(-SHOWN_VERDICTS),
+      totalMs: Math.round(performance.now() - startedMs),
+    };
+  } finally {
+    await Promise.all(observers.map((observer) => observer.close()));
+    supervisor.close();
+  }
+}
+
+/** Nothing lost, nothing diverged, every scene as it has to be. */
+export const isSound = ({ lostUpdates, diverged, scenes }: ConflictResult): boolean =>
+  lostUpdates === 0 && !diverged && scenes.every(({ ok }) => ok);
+
+/** A table of the user's is fought over by its row alone. */
+const scenesOf = ({ scenes, table }: ConflictOptions): readonly SceneName[] =>
+  scenes ?? (table === undefined ? SCENE_NAMES : ['hot-row']);
+
+async function playScene(
+  name: SceneName,
+  context: SceneContext,
+  verdicts: readonly Verdict[],
+): Promise<SceneResult & { lost: number }> {
+  const { tally } = context;
+  const before = { ...tally, verdicts: verdicts.length };
+  tally.clientSaw = null;
+  const end = await SCENES[name](context);
+  await new Promise((resolve) => setTimeout(resolve, LATE_VERDICTS_MS));
+  return {
+    scene: name,
+    ...end,
+    transactions: tally.transactions - before.transactions,
+    committed: tally.committed - before.committed,
+    conflicts: tally.conflicts - before.conflicts,
+    clientSaw: tally.clientSaw,
+    verdicts: verdicts.slice(before.verdicts),
+  };
+}
+
+function quantile(values: readonly number[], q: number): number | null {
+  if (values.length === 0) return null;
+  const sorted = [...values].sort((a, b) => a - b);
+  const value = sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? 0;
+  return Math.round(value * 100) / 100;
+}

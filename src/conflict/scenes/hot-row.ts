@@ -1,0 +1,101 @@
+/** Everybody writes one row, on all writers at once. Each commit leaves a line in a ledger: none of them may be missing. */
+import { DbproxyError } from '../../errors/index.js';
+import { WriterClient, type Statement } from '../clients.js';
+import { everywhere, inWords, prepare, SCHEMA, type Scene, type SceneContext } from './scene.js';
+
+const OWN_TABLE = `${SCHEMA}.hot_row`;
+const LEDGER = `${SCHEMA}.ledger`;
+
+export const hotRow: Scene = async (context) => {
+  const { writers, tally, clients: count, rounds, signal, options } = context;
+  const target = options.table === undefined ? null : await findRow(context, options.table, options.key);
+  await prepare(
+    context,
+    [
+      `create table if not exists ${OWN_TABLE} (id int primary key, n bigint not null)`,
+      `create table if not exists ${LEDGER} (client int, round int, primary key (client, round))`,
+      `delete from ${LEDGER}`,
+      `insert into ${OWN_TABLE} values (1, 0) on conflict (id) do update set n = 0`,
+    ],
+    {
+      sql: `select n || '/' || (select count(*) from ${LEDGER}) from ${OWN_TABLE} where id = 1`,
+      equals: '0/0',
+    },
+  );
+  const clients = await Promise.all(
+    Array.from({ length: count }, (_, index) => {
+      const writer = writers[index % writers.length];
+      if (!writer) throw new DbproxyError('DBP_INTERNAL', { reason: 'there are no writers' });
+      return WriterClient.open(writer, tally);
+    }),
+  );
+  const write = target?.statement ?? { sql: `update ${OWN_TABLE} set n = n + 1 where id = 1` };
+  let acknowledged = 0;
+  try {
+    await Promise.all(
+      clients.map(async (client, number) => {
+        for (let round = 0; round < rounds && !signal.aborted; round++) {
+          const line = { sql: `insert into ${LEDGER} values ($1, $2)`, params: [number, round] };
+          const ended = await client.persist([write, line], signal);
+          if (ended.outcome === 'committed') acknowledged++;
+          else if (!signal.aborted && ended.error.sqlstate !== '40001')
+            throw new DbproxyError('DBP_CONFLICT_CLIENT', {
+              writer: client.writer,
+              reason: ended.error.message,
+            });
+        }
+      }),
+    );
+  } finally {
+    await Promise.all(clients.map((client) => client.close()));
+  }
+  const lines = await everywhere(context, `select count(*) from ${LEDGER}`, String(acknowledged));
+  const counts = target
+    ? lines
+    : await everywhere(context, `select n from ${OWN_TABLE} where id = 1`, String(acknowledged));
+  const all = [...lines, ...counts].map(Number);
+  const what = target ? `row ${options.key} of ${options.table}` : 'one counter';
+  return {
+    about: `${count} clients on ${writers.length} writers, ${rounds} times each: all write ${what}`,
+    expected: `${acknowledged} acknowledged, so ${acknowledged}`,
+    found: inWords(counts),
+    ok: all.every((one) => one === acknowledged),
+    lost: Math.max(0, acknowledged - Math.min(...all)),
+  };
+};
+
+/** A write of that row which changes nothing, and yet collides with every other one. Throws DBP_USAGE. */
+async function findRow(
+  { observers }: SceneContext,
+  table: string,
+  key: string | undefined,
+): Promise<{ statement: Statement }> {
+  const [first] = observers;
+  const refuse = (reason: string): never => {
+    throw new DbproxyError('DBP_USAGE', { reason });
+  };
+  const found = await first?.query<{ table: string | null }>('select to_regclass($1)::text as table', [
+    table,
+  ]);
+  const name = found?.[0]?.table ?? refuse(`there is no table ${table}`);
+  const columns = await first?.query<{ column: string; type: string }>(
+    `select quote_ident(a.attname) as column, format_type(a.atttypid, a.atttypmod) as type
+       from pg_index i cross join unnest(i.indkey) with ordinality k(number, place)
+       join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.number
+      where i.indrelid = $1::regclass and i.indisprimary and i.indimmediate order by k.place`,
+    [name],
+  );
+  if (!columns || columns.length === 0)
+    return refuse(`${table} has no primary key: several writers refuse UPDATE and DELETE there`);
+  const named = columns.map(({ column }) => column).join(', ');
+  if (key === undefined) return refuse(`which row of ${table}? --key VALUE of its key (${named})`);
+  const values = columns.length === 1 ? [key] : key.split(',').map((value) => value.trim());
+  if (values.length !== columns.length)
+    return refuse(`the key of ${table} is (${named}): --key has ${values.length} values`);
+  const where = columns.map(({ column, type }, index) => `${column} = $${index + 1}::${type}`).join(' and ');
+  const rows = await first?.query<{ is: boolean }>(`select true as is from ${name} where ${where}`, values);
+  if (!rows || rows.length === 0)
+    return refuse(`${table} has no row with (${named}) = (${values.join(', ')})`);
+  const column = columns[0]?.column ?? '';
+  return { statement: { sql: `update ${name} set ${column} = ${column} where ${where}`, params: values } };
+}

@@ -1,0 +1,48 @@
+/**
+ * The votes are divided: the last storage node hears of the first writer's proposals late, so that it accepts those of the last
+ * writer, while the others have accepted the first writer's. Nobody has enough votes; the primary has to be asked.
+ */
+import { askSupervisor } from '../../control/client.js';
+import { together } from './pairs.js';
+import { everywhere, inWords, prepare, SCHEMA, type Scene } from './scene.js';
+
+const TABLE = `${SCHEMA}.split`;
+/** Longer than the way of the other proposal, and so short that nobody thinks the node dead. */
+const LATE_MS = 150;
+const AT_MOST_MS = 10_000;
+/** Of several tries each may still be decided before the other one is there. */
+const ROUNDS = 5;
+
+export const splitVote: Scene = async (context) => {
+  await prepare(
+    context,
+    [
+      `create table if not exists ${TABLE} (id int primary key, n int not null)`,
+      `insert into ${TABLE} values (1, 0) on conflict (id) do update set n = 0`,
+    ],
+    { sql: `select n from ${TABLE} where id = 1`, equals: '0' },
+  );
+  const hold = (delayMs: number): Promise<unknown> =>
+    askSupervisor(context.instance, 'holdBack', { writer: 1, delayMs, forMs: AT_MOST_MS });
+  const write = { sql: `update ${TABLE} set n = n + 1 where id = 1` };
+  let acknowledged = 0;
+  await hold(LATE_MS);
+  try {
+    for (let round = 0; round < ROUNDS && !context.signal.aborted; round++) {
+      const before = String(acknowledged);
+      await everywhere(context, `select n from ${TABLE} where id = 1`, before);
+      const ends = await together(context, [write], [write]);
+      acknowledged += ends.filter(({ outcome }) => outcome === 'committed').length;
+    }
+  } finally {
+    await hold(0);
+  }
+  const found = await everywhere(context, `select n from ${TABLE} where id = 1`, String(acknowledged));
+  return {
+    about: `two clients on two writers write one row ${ROUNDS} times; one storage node hears of the first writer's ${LATE_MS} ms late`,
+    expected: `${acknowledged} acknowledged, so ${acknowledged}`,
+    found: inWords(found),
+    ok: found.every((one) => one === String(acknowledged)),
+    lost: Math.max(0, acknowledged - Math.min(...found.map(Number))),
+  };
+};

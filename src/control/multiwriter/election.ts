@@ -1,0 +1,159 @@
+/**
+ * Who decides where transactions collide: one writer leads, with an epoch that nobody ever had. When its proxy has gone, or does not
+ * answer, another one is told to. An old primary that only slept is refused by its epoch; two at once do no harm.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { DbproxyError } from '../../errors/index.js';
+import type { WriterApi, WriterEvent, WriterStatus } from '../../multiwriter/writer/config.js';
+import { RpcClient } from '../../rpc/index.js';
+import type { MultiwriterSpec } from '../api.js';
+import type { Instance } from '../instance.js';
+import { instancePaths } from '../paths.js';
+import { writerName, type WriterNumber } from './names.js';
+import type { StoreDirectory } from './store-directory.js';
+
+const LOOK_EVERY_MS = 250;
+/** A primary that does not answer for so long is replaced; a busy machine may take a second. */
+const ANSWER_BOUND_MS = 2_000;
+/** So many looks at a primary that was told its epoch and does not lead; without storage nodes nobody can. */
+const PATIENCE_LOOKS = 20;
+
+interface Link {
+  readonly writer: WriterNumber;
+  readonly rpc: RpcClient<WriterApi>;
+}
+
+export class Election {
+  readonly #instance: Instance;
+  readonly #spec: MultiwriterSpec;
+  readonly #store: StoreDirectory;
+  readonly #links = new Map<WriterNumber, Link>();
+  readonly #end = new AbortController();
+  #leader: WriterNumber | null = null;
+  #epoch = 0;
+  /** The epoch that the present leader was told by this process, and how often it was seen without it since. */
+  #told = 0;
+  #idleLooks = 0;
+  #running: Promise<void> | null = null;
+  #looking: Promise<void> = Promise.resolve();
+
+  readonly #heard: (event: WriterEvent) => void;
+
+  /** `heard`: everything that the writers tell, from whichever of them. */
+  constructor(
+    instance: Instance,
+    spec: MultiwriterSpec,
+    store: StoreDirectory,
+    heard: (event: WriterEvent) => void,
+  ) {
+    this.#instance = instance;
+    this.#spec = spec;
+    this.#store = store;
+    this.#heard = heard;
+  }
+
+  get leader(): WriterNumber | null {
+    return this.#leader;
+  }
+
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  async stop(): Promise<void> {
+    this.#end.abort();
+    await this.#running;
+    for (const { rpc } of this.#links.values()) rpc.close();
+    this.#links.clear();
+  }
+
+  /** One look, now: afterwards somebody leads, if any writer's proxy answers. */
+  look(): Promise<void> {
+    this.#looking = this.#looking.then(() => this.#look()).catch(() => undefined);
+    return this.#looking;
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#end;
+    while (!signal.aborted) {
+      await this.look();
+      await delay(LOOK_EVERY_MS, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  async #look(): Promise<void> {
+    await Promise.all(this.#writers().map((writer) => this.#connect(writer)));
+    const answers = await Promise.all([...this.#links.values()].map((link) => this.#ask(link)));
+    const there = answers.filter((answer) => answer !== null).sort((a, b) => a.writer - b.writer);
+    if (this.#end.signal.aborted) return;
+    // A supervisor that is new finds a primary that its predecessor made; an older one has been outranked, or will be.
+    if (this.#epoch === 0) this.#epoch = (await this.#store.open()).epoch;
+    const leading = there.find(({ status }) => status.leads === this.#epoch);
+    if (leading) this.#leader = leading.writer;
+    this.#idleLooks = leading ? 0 : this.#idleLooks + 1;
+    if (leading) return;
+    const current = there.find(({ writer }) => writer === this.#leader);
+    // It was told to and has not begun yet: its nodes may be away. Or it was outranked, and has to be told again.
+    if (current && this.#epoch === this.#told && this.#idleLooks < PATIENCE_LOOKS) return;
+    const candidate = there.find(({ status }) => status.state !== 'stopped');
+    if (!candidate) {
+      this.#leader = null;
+      return;
+    }
+    await this.#elect(candidate.writer);
+  }
+
+  async #elect(writer: WriterNumber): Promise<void> {
+    const before = this.#leader;
+    this.#epoch = await this.#store.nextEpoch();
+    await this.#links
+      .get(writer)
+      ?.rpc.call('writer.lead', { epoch: this.#epoch }, { timeoutMs: ANSWER_BOUND_MS });
+    this.#leader = writer;
+    this.#told = this.#epoch;
+    this.#idleLooks = 0;
+    const name = writerName(this.#name, writer);
+    const instead =
+      before === null || before === writer ? '' : `, in place of ${writerName(this.#name, before)}`;
+    this.#instance.events.append('writer.leads', `${name} leads, epoch ${this.#epoch}${instead}`, {
+      ...{ writer: name, epoch: this.#epoch },
+    });
+  }
+
+  async #connect(writer: WriterNumber): Promise<void> {
+    if (this.#links.has(writer)) return;
+    const { proxySocket } = instancePaths(writerName(this.#name, writer), this.#instance.paths.home);
+    const rpc = await RpcClient.connect<WriterApi>(proxySocket).catch((error: unknown) => {
+      if (error instanceof DbproxyError) return null;
+      throw error;
+    });
+    if (!rpc) return;
+    this.#links.set(writer, { writer, rpc });
+    rpc.call('writer.events', {}, { onProgress: (event) => this.#heard(event) }).catch(() => undefined);
+    void rpc.closed.then(() => this.#gone(writer, rpc));
+  }
+
+  /** What a process knew died with it: its successor is no primary, whoever it was before. */
+  #gone(writer: WriterNumber, rpc: RpcClient<WriterApi>): void {
+    if (this.#links.get(writer)?.rpc === rpc) this.#links.delete(writer);
+    if (this.#leader !== writer) return;
+    this.#told = 0;
+    if (!this.#end.signal.aborted && this.#running) void this.look();
+  }
+
+  async #ask({ writer, rpc }: Link): Promise<{ writer: WriterNumber; status: WriterStatus } | null> {
+    try {
+      return { writer, status: await rpc.call('writer.status', {}, { timeoutMs: ANSWER_BOUND_MS }) };
+    } catch {
+      return null;
+    }
+  }
+
+  #writers(): WriterNumber[] {
+    return Array.from({ length: this.#spec.writers }, (_, index) => index + 1);
+  }
+
+  get #name(): string {
+    return this.#instance.paths.name;
+  }
+}

@@ -1,0 +1,254 @@
+/**
+ * What the supervisor of the first writer looks after beside its own proxy and engine: the storage nodes, the other writers
+ * (whose supervisors look after what is theirs), and who of them leads.
+ *
+ *   nodes ──▶ own proxy and engine ──▶ somebody leads ──▶ the other writers, as copies ──▶ a look at all of it, again and again
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { DbproxyError } from '../../errors/index.js';
+import type { WriterEvent } from '../../multiwriter/writer/config.js';
+import type { MultiwriterSpec, StoreStatus, WriterStatus } from '../api.js';
+import { connectSupervisor, startInstance, stopInstance } from '../client.js';
+import type { Beside, OnStep } from '../ensure.js';
+import { InstanceDirectory } from '../instance-directory.js';
+import type { Instance } from '../instance.js';
+import { findFreePort } from '../port-holder.js';
+import { isAlive } from '../processes.js';
+import { Election } from './election.js';
+import { writerName, type WriterNumber } from './names.js';
+import { ensureNode, holdBack, waitForService, whyEnded } from './nodes.js';
+import { storeStatus, writerStatuses } from './status.js';
+import { StoreDirectory, type StoreNode } from './store-directory.js';
+import { verdictLine, Verdicts, type Verdict } from './verdicts.js';
+
+const LOOK_EVERY_MS = 500;
+/** Pauses between attempts to start again what does not stay. */
+const PAUSES_MS = [0, 500, 1_000, 2_000, 5_000, 15_000];
+
+const VERDICTS_PER_SECOND = 5;
+
+interface Patience {
+  failures: number;
+  notBeforeMs: number;
+}
+
+export class Family implements Beside {
+  readonly #instance: Instance;
+  readonly #spec: MultiwriterSpec;
+  readonly #store: StoreDirectory;
+  readonly #nodes: readonly StoreNode[];
+  readonly #election: Election;
+  readonly verdicts = new Verdicts();
+  readonly #end = new AbortController();
+  readonly #patience = new Map<string, Patience>();
+  #watching: Promise<void> | null = null;
+  #logged = { second: 0, count: 0 };
+
+  constructor(instance: Instance, spec: MultiwriterSpec) {
+    this.#instance = instance;
+    this.#spec = spec;
+    this.#store = new StoreDirectory(instance.paths);
+    this.#nodes = this.#store.nodes(spec.quorums);
+    this.#election = new Election(instance, spec, this.#store, (event) => this.#heard(event));
+    this.verdicts.follow((verdict) => this.#tellVerdict(verdict), this.#end.signal);
+  }
+
+  /** Null: it has one writer, or is a further one. */
+  static of(instance: Instance): Family | null {
+    const { multiwriter } = instance.record.spec;
+    return multiwriter ? new Family(instance, multiwriter) : null;
+  }
+
+  // --- to where it should be --------------------------------------------------------------------------------------------
+
+  /** Enough storage nodes vote. The first time it takes all of them: then one without its log has lost it. */
+  async before(onStep: OnStep, report: (repair: string) => void): Promise<void> {
+    const record = await this.#store.open();
+    await this.#store.create(this.#nodes);
+    const { quorums } = this.#spec;
+    onStep('store', `${this.#nodes.length} storage nodes`);
+    const started = await Promise.allSettled(
+      this.#nodes.map((node) => ensureNode(this.#store, record, quorums, node)),
+    );
+    started.forEach((outcome, index) => {
+      const node = this.#nodes[index]?.node ?? '';
+      if (outcome.status === 'rejected') this.#putOff(node, outcome.reason);
+      else if (outcome.value) {
+        this.#report('store.started', `storage node ${node} runs`, { node });
+        report(`started storage node ${node}`);
+      }
+    });
+    await waitForService(this.#store, this.#nodes, record.founded ? quorums.classic : quorums.nodes);
+    if (!record.founded) await this.#store.write({ ...record, founded: true });
+  }
+
+  async routed(): Promise<void> {
+    await this.#election.look();
+    this.#election.start();
+  }
+
+  /** All writers are there and answer. Throws what keeps one of them from it. */
+  async ensureFurther(onStep: OnStep): Promise<void> {
+    // One after the other: each takes the next free port, and a copy of the first one's engine.
+    for (const writer of this.#further()) {
+      onStep('writer', writerName(this.#name, writer));
+      await this.#ensureWriter(writer, onStep);
+    }
+    await this.#election.look();
+  }
+
+  async #ensureWriter(writer: WriterNumber, onStep: OnStep): Promise<void> {
+    const name = writerName(this.#name, writer);
+    const directory = InstanceDirectory.of(name);
+    const { spec } = this.#instance.record;
+    const stored = await directory.readInstance();
+    await directory.create();
+    // The roles come with the copy, and so does the superuser's password.
+    await directory.password(this.#instance.password);
+    const port = stored?.spec.port ?? (await findFreePort(spec.host, spec.port + writer - 2));
+    const fresh = stored
+      ? {}
+      : {
+          size: spec.size,
+          host: spec.host,
+          maxSessions: spec.maxSessions,
+          postgres: this.#instance.primary?.postgres,
+        };
+    const result = await startInstance(
+      { name, port, writerOf: { instance: this.#name, writer }, ...fresh },
+      ({ step, detail }) => onStep(`${name}:${step}`, detail),
+    );
+    if (!result.alreadyRunning)
+      this.#report('writer.started', `writer ${name} is ready on port ${result.port}`, { writer: name });
+  }
+
+  // --- looking after ----------------------------------------------------------------------------------------------------
+
+  watch(): void {
+    this.#watching ??= this.#watch();
+  }
+
+  async stop(): Promise<void> {
+    this.#end.abort();
+    await this.#election.stop();
+    await this.#watching;
+  }
+
+  /** Ends the other writers; what they were, for `down`. */
+  async stopFurther(purge: boolean): Promise<string[]> {
+    const results = await Promise.all(
+      this.#further().map((writer) => stopInstance(writerName(this.#name, writer), { purge })),
+    );
+    return results.flatMap(({ instance, stopped }) => stopped.map((what) => `${what} of ${instance}`));
+  }
+
+  async #watch(): Promise<void> {
+    const { signal } = this.#end;
+    while (!signal.aborted) {
+      for (const { node } of this.#nodes) await this.#tended(node, () => this.#lookAtNode(node));
+      for (const writer of this.#further()) {
+        const name = writerName(this.#name, writer);
+        await this.#tended(name, () => this.#lookAtWriter(name));
+      }
+      await delay(LOOK_EVERY_MS, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  async #lookAtNode(node: string): Promise<void> {
+    const recorded = await this.#store.readProcess(node);
+    if (isAlive(recorded?.process)) return;
+    if (recorded && !this.#patience.has(node)) {
+      const reason = await whyEnded(this.#store, node);
+      this.#report('store.lost', `storage node ${node} (${recorded.process.pid}) is gone: ${reason}`, {
+        node,
+      });
+    }
+    const store = await this.#store.open();
+    const started = await ensureNode(this.#store, store, this.#spec.quorums, this.#store.node(node));
+    if (started) this.#report('store.started', `storage node ${node} runs again`, { node });
+  }
+
+  /** Whoever stopped a writer wants it stopped; one whose supervisor died is given another. */
+  async #lookAtWriter(name: string): Promise<void> {
+    const directory = InstanceDirectory.of(name);
+    const record = await directory.readInstance();
+    if (record?.wanted !== 'running' || isAlive((await directory.readSupervisor())?.process)) return;
+    this.#report('writer.lost', `the supervisor of writer ${name} is gone`, { writer: name });
+    (await connectSupervisor(name)).close();
+    this.#report('writer.started', `writer ${name} is looked after again`, { writer: name });
+  }
+
+  async #tended(name: string, look: () => Promise<void>): Promise<void> {
+    if (this.#end.signal.aborted) return;
+    const patience = this.#patience.get(name);
+    if (patience && performance.now() < patience.notBeforeMs) return;
+    try {
+      await look();
+      // Only what has stayed for a while is well again.
+      if (patience && performance.now() > patience.notBeforeMs + PAUSES_MS.length * 1_000)
+        this.#patience.delete(name);
+    } catch (error) {
+      this.#putOff(name, error);
+    }
+  }
+
+  #putOff(name: string, error: unknown): void {
+    const failures = (this.#patience.get(name)?.failures ?? 0) + 1;
+    const pauseMs = PAUSES_MS[Math.min(failures, PAUSES_MS.length - 1)] ?? 0;
+    this.#patience.set(name, { failures, notBeforeMs: performance.now() + pauseMs });
+    if (failures === 1)
+      this.#report('supervisor.repaired', `not repaired yet: ${DbproxyError.from(error).message}`, { name });
+  }
+
+  /** The last storage node hears of that writer's proposals late, for a while: votes are split then. */
+  async holdBack(writer: WriterNumber, delayMs: number, forMs: number): Promise<void> {
+    const last = this.#nodes.at(-1);
+    if (last) await holdBack(last, { writer: writer - 1, delayMs, forMs });
+  }
+
+  // --- what the writers tell --------------------------------------------------------------------------------------------
+
+  #heard(event: WriterEvent): void {
+    this.verdicts.hear(event);
+    const name = writerName(this.#name, event.writer + 1);
+    if (event.kind === 'stopped') {
+      this.#report('writer.lost', `writer ${name} has stopped (${event.why}): ${event.message}`, {
+        ...event,
+      });
+    } else if (event.kind === 'opened') {
+      this.#report('writer.started', `writer ${name} takes part, incarnation ${event.incarnation}`, {
+        ...event,
+      });
+    }
+  }
+
+  /** The log is for people: where there are very many verdicts, some of them. `dbproxy conflict` sees all. */
+  #tellVerdict(verdict: Verdict): void {
+    const second = Math.floor(performance.now() / 1_000);
+    if (second !== this.#logged.second) this.#logged = { second, count: 0 };
+    if (++this.#logged.count <= VERDICTS_PER_SECOND)
+      this.#report('writer.verdict', verdictLine(verdict), { ...verdict });
+  }
+
+  // --- status -----------------------------------------------------------------------------------------------------------
+
+  store(): Promise<StoreStatus> {
+    return storeStatus(this.#store, this.#spec);
+  }
+
+  writers(own: Omit<WriterStatus, 'id' | 'leads'>): Promise<WriterStatus[]> {
+    return writerStatuses(own, this.#further(), this.#election.leader);
+  }
+
+  #further(): WriterNumber[] {
+    return Array.from({ length: this.#spec.writers - 1 }, (_, index) => index + 2);
+  }
+
+  get #name(): string {
+    return this.#instance.paths.name;
+  }
+
+  #report(type: string, message: string, data: Readonly<Record<string, unknown>>): void {
+    this.#instance.events.append(type, message, data);
+  }
+}

@@ -1,0 +1,84 @@
+/**
+ * The engine of a writer. A further writer's is a physical copy of the first one's, which is promoted; its own markers, which the copy
+ * brings along, say where it stands in the log. Whose engine it is, the proxy tells it.
+ */
+import { adminQuery, dropReplicationSlot, withAdmin } from '../../engine/index.js';
+import type { EngineRecord } from '../../engine/types.js';
+import { DbproxyError } from '../../errors/index.js';
+import { ENGINES_PER_WRITER, InstanceDirectory } from '../instance-directory.js';
+import { unrecordedEngines, type Instance } from '../instance.js';
+import type { WriterName } from './names.js';
+
+const PROMOTE_BOUND_SECONDS = 30;
+
+/** A copy of the first writer's engine, promoted. On failure nothing is left, here or there. */
+export async function copyFirstWriter(
+  instance: Instance,
+  { instance: parent, writer }: WriterName,
+  onStep: (step: string, detail: string) => void,
+  signal: AbortSignal,
+): Promise<EngineRecord> {
+  const source = await engineOf(parent);
+  await removeAttempts(instance, source, writer);
+  const id = await instance.nextEngineId();
+  onStep('engine', `copying ${source.id} of ${parent}`);
+  const { size } = instance.record.spec;
+  const { postgres } = source;
+  const standby = await instance.provider.createStandby(source, {
+    ...instance.provisionOptions(id, { size, postgres, provider: source.provider }, signal),
+    onProgress: ({ step, detail }) => onStep(`engine:${step}`, detail ?? id),
+  });
+  try {
+    onStep('engine', `promoting ${id}`);
+    await promote(standby);
+    await dropReplicationSlot(source, id);
+    await instance.provider.afterPromotion(standby);
+    return standby;
+  } catch (error) {
+    await instance.provider.remove(standby);
+    await dropReplicationSlot(source, id).catch(() => undefined);
+    throw error;
+  }
+}
+
+async function engineOf(name: string): Promise<EngineRecord> {
+  const record = await InstanceDirectory.of(name).readInstance();
+  const engine = record?.engines.find(({ id }) => id === record.primary);
+  if (!engine) throw new DbproxyError('DBP_INSTANCE_NOT_RUNNING', { name });
+  return engine;
+}
+
+/** Copies whose maker was killed: the server, its data, and its slot on the first writer's engine, which would keep WAL for ever. */
+async function removeAttempts(instance: Instance, source: EngineRecord, writer: number): Promise<void> {
+  for (const left of await unrecordedEngines(instance.paths, instance.record)) {
+    if (Number(left.id.slice(1)) < instance.record.nextEngine) await instance.provider.remove(left);
+  }
+  for (let number = ENGINES_PER_WRITER * writer + 1; number < instance.record.nextEngine; number++) {
+    await dropReplicationSlot(source, `e${number}`);
+  }
+}
+
+async function promote(standby: EngineRecord): Promise<void> {
+  const [row] = await adminQuery<{ done: boolean }>(
+    standby,
+    'select pg_promote(true, $1) as done',
+    [PROMOTE_BOUND_SECONDS],
+    { timeoutMs: PROMOTE_BOUND_SECONDS * 1_000 + 1_000 },
+  );
+  if (row?.done) return;
+  const reason = `it did not leave recovery within ${PROMOTE_BOUND_SECONDS} s`;
+  throw new DbproxyError('DBP_ENGINE_STANDBY', { engine: standby.id, reason });
+}
+
+/**
+ * What acknowledges a commit is the store, whose votes are on disk: the engine need not wait for its own. Said to the server, so that its
+ * copies have it, too. Before a client can reach it.
+ */
+export async function relaxEngine(engine: EngineRecord): Promise<void> {
+  await withAdmin(engine, async (query) => {
+    const [row] = await query<{ value: string }>(`select current_setting('synchronous_commit') as value`);
+    if (row?.value === 'off') return;
+    await query('alter system set synchronous_commit = off');
+    await query('select pg_reload_conf()');
+  });
+}

@@ -1,0 +1,158 @@
+/** `dbproxy conflict` on real writers: every kind of conflict comes about, somebody wins, nothing is lost; and what is refused. */
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ConflictResult } from '../../src/conflict/index.js';
+import type { UpResult } from '../../src/control/api.js';
+import { freePort } from '../support/free-port.js';
+import { Cli } from '../support/cli.js';
+
+const LONG_MS = 180_000;
+let cli: Cli;
+let up: UpResult;
+
+beforeAll(async () => {
+  cli = await Cli.open();
+  up = await cli.json<UpResult>([
+    'up',
+    '--name',
+    'shop',
+    '--writers',
+    '2',
+    '--port',
+    String(await freePort()),
+  ]);
+}, LONG_MS);
+afterAll(() => cli.close(['shop', 'one']), LONG_MS);
+
+const conflict = (args: readonly string[], code = 0): Promise<ConflictResult> =>
+  cli.json<ConflictResult>(['conflict', '--name', 'shop', ...args], code);
+const sound = { schema: 'dbproxy.conflict/1', lostUpdates: 0, diverged: false, divergedTables: [] };
+
+async function onWriter(index: number, sql: string): Promise<Record<string, unknown>[]> {
+  const client = new pg.Client({ connectionString: up.writers[index]!.url });
+  await client.connect();
+  try {
+    return (await client.query<Record<string, unknown>>(sql)).rows;
+  } finally {
+    await client.end();
+  }
+}
+
+describe('conflict', () => {
+  it(
+    'makes every kind of it; one wins, the other is told, nothing is lost',
+    async () => {
+      const result = await conflict([]);
+      expect(result).toMatchObject(sound);
+      expect(result.scenes.map(({ scene, ok }) => [scene, ok])).toEqual([
+        ['hot-row', true],
+        ['unique-key', true],
+        ['foreign-key', true],
+        ['split-vote', true],
+      ]);
+      expect(result.conflicts).toBeGreaterThan(0);
+      expect(result.splitVotes).toBeGreaterThan(0);
+      expect(result.adjudicated).toBeGreaterThanOrEqual(result.splitVotes);
+      const hot = result.scenes[0]!;
+      expect(hot.committed).toBe(40);
+      expect(hot.transactions - hot.committed).toBe(hot.conflicts);
+      const loser = result.scenes.find(({ clientSaw }) => clientSaw !== null)?.clientSaw;
+      expect(loser).toMatchObject({ sqlstate: '40001' });
+    },
+    LONG_MS,
+  );
+
+  it('says for people who voted, who won, and what the client saw', async () => {
+    const { code, stdout } = await cli.run(['conflict', '--name', 'shop', '--only', 'split-vote']);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/verdict \d+ by w[12], epoch \d+, the votes were split/);
+    expect(stdout).toMatch(/s[123][✔✖]/);
+    expect(stdout).toMatch(/its client saw {2}40001/);
+    expect(stdout).toMatch(/lost updates +0/);
+    expect(stdout).toMatch(/diverged +no/);
+  });
+
+  it('fights over a row of a table of the user', async () => {
+    await onWriter(0, 'create table mine (a int, b text, n int default 7, primary key (a, b))');
+    await onWriter(0, `insert into mine values (1, 'x')`);
+    expect(await conflict(['--table', 'mine', '--key', '1,x', '--clients', '4'])).toMatchObject(sound);
+    for (const index of [0, 1])
+      expect(await onWriter(index, 'select a, b, n from mine')).toEqual([{ a: 1, b: 'x', n: 7 }]);
+  });
+
+  it(
+    'refuses a table without a key, a row that is not there, an instance with one writer',
+    async () => {
+      await onWriter(0, 'create table keyless (n int)');
+      for (const [args, reason] of [
+        [['--table', 'keyless', '--key', '1'], /keyless has no primary key/],
+        [['--table', 'absent', '--key', '1'], /there is no table absent/],
+        [['--table', 'mine', '--key', '1'], /the key of mine is \(a, b\)/],
+        [['--table', 'mine', '--key', '9,x'], /mine has no row with \(a, b\) = \(9, x\)/],
+      ] as const) {
+        const error = await cli.json<{ code: string; message: string }>(
+          ['conflict', '--name', 'shop', ...args],
+          2,
+        );
+        expect(error.code).toBe('DBP_USAGE');
+        expect(error.message).toMatch(reason);
+      }
+      await cli.json(['up', '--name', 'one', '--port', String(await freePort())]);
+      const error = await cli.json<{ code: string; suggestions: string[] }>(['conflict', '--name', 'one'], 2);
+      expect(error).toMatchObject({ code: 'DBP_WRITERS_SINGLE' });
+      expect(error.suggestions[0]).toBe('dbproxy up --name one-2 --writers 2');
+    },
+    LONG_MS,
+  );
+});
+
+describe('what several writers refuse, seen by a client', () => {
+  const refused = async (sql: readonly string[]): Promise<string | undefined> => {
+    const client = new pg.Client({ connectionString: up.writers[1]!.url });
+    client.on('error', () => undefined);
+    await client.connect();
+    try {
+      for (const each of sql) await client.query(each);
+      return undefined;
+    } catch (error) {
+      return (error as pg.DatabaseError).code;
+    } finally {
+      await client.end();
+    }
+  };
+  it.each([
+    [
+      'an update of a table without a key',
+      ['insert into keyless values (1)', 'update keyless set n = 2'],
+      '55000',
+    ],
+    [
+      'two-phase commit',
+      ['begin', 'create table p2 (i int primary key)', `prepare transaction 'x'`],
+      /^(25000|0A000|25001)$/,
+    ],
+  ] as const)('%s', async (_what, sql, code) => {
+    expect(await refused(sql)).toMatch(code);
+  });
+});
+
+describe('status', () => {
+  it('shows writers and storage nodes', async () => {
+    const { stdout } = await cli.run(['status', '--name', 'shop']);
+    expect(stdout).toMatch(/w1 primary +shop /);
+    expect(stdout).toMatch(/s3 +in-service/);
+    expect((await cli.json<{ writers: unknown[] }>(['status', '--name', 'shop'])).writers).toHaveLength(2);
+    expect(await cli.json(['status', '--name', 'shop', '--writer', '2'])).toMatchObject({
+      instance: 'shop.w2',
+    });
+    expect(await cli.json(['status', '--name', 'shop', '--writer', '3'], 2)).toMatchObject({
+      code: 'DBP_WRITERS_UNKNOWN',
+    });
+  });
+
+  it('patch --self is refused', async () => {
+    expect(await cli.json(['patch', '--self', '--name', 'shop'], 2)).toMatchObject({
+      code: 'DBP_WRITERS_SELF',
+    });
+  });
+});

@@ -1,0 +1,47 @@
+/** The top of the screen where there are several writers. */
+import { expect, test } from 'vitest';
+import type { StatusResult } from '../../src/control/api.js';
+import { writersView } from '../../src/tui/views/writers.js';
+import { status } from './model-fixtures.js';
+
+const writer = (id: string, more: Partial<StatusResult['writers'][number]> = {}) => ({
+  ...{ id, instance: id === 'w1' ? 'shop' : `shop.${id}`, url: '', port: 6432, state: 'running' as const },
+  ...{ leads: false, proxyPid: 1, engine: 'e1', ...more },
+});
+const node = (id: string, more: Partial<NonNullable<StatusResult['store']>['nodes'][number]> = {}) => ({
+  ...{ id, pid: 1, state: 'in-service' as const, reason: null, logBytes: 1, position: 1, syncs: 1 },
+  ...{ undecided: 0, epoch: 3, delayMs: null, ...more },
+});
+const text = (result: StatusResult, width: number): string[] =>
+  writersView({ status: result }, width).map((line) =>
+    line
+      .map((each) => each.text)
+      .join('')
+      .trimEnd(),
+  );
+
+test('with one writer it takes no room', () => {
+  expect(text(status([]), 120)).toEqual([]);
+});
+
+test('who leads, which nodes vote, and why one does not', () => {
+  const shown = status([], {
+    writers: [
+      writer('w1', { leads: true }),
+      writer('w2', { port: 6433, engine: 'e2001', state: 'degraded' }),
+    ],
+    store: {
+      ...{ quorums: { nodes: 3, fast: 3, classic: 2 }, policy: 'first', epoch: 3 },
+      nodes: [
+        node('s1'),
+        node('s2', { delayMs: 150 }),
+        node('s3', { state: 'out-of-service', reason: 'no space left' }),
+      ],
+    },
+  });
+  expect(text(shown, 120)).toEqual([
+    'writers  w1 primary :6432 e1 running   w2 :6433 e2001 degraded',
+    'store    s1 ✔   s2 late by 150 ms   s3 ✖ out-of-service no space left   3/3/2, first, epoch 3',
+  ]);
+  expect(text(shown, 60)[0]).toBe('writers  w1 primary :6432 running   w2 :6433 degraded');
+});
