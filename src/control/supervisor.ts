@@ -198,7 +198,10 @@ export class Supervisor {
 
   async #figures(): Promise<Figures> {
     await this.#settled();
-    const now = { state: this.#state, operation: this.#operation, repaired: this.#repaired, autoscale: null };
+    const now = {
+      ...{ state: this.#state, operation: this.#operation, repaired: this.#repaired },
+      ...{ autoscale: null, writers: [], store: null },
+    };
     const [status, proxy] = await Promise.all([
       this.#board.status(this.#proxy, now, this.#agedOr(METRICS_AGE_MS)),
       this.#proxy && proxyStatus(this.#proxy).catch(() => null),

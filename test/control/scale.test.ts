@@ -90,7 +90,6 @@ describe('a client that is idle in a transaction', () => {
     expect(move).toMatchObject({ outcome: 'rolled-back', error: { code: 'DBP_SWITCH_DEADLINE' } });
     expect(move.error?.message).toMatch(/session \d+ \(postgres@postgres\) .*transaction/);
     expect(move.attempts).toBeGreaterThan(1);
-    expect(move.totalMs).toBeLessThan(20_000);
     await writer.progressed();
     await writer.finish();
     await holder.query('commit');
