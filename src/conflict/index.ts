@@ -4,8 +4,9 @@
  *
  *   scenes, one after the other ──▶ verdicts as they come ──▶ does every writer hold the same?
  */
-import type { Verdict } from '../control/api.js';
-import { connectSupervisor } from '../control/client.js';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Verdict, WriterSummary } from '../control/api.js';
+import { connectSupervisor, type Supervisor } from '../control/client.js';
 import { DbproxyError } from '../errors/index.js';
 import { Tally, WriterClient } from './clients.js';
 import { divergedTables } from './converged.js';
@@ -30,6 +31,9 @@ const ROUNDS = 10;
 /** Verdicts come by another way than the clients' answers. */
 const LATE_VERDICTS_MS = 700;
 const SHOWN_VERDICTS = 100;
+/** How long a writer that has died may take to be back, ms. */
+const REPAIR_BOUND_MS = 20_000;
+const LOOK_EVERY_MS = 100;
 
 /** Throws DBP_WRITERS_SINGLE, DBP_USAGE, DBP_CONFLICT_CLIENT, and what keeps the instance from being asked. */
 export async function runConflict(instance: string, options: ConflictOptions = {}): Promise<ConflictResult> {
@@ -39,21 +43,19 @@ export async function runConflict(instance: string, options: ConflictOptions = {
   const tally = new Tally();
   const observers: WriterClient[] = [];
   try {
-    const { writers } = await supervisor.call('ready', {});
-    if (writers.length < 2)
-      throw new DbproxyError('DBP_WRITERS_SINGLE', { name: instance, other: `${instance}-2` });
+    const writers = await writersOf(supervisor, instance, signal);
     const verdicts: Verdict[] = [];
     supervisor
       .call('verdicts', { last: 0, follow: true }, { onProgress: (verdict) => verdicts.push(verdict) })
       .catch(() => undefined);
     for (const writer of writers) observers.push(await WriterClient.open(writer, new Tally()));
     const clients = options.clients ?? CLIENTS_PER_WRITER * writers.length;
-    const leader = (await supervisor.call('status', {})).writers.findIndex(({ leads }) => leads);
-    const primary = observers[leader] ?? observers[0];
-    if (!primary) throw new DbproxyError('DBP_INTERNAL', { reason: 'there are no writers' });
+    const primary = observers[writers.findIndex(({ leads }) => leads)];
+    if (!primary) throw new DbproxyError('DBP_INTERNAL', { reason: 'no writer leads' });
     const context: SceneContext = {
       ...{ instance, writers, observers, primary, tally, options, clients, signal },
       rounds: options.rounds ?? ROUNDS,
+      splitVotes: () => verdicts.filter(({ split }) => split).length,
     };
     await primary.query(`create schema if not exists ${SCHEMA}`);
     const scenes: SceneResult[] = [];
@@ -85,6 +87,29 @@ export async function runConflict(instance: string, options: ConflictOptions = {
   } finally {
     await Promise.all(observers.map((observer) => observer.close()));
     supervisor.close();
+  }
+}
+
+/** Once all of them serve and one of them leads: what has just died is waited for. */
+async function writersOf(
+  supervisor: Supervisor,
+  instance: string,
+  signal: AbortSignal,
+): Promise<(WriterSummary & { readonly leads: boolean })[]> {
+  const end = performance.now() + REPAIR_BOUND_MS;
+  for (;;) {
+    try {
+      const { writers } = await supervisor.call('ready', {});
+      if (writers.length < 2)
+        throw new DbproxyError('DBP_WRITERS_SINGLE', { name: instance, other: `${instance}-2` });
+      const now = (await supervisor.call('status', {})).writers;
+      if (now.some(({ leads }) => leads) || performance.now() > end)
+        return writers.map((writer, index) => ({ ...writer, leads: now[index]?.leads ?? false }));
+    } catch (error) {
+      const isRepaired = error instanceof DbproxyError && error.code === 'DBP_RPC_UNREACHABLE';
+      if (!isRepaired || performance.now() > end) throw error;
+    }
+    await delay(LOOK_EVERY_MS, undefined, { signal });
   }
 }
 

@@ -81,11 +81,18 @@ describe('runs', () => {
         await shell(`dbproxy down --name ${name} --purge --yes`);
         line = await up(name, line);
       } else {
-        const started = await shell(await up(name));
+        // Further writers come to an instance that is down.
+        const conflicts = /^dbproxy conflict\b/.test(line);
+        if (conflicts) await shell(`dbproxy down --name ${name}`);
+        const started = await shell((await up(name)) + (conflicts ? ' --writers 2' : ''));
         expect(started.code, started.output).toBe(0);
       }
       if (/dbproxy workload run(?!.*--init)/.test(line))
         await shell('dbproxy workload run select-only --init --for 1s');
+      if (/--table accounts\b/.test(line))
+        await shell(
+          `dbproxy psql --name ${name} -- -c "create table accounts (id int primary key, balance int)" -c "insert into accounts values (1, 0)"`,
+        );
       const { code, output } = await shell(line);
       expect([0, ...(GOES_ON.test(line) ? [130] : [])], `${line}\n${output}`).toContain(code);
     },

@@ -14,6 +14,8 @@ export interface SceneContext {
   readonly options: ConflictOptions;
   readonly clients: number;
   readonly rounds: number;
+  /** Verdicts so far on votes that were split. */
+  readonly splitVotes: () => number;
   readonly signal: AbortSignal;
 }
 

@@ -9,9 +9,10 @@ import { everywhere, inWords, prepare, SCHEMA, type Scene } from './scene.js';
 const TABLE = `${SCHEMA}.split`;
 /** Longer than the way of the other proposal, and so short that nobody thinks the node dead. */
 const LATE_MS = 150;
-const AT_MOST_MS = 10_000;
-/** Of several tries each may still be decided before the other one is there. */
+const AT_MOST_MS = 30_000;
+/** Each round may still be decided before the other proposal is there: more of them, until one vote was split. */
 const ROUNDS = 5;
+const AT_MOST_ROUNDS = 40;
 
 export const splitVote: Scene = async (context) => {
   await prepare(
@@ -26,9 +27,13 @@ export const splitVote: Scene = async (context) => {
     askSupervisor(context.instance, 'holdBack', { writer: 1, delayMs, forMs: AT_MOST_MS });
   const write = { sql: `update ${TABLE} set n = n + 1 where id = 1` };
   let acknowledged = 0;
+  let rounds = 0;
+  const splitBefore = context.splitVotes();
+  const isEnough = (): boolean =>
+    rounds >= AT_MOST_ROUNDS || (rounds >= ROUNDS && context.splitVotes() > splitBefore);
   await hold(LATE_MS);
   try {
-    for (let round = 0; round < ROUNDS && !context.signal.aborted; round++) {
+    for (; !isEnough() && !context.signal.aborted; rounds++) {
       const before = String(acknowledged);
       await everywhere(context, `select n from ${TABLE} where id = 1`, before);
       const ends = await together(context, [write], [write]);
@@ -39,7 +44,7 @@ export const splitVote: Scene = async (context) => {
   }
   const found = await everywhere(context, `select n from ${TABLE} where id = 1`, String(acknowledged));
   return {
-    about: `two clients on two writers write one row ${ROUNDS} times; one storage node hears of the first writer's ${LATE_MS} ms late`,
+    about: `two clients on two writers write one row ${rounds} times; one storage node hears of the first writer's ${LATE_MS} ms late`,
     expected: `${acknowledged} acknowledged, so ${acknowledged}`,
     found: inWords(found),
     ok: found.every((one) => one === String(acknowledged)),
