@@ -117,7 +117,9 @@ export abstract class BaseCommand<T extends typeof Command, Result extends JsonR
     });
     this.flags = flags as FlagsOf<T>;
     this.args = args as ArgsOf<T>;
-    this.rest = argv as string[];
+    // As they were typed: the parser sorts them, which brings words that come twice together.
+    const dashes = this.argv.indexOf('--');
+    this.rest = dashes === -1 ? (argv as string[]) : this.argv.slice(dashes + 1);
     this.out = new Output((flags as { json?: boolean }).json === true);
   }
 

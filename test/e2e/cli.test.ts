@@ -128,6 +128,19 @@ describe('looking', () => {
   it.skipIf(!hasPsql)('psql goes through the proxy and gives its exit code', async () => {
     const good = await cli.run(['psql', '--', '-X', '-Atc', "select 'through ' || current_user"]);
     expect(good).toMatchObject({ code: 0, stdout: 'through postgres\n' });
+    const twice = await cli.run([
+      'psql',
+      '--',
+      '-X',
+      '-At',
+      '-c',
+      'select 1',
+      '-c',
+      'select 2',
+      '-c',
+      'select 1',
+    ]);
+    expect(twice).toMatchObject({ code: 0, stdout: '1\n2\n1\n' });
     const bad = await cli.run(['psql', '--', '-X', '-v', 'ON_ERROR_STOP=1', '-c', 'select nonsense']);
     expect(bad.code).toBe(1);
     const file = await cli.run(['psql', '--', '-X', '-f', '/nonexistent.sql']);
