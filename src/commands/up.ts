@@ -50,7 +50,7 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
         'with --writers: processes that keep the log, and how many of them commit a transaction, and let the primary decide (3, which is 3/3/2)',
     }),
     'writer-policy': string({
-      options: ['first', 'retries', 'priority'],
+      options: ['first', 'retries'],
       description: 'with --writers: who goes first where transactions collide (first)',
     }),
     watch: boolean({ description: 'open the terminal UI once it is ready; in a pipe this does nothing' }),
