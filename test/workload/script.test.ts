@@ -259,7 +259,7 @@ describe('the workloads there are', () => {
   test('are scripts and probes, each with a sentence', async () => {
     const all = await listWorkloads();
     expect(all.map(({ name }) => name)).toEqual([
-      ...['hot-row', 'select-only', 'simple-update', 'skewed-reads', 'tpcb-like'],
+      ...['busy', 'hot-row', 'select-only', 'simple-update', 'skewed-reads', 'tpcb-like'],
       ...['prepared', 'held-cursor', 'temp-table', 'listen-notify', 'advisory-lock', 'copy', 'large-result'],
     ]);
     for (const { summary } of all) expect(summary.length).toBeGreaterThan(20);
