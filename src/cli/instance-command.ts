@@ -1,4 +1,5 @@
 /** A command about one instance: it has --name, and asks the supervisor of that instance. */
+import { MAX_WRITERS, writerName } from '../control/multiwriter/names.js';
 import type { Command } from '@oclif/core/command';
 import { integer, string } from '@oclif/core/flags';
 import type { SupervisorApi } from '../control/api.js';
@@ -16,7 +17,7 @@ export const instanceFlag = {
   }),
   writer: integer({
     min: 1,
-    max: 4,
+    max: MAX_WRITERS,
     description: 'of several writers: this one (the first one without it)',
     helpGroup: 'GLOBAL',
   }),
@@ -30,7 +31,7 @@ export abstract class InstanceCommand<
 
   protected get instance(): string {
     const { name, writer = 1 } = this.flags as { name: string; writer?: number };
-    return writer === 1 ? name : `${name}.w${writer}`;
+    return writerName(name, writer);
   }
 
   /** One call to the supervisor; the instance is repaired first if its supervisor had died. */

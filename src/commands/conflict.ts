@@ -1,11 +1,9 @@
 /** `dbproxy conflict`: real conflicts between the writers of an instance, and what became of them. */
 import { integer, string } from '@oclif/core/flags';
-import type { ConflictResult, SceneName } from '../conflict/index.js';
+import { SCENE_NAMES, type ConflictResult, type SceneName } from '../conflict/types.js';
 import { InstanceCommand } from '../cli/instance-command.js';
 import { conflictView } from '../cli/views/conflict.js';
 import { DbproxyError, type ExitCode } from '../errors/index.js';
-
-const SCENES: readonly SceneName[] = ['hot-row', 'unique-key', 'foreign-key', 'split-vote'];
 
 export default class Conflict extends InstanceCommand<typeof Conflict, ConflictResult> {
   static override summary = 'make writers write the same rows at once, and see who wins and why';
@@ -20,7 +18,7 @@ export default class Conflict extends InstanceCommand<typeof Conflict, ConflictR
     '<%= config.bin %> conflict --name shop --json',
   ];
   static override flags = {
-    only: string({ options: [...SCENES], multiple: true, description: 'only this kind of conflict' }),
+    only: string({ options: [...SCENE_NAMES], multiple: true, description: 'only this kind of conflict' }),
     clients: integer({
       char: 'c',
       min: 2,

@@ -14,7 +14,13 @@ import { hotRow } from './scenes/hot-row.js';
 import { foreignKey, uniqueKey } from './scenes/pairs.js';
 import { SCHEMA, type Scene, type SceneContext } from './scenes/scene.js';
 import { splitVote } from './scenes/split-vote.js';
-import type { ConflictOptions, ConflictResult, SceneName, SceneResult } from './types.js';
+import {
+  SCENE_NAMES,
+  type ConflictOptions,
+  type ConflictResult,
+  type SceneName,
+  type SceneResult,
+} from './types.js';
 
 export type { ClientError, ConflictOptions, ConflictResult, SceneName, SceneResult } from './types.js';
 
@@ -24,7 +30,6 @@ const SCENES: Readonly<Record<SceneName, Scene>> = {
   'foreign-key': foreignKey,
   'split-vote': splitVote,
 };
-export const SCENE_NAMES = Object.keys(SCENES) as readonly SceneName[];
 
 const CLIENTS_PER_WRITER = 2;
 const ROUNDS = 10;
@@ -76,7 +81,7 @@ export async function runConflict(instance: string, options: ConflictOptions = {
       writers: writers.map(({ id, instance: name, port }) => ({ id, instance: name, port })),
       ...{ transactions, committed, conflicts, retries, lostUpdates },
       adjudicated: verdicts.length,
-      splitVotes: verdicts.filter(({ split }) => split).length,
+      splitVotes: context.splitVotes(),
       diverged: differing.length > 0,
       divergedTables: differing,
       commitMs: { p50: quantile(tally.commitMs, 0.5), p99: quantile(tally.commitMs, 0.99) },
@@ -130,7 +135,7 @@ async function playScene(
   const before = { ...tally, verdicts: verdicts.length };
   tally.clientSaw = null;
   const end = await SCENES[name](context);
-  await new Promise((resolve) => setTimeout(resolve, LATE_VERDICTS_MS));
+  await delay(LATE_VERDICTS_MS);
   return {
     scene: name,
     ...end,

@@ -1,7 +1,8 @@
 /** What `dbproxy conflict` comes to: the JSON contract `dbproxy.conflict/1`. */
 import type { Verdict, WriterSummary } from '../control/api.js';
 
-export type SceneName = 'hot-row' | 'unique-key' | 'foreign-key' | 'split-vote';
+export const SCENE_NAMES = ['hot-row', 'unique-key', 'foreign-key', 'split-vote'] as const;
+export type SceneName = (typeof SCENE_NAMES)[number];
 
 /** One kind of conflict, made on purpose. */
 export interface SceneResult {

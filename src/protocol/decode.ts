@@ -38,14 +38,14 @@ export const rowDescription = (body: Buffer): { name: string; type: number; modi
   return columns;
 };
 
-/** Columns of a DataRow in text format, as byte strings (latin1); null for SQL NULL. */
-export const dataRow = (body: Buffer): (string | null)[] => {
+/** Columns of a DataRow in text format, as byte strings (latin1) or in the encoding they are known to have; null for SQL NULL. */
+export const dataRow = (body: Buffer, encoding: 'latin1' | 'utf8' = 'latin1'): (string | null)[] => {
   const columns: (string | null)[] = [];
   let at = 2;
   for (let left = body.readInt16BE(0); left > 0; left--) {
     const length = body.readInt32BE(at);
     at += 4;
-    columns.push(length < 0 ? null : body.toString('latin1', at, at + length));
+    columns.push(length < 0 ? null : body.toString(encoding, at, at + length));
     at += Math.max(length, 0);
   }
   return columns;

@@ -221,7 +221,7 @@ const summary = (messages: readonly Message[]): Answer => {
   const code = (body: Buffer): string => errorFields(body).get('C') ?? '';
   return {
     types: messages.map(({ type }) => String.fromCharCode(type)).join(''),
-    rows: of('D').map(dataRow),
+    rows: of('D').map((body) => dataRow(body)),
     tags: of('C').map((body) => cstrings(body)[0] ?? ''),
     errors: of('E').map(code),
     notices: of('N').map(code),

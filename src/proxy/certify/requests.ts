@@ -1,6 +1,5 @@
 /** What was sent to the engine and is answered by a ReadyForQuery: the client's, and our own between them. */
-import { dataRowUtf8 } from './rows.js';
-import { Backend, type TxStatus } from '../../protocol/index.js';
+import { Backend, dataRow, type TxStatus } from '../../protocol/index.js';
 
 export interface OwnReply {
   /** The rows of each statement that gives some. */
@@ -27,7 +26,8 @@ export class OwnRequest {
 
   take(type: number, message: Buffer): void {
     if (type === Backend.RowDescription) this.#sets.push([]);
-    else if (type === Backend.DataRow) this.#sets.at(-1)?.push(dataRowUtf8(message));
+    // The session's encoding is set to UTF8 before our own queries.
+    else if (type === Backend.DataRow) this.#sets.at(-1)?.push(dataRow(message.subarray(5), 'utf8'));
     else if (type === Backend.ErrorResponse) this.#error ??= Buffer.from(message);
   }
 

@@ -2,6 +2,7 @@
  * What a scenario file may say. The JSON Schema that editors use (playground/schema/scenario.schema.json) is made from this,
  * and so is every error of a file; descriptions are for both.
  */
+import { SCENE_NAMES } from '../../conflict/types.js';
 import { z } from 'zod';
 import { SIZE_NAMES } from '../../engine/size-names.js';
 import { SWITCHOVER_STEPS } from '../../switchover/steps.js';
@@ -170,11 +171,7 @@ const fault = z
 
 const conflict = z
   .strictObject({
-    only: z
-      .array(z.enum(['hot-row', 'unique-key', 'foreign-key', 'split-vote']))
-      .min(1)
-      .describe('these kinds of conflict; all without it')
-      .optional(),
+    only: z.array(z.enum(SCENE_NAMES)).min(1).describe('these kinds of conflict; all without it').optional(),
     clients: z.int().min(2).max(200).describe('of the hot row, over all writers').optional(),
     rounds: z.int().min(1).max(10_000).describe('commits that each of them is to come to').optional(),
   })
