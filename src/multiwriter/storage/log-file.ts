@@ -139,7 +139,11 @@ export class LogFile<Record> {
       await rm(making, { force: true });
       throw error;
     }
-    await syncDirectory(dirname(this.#path));
+    await syncDirectory(dirname(this.#path)).catch((cause: Error) => {
+      // Which of the two a crash would leave is not known; no more may be written to either.
+      this.#broken = new Error(`${dirname(this.#path)} could not be synced: ${cause.message}`, { cause });
+      throw this.#broken;
+    });
     await this.#file.close();
     this.#file = file;
     this.#identity = identity;

@@ -1,8 +1,9 @@
 /** How far the peers said their logs go. A peer that comes back with less has yesterday's data. */
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { NodeId } from '../protocol/index.js';
+import { isNoRoom } from './no-room.js';
 
 const schema = z.record(z.string(), z.number());
 
@@ -34,12 +35,19 @@ export class Remembered {
     return known;
   }
 
+  /** What a full disk does not take is for the next time: what is not remembered costs nobody a commit. */
   async save(): Promise<void> {
     if (this.#isSaved) return;
     this.#isSaved = true;
     const making = `${this.#path}~`;
-    await writeFile(making, JSON.stringify(Object.fromEntries(this.#positions)), { mode: 0o600 });
-    await rename(making, this.#path);
+    try {
+      await writeFile(making, JSON.stringify(Object.fromEntries(this.#positions)), { mode: 0o600 });
+      await rename(making, this.#path);
+    } catch (error) {
+      this.#isSaved = false;
+      await rm(making, { force: true });
+      if (!isNoRoom(error)) throw error;
+    }
   }
 }
 

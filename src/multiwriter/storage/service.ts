@@ -21,6 +21,7 @@ import {
 } from '../protocol/index.js';
 import type { News, NodeStatus, Service, StoreConfig } from './api.js';
 import { Journal } from './journal.js';
+import { isNoRoom } from './no-room.js';
 import { LogFile } from './log-file.js';
 import { Peers } from './peers.js';
 import { Remembered } from './remembered.js';
@@ -32,7 +33,6 @@ const REWRITE_BYTES = 8 * 1024 * 1024;
 const ENTRY_BYTES = 500;
 /** Room there has to be before a node whose disk was full tries again. */
 const PROBE_BYTES = 1024 * 1024;
-const NO_ROOM = new Set(['ENOSPC', 'EDQUOT']);
 
 export class NodeService {
   readonly #config: StoreConfig;
@@ -209,7 +209,7 @@ export class NodeService {
     try {
       await writeFile(probe, Buffer.alloc(PROBE_BYTES, 1), { flush: true });
     } catch (error) {
-      if (NO_ROOM.has((error as NodeJS.ErrnoException).code ?? '')) return;
+      if (isNoRoom(error)) return;
       throw error;
     } finally {
       await rm(probe, { force: true });
@@ -225,7 +225,10 @@ export class NodeService {
     if (bytes < REWRITE_BYTES || bytes < 3 * this.#snapshotBytes()) return;
     await this.#journal.quiet(async () => {
       const snapshot = this.#machine.state.snapshot();
-      await this.#log.rewrite([{ kind: 'snapshot', snapshot }]);
+      // The log as it is goes on; it is tried again.
+      await this.#log.rewrite([{ kind: 'snapshot', snapshot }]).catch((error: unknown) => {
+        if (!isNoRoom(error)) throw error;
+      });
     });
   }
 

@@ -1,8 +1,10 @@
 /** Storage nodes as processes: what they said is on their disk, whatever kills them; what they cannot keep they do not say. */
 import { execFileSync } from 'node:child_process';
-import { cp, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { cp, mkdir, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { StoreApi } from '../../../src/multiwriter/storage/api.js';
+import { RpcClient } from '../../../src/rpc/index.js';
 import { eventually } from '../../support/clients.js';
 import { TestStore, TestWriter, update, type TestNode } from './nodes.js';
 
@@ -180,15 +182,34 @@ describe('a full disk', () => {
     mounted = '';
   });
 
-  it('stops the votes of its node, which says why, and votes again when there is room', async (context) => {
-    if (process.platform !== 'linux' || process.getuid?.() !== 0)
-      context.skip('mounting a small disk needs root');
+  const onSmallDisk = async (): Promise<void> => {
     store = await TestStore.prepare();
     const { directory } = node(0).config;
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=3m', 'tmpfs', directory]);
     mounted = directory;
     for (const one of store.nodes) one.spawn();
     await Promise.all(store.nodes.map((one) => one.is('in-service')));
+  };
+  const fill = async (path: string): Promise<void> => {
+    const file = await open(path, 'wx');
+    const page = Buffer.alloc(4_096, 1);
+    const write = (): Promise<boolean> =>
+      file.write(page).then(
+        () => true,
+        (error: NodeJS.ErrnoException) => {
+          expect(error.code).toBe('ENOSPC');
+          return false;
+        },
+      );
+    while (await write());
+    await file.close();
+  };
+
+  it('stops the votes of its node, which says why, and votes again when there is room', async (context) => {
+    if (process.platform !== 'linux' || process.getuid?.() !== 0)
+      context.skip('mounting a small disk needs root');
+    await onSmallDisk();
+    const { directory } = node(0).config;
     const one = await writer(0, 1, 1);
     await commits(one, 'a');
     await writeFile(join(directory, 'ballast'), Buffer.alloc(2_900_000));
@@ -201,5 +222,28 @@ describe('a full disk', () => {
     await node(0).is('in-service');
     await caughtUp(node(0), node(1));
     await commits(one, 'd');
+  });
+
+  it('has no room for what its peers told either, which is written when there is room', async (context) => {
+    if (process.platform !== 'linux' || process.getuid?.() !== 0)
+      context.skip('mounting a small disk needs root');
+    await onSmallDisk();
+    const { directory } = node(0).config;
+    await fill(join(directory, 'ballast'));
+    const rpc = await RpcClient.connect<StoreApi>(node(0).config.socket);
+    let position = 0;
+    const hear = (): Promise<unknown> => rpc.call('hello', { node: 's9', position: ++position });
+    // Each is for the next tick to write: more of them than one tick can take.
+    await eventually('some ticks to have passed', async () => {
+      await hear();
+      return position >= 100 ? true : null;
+    });
+    rpc.close();
+    expect((await node(0).status()).service).toEqual({ kind: 'in-service' });
+    await rm(join(directory, 'ballast'));
+    await eventually('what was heard to be on the disk', async () => {
+      const text = await readFile(join(directory, 'peers.json'), 'utf8').catch(() => '{}');
+      return (JSON.parse(text) as { s9?: number }).s9 === position ? true : null;
+    });
   });
 });
