@@ -5,6 +5,7 @@
 import type { EngineRole, PendingRestart, ProcessIdentity, ProviderKind, SizeName } from '../engine/types.js';
 import type { ErrorJson } from '../errors/index.js';
 import type { AutoscalePolicy, AutoscaleResult, AutoscaleSummary } from './autoscale/types.js';
+import type { SwitchoverStep } from '../switchover/steps.js';
 import type { JudgedTransaction, Verdict } from './multiwriter/verdicts.js';
 import type { Policy, Quorums } from '../multiwriter/protocol/index.js';
 import type {
@@ -260,6 +261,8 @@ export interface MoveParams {
   readonly unmovable: 'rollback' | 'wait' | 'drop';
   /** What a session may hold and still be moved. */
   readonly sessionLimits?: MoveLimits;
+  /** Waits at that step for `goOn`, some seconds at most: whoever wants to break something there has the time. */
+  readonly pauseAt?: SwitchoverStep;
 }
 
 export interface ScaleParams extends MoveParams {
@@ -339,6 +342,8 @@ export interface SupervisorApi {
   scale: { params: ScaleParams; result: MoveRecord; progress: OperationProgress };
   /** The same to another version. Throws DBP_PATCH_MAJOR, DBP_PATCH_DOWNGRADE, DBP_USAGE_UNKNOWN_VERSION, DBP_ENV_REGISTRY. */
   patch: { params: PatchParams; result: MoveRecord; progress: OperationProgress };
+  /** Ends the wait of the operation that runs (`pauseAt`), and any that would still come. */
+  goOn: { params: Record<string, never>; result: null };
   /** On, with what is named of the policy changed. Throws DBP_USAGE_AUTOSCALE. */
   autoscaleOn: { params: Partial<AutoscalePolicy>; result: AutoscaleResult };
   autoscaleOff: { params: Record<string, never>; result: AutoscaleResult };

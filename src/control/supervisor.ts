@@ -37,6 +37,7 @@ import { writerOf } from './multiwriter/names.js';
 import { MOVE_DEFAULTS } from './move-defaults.js';
 import type { OperationContext } from './operations/move.js';
 import { patch } from './operations/patch.js';
+import { Pause } from './operations/pause.js';
 import { replaceProxy } from './operations/replace-proxy.js';
 import { scale } from './operations/scale.js';
 import { isAlive } from './processes.js';
@@ -70,6 +71,7 @@ export class Supervisor {
   #proxy: Proxy | null = null;
   #metrics: Metrics | null = null;
   #operation: OperationProgress | null = null;
+  #pause = new Pause();
   #repaired: readonly string[] = [];
   #ready: Promise<void> = Promise.resolve();
   #queue: Promise<unknown> = Promise.resolve();
@@ -133,6 +135,10 @@ export class Supervisor {
       check: (params) => this.#check(params),
       scale: (params, context) => this.#operate('scale', context, (on) => scale(on, params)),
       patch: (params, context) => this.#operate('patch', context, (on) => patch(on, params)),
+      goOn: () => {
+        this.#pause.goOn();
+        return null;
+      },
       autoscaleOn: (change) => this.#settled().then(() => this.#autoscaler.on(change)),
       autoscaleOff: () => this.#settled().then(() => this.#autoscaler.off()),
       autoscale: () => this.#settled().then(() => this.#autoscaler.status()),
@@ -416,8 +422,9 @@ export class Supervisor {
       this.#operation = progress;
       tell(progress);
     };
+    const pause = (this.#pause = new Pause());
     try {
-      const context = { instance: this.#instance, proxy, onProgress, signal: this.#end.signal };
+      const context = { instance: this.#instance, proxy, onProgress, pause, signal: this.#end.signal };
       const record = await work(context);
       if ('outcome' in record && record.outcome === 'rolled-back') await this.#afterFailure();
       return record;

@@ -2,6 +2,7 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connectSupervisor } from '../../src/control/client.js';
+import { MOVE_DEFAULTS } from '../../src/control/move-defaults.js';
 import { events, LiveHome, processesBelow, scale, status, until, Writer } from './live.js';
 
 let live: LiveHome;
@@ -59,13 +60,16 @@ test('a second one meanwhile is refused, with the progress of the first', async 
   let refused: unknown;
   const first = supervisor.call(
     'scale',
-    { to: 'medium', holdBudgetMs: 1_000, deadlineMs: 20_000, onTimeout: 'rollback', unmovable: 'rollback' },
+    { ...MOVE_DEFAULTS, to: 'medium', holdBudgetMs: 1_000, deadlineMs: 20_000, pauseAt: 'warm' },
     { onProgress: ({ step }) => steps.push(step) },
   );
-  await until('the first one is under way', () => steps.length > 0);
+  await until('the first one has come to where it pauses', () => steps.includes('warm'));
   refused = await scale('scale', 'large').catch((error: unknown) => error);
   expect(refused).toMatchObject({ code: 'DBP_INSTANCE_BUSY' });
-  expect((refused as Error).message).toMatch(/scale scale-\d+, (provision|warm|drain)/);
+  expect((refused as Error).message).toMatch(/scale scale-\d+, warm/);
+  expect(await engines()).toContainEqual(expect.stringMatching(/^e\d+ standby medium running$/));
+  expect(steps.at(-1)).toBe('warm');
+  await supervisor.call('goOn', {});
   expect(await first).toMatchObject({ outcome: 'completed' });
   supervisor.close();
   expect(steps).toEqual(['provision', 'warm', 'drain', 'fence', 'catchup', 'promote', 'move', 'retire']);

@@ -228,6 +228,21 @@ describe.skipIf(!hasDocker)('an engine in a container', () => {
   );
 
   it(
+    'one that dies as it is made the primary, or larger: the former waits for its next start, the latter is refused',
+    async () => {
+      const { id, size } = primary;
+      await docker('kill', nameOf(primary));
+      await bench.provider.afterPromotion(primary);
+      const error = await failure(bench.provider.resize(primary, 'medium'));
+      expect(error).toMatchObject({ code: 'DBP_ENGINE_RESIZE', details: { engine: id, size: 'medium' } });
+      expect(error.message).toMatch(/is not running/);
+      primary = await bench.provider.start({ ...primary, size });
+      expect(await one(primary, 'select n from public.kept')).toBe(42);
+    },
+    LONG_MS,
+  );
+
+  it(
     'a volume that is full: the error ends with what the server said, and nothing is left',
     async () => {
       const options = bench.options();

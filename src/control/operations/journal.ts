@@ -10,16 +10,20 @@ import { makePrimary } from '../settle-operation.js';
 export class OperationJournal implements Journal {
   readonly #instance: Instance;
   readonly #onProgress: (progress: OperationProgress) => void;
+  readonly #reached: (step: SwitchoverStep) => Promise<void>;
   #record: OperationRecord;
   #writing: Promise<void> = Promise.resolve();
 
+  /** `reached`: a step is on record, and goes on when it is done. */
   constructor(
     instance: Instance,
     record: Omit<OperationRecord, 'schema' | 'step' | 'detail' | 'attempt' | 'startedAt'>,
     onProgress: (progress: OperationProgress) => void,
+    reached: (step: SwitchoverStep) => Promise<void> = () => Promise.resolve(),
   ) {
     this.#instance = instance;
     this.#onProgress = onProgress;
+    this.#reached = reached;
     this.#record = {
       schema: 'dbproxy.operation/1',
       ...record,
@@ -40,6 +44,7 @@ export class OperationJournal implements Journal {
     await this.#write({ ...this.#record, step, detail, attempt }, true);
     this.#tell();
     await faultPoint(step);
+    await this.#reached(step);
   }
 
   async mark(step: SwitchoverStep, detail: string): Promise<void> {
@@ -48,6 +53,7 @@ export class OperationJournal implements Journal {
     });
     this.#tell();
     await faultPoint(step, written);
+    await this.#reached(step);
   }
 
   settled(): Promise<void> {

@@ -10,6 +10,7 @@ import type { Instance } from '../instance.js';
 import type { Proxy } from '../proxy-process.js';
 import type { OperationRecord } from '../records.js';
 import { OperationJournal } from './journal.js';
+import type { Pause } from './pause.js';
 import { endOf, nothingToDo, outcomeOf, record, type Started } from './move-record.js';
 
 /** What an operation works on and with. */
@@ -17,6 +18,7 @@ export interface OperationContext {
   readonly instance: Instance;
   readonly proxy: Proxy;
   readonly onProgress: (progress: OperationProgress) => void;
+  readonly pause: Pause;
   /** Gives up before the point of no return. */
   readonly signal: AbortSignal;
 }
@@ -138,11 +140,13 @@ interface Begun extends Pick<OperationRecord, 'id' | 'target' | 'inPlace'> {
 }
 
 function begin(
-  { instance, onProgress }: OperationContext,
+  { instance, onProgress, pause }: OperationContext,
   { operation, strategy, to, limits }: Goal,
   { from, ...rest }: Begun,
 ): OperationJournal {
-  const journal = new OperationJournal(instance, { operation, from: from.id, ...rest }, onProgress);
+  const journal = new OperationJournal(instance, { operation, from: from.id, ...rest }, onProgress, (step) =>
+    pause.at(step, limits.pauseAt),
+  );
   const described = ({ size, postgres }: typeof to): string => `${size}, PostgreSQL ${postgres}`;
   instance.events.append(
     'operation.started',

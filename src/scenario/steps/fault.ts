@@ -12,7 +12,7 @@ export const fault: RunStep<'fault'> = async (step, { stage }) => {
   return { ok: true, detail: `${what} of the ${step.fault.kill} is dead` };
 };
 
-/** Waits for the step of the operation that is about to begin; what it returns takes the wait back. */
+/** Waits for the step of the operation that is about to begin, which waits for the kill; what it returns takes the wait back. */
 export function killAt({ fault }: Step, stage: Stage, tell: (detail: string) => void): () => void {
   if (!fault) return () => {};
   const after = stage.feed.events.at(-1)?.seq ?? 0;
@@ -21,7 +21,10 @@ export function killAt({ fault }: Step, stage: Stage, tell: (detail: string) => 
     stop();
     tell(`kill -9 of the ${fault.kill}`);
     // Somebody else may have ended it meanwhile: then the operation goes on, and its outcome says so.
-    kill(stage, fault.kill).catch((error: unknown) => tell(DbproxyError.from(error).message));
+    kill(stage, fault.kill)
+      .catch((error: unknown) => tell(DbproxyError.from(error).message))
+      .then(() => ask(stage, 'goOn', {}))
+      .catch(() => undefined);
   });
   return stop;
 }

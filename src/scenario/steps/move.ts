@@ -7,11 +7,15 @@ import { noteWindows } from '../stage.js';
 import { killAt } from './fault.js';
 import type { StepContext, StepEnd } from './index.js';
 
-export const limitsOf = ({ holdBudget, deadline, onTimeout, unmovable }: MoveFile): MoveParams => ({
+export const limitsOf = (
+  { holdBudget, deadline, onTimeout, unmovable }: MoveFile,
+  { fault }: Step,
+): MoveParams => ({
   holdBudgetMs: holdBudget ?? MOVE_DEFAULTS.holdBudgetMs,
   deadlineMs: deadline ?? MOVE_DEFAULTS.deadlineMs,
   onTimeout: onTimeout ?? MOVE_DEFAULTS.onTimeout,
   unmovable: unmovable ?? MOVE_DEFAULTS.unmovable,
+  ...(fault?.at === undefined ? {} : { pauseAt: fault.at }),
 });
 
 /** A roll-back is a result; whether it was wanted says the step. */

@@ -7,7 +7,7 @@ import { limitsOf, runMove } from './move.js';
 export const patch: RunStep<'patch'> = (step, context) => {
   const { to, size, strategy = 'standby' } = step.patch;
   if (to === undefined) return patchSelf(context);
-  const params = { ...limitsOf(step.patch), to, strategy, ...(size === undefined ? {} : { size }) };
+  const params = { ...limitsOf(step.patch, step), to, strategy, ...(size === undefined ? {} : { size }) };
   return runMove(step, context, (onProgress) => ask(context.stage, 'patch', params, { onProgress }));
 };
 

@@ -6,6 +6,6 @@ import { limitsOf, runMove } from './move.js';
 export const scale: RunStep<'scale'> = (step, context) => {
   const { to, strategy = 'standby' } = step.scale;
   return runMove(step, context, (onProgress) =>
-    ask(context.stage, 'scale', { ...limitsOf(step.scale), to, strategy }, { onProgress }),
+    ask(context.stage, 'scale', { ...limitsOf(step.scale, step), to, strategy }, { onProgress }),
   );
 };

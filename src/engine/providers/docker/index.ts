@@ -175,7 +175,14 @@ export function dockerProvider(owner: Owner): EngineProvider {
     },
 
     async afterPromotion(engine) {
-      await replaceConfiguration(await containerRuntime(), owner, engine);
+      const runtime = await containerRuntime();
+      try {
+        await replaceConfiguration(runtime, owner, engine);
+      } catch (error) {
+        // It has died since: whoever starts it again writes the configuration of a primary.
+        const found = await look(runtime, owner, engine);
+        if (found?.facts.State.Running === true) throw error;
+      }
     },
 
     async resize(engine, size) {

@@ -48,7 +48,10 @@ export async function pendingShm(
 const CONFIGURATION = `${DATA}/${CONFIGURATION_FILE}`;
 const REPLACE = `printf %s "$1" >${CONFIGURATION}.new && mv ${CONFIGURATION}.new ${CONFIGURATION}`;
 
-/** That of a primary, of the size of the record; the libraries that it loads stay. */
+/**
+ * That of a primary, of the size of the record; the libraries that it loads stay. Throws DBP_ENGINE_RESIZE, also when the container
+ * does not run: its next start writes the configuration by itself.
+ */
 export async function replaceConfiguration(
   runtime: Runtime,
   owner: Owner,
@@ -56,10 +59,15 @@ export async function replaceConfiguration(
 ): Promise<void> {
   const container = containerOf(runtime, owner, engine);
   const exec = async (...command: string[]): Promise<string> => {
-    const { output, exitCode } = await answered(runtime.client.container.exec(container, command));
+    const failed = (reason: string, cause?: unknown): DbproxyError =>
+      new DbproxyError('DBP_ENGINE_RESIZE', { engine: engine.id, size: engine.size, reason }, { cause });
+    const { output, exitCode } = await answered(runtime.client.container.exec(container, command)).catch(
+      (cause: Error) => {
+        throw statusOf(cause) === null ? cause : failed(cause.message, cause);
+      },
+    );
     if (exitCode === 0) return output;
-    const reason = `${command[0]} in its container: ${output.trim()}`;
-    throw new DbproxyError('DBP_ENGINE_RESIZE', { engine: engine.id, size: engine.size, reason });
+    throw failed(`${command[0]} in its container: ${output.trim()}`);
   };
   const preload = preloadOf(await exec('cat', CONFIGURATION));
   const text = configuration(engine.id, engine.size, { machine: runtime.machine, preload });
