@@ -34,6 +34,8 @@ export interface Pressed {
 export const REFRESHES_MS = [100, 250, 500, 1_000, 2_000, 5_000] as const;
 const PAGE = 10;
 const FILTER_LENGTH = 60;
+/** At most, of two transactions. */
+const LINES_OF_VERDICT = 7;
 
 export function press(model: Model, key: Key): Pressed {
   if (key.ctrl) return pressCtrl(model, key);
@@ -44,7 +46,7 @@ export function press(model: Model, key: Key): Pressed {
 
 /** The command that does what is on the screen, for people who learn the command line. */
 export function equivalent(model: Model): string {
-  const { dialog, detail } = model.ui;
+  const { dialog, detail, verdicts } = model.ui;
   const inShell = (...words: string[]): string =>
     ['dbproxy', ...words, ...nameFlag(model.instance)].join(' ');
   if (dialog) {
@@ -52,6 +54,7 @@ export function equivalent(model: Model): string {
     return action ? commandLine(action) : inShell('conflict');
   }
   if (detail) return inShell('sessions', String(detail.id));
+  if (verdicts !== null) return inShell('events');
   return model.ui.filter === '' ? inShell('status') : inShell('sessions');
 }
 
@@ -62,23 +65,35 @@ function pressCtrl(model: Model, { text }: Key): Pressed {
 }
 
 function pressInView(model: Model, { text, name }: Key): Pressed {
-  const { detail } = model.ui;
+  const { detail, verdicts } = model.ui;
+  if (!detail && verdicts !== null) return pressInVerdicts(model, verdicts, { text, name });
   if (name === 'escape') return detail ? set(model, { detail: null }) : set(model, { filter: '' });
   if (name === 'enter') return detail ? look(model, detail.id) : lookAtSelected(model);
   if (name !== null) return detail ? scroll(model, name) : select(model, name);
-  switch (text.toLowerCase()) {
+  const letter = text.toLowerCase();
+  switch (letter) {
     case 'q':
       return detail ? set(model, { detail: null }) : act(model, { kind: 'quit' });
     case 'k':
       return detail ? scroll(model, 'up') : select(model, 'up');
     case 'j':
       return detail ? scroll(model, 'down') : select(model, 'down');
+    default:
+      return pressLetter(model, letter);
+  }
+}
+
+/** Those that mean the same whatever is looked at. */
+function pressLetter(model: Model, letter: string): Pressed {
+  switch (letter) {
     case 's':
       return open(model, 'scale');
     case 'p':
       return act(open(model, 'patch').model, { kind: 'list-versions' });
     case 'c':
       return open(model, 'conflict');
+    case 'v':
+      return set(model, { verdicts: 0, detail: null });
     case 'w':
       return load(model);
     case 'f':
@@ -100,6 +115,19 @@ function pressInView(model: Model, { text, name }: Key): Pressed {
     default:
       return same(model);
   }
+}
+
+function pressInVerdicts(model: Model, at: number, { text, name }: Pick<Key, 'text' | 'name'>): Pressed {
+  const letter = text.toLowerCase();
+  if (name === 'escape' || letter === 'q' || letter === 'v') return set(model, { verdicts: null });
+  const way = letter === 'k' ? 'up' : letter === 'j' ? 'down' : name;
+  if (way === 'enter') return same(model);
+  if (way !== null) {
+    // As for a session: what is scrolled beyond the last line is not seen.
+    const most = model.events.length * LINES_OF_VERDICT;
+    return set(model, { verdicts: Math.min(most, Math.max(0, target(way, at, most + 1))) });
+  }
+  return letter === '/' ? same(model) : pressLetter(model, letter);
 }
 
 // --- sessions ---------------------------------------------------------------------------------------------------------

@@ -51,6 +51,8 @@ export interface Ui {
   readonly help: boolean;
   readonly dialog: Dialog | null;
   readonly detail: Detail | null;
+  /** Lines that the verdicts are scrolled by; null: they are not looked at. */
+  readonly verdicts: number | null;
   readonly notice: Notice | null;
 }
 
@@ -110,7 +112,7 @@ export const newModel = (instance: string, refreshMs: number, verbs: readonly st
   ...{ movedAt: new Map(), tasks: [], needsTables: false },
   ui: {
     ...{ selected: null, filter: '', editsFilter: false, paused: false, refreshMs },
-    ...{ help: false, dialog: null, detail: null, notice: null },
+    ...{ help: false, dialog: null, detail: null, verdicts: null, notice: null },
   },
 });
 

@@ -1,5 +1,12 @@
 /** Models of an instance in the middle of its life, made by the messages that make them in reality. */
-import type { LogEvent, SessionResult, SessionStatus, StatusResult } from '../../src/control/api.js';
+import type {
+  JudgedTransaction,
+  LogEvent,
+  SessionResult,
+  SessionStatus,
+  StatusResult,
+  Verdict,
+} from '../../src/control/api.js';
 import { newModel, update, type Message, type Model } from '../../src/tui/model.js';
 
 export const NOW_MS = Date.parse('2026-03-01T12:00:00.000Z');
@@ -88,6 +95,53 @@ export const EVENTS: readonly LogEvent[] = [
   ...[step(3, 3, 'provision'), step(4, 1.2, 'warm'), step(5, 0.4, 'drain'), step(6, 0.05, 'fence')],
   ...[step(7, 0.04, 'catchup'), step(8, 0.03, 'promote'), step(9, 0.01, 'move')],
 ];
+
+const judged = (writer: string, change: Partial<JudgedTransaction>): JudgedTransaction => ({
+  ...{ lsn: 16_390, writer, outcome: 'commit', reason: 'it comes first by the policy', reasonKind: 'policy' },
+  ...{ accepted: ['s1', 's2'], heard: ['s1', 's2', 's3'], refusals: [], about: null, client: null },
+  ...change,
+});
+
+const verdict = (slot: number, change: Partial<Verdict> = {}): Verdict => ({
+  ...{
+    at: new Date(NOW_MS - 1_000).toISOString(),
+    primary: 'w1',
+    epoch: 3,
+    slot,
+    asked: 16_391,
+    split: true,
+  },
+  transactions: [
+    judged('w1', {}),
+    judged('w2', {
+      ...{ lsn: 16_391, outcome: 'abort', accepted: ['s3'], reasonKind: 'loses' },
+      reason: 'it collides with 16390 of w1, which commits',
+      about: 'update of accounts (id)=(\u001b[2J1)',
+      client: {
+        sqlstate: '40001',
+        message: 'could not serialize access due to concurrent update',
+        detail: '',
+      },
+    }),
+  ],
+  ...change,
+});
+
+/** Two writers that have collided: more often than a low screen has room for. */
+export const collided = (writers = 2): Model => {
+  const store: StatusResult['store'] = {
+    ...{ quorums: { nodes: 3, fast: 3, classic: 2 }, policy: 'first', epoch: 3, nodes: [] },
+  };
+  const events = Array.from({ length: 5 }, (_, index) =>
+    event(index + 1, 1, 'writer.verdict', `verdict ${index + 1} of w1`, {
+      ...verdict(index + 1, { split: index % 2 === 1 }),
+    }),
+  );
+  return play(
+    { type: 'status', status: status([], writers > 1 ? { store } : {}), atMs: NOW_MS },
+    ...(writers > 1 ? [{ type: 'events' as const, events }] : []),
+  );
+};
 
 /** A switch with its sessions held, moving and moved; names and queries that would like to move the cursor. */
 export function switching(): Model {

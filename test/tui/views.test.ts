@@ -5,7 +5,17 @@ import { update, type Model } from '../../src/tui/model.js';
 import { makePaint, type ColorLevel } from '../../src/tui/paint.js';
 import { widthOf } from '../../src/tui/text.js';
 import { frame, type Size } from '../../src/tui/views/frame.js';
-import { autoscaling, DETAIL, NOW_MS, play, quiet, session, status, switching } from './model-fixtures.js';
+import {
+  autoscaling,
+  collided,
+  DETAIL,
+  NOW_MS,
+  play,
+  quiet,
+  session,
+  status,
+  switching,
+} from './model-fixtures.js';
 
 beforeAll(() => {
   process.env.TZ = 'UTC';
@@ -44,6 +54,7 @@ const SCENES: Readonly<Record<string, () => Model>> = {
   help: () => after(quiet(), key('?')),
   scale: () => after(quiet(), key('S')),
   workload: () => after(quiet(), key('w')),
+  verdicts: () => after(collided(), key('v')),
 };
 
 describe.each(SIZES)('$columns×$rows', (size) => {

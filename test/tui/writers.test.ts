@@ -1,8 +1,11 @@
 /** The top of the screen where there are several writers. */
 import { expect, test } from 'vitest';
 import type { StatusResult } from '../../src/control/api.js';
+import { equivalent, press as pressKey } from '../../src/tui/keyboard.js';
+import type { Model } from '../../src/tui/model.js';
+import { frame } from '../../src/tui/views/frame.js';
 import { writersView } from '../../src/tui/views/writers.js';
-import { status } from './model-fixtures.js';
+import { collided, status } from './model-fixtures.js';
 
 const writer = (id: string, more: Partial<StatusResult['writers'][number]> = {}) => ({
   ...{ id, instance: id === 'w1' ? 'shop' : `shop.${id}`, url: '', port: 6432, state: 'running' as const },
@@ -19,6 +22,29 @@ const text = (result: StatusResult, width: number): string[] =>
       .join('')
       .trimEnd(),
   );
+
+const screen = (model: Model): string[] =>
+  frame(model, { columns: 120, rows: 20 }).map((line) => line.map((each) => each.text).join(''));
+const press = (model: Model, ...keys: string[]): Model =>
+  keys.reduce((now, text) => pressKey(now, { text, name: null, ctrl: false }).model, model);
+
+test('verdicts: the newest above, scrolled to the last one and not beyond; the keys of all go on', () => {
+  const open = press(collided(), 'V');
+  expect(screen(open).find((line) => /^\d\d:/.test(line))).toMatch(/ 5 by w1/);
+  const scrolled = press(open, ...Array<string>(100).fill('j'));
+  expect(screen(scrolled).join('\n')).toMatch(/ 1 by w1, epoch 3\n/);
+  expect(screen(press(scrolled, 'k'))).not.toEqual(screen(press(scrolled, 's')));
+  expect(press(open, 's').ui).toMatchObject({ verdicts: 0, dialog: { name: 'scale' } });
+  expect(press(open, '+').ui.verdicts).toBe(0);
+  expect(press(open, 'q').ui.verdicts).toBe(null);
+  expect(equivalent(open)).toBe('dbproxy events');
+});
+
+test('verdicts: why there are none', () => {
+  expect(screen(press(collided(1), 'v')).join('\n')).toContain('one writer: nothing can collide');
+  const quiet = { ...collided(), events: [] };
+  expect(screen(press(quiet, 'v')).join('\n')).toContain('nothing has collided yet; c makes it happen');
+});
 
 test('with one writer it takes no room', () => {
   expect(text(status([]), 120)).toEqual([]);

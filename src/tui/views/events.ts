@@ -2,6 +2,7 @@
 import type { LogEvent } from '../../control/api.js';
 import type { Model } from '../model.js';
 import { fit, span, type Line, type Tone } from '../text.js';
+import { clock } from './clock.js';
 
 export function eventsView({ events }: Model, width: number, height: number): Line[] {
   const shown = events.slice(-Math.max(0, height - 1));
@@ -17,10 +18,3 @@ function toneOf(type: string): Tone {
   if (/lost|rolled-back|failed/.test(type)) return 'bad';
   return /completed|up$/.test(type) ? 'good' : 'accent';
 }
-
-const clock = (iso: string): string => {
-  const time = new Date(iso);
-  return [time.getHours(), time.getMinutes(), time.getSeconds()]
-    .map((part) => String(part).padStart(2, '0'))
-    .join(':');
-};

@@ -15,6 +15,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ['?', 'help'],
   ['f', 'fault'],
   ['c', 'conflict'],
+  ['v', 'verdicts'],
   ['space', 'pause'],
   ['y', 'copy'],
   ['+/-', 'refresh'],
@@ -33,6 +34,12 @@ const KEYS_OF_DETAIL = [
   ['y', 'copy'],
   ['s', 'scale'],
   ['p', 'patch'],
+] as const;
+const KEYS_OF_VERDICTS = [
+  ['Esc', 'back'],
+  ['↑/↓', 'scroll'],
+  ['c', 'conflict'],
+  ['y', 'copy'],
 ] as const;
 const KEYS_OF_HELP = [['any key', 'closes help']] as const;
 const KEYS_OF_FILTER = [
@@ -64,11 +71,12 @@ function keysLine({ ui }: Model, width: number): Line {
   return shown;
 }
 
-function keysOf({ dialog, editsFilter, help, detail }: Ui): readonly (readonly [string, string])[] {
+function keysOf({ dialog, editsFilter, help, detail, verdicts }: Ui): readonly (readonly [string, string])[] {
   if (dialog) return KEYS_OF_DIALOG;
   if (editsFilter) return KEYS_OF_FILTER;
   if (help) return KEYS_OF_HELP;
-  return detail ? KEYS_OF_DETAIL : KEYS;
+  if (detail) return KEYS_OF_DETAIL;
+  return verdicts === null ? KEYS : KEYS_OF_VERDICTS;
 }
 
 function commandLine(model: Model, width: number): Line {

@@ -11,6 +11,7 @@ import { headerView } from './header.js';
 import { helpView } from './help.js';
 import { operationView } from './operation.js';
 import { sessionsView } from './sessions.js';
+import { verdictsView } from './verdicts.js';
 import { writersView } from './writers.js';
 
 export interface Size {
@@ -44,9 +45,10 @@ const topView = (model: Model, columns: number): Line[] => [
 
 /** Exactly `height` lines. */
 function bodyView(model: Model, columns: number, height: number): Line[] {
-  const { detail, dialog, help } = model.ui;
+  const { detail, dialog, help, verdicts } = model.ui;
   if (help) return filled(helpView(columns, height), height);
   if (detail && !dialog) return filled(detailView(model, detail, columns, height), height);
+  if (verdicts !== null && !dialog) return filled(verdictsView(model, verdicts, height), height);
   if (dialog) return aboveEvents(model, dialogView(dialog, columns), columns, height);
   const eventRows = Math.min(MOST_EVENTS, Math.max(FEWEST_EVENTS, Math.floor(height / 3)));
   const sessions = sessionsView(model, columns, height - eventRows);

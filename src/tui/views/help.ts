@@ -4,8 +4,8 @@ import { KINDS } from './kinds.js';
 
 const KEYS: readonly (readonly [string, string])[] = [
   ['s  p', 'scale, patch: move every session elsewhere'],
-  ['w', 'load by the bundled scripts; again: stop it'],
-  ['c  f', 'write conflicts; kill a process of ours'],
+  ['w  f', 'load, again: stop it; kill a process of ours'],
+  ['c  v', 'write conflicts; what was decided on them'],
   ['↑ ↓ Enter', 'choose a session, look at it closely'],
   ['/  Esc', 'show only what matches; show all'],
   ['space  + -', 'stand still; look more often, less often'],
