@@ -477,7 +477,7 @@ export const catalogue = define({
     suggestions: ['write it in smaller transactions'],
   },
   DBP_WRITER_STOPPED: {
-    message: 'writer {id} has stopped: {reason}',
+    message: 'writer {writer} has stopped: {reason}',
     exit: 4,
     sqlstate: '57P03',
     suggestions: ['connect to another writer', 'dbproxy status'],

@@ -3,6 +3,7 @@
  * why, what the loser's client saw. Its parts are events of several proxies, and come in any order.
  */
 import {
+  labelOf,
   writerOf,
   type Lsn,
   type Reason,
@@ -103,7 +104,7 @@ export class Verdicts {
     const rulings = rulingsOf(event);
     const verdict: Verdict = {
       at: event.at,
-      primary: nameOf(event.writer),
+      primary: labelOf(event.writer),
       epoch: event.epoch,
       slot: event.slot,
       asked: event.decision.asked,
@@ -119,7 +120,7 @@ export class Verdicts {
     const refused = this.#refused.get(lsn);
     return {
       ...{ lsn, outcome, accepted, heard },
-      writer: nameOf(writerOf(lsn)),
+      writer: labelOf(writerOf(lsn)),
       reason: reasonText(reason),
       reasonKind: reason.kind,
       refusals: contested.map(({ node, refusal }) => ({ node, reason: refusalText(refusal) })),
@@ -147,8 +148,6 @@ export function verdictLine({ primary, transactions, slot }: Verdict): string {
   return `verdict ${slot} of ${primary}: ${parts.join('; ')}`;
 }
 
-export const nameOf = (writer: number): string => `w${writer + 1}`;
-
 const rulingsOf = ({ decision }: Decided): readonly Ruling[] =>
   decision.kind === 'verdict' ? decision.rulings : [];
 
@@ -161,7 +160,7 @@ function reasonText(reason: Reason): string {
     case 'policy':
       return 'it comes first by the policy';
     case 'loses':
-      return `it collides with ${reason.against} of ${nameOf(writerOf(reason.against))}, which commits`;
+      return `it collides with ${reason.against} of ${labelOf(writerOf(reason.against))}, which commits`;
     case 'too-old':
       return 'it began before what the nodes still know';
     case 'abandoned':
@@ -172,7 +171,7 @@ function reasonText(reason: Reason): string {
 function refusalText(refusal: Refusal): string {
   switch (refusal.kind) {
     case 'conflict':
-      return `it has accepted ${refusal.against} of ${nameOf(writerOf(refusal.against))}, with the same key`;
+      return `it has accepted ${refusal.against} of ${labelOf(writerOf(refusal.against))}, with the same key`;
     default:
       return refusal.kind;
   }

@@ -11,7 +11,16 @@ export {
 export type { Decision, Outcome, Reason, Ruling } from './decision.js';
 export { factOf, facts, lsnOf } from './messages.js';
 export type * from './messages.js';
-export { lsn, LsnAllocator, NO_LSN, type Lsn, type WriterId, WRITER_SLOTS, writerOf } from './lsn.js';
+export {
+  labelOf,
+  lsn,
+  LsnAllocator,
+  NO_LSN,
+  type Lsn,
+  type WriterId,
+  WRITER_SLOTS,
+  writerOf,
+} from './lsn.js';
 export { StorageNode, type NodeOutput, type NodeSend } from './node.js';
 export type { NodeRecord } from './node-state.js';
 export { POLICIES, type Policy } from './policy.js';

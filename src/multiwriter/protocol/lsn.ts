@@ -29,6 +29,9 @@ export const FIRST_LSN = lsn(ROTATION_LSNS);
 /** Whose block it is in. */
 export const writerOf = (at: Lsn): WriterId => Math.floor(at / BLOCK_LSNS) % WRITER_SLOTS;
 
+/** As people say it, who count from 1: `w1`. */
+export const labelOf = (writer: WriterId): string => `w${writer + 1}`;
+
 /** First LSN of the writer's first block that begins at or above `at`. */
 const firstBlockFrom = (writer: WriterId, at: number): Lsn => {
   const block = Math.ceil(at / BLOCK_LSNS);

@@ -1,6 +1,6 @@
 /** What the client of a transaction that lost is told: which row, against whom. */
 import { SCHEMA_KEY, type WriteSet } from '../engine/index.js';
-import { type Lsn, type Refusal, type Ruling, writerOf } from '../protocol/index.js';
+import { labelOf, type Lsn, type Refusal, type Ruling, writerOf } from '../protocol/index.js';
 import type { RefusedCommit } from './transaction.js';
 
 const RETRY = 'Retry the transaction.';
@@ -38,7 +38,7 @@ function whoWon(ruling: Ruling | null, refusals: readonly Refusal[]): { key: str
 }
 
 const detailOf = (writeSet: WriteSet, key: string, against: Lsn): string =>
-  `${describeKey(writeSet, key)}: writer ${writerOf(against)} has it, with LSN ${against}.`;
+  `${describeKey(writeSet, key)}: writer ${labelOf(writerOf(against))} has it, with LSN ${against}.`;
 
 /** `Row (5) of public.account, by public.account_pkey`; of a key that is not a row's, the table or what it is. */
 export function describeKey(writeSet: WriteSet, key: string): string {

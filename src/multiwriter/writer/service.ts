@@ -14,6 +14,7 @@ import {
   at,
   type Effect,
   type FromNode,
+  labelOf,
   type Lsn,
   lowest,
   type NodeId,
@@ -319,7 +320,7 @@ export class WriterService {
     const message = 'definitions are changed through the primary writer';
     const { primary: leads } = this.status();
     const url = this.primaryUrl;
-    const who = leads ? `writer ${leads.writer}` : 'nobody, at the moment';
+    const who = leads ? `writer ${labelOf(leads.writer)}` : 'nobody, at the moment';
     return { sqlstate: '0A000', message, hint: `That is ${who}${url === null ? '' : `: ${url}`}.` };
   }
 
@@ -552,7 +553,10 @@ export class WriterService {
 
   #stoppedError(): DbproxyError {
     const { id } = this.config;
-    return new DbproxyError('DBP_WRITER_STOPPED', { id, reason: this.#stopped?.message ?? '' });
+    return new DbproxyError('DBP_WRITER_STOPPED', {
+      writer: labelOf(id),
+      reason: this.#stopped?.message ?? '',
+    });
   }
 
   // --- waiting, telling --------------------------------------------------------------------------------------------------
