@@ -16,7 +16,7 @@ interface LogsResult extends JsonResult {
 }
 
 export default class Logs extends InstanceCommand<typeof Logs, LogsResult> {
-  static override summary = 'the log of the engine, the proxy or the supervisor';
+  static override summary = 'the log of the engine, the proxy, the supervisor or a storage node';
   static override description =
     'Works while the instance is down, too. With --follow it goes on until Ctrl-C; with --json as well it prints one ' +
     'object a line, `dbproxy.log-line/1`.';
@@ -28,7 +28,8 @@ export default class Logs extends InstanceCommand<typeof Logs, LogsResult> {
   static override args = {
     log: stringArg({
       default: 'engine',
-      description: 'engine (the primary), proxy, supervisor, or an engine such as e1',
+      description:
+        'engine (the primary), proxy, supervisor, an engine such as e1, or a storage node such as s1',
     }),
   };
   static override flags = {

@@ -15,6 +15,7 @@ import { launchSupervisor } from './launch.js';
 import { withInstanceLock } from './lock.js';
 import { parseWriterName } from './multiwriter/names.js';
 import type { WritersRequest } from './multiwriter/settings.js';
+import { StoreDirectory } from './multiwriter/store-directory.js';
 import type { TlsRequest } from './tls/index.js';
 
 /** What `up` asks for. What is left out is taken from the stopped instance, else from the defaults. */
@@ -181,7 +182,7 @@ async function describeInstance(name: string): Promise<InstanceListing> {
 }
 
 export interface InstanceLog {
-  /** `supervisor`, `proxy`, or an engine's id. */
+  /** `supervisor`, `proxy`, an engine's id, or a storage node's. */
   readonly name: string;
   readonly role: string;
   /** Of a container that runs, what its runtime has not got any more: the log of its predecessors. */
@@ -194,6 +195,8 @@ export async function instanceLogs(name: string): Promise<InstanceLog[]> {
   const directory = InstanceDirectory.of(name);
   const record = await directory.readInstance();
   if (!record) throw new DbproxyError('DBP_INSTANCE_NOT_RUNNING', { name });
+  const store = new StoreDirectory(directory.paths);
+  const nodes = await store.traces();
   return [
     { name: 'supervisor', file: directory.paths.supervisorLog, role: 'supervisor', container: null },
     { name: 'proxy', file: directory.paths.proxyLog, role: 'proxy', container: null },
@@ -201,6 +204,7 @@ export async function instanceLogs(name: string): Promise<InstanceLog[]> {
       ...{ name: id, file: logFile, role },
       container: record.wanted === 'running' ? (container?.name ?? null) : null,
     })),
+    ...nodes.map(({ node }) => ({ name: node, file: store.logOf(node), role: 'storage', container: null })),
   ];
 }
 

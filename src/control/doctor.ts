@@ -16,6 +16,8 @@ import {
   type InstanceListing,
 } from './client.js';
 import { InstanceDirectory } from './instance-directory.js';
+import { nodesAway, runningNodes } from './multiwriter/nodes.js';
+import { StoreDirectory } from './multiwriter/store-directory.js';
 import { dbproxyHome, engineCache } from './paths.js';
 import { describePortHolder, findFreePort } from './port-holder.js';
 import { isAlive } from './processes.js';
@@ -254,11 +256,24 @@ async function checkInstance(instance: InstanceListing, fix: boolean): Promise<D
     if (!fix) return [problem(label, detail, `${command}, or dbproxy doctor --fix`)];
     return [await tryFix(label, detail, logs, () => stopInstance(name, { purge: true }))];
   }
+  if (state === 'running') return checkStore(instance);
   const left = state === 'stopped' ? await leftOver(instance) : [];
   if (left.length === 0) return [];
   const detail = `should be down, but there is ${left.join(', ')}`;
   if (!fix) return [problem(label, detail, `dbproxy down --name ${name}, or dbproxy doctor --fix`)];
   return [await tryFix(label, detail, logs, () => stopInstance(name))];
+}
+
+/** Of several writers: a storage node that does not vote makes every commit ask the primary, and a second one ends them. */
+async function checkStore({ name }: InstanceListing): Promise<DoctorCheck[]> {
+  const away = await nodesAway(new StoreDirectory(InstanceDirectory.of(name).paths));
+  return away.map(({ node, reason }) =>
+    warning(
+      `instance ${name}`,
+      `storage node ${node} does not vote: ${reason}`,
+      `dbproxy logs ${node} --name ${name}; it comes back by itself when that is mended`,
+    ),
+  );
 }
 
 async function leftOver({ name, engines }: InstanceListing): Promise<string[]> {
@@ -272,6 +287,8 @@ async function leftOver({ name, engines }: InstanceListing): Promise<string[]> {
   const proxy = (await directory.readProxy())?.process;
   if (isAlive(proxy)) left.push(`proxy ${proxy?.pid}`);
   for (const { pid } of await findTunnels(directory, null)) left.push(`TLS tunnel ${pid}`);
+  const store = new StoreDirectory(directory.paths);
+  for (const { node, pid } of await runningNodes(store)) left.push(`storage node ${node} (${pid})`);
   const supervisor = (await directory.readSupervisor())?.process;
   if (isAlive(supervisor)) left.push(`supervisor ${supervisor?.pid}`);
   const sockets = await stat(directory.paths.runDirectory).then(

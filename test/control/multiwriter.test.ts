@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StatusResult, UpResult } from '../../src/control/api.js';
-import { startInstance, stopInstance } from '../../src/control/client.js';
+import { instanceLogs, startInstance, stopInstance } from '../../src/control/client.js';
+import { examine } from '../../src/control/doctor.js';
 import { InstanceDirectory } from '../../src/control/instance-directory.js';
 import { adminQuery } from '../../src/engine/index.js';
 import {
@@ -125,6 +126,29 @@ describe('kill -9', () => {
     // Whoever notices it first; a dead supervisor of the first writer, the command that asks.
     await until('another one runs', async () => isWell(await status(NAME)) && (await find()) !== pid, 60_000);
     for (const { url } of started.writers) expect(await ask(url, 'select 1 as one')).toEqual([{ one: 1 }]);
+  });
+
+  test('a storage node that hangs does not vote: doctor names it, and it has a log', async () => {
+    const pid = await nodePid('s2');
+    process.kill(pid, 'SIGSTOP');
+    try {
+      const { checks } = await examine({ fix: false });
+      const found = checks.filter(({ name }) => name.startsWith('instance'));
+      expect(found).toEqual([
+        {
+          ...{
+            name: `instance ${NAME}`,
+            state: 'warning',
+            advice: expect.stringContaining('logs s2') as string,
+          },
+          detail: `storage node s2 does not vote: process ${pid} does not answer`,
+        },
+      ]);
+    } finally {
+      process.kill(pid, 'SIGCONT');
+    }
+    await untilWell();
+    expect((await instanceLogs(NAME)).map(({ name }) => name)).toContain('s2');
   });
 
   test('of all supervisors and nodes at once: up brings back what is missing, down leaves nothing', async () => {

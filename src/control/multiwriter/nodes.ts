@@ -103,7 +103,28 @@ async function whyAway(
 ): Promise<string> {
   if (status?.service.kind === 'out-of-service') return status.service.why;
   if (status) return 'it still asks its peers whether it has all it once had';
-  return whyEnded(store, node);
+  const process = (await store.readProcess(node).catch(() => null))?.process;
+  return isAlive(process) ? `process ${process?.pid} does not answer` : whyEnded(store, node);
+}
+
+/** Who of them does not vote, and why. */
+export async function nodesAway(store: StoreDirectory): Promise<{ node: string; reason: string }[]> {
+  const nodes = await store.traces();
+  const away = await Promise.all(
+    nodes.map(async (node) => {
+      const status = await nodeStatus(node);
+      if (status?.service.kind === 'in-service') return [];
+      return [{ node: node.node, reason: await whyAway(store, node, status) }];
+    }),
+  );
+  return away.flat();
+}
+
+/** Those that run, answering or not. */
+export async function runningNodes(store: StoreDirectory): Promise<{ node: string; pid: number }[]> {
+  const nodes = await store.traces();
+  const found = await Promise.all(nodes.map(async (node) => [node, await processOf(store, node)] as const));
+  return found.flatMap(([{ node }, process]) => (process ? [{ node, pid: process.pid }] : []));
 }
 
 /** Ends all that ever ran here, answering or not. Returns what was ended: `storage node s1 (123)`. */
@@ -111,8 +132,7 @@ export async function stopNodes(store: StoreDirectory): Promise<string[]> {
   const nodes = await store.traces();
   const ended = await Promise.all(
     nodes.map(async (node) => {
-      const recorded = (await store.readProcess(node.node).catch(() => null))?.process ?? null;
-      const answering = isAlive(recorded) ? recorded : await answeringProcess(node);
+      const answering = await processOf(store, node);
       const wasThere = await endProcess(answering, STOP_BOUND_MS);
       await store.forgetProcess(node.node);
       return wasThere && answering ? [`storage node ${node.node} (${answering.pid})`] : [];
@@ -121,7 +141,9 @@ export async function stopNodes(store: StoreDirectory): Promise<string[]> {
   return ended.flat();
 }
 
-async function answeringProcess(node: StoreNode): Promise<ProcessIdentity | null> {
+async function processOf(store: StoreDirectory, node: StoreNode): Promise<ProcessIdentity | null> {
+  const recorded = (await store.readProcess(node.node).catch(() => null))?.process ?? null;
+  if (isAlive(recorded)) return recorded;
   const status = await nodeStatus(node);
   return status && processIdentity(status.pid);
 }
