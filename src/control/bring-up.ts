@@ -151,8 +151,18 @@ async function findOrStart(
     (await directory.readSupervisor())?.process;
   return withInstanceLock(directory.paths, async () => {
     await assertOurs(request, directory);
-    const running = await connectToRunning(request, directory, connect);
-    if (running) return { connection: running, started: false, process: await process() };
+    const find = async (): Promise<Found | null> => {
+      const running = await connectToRunning(request, directory, connect);
+      return running && { connection: running, started: false, process: await process() };
+    };
+    const found = await find();
+    if (found) return found;
+    // One that goes down still, or that has given up: what it leaves is what we begin with.
+    const ending = await process();
+    if (ending && !(await waitForExit(ending, EXIT_BOUND_MS))) {
+      const late = await find();
+      if (late) return late;
+    }
     onProgress({ step: 'supervisor', detail: 'starting the supervisor' });
     await settle(request, origin, directory, tellEngine(onProgress));
     await launchSupervisor(directory);

@@ -22,14 +22,25 @@ export async function withInstanceLock<T>(paths: InstancePaths, work: () => Prom
   }
 }
 
-async function acquire(paths: InstancePaths): Promise<() => Promise<void>> {
+/** Does nothing when somebody else holds the lock. */
+export async function withInstanceLockIfFree(paths: InstancePaths, work: () => Promise<void>): Promise<void> {
+  const release = await acquire(paths, 0).catch(() => null);
+  if (!release) return;
+  try {
+    await work();
+  } finally {
+    await release().catch(() => undefined);
+  }
+}
+
+async function acquire(paths: InstancePaths, waitMs = WAIT_MS): Promise<() => Promise<void>> {
   try {
     return await lock(paths.lockDirectory, {
       lockfilePath: paths.lockDirectory,
       realpath: false,
       stale: STALE_MS,
       update: STALE_MS / 5,
-      retries: { retries: WAIT_MS / RETRY_MS, factor: 1, minTimeout: RETRY_MS, maxTimeout: RETRY_MS },
+      retries: { retries: waitMs / RETRY_MS, factor: 1, minTimeout: RETRY_MS, maxTimeout: RETRY_MS },
       onCompromised: () => undefined,
     });
   } catch (cause) {

@@ -34,6 +34,8 @@ import type { Instance } from './instance.js';
 import { Metrics, type Figures } from './metrics.js';
 import { Family } from './multiwriter/family.js';
 import { writerOf } from './multiwriter/names.js';
+import { faultPoint } from '../fault-point.js';
+import { withInstanceLockIfFree } from './lock.js';
 import { MOVE_DEFAULTS } from './move-defaults.js';
 import type { OperationContext } from './operations/move.js';
 import { patch } from './operations/patch.js';
@@ -258,10 +260,14 @@ export class Supervisor {
     });
     await this.#instance.update({ wanted: 'stopped' });
     await events.flush();
-    // Nothing was made: nothing is to be kept, and the next `up` starts with its own settings.
+    await faultPoint('given-up');
+    // Nothing was made: nothing is to be kept, and the next `up` starts with its own settings. One that has begun (it has the lock, and
+    // waits for our end) goes on with ours; what it is about to use is not removed under it.
     if (this.#instance.record.engines.length === 0) {
-      await removeData(directory).catch(() => undefined);
-      await directory.purge();
+      await withInstanceLockIfFree(directory.paths, async () => {
+        await removeData(directory).catch(() => undefined);
+        await directory.purge();
+      });
     }
     setImmediate(() => this.#markEnded());
   }

@@ -1,7 +1,8 @@
 /** `up` and `down` with the real supervisor, proxy and engines. */
-import { createServer } from 'node:net';
+import { createServer, type AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { access, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connectSupervisor, listInstances, startInstance, stopInstance } from '../../src/control/client.js';
@@ -100,6 +101,35 @@ describe('refusals', () => {
     }
     expect((await listInstances()).map(({ name }) => name)).not.toContain('taken');
     await until('nothing runs', async () => (await processesBelow(live.home)).length === 0);
+  });
+
+  test('a start that is giving up: the next one waits for its end, and nothing is removed under it', async () => {
+    const holder = createServer().listen(0, '127.0.0.1');
+    await once(holder, 'listening');
+    const { port: taken } = holder.address() as AddressInfo;
+    const goOn = join(live.home, 'go-on');
+    const exists = (path: string): Promise<boolean> =>
+      access(path).then(
+        () => true,
+        () => false,
+      );
+    const { paths } = InstanceDirectory.of('late');
+    process.env['DBPROXY_TEST_PAUSE_AT'] = `given-up@${goOn}`;
+    let first: Promise<unknown>;
+    try {
+      first = live.up('late', { port: taken }).catch((thrown: unknown) => thrown);
+      await until('it has given up', () => exists(`${goOn}.reached`));
+    } finally {
+      delete process.env['DBPROXY_TEST_PAUSE_AT'];
+    }
+    const port = await freePort();
+    const second = live.up('late', { port });
+    await until('the next one has begun', () => exists(paths.lockDirectory));
+    await writeFile(goOn, '');
+    expect(await first).toMatchObject({ code: 'DBP_ENV_PORT_TAKEN' });
+    expect(await second).toMatchObject({ alreadyRunning: false, port });
+    holder.close();
+    await stopInstance('late', { purge: true });
   });
 
   test('another version or another name: usage errors, nothing is made', async () => {

@@ -13,7 +13,7 @@ import type { Beside, OnStep } from '../ensure.js';
 import { InstanceDirectory } from '../instance-directory.js';
 import type { Instance } from '../instance.js';
 import { findFreePort } from '../port-holder.js';
-import { isAlive } from '../processes.js';
+import { isAlive, waitForExit } from '../processes.js';
 import { Election } from './election.js';
 import { writerName, type WriterNumber } from './names.js';
 import { ensureNode, holdBack, waitForService, whyEnded } from './nodes.js';
@@ -22,6 +22,8 @@ import { StoreDirectory, type StoreNode } from './store-directory.js';
 import { verdictLine, Verdicts, type Verdict } from './verdicts.js';
 
 const LOOK_EVERY_MS = 500;
+/** A supervisor whose start has failed has stopped everything before it says so. */
+const GIVEN_UP_BOUND_MS = 5_000;
 /** Pauses between attempts to start again what does not stay. */
 const PAUSES_MS = [0, 500, 1_000, 2_000, 5_000, 15_000];
 
@@ -97,7 +99,19 @@ export class Family implements Beside {
     await this.#election.look();
   }
 
+  /** A start that somebody else began, and that fails, is no verdict: then it is ours to begin. */
   async #ensureWriter(writer: WriterNumber, onStep: OnStep): Promise<void> {
+    const directory = InstanceDirectory.of(writerName(this.#name, writer));
+    const before = (await directory.readSupervisor())?.process;
+    try {
+      await this.#startWriter(writer, onStep);
+    } catch (error) {
+      if (!before || !(await waitForExit(before, GIVEN_UP_BOUND_MS))) throw error;
+      await this.#startWriter(writer, onStep);
+    }
+  }
+
+  async #startWriter(writer: WriterNumber, onStep: OnStep): Promise<void> {
     const name = writerName(this.#name, writer);
     const directory = InstanceDirectory.of(name);
     const { spec } = this.#instance.record;
