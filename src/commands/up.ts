@@ -50,8 +50,9 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
         'with --writers: processes that keep the log, and how many of them commit a transaction, and let the primary decide (3, which is 3/3/2)',
     }),
     'writer-policy': string({
-      options: ['first', 'retries'],
-      description: 'with --writers: who goes first where transactions collide (first)',
+      options: ['first', 'retries', 'priority'],
+      description:
+        'with --writers: who goes first where transactions collide and the votes are split: the first, who has tried most often, or who has the highest dbproxy.priority (first)',
     }),
     watch: boolean({ description: 'open the terminal UI once it is ready; in a pipe this does nothing' }),
     tls: string({

@@ -9,7 +9,7 @@ export { checksums, type TableChecksum } from './checksums.js';
 export { ddlClass, type DdlClass } from './ddl.js';
 export { install, type Installation } from './install.js';
 export { compact, reached } from './markers.js';
-export { BEGIN_QUERY, certified, closing, readBegun, type Begun } from './transaction.js';
+export { BEGIN_QUERY, certified, closing, readBegun, readPriority, type Begun } from './transaction.js';
 export {
   readPayload,
   readWriteSet,

@@ -37,14 +37,18 @@ export const readVector = (json: string): Vector =>
 
 /**
  * To be sent at COMMIT. The rows of its last statement are the write-set (`readWriteSet`); none means that nothing was written:
- * COMMIT is all that is missing. An error leaves the transaction failed, as an error of COMMIT would.
+ * COMMIT is all that is missing. An error leaves the transaction failed, as an error of COMMIT would. With `asksPriority` the row of
+ * its first statement has the transaction's priority (`readPriority`).
  */
-export const closing = (secret: string, { transaction }: Begun): string =>
+export const closing = (secret: string, { transaction }: Begun, { asksPriority = false } = {}): string =>
   [
-    `select dbproxy.closing('${proof(secret, transaction, 'closing')}')`,
+    `select dbproxy.closing('${proof(secret, transaction, 'closing')}')${asksPriority ? ', dbproxy.priority()' : ''}`,
     'set constraints all immediate',
     'select * from dbproxy.write_set()',
   ].join('; ');
+
+/** Who has none counts as 0. */
+export const readPriority = (row: readonly (string | null)[] | undefined): number => Number(row?.[1] ?? 0);
 
 /**
  * To be sent once `at` is decided to commit. SQLSTATE 23505 on dbproxy.applied: a replay was first. The marker goes with the

@@ -49,6 +49,9 @@ const UNKNOWN_BLOCKER_MS = 1_000;
 type Body<T> = T extends unknown ? Omit<T, 'at' | 'writer'> : never;
 export type EventBody = Body<WriterEvent>;
 
+/** What speaks for a transaction where others collide with it. */
+export type Claim = Pick<Proposal, 'retries' | 'priority'>;
+
 export class WriterService {
   readonly config: WriterConfig;
   readonly secret: string;
@@ -262,7 +265,7 @@ export class WriterService {
    * Proposes it, and waits for the outcome. With `commit` the session commits it in its engine and says `committed`, or `lost`. Its
    * locks stay until then.
    */
-  async propose(transaction: Transaction, writeSet: WriteSet, retries: number): Promise<Verdict> {
+  async propose(transaction: Transaction, writeSet: WriteSet, claim: Claim): Promise<Verdict> {
     try {
       assertFits(writeSet.payload);
     } catch (error) {
@@ -273,7 +276,7 @@ export class WriterService {
       return this.#refused(transaction, null, this.#notThePrimary());
     for (;;) {
       if (transaction.state !== 'open') return this.#refused(transaction, null, transaction.doom ?? STALE);
-      const submitted = this.#submit(transaction, writeSet, retries);
+      const submitted = this.#submit(transaction, writeSet, claim);
       if (submitted) break;
       if (this.#stopped) {
         const { sqlstate = '57P03', message } = this.#stoppedError();
@@ -324,7 +327,7 @@ export class WriterService {
     return { sqlstate: '0A000', message, hint: `That is ${who}${url === null ? '' : `: ${url}`}.` };
   }
 
-  #submit(transaction: Transaction, writeSet: WriteSet, retries: number): boolean {
+  #submit(transaction: Transaction, writeSet: WriteSet, claim: Claim): boolean {
     const isTooMuch = this.#link.queued > MAX_QUEUE || this.#link.queuedBytes > MAX_QUEUE_BYTES;
     if (this.#state !== 'open' || isTooMuch || performance.now() < this.#quietUntil) return false;
     // What its snapshot lacks of its own writer nobody else would notice.
@@ -334,7 +337,7 @@ export class WriterService {
     }
     if (!this.#keys.isFree(writeSet.keys)) return false;
     const { keys, payload } = writeSet;
-    const submitted = this.#writer?.submit({ base: transaction.base, keys, payload, retries, priority: 0 });
+    const submitted = this.#writer?.submit({ base: transaction.base, keys, payload, ...claim });
     if (!submitted) return false;
     this.#keys.take(keys);
     this.#open.delete(transaction);

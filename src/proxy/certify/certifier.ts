@@ -17,6 +17,7 @@ import {
   certified,
   closing,
   readBegun,
+  readPriority,
   readWriteSet,
   type Begun,
 } from '../../multiwriter/engine/index.js';
@@ -637,7 +638,8 @@ export class Certifier implements LinkOwner, Participant {
     await this.#setEncoding();
     await faultPoint('proxy.closing');
     this.#unnamedLost = true;
-    const closed = await this.#engine.ask(closing(this.#service.secret, begun));
+    const asksPriority = this.#service.config.policy === 'priority';
+    const closed = await this.#engine.ask(closing(this.#service.secret, begun, { asksPriority }));
     if (closed.error) {
       const error = this.#pendingError ?? closed.error;
       await this.#leaveBlock();
@@ -652,7 +654,9 @@ export class Certifier implements LinkOwner, Participant {
       return error;
     }
     await faultPoint('proxy.propose');
-    const verdict = await this.#service.propose(transaction, writeSet, this.#retries);
+    const priority = asksPriority ? readPriority(closed.sets[0]?.[0]) : 0;
+    const claim = { retries: this.#retries, priority };
+    const verdict = await this.#service.propose(transaction, writeSet, claim);
     if (verdict.kind === 'refused') {
       this.#retries++;
       await this.#leaveBlock();

@@ -77,6 +77,14 @@ begin
   end if;
 end $$;
 
+-- Of the session's transactions, for the policy priority: what it was set to (by SET, ALTER ROLE, PGOPTIONS), or what its application
+-- has in the list dbproxy.application_priorities, as in 'checkout = 10, report = -5'. Null: neither, or it is no number.
+create or replace function dbproxy.priority() returns integer language sql stable set search_path = pg_catalog, pg_temp as $$
+  select case when given ~ '^\s*[+-]?\d{1,6}\s*$' then given::integer end
+    from (select coalesce(nullif(current_setting('dbproxy.priority', true), ''),
+            (select split_part(pair, '=', 2) from unnest(string_to_array(current_setting('dbproxy.application_priorities', true), ',')) pair
+              where btrim(split_part(pair, '=', 1)) = current_setting('application_name') limit 1)) as given) s $$;
+
 create or replace function dbproxy.write_set(out operation text, out about text, out hashes text, out old_hashes text,
                                              out key text, out new_row text)
   returns setof record language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
