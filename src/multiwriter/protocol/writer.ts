@@ -30,6 +30,9 @@ import { at, type Vector } from './vector.js';
 
 /** Votes that have not come after so many ticks are asked for again, and the primary is asked, too. */
 const PATIENCE_TICKS = 1;
+/** The primary, who has work with each question, is asked after 2, 4 and 8 ticks, and then each time as many have passed. */
+const LONGEST_TICKS = 8;
+const isDue = (ticks: number): boolean => ticks % LONGEST_TICKS === 0 || (ticks & (ticks - 1)) === 0;
 
 export type WriterSend =
   | { readonly to: 'nodes'; readonly message: ToNode }
@@ -138,7 +141,7 @@ export class Writer {
     for (const one of this.#inFlight.values()) {
       if (++one.ticks <= PATIENCE_TICKS) continue;
       this.#toNodes({ kind: 'propose', proposal: one.proposal });
-      this.#toPrimary({ kind: 'adjudicate', proposal: one.proposal });
+      if (isDue(one.ticks)) this.#toPrimary({ kind: 'adjudicate', proposal: one.proposal });
     }
     if (this.#allocator?.runsLow) {
       this.#toPrimary({ kind: 'raise', ceiling: this.#log.summary.ceiling });

@@ -25,11 +25,29 @@ export const assertFits = (payload: string): void => {
     throw new DbproxyError('DBP_STORE_TOO_LARGE', { bytes, limit: MAX_PROPOSAL_BYTES });
 };
 
+/** Names what wants an answer; null: it is told, or an answer is worth having anew. */
+function questionOf(message: ToNode): string | null {
+  switch (message.kind) {
+    case 'propose':
+      return `propose ${message.proposal.lsn}`;
+    case 'prepare':
+      return `prepare ${message.epoch}`;
+    case 'seal':
+      return `seal ${message.epoch} ${message.round} ${message.slot} ${message.proposals.map(({ lsn }) => lsn).join(' ')}`;
+    case 'decide':
+      return `decide ${message.epoch} ${message.slot}`;
+    default:
+      return null;
+  }
+}
+
 class NodeLink {
   readonly #node: NodeId;
   readonly #socket: string;
   readonly #listener: StoreListener;
   #rpc: RpcClient<StoreApi> | null = null;
+  /** Not answered yet, on this connection. */
+  #asked = new Set<string>();
   #timer: NodeJS.Timeout | null = null;
   #isClosed = false;
 
@@ -44,9 +62,20 @@ class NodeLink {
     return this.#rpc;
   }
 
+  /**
+   * What is asked again while the node has not answered yet is on its way already: where a node is slow, or a transaction large, to
+   * send it once more would only make both slower.
+   */
   tell(message: ToNode): void {
-    this.#rpc?.call('tell', message).then(
+    const rpc = this.#rpc;
+    if (!rpc) return;
+    const asked = this.#asked;
+    const question = questionOf(message);
+    if (question !== null && asked.has(question)) return;
+    if (question !== null) asked.add(question);
+    rpc.call('tell', message).then(
       (answers) => {
+        if (question !== null) asked.delete(question);
         for (const answer of answers) this.#listener.answer(this.#node, answer);
       },
       // The connection is gone, and with it the question: whoever waits for an answer asks again.
@@ -65,6 +94,7 @@ class NodeLink {
       const rpc = await RpcClient.connect<StoreApi>(this.#socket);
       if (this.#isClosed) return rpc.close();
       this.#rpc = rpc;
+      this.#asked = new Set();
       void rpc
         .call('follow', {}, { onProgress: (news) => this.#listener.news(this.#node, news) })
         .catch(() => undefined);

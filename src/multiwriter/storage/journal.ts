@@ -10,7 +10,7 @@ import type { LogFile } from './log-file.js';
 
 export interface Held {
   readonly output: NodeOutput;
-  /** Called once, when all of it may be told. */
+  /** Called once, with what may be told: all of it, or nothing, when it could not be written. */
   readonly release: (sends: readonly NodeSend[]) => void;
 }
 
@@ -37,8 +37,10 @@ export class Journal {
     try {
       while (this.#held.length > 0) await this.#flush();
     } catch (error) {
+      const unsaid = this.#held;
       this.#held = [];
       this.#failed(error as Error);
+      for (const { release } of unsaid) release([]);
     } finally {
       this.#isRunning = false;
     }
@@ -52,7 +54,12 @@ export class Journal {
     const records = batch.flatMap(({ output }) => output.records);
     if (records.length > 0) {
       await faultPoint('store.received');
-      await this.#log.append(records, () => faultPoint('store.written'));
+      try {
+        await this.#log.append(records, () => faultPoint('store.written'));
+      } catch (error) {
+        this.#held = [...batch, ...this.#held];
+        throw error;
+      }
       this.syncs++;
       await faultPoint('store.synced');
     }
