@@ -171,7 +171,9 @@ function tableOf(comparisons: readonly Comparison[]): string {
   );
 }
 
-const percent = (ratio: number): string => `${(ratio * 100).toFixed(0)} %`;
+function percent(ratio: number): string {
+  return `${(ratio * 100).toFixed(0)} %`;
+}
 
 function print(text: string): void {
   process.stdout.write(`${text}\n\n`);
