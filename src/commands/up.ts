@@ -2,6 +2,7 @@
 import { boolean, integer, string } from '@oclif/core/flags';
 import type { UpResult } from '../control/api.js';
 import type { UpRequest } from '../control/client.js';
+import { MAX_WRITERS } from '../control/multiwriter/names.js';
 import { sizeFlag } from '../cli/flags.js';
 import { InstanceCommand } from '../cli/instance-command.js';
 import { DEFAULT_REFRESH_MS, hasScreen, openWatch } from '../cli/open-watch.js';
@@ -40,7 +41,7 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
     }),
     writers: integer({
       min: 1,
-      max: 4,
+      max: MAX_WRITERS,
       description:
         'engines that all take writes, each with a port of its own (1 for a new instance); may grow while it is down',
     }),

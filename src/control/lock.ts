@@ -13,22 +13,20 @@ const RETRY_MS = 50;
 /** Throws DBP_INSTANCE_BUSY when somebody else holds the lock all the time. */
 export async function withInstanceLock<T>(paths: InstancePaths, work: () => Promise<T>): Promise<T> {
   await mkdir(dirname(paths.lockDirectory), { recursive: true, mode: 0o700 });
-  const release = await acquire(paths);
-  try {
-    return await work();
-  } finally {
-    // A lock that was taken over as stale (a suspended machine) is not ours to remove any more.
-    await release().catch(() => undefined);
-  }
+  return whileHeld(await acquire(paths), work);
 }
 
 /** Does nothing when somebody else holds the lock. */
 export async function withInstanceLockIfFree(paths: InstancePaths, work: () => Promise<void>): Promise<void> {
   const release = await acquire(paths, 0).catch(() => null);
-  if (!release) return;
+  if (release) await whileHeld(release, work);
+}
+
+async function whileHeld<T>(release: () => Promise<void>, work: () => Promise<T>): Promise<T> {
   try {
-    await work();
+    return await work();
   } finally {
+    // A lock that was taken over as stale (a suspended machine) is not ours to remove any more.
     await release().catch(() => undefined);
   }
 }

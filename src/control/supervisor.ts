@@ -11,6 +11,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { DbproxyError } from '../errors/index.js';
+import { faultPoint } from '../fault-point.js';
 import type { RpcContext, RpcHandlers } from '../rpc/index.js';
 import type {
   DownResult,
@@ -34,7 +35,6 @@ import type { Instance } from './instance.js';
 import { Metrics, type Figures } from './metrics.js';
 import { Family } from './multiwriter/family.js';
 import { writerOf } from './multiwriter/names.js';
-import { faultPoint } from '../fault-point.js';
 import { withInstanceLockIfFree } from './lock.js';
 import { MOVE_DEFAULTS } from './move-defaults.js';
 import type { OperationContext } from './operations/move.js';

@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { SwitchoverStep } from '../../switchover/index.js';
 
 /** From `promote` on clients are held meanwhile. */
-export const PAUSE_BOUND_MS = 10_000;
+const PAUSE_BOUND_MS = 10_000;
 
 export class Pause {
   readonly #told = new AbortController();

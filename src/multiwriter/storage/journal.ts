@@ -49,20 +49,15 @@ export class Journal {
   async #flush(): Promise<void> {
     // Whatever comes in within this turn of the loop belongs to the batch.
     await new Promise(setImmediate);
-    const batch = this.#held;
-    this.#held = [];
+    const batch = [...this.#held];
     const records = batch.flatMap(({ output }) => output.records);
     if (records.length > 0) {
       await faultPoint('store.received');
-      try {
-        await this.#log.append(records, () => faultPoint('store.written'));
-      } catch (error) {
-        this.#held = [...batch, ...this.#held];
-        throw error;
-      }
+      await this.#log.append(records, () => faultPoint('store.written'));
       this.syncs++;
       await faultPoint('store.synced');
     }
+    this.#held.splice(0, batch.length);
     for (const { output, release } of batch) release(output.sends);
     if (records.length > 0) await faultPoint('store.told');
   }

@@ -4,6 +4,7 @@ import { duration, size } from '../../cli/format.js';
 import type { Detail, Model } from '../model.js';
 import { clean, fit, span, type Line } from '../text.js';
 import { KINDS } from './kinds.js';
+import { scrolled } from './scrolled.js';
 
 const NAME_WIDTH = 24;
 
@@ -18,12 +19,7 @@ export function detailView(model: Model, detail: Detail, width: number, height: 
   ];
   if (!detail.result)
     return [title, [span(detail.error ?? 'looking …', detail.error === null ? 'dim' : 'bad')]];
-  const lines = contents(detail.result, width);
-  const rows = Math.max(1, height - 2);
-  const top = Math.max(0, Math.min(detail.scroll, lines.length - rows));
-  const below = lines.length - rows - top;
-  const more: Line = [span(below > 0 ? `${below} more lines below` : '', 'dim')];
-  return [title, ...lines.slice(top, top + rows), more].slice(0, height);
+  return scrolled(title, contents(detail.result, width), detail.scroll, height);
 }
 
 const contents = (result: SessionResult, width: number): Line[] => [

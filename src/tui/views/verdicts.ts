@@ -3,8 +3,9 @@ import type { JudgedTransaction, LogEvent, Verdict } from '../../control/api.js'
 import type { Model } from '../model.js';
 import { clean, span, type Line, type Span } from '../text.js';
 import { clock } from './clock.js';
+import { scrolled } from './scrolled.js';
 
-export const verdictsOf = (events: readonly LogEvent[]): Verdict[] =>
+const verdictsOf = (events: readonly LogEvent[]): Verdict[] =>
   events
     .flatMap(({ type, data }) => (type === 'writer.verdict' ? [data as unknown as Verdict] : []))
     .reverse();
@@ -17,12 +18,7 @@ export function verdictsView({ events, status }: Model, scroll: number, height: 
     span(split > 0 ? `  votes were split ${split} ×` : '', 'warn'),
   ];
   if (verdicts.length === 0) return [title, [span(noneYet(status), 'dim')]];
-  const lines = verdicts.flatMap(linesOf);
-  const rows = Math.max(1, height - 2);
-  const top = Math.max(0, Math.min(scroll, lines.length - rows));
-  const below = lines.length - rows - top;
-  const more: Line = [span(below > 0 ? `${below} more lines below` : '', 'dim')];
-  return [title, ...lines.slice(top, top + rows), more].slice(0, height);
+  return scrolled(title, verdicts.flatMap(linesOf), scroll, height);
 }
 
 const noneYet = (status: Model['status']): string =>

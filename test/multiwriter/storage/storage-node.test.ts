@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { cp, mkdir, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, type TestContext } from 'vitest';
 import type { StoreApi } from '../../../src/multiwriter/storage/api.js';
 import { RpcClient } from '../../../src/rpc/index.js';
 import { eventually } from '../../support/clients.js';
@@ -182,7 +182,9 @@ describe('a full disk', () => {
     mounted = '';
   });
 
-  const onSmallDisk = async (): Promise<void> => {
+  const onSmallDisk = async (context: TestContext): Promise<void> => {
+    if (process.platform !== 'linux' || process.getuid?.() !== 0)
+      context.skip('mounting a small disk needs root');
     store = await TestStore.prepare();
     const { directory } = node(0).config;
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=3m', 'tmpfs', directory]);
@@ -206,9 +208,7 @@ describe('a full disk', () => {
   };
 
   it('stops the votes of its node, which says why, and votes again when there is room', async (context) => {
-    if (process.platform !== 'linux' || process.getuid?.() !== 0)
-      context.skip('mounting a small disk needs root');
-    await onSmallDisk();
+    await onSmallDisk(context);
     const { directory } = node(0).config;
     const one = await writer(0, 1, 1);
     await commits(one, 'a');
@@ -225,9 +225,7 @@ describe('a full disk', () => {
   });
 
   it('has no room for what its peers told either, which is written when there is room', async (context) => {
-    if (process.platform !== 'linux' || process.getuid?.() !== 0)
-      context.skip('mounting a small disk needs root');
-    await onSmallDisk();
+    await onSmallDisk(context);
     const { directory } = node(0).config;
     await fill(join(directory, 'ballast'));
     const rpc = await RpcClient.connect<StoreApi>(node(0).config.socket);
