@@ -24,10 +24,11 @@ export async function bringDown(
 ): Promise<DownResult> {
   return withInstanceLock(directory.paths, async () => {
     const supervisorProcess = (await directory.readSupervisor())?.process;
+    const supervised = isAlive(supervisorProcess);
     await markStopped(directory);
     onProgress({ step: 'stop', detail: 'stopping proxy and engines' });
     const asked = await askSupervisor(directory, purge, connect);
-    const ended = await endSupervisor(supervisorProcess);
+    const ended = supervised ? await endSupervisor(supervisorProcess) : [];
     // Again, now that no supervisor can write its own view over ours.
     const known = await markStopped(directory);
     const further = await bringDownFurtherWriters(directory, purge, connect);
@@ -96,8 +97,9 @@ async function askSupervisor(
   }
 }
 
+/** It was there, and has ended by itself maybe, since it was asked. */
 async function endSupervisor(identity: Parameters<typeof endProcess>[0]): Promise<string[]> {
-  if (!identity || !isAlive(identity)) return [];
+  if (!identity) return [];
   if (!(await waitForExit(identity, EXIT_BOUND_MS))) await endProcess(identity, EXIT_BOUND_MS);
   return [`supervisor ${identity.pid}`];
 }
