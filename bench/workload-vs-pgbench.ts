@@ -3,9 +3,10 @@
  *
  *   npm run bench:workload -- [--rounds 9] [--seconds 2]
  *
- * Closed loop: both go as fast as they can, on cores that generator and server share. Open loop, at half of what the slower of
- * the two reaches: both offer the same rate. Rate, mean and median of the latency, from when a transaction was begun, have to
- * agree within 10 %, in both. Each has one process and one thread for all clients.
+ * Open loop, at half of what the slower of the two reaches: both offer the same load. Rate, mean and median of the latency, from when a
+ * transaction was begun, have to agree within 10 %. Closed loop, both go as fast as they can: that is not the same load,
+ * since each adds what its generator costs to cores that it shares with the server; shown, not judged. Each has one process and
+ * one thread for all clients.
  *
  * What is compared is neighbours: the median of the ratios of all rounds, so that a machine whose speed changes meanwhile
  * changes it for both.
@@ -39,6 +40,8 @@ type Figures = {
 };
 type FigureName = keyof Figures;
 const FIGURES: readonly FigureName[] = ['tps', 'meanMs', 'p50Ms', 'p99Ms'];
+/** The 99th percentile of some thousand calls is mostly what else the machine does. */
+const JUDGED: readonly FigureName[] = ['tps', 'meanMs', 'p50Ms'];
 
 interface Comparison {
   readonly script: Script;
@@ -77,13 +80,13 @@ try {
     `Median of ${ROUNDS} rounds of ${SECONDS} s, by turns; ${CLIENTS} clients, scale ${SCALE}, prepared, the engine's Unix socket.`,
   );
   const disagreeing = comparisons.flatMap(({ script, rate, agrees }) =>
-    (['tps', 'meanMs', 'p50Ms'] as const).flatMap((figure) =>
-      agrees[figure] ? [] : `${script} ${rate === null ? 'as fast as it can' : `at ${rate}/s`} ${figure}`,
-    ),
+    rate === null
+      ? []
+      : JUDGED.flatMap((figure) => (agrees[figure] ? [] : `${script} at ${rate}/s ${figure}`)),
   );
   print(
     disagreeing.length === 0
-      ? `They agree within ${TOLERANCE * 100} % (or ${LEAST_DIFFERENCE_MS} ms) in rate, mean and median.`
+      ? `Under the same load they agree within ${TOLERANCE * 100} % (or ${LEAST_DIFFERENCE_MS} ms) in rate, mean and median.`
       : `They do not agree in: ${disagreeing.join(', ')}.`,
   );
   process.exitCode = disagreeing.length === 0 ? 0 : 3;

@@ -10,6 +10,7 @@ import {
   startWorkloadProcess,
   type SwitchWindow,
 } from '../../src/workload/index.js';
+import { engineKind } from '../../test/support/provider.js';
 import { freePort } from '../support/processes.js';
 import { loadOptions, warmupMs, type StallPlan, type StallSeries } from './plan.js';
 
@@ -32,7 +33,7 @@ export async function measureDbproxy(plan: StallPlan): Promise<DbproxySeries> {
       name: NAME,
       port: await freePort(),
       size: 'small',
-      provider: 'embedded',
+      provider: engineKind(),
     });
     const supervisor = await connectSupervisor(NAME);
     try {
@@ -62,7 +63,7 @@ async function measureUp(): Promise<number[]> {
   for (let i = 0; i < 4; i++) {
     const port = await freePort();
     const beganMs = performance.now();
-    await startInstance({ name: NAME, port, size: 'small', provider: 'embedded' });
+    await startInstance({ name: NAME, port, size: 'small', provider: engineKind() });
     upMs.push(performance.now() - beganMs);
     await stopInstance(NAME, { purge: true });
   }

@@ -3,7 +3,7 @@
  * recovery PostgreSQL resets the caches of all backends (SIResetAll), so each builds its catalog caches and plans anew, some
  * 2.5 ms of CPU. When all queued requests run at the same time, each takes as long as all of them. So whose client has waited the
  * longest goes first, a few at a time, and whoever sends something meanwhile queues up behind. When all those that waited from the
- * beginning have begun, everybody is free.
+ * beginning have begun, everybody is free. Few sessions are free from the start (crowd.ts).
  *
  *   swapped ──▶ waiting (oldest request first) ──▶ running, until its safe point, at most `slotMs` ──▶ free
  *          └──▶ quiet ── sends something ──▶ waiting
@@ -40,18 +40,19 @@ export class Admission {
   #running = 0;
   /** Sessions that are still to come. */
   #expected: number;
-  #open = false;
+  #open: boolean;
   #limit: NodeJS.Timeout | undefined;
 
-  /** `expected`: for how many sessions `pass` or `withdraw` will be called. */
-  constructor(expected: number, bounds = BOUNDS) {
+  /** `expected`: for how many sessions `pass` or `withdraw` will be called. `inOrder`: false lets everybody go on at once. */
+  constructor(expected: number, inOrder: boolean, bounds = BOUNDS) {
     this.#bounds = bounds;
     this.#expected = expected;
+    this.#open = !inOrder;
   }
 
   /** The session, which is held and swapped, goes on when it is its turn: then this resolves. `free`: the moment before it does. */
   pass(session: Admitted, free: () => void): Promise<void> {
-    this.#limit ??= setTimeout(() => this.#openAll(), this.#bounds.limitMs);
+    if (!this.#open) this.#limit ??= setTimeout(() => this.#openAll(), this.#bounds.limitMs);
     return new Promise((resolve) => {
       const entry = { session, free, resolve, waited: session.hasWaitingBytes };
       this.#arrived();

@@ -233,8 +233,9 @@ export interface ProxyApi extends WriterApi {
   /**
    * Right before `hold`: reads again, one session at a time, what those hold that were asked something since `warm`; resolves when
    * each had its turn, or after `withinMs`. Goes on until `hold`, so that little is left to be read there.
+   * `unlessFew`: with few sessions it does nothing, because that costs more than it brings.
    */
-  lookAhead: { params: { withinMs: number }; result: null };
+  lookAhead: { params: { withinMs: number; unlessFew: boolean }; result: null };
   /** Gives up warming and closes the warm connections. Idempotent. */
   unwarm: { params: Record<string, never>; result: null };
   /**

@@ -16,6 +16,7 @@ import type { Blocker, CommitResult, EngineRoute, GateState, HoldResult, MoveRes
 import { EngineAdmin } from './engine-admin.js';
 import type { Session } from './session.js';
 import { MoveTarget, SessionMove, readable, whileHeld, type MoveServices } from './session-move.js';
+import { isCrowd } from './crowd.js';
 import { cancelTransactionsOf, newHold, type Hold, type LockWaits } from './hold.js';
 import { Admission } from './admission.js';
 import { inTime, inTurn } from './in-turn.js';
@@ -228,10 +229,12 @@ export class Gate {
 
   /**
    * Shortly before `hold`: reads again what has changed since `warm`, so that little is left to be read under the hold. Goes on
-   * until the hold begins (look-ahead.ts).
+   * until the hold begins (look-ahead.ts). `unlessFew`: does nothing where that costs more than it
+   * brings (crowd.ts).
    */
-  async lookAhead(withinMs: number): Promise<void> {
+  async lookAhead(withinMs: number, unlessFew: boolean): Promise<void> {
     if (this.#state !== 'open' || !this.#target || this.#target.shared.restarts) return;
+    if (unlessFew && !isCrowd(this.#services.sessions.size)) return;
     this.#lookAhead?.stop();
     const ahead = new LookAhead(this.#services.sessions, (session) =>
       whileHeld(session, LOOK_AHEAD_SAFE_POINT_MS, () => this.#moveOf(session).prepare(false)).catch(
@@ -475,7 +478,7 @@ export class Gate {
     const queue = held.filter((session) => !session.isClosed);
     const total = queue.length;
     let done = 0;
-    const admission = new Admission(total);
+    const admission = new Admission(total, isCrowd(total));
     const onTheirWay: Promise<void>[] = [];
     // Whoever waits to go on keeps nobody from being swapped.
     const goOn = async (session: Session, swapped: Promise<boolean>): Promise<void> => {

@@ -35,8 +35,8 @@ const handlers = (proxy: Proxy, stop: () => void): RpcHandlers<ProxyApi> => ({
       context.progress({ warmed, sessions: proxy.sessions.size }),
     ),
   lookAgain: ({ withinMs }) => proxy.gate.lookAgain(withinMs),
-  lookAhead: async ({ withinMs }) => {
-    await proxy.gate.lookAhead(withinMs);
+  lookAhead: async ({ withinMs, unlessFew }) => {
+    await proxy.gate.lookAhead(withinMs, unlessFew);
     return null;
   },
   unwarm: () => {

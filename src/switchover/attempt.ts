@@ -55,7 +55,7 @@ export async function attemptWhenNear(
   if (unmovable.length > 0) return { kind: 'blocked', blockers: [], unmovable };
   // Only to make the hold shorter: what goes wrong here goes wrong again there, and counts then.
   await ports.proxy
-    .call('lookAhead', { withinMs: LOOK_AHEAD_MS }, { timeoutMs: COMMAND_BOUND_MS })
+    .call('lookAhead', { withinMs: LOOK_AHEAD_MS, unlessFew: true }, { timeoutMs: COMMAND_BOUND_MS })
     .catch(() => undefined);
   return attemptHold(plan, ports, links, watch, cancelTransactions);
 }

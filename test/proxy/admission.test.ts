@@ -43,7 +43,7 @@ const begun = (...sessions: readonly Held[]): boolean[] => sessions.map(({ began
 
 it('whose client has waited the longest goes first, one after the other', async () => {
   const [late, early, middle] = [new Held(30), new Held(10), new Held(20)];
-  const admission = new Admission(4, LONG);
+  const admission = new Admission(4, true, LONG);
   const done = pass(admission, late, early, middle);
   // The first to arrive is not made to wait for who may come.
   expect(begun(late, early, middle)).toEqual([true, false, false]);
@@ -61,7 +61,7 @@ it('whose client has waited the longest goes first, one after the other', async 
 
 it('who is quiet goes on when the last of the queue has begun; what it sends before that queues up', async () => {
   const [first, second, quiet, silent] = [new Held(1), new Held(2), new Held(null), new Held(null)];
-  const admission = new Admission(4, LONG);
+  const admission = new Admission(4, true, LONG);
   const done = pass(admission, first, second, quiet, silent);
   quiet.send(3);
   expect(begun(first, second)).toEqual([true, false]);
@@ -78,16 +78,24 @@ it('who is quiet goes on when the last of the queue has begun; what it sends bef
 
 it('nobody waits for one that takes long, and nobody for long', async () => {
   const [stuck, next, other] = [new Held(1), new Held(2), new Held(3)];
-  await pass(new Admission(3, { slots: 1, slotMs: 5, limitMs: 60_000 }), stuck, next, other);
+  await pass(new Admission(3, true, { slots: 1, slotMs: 5, limitMs: 60_000 }), stuck, next, other);
   expect(begun(stuck, next, other)).toEqual([true, true, true]);
 
   // More are expected than come.
   const [working, waiting, quiet] = [new Held(1), new Held(2), new Held(null)];
-  const limited = new Admission(100, { slots: 1, slotMs: 60_000, limitMs: 5 });
+  const limited = new Admission(100, true, { slots: 1, slotMs: 60_000, limitMs: 5 });
   const done = pass(limited, working);
   await pass(limited, waiting, quiet);
   expect(begun(working, waiting)).toEqual([true, false]);
   expect([working, waiting, quiet].map(({ released }) => released)).toEqual([false, true, true]);
   working.end();
   await done;
+});
+
+it('without an order everybody goes on at once', async () => {
+  const [waiting, other, quiet] = [new Held(2), new Held(1), new Held(null)];
+  await pass(new Admission(3, false, LONG), waiting, other, quiet);
+  expect([waiting, other, quiet].every(({ released, freed, began }) => released && freed && !began)).toBe(
+    true,
+  );
 });

@@ -43,7 +43,7 @@ describe('the look-ahead', () => {
     await proxy.control.call('warm', { target: routeTo(await switching.target()), withinMs: 1_000 });
     await client.query(`set work_mem = '5MB'`);
     expect((await sessions()).map(({ unasked }) => unasked)).toEqual([false, true]);
-    await proxy.control.call('lookAhead', { withinMs: 1_000 });
+    await proxy.control.call('lookAhead', { withinMs: 1_000, unlessFew: false });
     expect((await sessions()).map(({ unasked }) => unasked)).toEqual([true, true]);
     // It goes on.
     await other.query(`set work_mem = '6MB'`);
@@ -59,12 +59,20 @@ describe('the look-ahead', () => {
     expect(await value(other, 'show work_mem')).toBe('6MB');
   });
 
+  it('does nothing for few sessions, if it is not worth it for them', async () => {
+    const client = await connect();
+    await proxy.control.call('warm', { target: routeTo(await switching.target()), withinMs: 1_000 });
+    await client.query(`set work_mem = '5MB'`);
+    await proxy.control.call('lookAhead', { withinMs: 1_000, unlessFew: true });
+    expect((await sessions()).map(({ unasked }) => unasked)).toEqual([false]);
+  });
+
   it('leaves a session in a transaction alone, and does nothing without a target', async () => {
     const client = await connect();
-    await proxy.control.call('lookAhead', { withinMs: 1_000 });
+    await proxy.control.call('lookAhead', { withinMs: 1_000, unlessFew: false });
     await proxy.control.call('warm', { target: routeTo(await switching.target()), withinMs: 1_000 });
     await client.query(`begin; set work_mem = '5MB'`);
-    await proxy.control.call('lookAhead', { withinMs: 1_000 });
+    await proxy.control.call('lookAhead', { withinMs: 1_000, unlessFew: false });
     expect(await sessions()).toMatchObject([{ unasked: false, state: 'in tx' }]);
     await client.query('rollback');
     await eventually('it to be read', async () => (await sessions()).every(({ unasked }) => unasked));
