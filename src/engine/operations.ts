@@ -9,7 +9,9 @@ export interface ProviderOptions extends EmbeddedOptions {
 }
 
 export const providerOf = (kind: ProviderKind, { owner, ...embedded }: ProviderOptions): EngineProvider =>
-  kind === 'docker' ? dockerProvider(owner) : embeddedProvider(embedded);
+  kind === 'docker'
+    ? dockerProvider({ ...owner, cacheDirectory: embedded.cacheDirectory })
+    : embeddedProvider(embedded);
 
 /** `kind`: whose new engines are where nothing else is asked for. */
 export function engineOperations(kind: ProviderKind, options: ProviderOptions): EngineOperations {

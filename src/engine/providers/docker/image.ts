@@ -2,7 +2,8 @@
 import { DbproxyError } from '../../../errors/index.js';
 import type { EngineProgress, EngineSource } from '../../types.js';
 import { throwIfAborted } from '../../wait.js';
-import { labelsOf, type Owner } from './naming.js';
+import { recallFacts, rememberFacts, type ImageFacts } from './image-facts.js';
+import { labelsOf, type Owner, type OwnerWithCache } from './naming.js';
 import { answered, ifThere, statusOf, type Dockerode, type Runtime } from './runtime.js';
 
 const OFFICIAL = 'postgres';
@@ -15,13 +16,10 @@ export function imageName({ image = OFFICIAL, postgres }: EngineSource): string 
 }
 
 /** An image, as far as it matters to us. */
-export interface Image {
+export interface Image extends ImageFacts {
   readonly name: string;
   readonly id: string;
-  /** `17.10` */
-  readonly postgres: string;
   readonly entrypoint: readonly string[];
-  readonly hasBaseBackup: boolean;
 }
 
 type Options = {
@@ -38,7 +36,7 @@ const probed = new Map<string, Promise<Omit<Image, 'name'>>>();
  */
 export async function ensureImage(
   runtime: Runtime,
-  owner: Owner,
+  owner: OwnerWithCache,
   name: string,
   { signal, onProgress, id }: Options & { readonly id?: string | undefined } = {},
 ): Promise<Image> {
@@ -52,7 +50,7 @@ export async function ensureImage(
   const entrypoint = [found.Config.Entrypoint ?? []].flat();
   let known = probed.get(found.Id);
   if (known === undefined) {
-    known = probe(docker, owner, name, found.Id).then((facts) => ({ ...facts, id: found.Id, entrypoint }));
+    known = factsOf(docker, owner, name, found.Id).then((facts) => ({ ...facts, id: found.Id, entrypoint }));
     probed.set(found.Id, known);
     known.catch(() => probed.delete(found.Id));
   }
@@ -123,15 +121,24 @@ function followPull(
   }).finally(() => signal?.removeEventListener('abort', stop));
 }
 
+async function factsOf(
+  docker: Dockerode,
+  owner: OwnerWithCache,
+  name: string,
+  id: string,
+): Promise<ImageFacts> {
+  const { cacheDirectory } = owner;
+  const recalled = await recallFacts(cacheDirectory, id);
+  if (recalled) return recalled;
+  const facts = await probe(docker, owner, name, id);
+  await rememberFacts(cacheDirectory, id, facts);
+  return facts;
+}
+
 /** The entrypoint of the official image runs what is not `postgres` as it is. */
 const PROBE = ['sh', '-c', 'postgres --version; command -v pg_basebackup || true'];
 
-async function probe(
-  docker: Dockerode,
-  owner: Owner,
-  name: string,
-  id: string,
-): Promise<Pick<Image, 'postgres' | 'hasBaseBackup'>> {
+async function probe(docker: Dockerode, owner: Owner, name: string, id: string): Promise<ImageFacts> {
   const unfit = (reason: string, cause?: unknown): DbproxyError =>
     new DbproxyError('DBP_USAGE_IMAGE', { image: name, reason }, { cause });
   const container = await answered(

@@ -22,7 +22,7 @@ import {
   type Image,
 } from './image.js';
 import { keepLog } from './log.js';
-import { containerName, volumeName, type Owner } from './naming.js';
+import { containerName, volumeName, type Owner, type OwnerWithCache } from './naming.js';
 import { removeNetwork } from './network.js';
 import {
   answered,
@@ -47,7 +47,7 @@ const YIELDING_SHARES = 64;
 
 export type { Owner };
 
-export function dockerProvider(owner: Owner): EngineProvider {
+export function dockerProvider(owner: OwnerWithCache): EngineProvider {
   const meter = new UsageMeter();
 
   const provider: EngineProvider = {
@@ -268,7 +268,7 @@ async function discard(runtime: Runtime, owner: Owner, engine: EngineRecord): Pr
 
 async function imageFor(
   runtime: Runtime,
-  owner: Owner,
+  owner: OwnerWithCache,
   options: ProvisionOptions,
   id?: string,
 ): Promise<Image> {
@@ -282,7 +282,7 @@ async function imageFor(
 /** `postgres:17` is here, `postgres:17.10` is not, and they hold the same: then nothing need be pulled. */
 async function sameVersion(
   runtime: Runtime,
-  owner: Owner,
+  owner: OwnerWithCache,
   { image, postgres }: ProvisionOptions,
 ): Promise<Image | null> {
   const [exact, short] = [imageName({ image, postgres }), imageName({ image, postgres: majorOf(postgres) })];
@@ -293,7 +293,7 @@ async function sameVersion(
 
 const imageOf = (
   runtime: Runtime,
-  owner: Owner,
+  owner: OwnerWithCache,
   { container, postgres }: Pick<EngineRecord, 'container' | 'postgres'>,
   options: Pick<ProvisionOptions, 'signal' | 'onProgress'>,
 ): Promise<Image> =>

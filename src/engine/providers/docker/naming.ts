@@ -13,6 +13,11 @@ export interface Owner {
   readonly directory: string;
 }
 
+/** And where all instances keep what they share. */
+export interface OwnerWithCache extends Owner {
+  readonly cacheDirectory: string;
+}
+
 /** `engine`: a server; `data`: its volume; `network`; `probe`: looks into an image, and is gone at once. */
 export type Role = 'engine' | 'data' | 'network' | 'probe';
 
