@@ -1,7 +1,7 @@
 /** Starts a supervisor, detached, and waits until its socket answers. The caller holds the instance's lock. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { open, readFile } from 'node:fs/promises';
+import { open, readFile, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -19,6 +19,8 @@ const LOG_TAIL_LINES = 15;
 export async function launchSupervisor(directory: InstanceDirectory): Promise<void> {
   const { paths } = directory;
   await directory.create();
+  // What its predecessor left: whoever answers from here on is the new one.
+  await rm(paths.supervisorSocket, { force: true });
   const log = await open(paths.supervisorLog, 'a', 0o600);
   try {
     const child = spawn(process.execPath, [SUPERVISOR_MAIN, '--instance', paths.name], {

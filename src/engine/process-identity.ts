@@ -5,7 +5,7 @@
  * The answers are synchronous on purpose: between the look and the signal nothing else of ours can run.
  */
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import type { ProcessIdentity } from './types.js';
 
 /** The fields of /proc/PID/stat that we use; numbered as in proc(5). */
@@ -61,9 +61,20 @@ export function processIdentity(pid: number): ProcessIdentity | null {
     return startTime === null ? null : { pid, startTime };
   }
   const stat = readProcessStat(pid);
-  return stat === null || stat.state === 'Z' || stat.state === 'X'
-    ? null
-    : { pid, startTime: stat.startTime };
+  if (stat === null || stat.state === 'X') return null;
+  return stat.state === 'Z' && !hasOtherThreads(pid) ? null : { pid, startTime: stat.startTime };
+}
+
+/**
+ * Of a killed process the first thread may be a zombie while others still end: until the last of them has, its files are open and its
+ * sockets take connections.
+ */
+function hasOtherThreads(pid: number): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/task`).length > 1;
+  } catch {
+    return false;
+  }
 }
 
 /** Does this very process still run? */

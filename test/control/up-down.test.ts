@@ -1,13 +1,23 @@
 /** `up` and `down` with the real supervisor, proxy and engines. */
 import { createServer, type AddressInfo } from 'node:net';
 import { once } from 'node:events';
-import { access, readFile, writeFile } from 'node:fs/promises';
+import { access, chmod, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connectSupervisor, listInstances, startInstance, stopInstance } from '../../src/control/client.js';
 import { InstanceDirectory } from '../../src/control/instance-directory.js';
-import { events, freePort, isRunning, LiveHome, pidOf, processesBelow, status, until } from './live.js';
+import {
+  events,
+  freePort,
+  isRunning,
+  killSupervisor,
+  LiveHome,
+  pidOf,
+  processesBelow,
+  status,
+  until,
+} from './live.js';
 
 let live: LiveHome;
 beforeAll(async () => {
@@ -225,6 +235,27 @@ describe('after kill -9', () => {
     });
     expect(await ask(before.url, 'select n from survivor')).toBe(7);
     expect((await events('crash')).map(({ type }) => type)).toContain('engine.lost');
+  });
+
+  test('of the supervisor, whose socket still takes connections for a moment: there is one new supervisor', async () => {
+    const { supervisorSocket } = InstanceDirectory.of('crash').paths;
+    await killSupervisor('crash');
+    const dying = createServer((connection) => void connection.destroy());
+    // Its end removes what it was bound to, by name.
+    await new Promise<void>((resolve) => dying.listen(`${supervisorSocket}.dying`, resolve));
+    await chmod(`${supervisorSocket}.dying`, 0o600);
+    await rename(`${supervisorSocket}.dying`, supervisorSocket);
+    try {
+      expect(await live.up('crash')).toMatchObject({ alreadyRunning: false });
+      const supervisors = (await processesBelow(live.home)).filter((each) =>
+        each.includes('control/main.js'),
+      );
+      expect(supervisors).toHaveLength(1);
+    } finally {
+      await new Promise((resolve) => dying.close(resolve));
+    }
+    const started = (await events('crash')).filter(({ type }) => type === 'supervisor.started');
+    expect(started.at(-1)?.data).toEqual({ pid: await pidOf('crash') });
   });
 
   test('of everything: up works; of supervisor and proxy: down leaves nothing', async () => {

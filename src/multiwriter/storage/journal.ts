@@ -1,6 +1,7 @@
 /**
  * Group commit: what a node says is held back until the records it rests on are on disk. While one sync runs, everything that
- * comes in gathers for the next: one fdatasync for many votes.
+ * comes in gathers for the next: one fdatasync for many votes. Instead of being appended, a batch may be written as part of what
+ * replaces the log; so a log is replaced also under a load that never pauses.
  *
  * Also what rests on no record of its own waits for those before it: it may repeat a vote that is not on disk yet.
  */
@@ -14,10 +15,17 @@ export interface Held {
   readonly release: (sends: readonly NodeSend[]) => void;
 }
 
+/**
+ * Replaces the log by one that holds everything up to now, also the `records` (how many) of the batch that would be appended next.
+ * What it writes is made before it first waits. False: there was no room, and the log is as it was.
+ */
+export type ReplaceLog = (records: number) => Promise<boolean>;
+
 export class Journal {
   readonly #log: LogFile<NodeRecord>;
   readonly #failed: (error: Error) => void;
   #held: Held[] = [];
+  #replaceLog: ReplaceLog | null = null;
   #isRunning = false;
   syncs = 0;
 
@@ -32,10 +40,16 @@ export class Journal {
     if (!this.#isRunning) void this.#run();
   }
 
+  /** The next batch is not appended but written with it. */
+  replaceLog(replace: ReplaceLog): void {
+    this.#replaceLog = replace;
+    if (!this.#isRunning) void this.#run();
+  }
+
   async #run(): Promise<void> {
     this.#isRunning = true;
     try {
-      while (this.#held.length > 0) await this.#flush();
+      while (this.#held.length > 0 || this.#replaceLog) await this.#flush();
     } catch (error) {
       const unsaid = this.#held;
       this.#held = [];
@@ -51,7 +65,10 @@ export class Journal {
     await new Promise(setImmediate);
     const batch = [...this.#held];
     const records = batch.flatMap(({ output }) => output.records);
-    if (records.length > 0) {
+    const replace = this.#replaceLog;
+    this.#replaceLog = null;
+    const isReplaced = (await replace?.(records.length)) === true;
+    if (records.length > 0 && !isReplaced) {
       await faultPoint('store.received');
       await this.#log.append(records, () => faultPoint('store.written'));
       this.syncs++;
@@ -60,18 +77,5 @@ export class Journal {
     this.#held.splice(0, batch.length);
     for (const { output, release } of batch) release(output.sends);
     if (records.length > 0) await faultPoint('store.told');
-  }
-
-  /** Waits until nothing is held, does `work` while nothing is written. */
-  async quiet(work: () => Promise<void>): Promise<boolean> {
-    if (this.#isRunning || this.#held.length > 0) return false;
-    this.#isRunning = true;
-    try {
-      await work();
-    } finally {
-      this.#isRunning = false;
-    }
-    if (this.#held.length > 0) void this.#run();
-    return true;
   }
 }

@@ -122,11 +122,14 @@ export class LogFile<Record> {
     this.#position += records.length;
   }
 
-  /** Replaces the file by one that holds `records` alone, in one step: a crash leaves the one or the other. */
-  async rewrite(records: readonly Record[]): Promise<void> {
+  /**
+   * Replaces the file by one that holds `records` alone, in one step: a crash leaves the one or the other. `more`: how many records
+   * these stand for that were never appended; they count in the position, which others remember.
+   */
+  async rewrite(records: readonly Record[], more = 0): Promise<void> {
     if (this.#broken) throw this.#broken;
     const making = `${this.#path}.new`;
-    const identity = { ...this.#identity, before: this.#position - records.length };
+    const identity = { ...this.#identity, before: this.#position + more - records.length };
     const bytes = Buffer.concat([encode(identity), ...records.map(encode)]);
     await rm(making, { force: true });
     const file = await open(making, 'wx', 0o600);
@@ -148,6 +151,7 @@ export class LogFile<Record> {
     this.#file = file;
     this.#identity = identity;
     this.#bytes = bytes.length;
+    this.#position += more;
   }
 
   async close(): Promise<void> {

@@ -176,7 +176,7 @@ export class NodeService {
         void this.#step(this.#machine.tick());
         await this.#peers.hello(this.#config.node, this.#log.position);
         await this.#remembered.save();
-        return this.#rewriteIfLarge();
+        this.#rewriteIfLarge();
     }
   }
 
@@ -220,15 +220,19 @@ export class NodeService {
     this.#service = { kind: 'checking' };
   }
 
-  async #rewriteIfLarge(): Promise<void> {
+  #rewriteIfLarge(): void {
     const { bytes } = this.#log;
     if (bytes < REWRITE_BYTES || bytes < 3 * this.#snapshotBytes()) return;
-    await this.#journal.quiet(async () => {
+    this.#journal.replaceLog(async (records) => {
       const snapshot = this.#machine.state.snapshot();
-      // The log as it is goes on; it is tried again.
-      await this.#log.rewrite([{ kind: 'snapshot', snapshot }]).catch((error: unknown) => {
-        if (!isNoRoom(error)) throw error;
-      });
+      try {
+        await this.#log.rewrite([{ kind: 'snapshot', snapshot }], records);
+        return true;
+      } catch (error) {
+        // The log as it is goes on; it is tried again.
+        if (isNoRoom(error)) return false;
+        throw error;
+      }
     });
   }
 
