@@ -26,7 +26,7 @@ const CELLS: readonly (Cell & { outcome: string; lost: number })[] = [
     ...{ outcome: 'rolled back', lost: 5 },
   },
   {
-    ...{ operation: 'patch-self', step: 'handover.adopted', victim: 'new-proxy', fault: 'kill' },
+    ...{ operation: 'patch-self', step: 'handover.sockets', victim: 'new-proxy', fault: 'kill' },
     ...{ outcome: 'rolled back', lost: 0 },
   },
 ];
