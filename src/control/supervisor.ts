@@ -310,12 +310,20 @@ export class Supervisor {
     context.signal.addEventListener('abort', () => this.#progressListeners.delete(tell));
     try {
       await this.#ready.catch((error: unknown) => this.#tryAgain(error));
+      await this.#lookOnce();
       // A writer that somebody has stopped comes back, too.
       await this.#family?.ensureFurther(tell);
       return await this.#upResult();
     } finally {
       this.#progressListeners.delete(tell);
     }
+  }
+
+  /** Whoever asks may come before the watch has looked, or in the middle of a repair. */
+  async #lookOnce(): Promise<void> {
+    if (this.#state !== 'running' && this.#state !== 'degraded') return;
+    await this.#watch.look();
+    if (this.#state === 'degraded') await this.#tryAgain(undefined);
   }
 
   /** A first repair that failed is no verdict for ever: whoever asks has it tried again. */

@@ -17,7 +17,7 @@ export class Watch {
   readonly #watched: () => Watched | null;
   readonly #onLoss: (losses: readonly Loss[]) => Promise<void>;
   #timer: NodeJS.Timeout | null = null;
-  #looking = false;
+  #looking: Promise<void> | null = null;
 
   /** `watched` gives null while there is nothing to watch (an operation runs, a repair runs). */
   constructor(
@@ -39,22 +39,22 @@ export class Watch {
     this.#timer = null;
   }
 
-  /** One look, now. */
-  async look(): Promise<void> {
+  /** One look, now, or the one that is under way. Over when what was lost has been seen to. */
+  look(): Promise<void> {
+    this.#looking ??= this.#look().finally(() => (this.#looking = null));
+    return this.#looking;
+  }
+
+  async #look(): Promise<void> {
     const watched = this.#watched();
-    if (this.#looking || !watched) return;
-    this.#looking = true;
-    try {
-      const losses: Loss[] = [];
-      if (!watched.proxy || !isAlive(watched.proxy.process)) losses.push({ what: 'proxy' });
-      if (watched.primary && !(await this.#engines.isRunning(watched.primary))) {
-        losses.push({ what: 'engine', engine: watched.primary });
-      }
-      // The look took a moment: an operation may have begun, and the engine may be another one now.
-      const now = this.#watched();
-      if (losses.length > 0 && now && now.primary?.id === watched.primary?.id) await this.#onLoss(losses);
-    } finally {
-      this.#looking = false;
+    if (!watched) return;
+    const losses: Loss[] = [];
+    if (!watched.proxy || !isAlive(watched.proxy.process)) losses.push({ what: 'proxy' });
+    if (watched.primary && !(await this.#engines.isRunning(watched.primary))) {
+      losses.push({ what: 'engine', engine: watched.primary });
     }
+    // The look took a moment: an operation may have begun, and the engine may be another one now.
+    const now = this.#watched();
+    if (losses.length > 0 && now && now.primary?.id === watched.primary?.id) await this.#onLoss(losses);
   }
 }

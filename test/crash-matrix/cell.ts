@@ -1,0 +1,108 @@
+/** One cell of the matrix: an operation stands at a step, somebody is hit there, it goes on, and everything is looked at. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { processIdentity } from '../../src/engine/index.js';
+import { until } from '../control/live.js';
+import type { Ground, Victim } from './ground.js';
+import { judge } from './judge.js';
+import { CLIENTS, Load } from './load.js';
+import type { Operation } from './operations.js';
+
+export const FAULTS = ['kill', 'stop'] as const;
+export type Fault = (typeof FAULTS)[number];
+
+export interface Cell {
+  readonly operation: string;
+  readonly step: string;
+  readonly victim: Victim;
+  readonly fault: Fault;
+}
+
+export interface CellResult extends Cell {
+  readonly outcome: string;
+  /** Clients whose connection ended. */
+  readonly lost: number;
+  readonly clients: number;
+  readonly acknowledged: number;
+  readonly failed: number;
+  readonly unknown: number;
+  readonly violations: readonly string[];
+}
+
+const STOPPED_MS = 5_000;
+const END_BOUND_MS = 180_000;
+
+export const nameOf = ({ operation, step, victim, fault }: Cell): string =>
+  `${operation} ${step} ${victim} ${fault}`;
+
+/** Never rejects: what could not be done is a violation. */
+export async function runCell(ground: Ground, operation: Operation, cell: Cell): Promise<CellResult> {
+  const violations: string[] = [];
+  let [load, outcome]: [Load | null, string] = [null, 'not reached'];
+  try {
+    await operation.prepare?.(ground, cell.step);
+    load = await Load.start(ground.url);
+    if ((await load.stuck()) > 0) throw new Error('clients do not go on before anybody is hit');
+    const before = await ground.serving();
+    const standing = await operation.begin(ground, before, cell.step);
+    const processes = await ground.processesOf(cell.victim, before);
+    if (processes.length === 0) violations.push(`there was no ${cell.victim}`);
+    await hit(processes, cell, standing.goOn);
+    const isOver = await Promise.race([standing.ended.then(() => true), delay(END_BOUND_MS, false)]);
+    if (!isOver) violations.push(`the operation did not end within ${END_BOUND_MS} ms`);
+    violations.push(...(await ground.settle()));
+    outcome = operation.outcome(before, await ground.serving());
+  } catch (error) {
+    violations.push(String(error));
+  }
+  const seen = load && (await judged(load).catch((error: unknown) => ({ found: [String(error)] })));
+  violations.push(...(seen?.found ?? []));
+  const lost = load?.lost ?? 0;
+  if (lost > 0 && isUnnoticed(cell)) violations.push(`${lost} clients noticed`);
+  const count = (fate: string): number =>
+    load?.statements.filter((statement) => statement.fate === fate).length ?? 0;
+  return {
+    ...{ ...cell, outcome, lost, clients: CLIENTS, violations },
+    ...{ acknowledged: count('acknowledged'), failed: count('failed'), unknown: count('unknown') },
+  };
+}
+
+async function judged(load: Load): Promise<{ found: string[] }> {
+  const found = await load.stop();
+  return { found: [...found, ...judge(load.statements, await load.rows())] };
+}
+
+/** kill: of the one process that the others belong to. stop: of all of them, for 5 s, and whoever waits goes on meanwhile. */
+async function hit(
+  pids: readonly number[],
+  { victim, fault }: Cell,
+  goOn: () => Promise<void>,
+): Promise<void> {
+  if (fault === 'kill') {
+    const [pid] = pids;
+    if (pid !== undefined) {
+      signal(pid, 'SIGKILL');
+      await until(`${victim} is gone`, () => processIdentity(pid) === null);
+    }
+    return goOn();
+  }
+  for (const pid of pids) signal(pid, 'SIGSTOP');
+  // A supervisor that is stopped cannot be told.
+  if (victim !== 'supervisor') await goOn();
+  await delay(STOPPED_MS);
+  for (const pid of pids) signal(pid, 'SIGCONT');
+  if (victim === 'supervisor') await goOn();
+}
+
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
+const BEFORE_COMMIT = ['provision', 'warm', 'drain', 'fence', 'catchup'];
+
+/** What no client may notice: whatever befalls the supervisor, and a new engine that nobody is on yet. */
+const isUnnoticed = ({ victim, step }: Cell): boolean =>
+  victim === 'supervisor' || (victim === 'new-engine' && BEFORE_COMMIT.includes(step));

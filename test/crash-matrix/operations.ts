@@ -1,0 +1,168 @@
+/** The operations of the matrix: their steps, who is there at each, and how one is begun and stopped at a step. */
+import { access, writeFile } from 'node:fs/promises';
+import type { MoveParams, MoveRecord, OperationProgress } from '../../src/control/api.js';
+import { connectSupervisor, type Supervisor } from '../../src/control/client.js';
+import { InstanceDirectory } from '../../src/control/instance-directory.js';
+import { replaceSelf } from '../../src/control/replace-self.js';
+import { SWITCHOVER_STEPS, type SwitchoverStep } from '../../src/switchover/index.js';
+import { SCALE, until } from '../control/live.js';
+import { BROKEN, NEWER, OLDER } from '../support/versions.js';
+import type { Ground, Serving, Victim } from './ground.js';
+
+const REACHED_MS = 60_000;
+/** Long enough to hit something while everybody is held. */
+const LIMITS = { ...SCALE, holdBudgetMs: 3_000, deadlineMs: 30_000 };
+
+/** An operation that stands at its step. */
+export interface Standing {
+  readonly goOn: () => Promise<void>;
+  /** Never rejects. `error`: as the command would end with it. */
+  readonly ended: Promise<{ readonly error: unknown }>;
+}
+
+export interface Operation {
+  readonly name: string;
+  readonly steps: readonly string[];
+  /** Who can be hit at this step. */
+  victims(step: string): readonly Victim[];
+  /** Before there are clients. */
+  prepare?(ground: Ground, step: string): Promise<void>;
+  begin(ground: Ground, before: Serving, step: string): Promise<Standing>;
+  /** What has come of it, by what serves. */
+  outcome(before: Serving, after: Serving): string;
+}
+
+const HANDOVER_POINTS = [
+  'handover.hello',
+  'handover.successor.prepared',
+  'handover.prepared',
+  'handover.successor.listening',
+  'handover.listening',
+  'handover.sockets',
+  'handover.sessions',
+  'handover.successor.adopted',
+  'handover.adopted',
+  'handover.go',
+  'handover.successor.go',
+  'handover.successor.finish',
+];
+
+const isBefore = (step: string, other: SwitchoverStep): boolean =>
+  SWITCHOVER_STEPS.findIndex((each) => each === step) < SWITCHOVER_STEPS.indexOf(other);
+
+/** To a standby that is promoted: there is a new engine once it has been provided. */
+const standbyVictims = (step: string): readonly Victim[] => [
+  ...(['supervisor', 'old-proxy', 'old-engine'] as const),
+  ...(step === 'provision' ? [] : (['new-engine'] as const)),
+];
+
+/** The server itself: none runs where the old one has stopped and the new one has not started. */
+const inPlaceVictims = (step: string): readonly Victim[] => [
+  ...(['supervisor', 'old-proxy'] as const),
+  ...(isBefore(step, 'promote') ? (['old-engine'] as const) : []),
+  ...(step === 'move' ? (['new-engine'] as const) : []),
+];
+
+const other = ({ postgres }: Serving): string => (postgres === OLDER ? NEWER : OLDER);
+/** Nothing is named `retire` in place. */
+const IN_PLACE_STEPS = SWITCHOVER_STEPS.filter((step) => step !== 'retire');
+
+export const OPERATIONS: readonly Operation[] = [
+  {
+    name: 'scale',
+    steps: SWITCHOVER_STEPS,
+    victims: standbyVictims,
+    begin: (ground, { size }, step) =>
+      beginMove(ground, step, (supervisor, limits, onProgress) => {
+        const to = size === 'small' ? 'medium' : 'small';
+        return supervisor.call('scale', { ...limits, to }, { onProgress });
+      }),
+    outcome: (before, after) => (after.engine === before.engine ? 'rolled back' : 'completed'),
+  },
+  {
+    name: 'patch-standby',
+    steps: SWITCHOVER_STEPS,
+    victims: standbyVictims,
+    begin: (ground, before, step) => beginPatch(ground, step, other(before), 'standby'),
+    outcome: (before, after) => (after.engine === before.engine ? 'rolled back' : 'completed'),
+  },
+  {
+    name: 'patch-in-place',
+    steps: IN_PLACE_STEPS,
+    victims: inPlaceVictims,
+    begin: (ground, before, step) => beginPatch(ground, step, other(before), 'in-place'),
+    outcome: (before, after) => (after.postgres === before.postgres ? 'rolled back' : 'completed'),
+  },
+  {
+    // The new server does not start: the old one is started again, and everybody is logged in there.
+    name: 'rollback',
+    steps: IN_PLACE_STEPS,
+    victims: inPlaceVictims,
+    begin: (ground, _before, step) => beginPatch(ground, step, BROKEN, 'in-place'),
+    outcome: (before, after) => (after.postgres === before.postgres ? 'rolled back' : 'completed'),
+  },
+  {
+    name: 'patch-self',
+    steps: HANDOVER_POINTS,
+    victims: () => ['supervisor', 'old-proxy', 'new-proxy', 'old-engine'],
+    prepare: (ground, point) => ground.pauseProxies(point),
+    begin: beginHandover,
+    outcome: (before, after) => (after.proxy === before.proxy ? 'rolled back' : 'another proxy'),
+  },
+];
+
+type Call = (
+  supervisor: Supervisor,
+  limits: MoveParams,
+  onProgress: (progress: OperationProgress) => void,
+) => Promise<MoveRecord>;
+
+const beginPatch = (
+  ground: Ground,
+  step: string,
+  to: string,
+  strategy: 'standby' | 'in-place',
+): Promise<Standing> =>
+  beginMove(ground, step, (supervisor, limits, onProgress) =>
+    supervisor.call('patch', { ...limits, to, strategy }, { onProgress }),
+  );
+
+/** It waits by itself (`pauseAt`), with the step on disk. */
+async function beginMove({ name }: Ground, step: string, call: Call): Promise<Standing> {
+  const [supervisor, teller] = [await connectSupervisor(name), await connectSupervisor(name)];
+  const pauseAt = SWITCHOVER_STEPS.find((each) => each === step);
+  const limits = { ...LIMITS, ...(pauseAt ? { pauseAt } : {}) };
+  const seen = new Set<string>();
+  let isOver = false;
+  const ended = endOf(call(supervisor, limits, (progress) => seen.add(progress.step))).finally(() => {
+    isOver = true;
+    supervisor.close();
+    teller.close();
+  });
+  const isThere = async (): Promise<boolean> =>
+    seen.has(step) && (await InstanceDirectory.of(name).readOperation())?.step === step;
+  await until(`the operation is at ${step}`, async () => isOver || (await isThere()), REACHED_MS);
+  if (isOver) throw new Error(`ended before ${step}: ${String((await ended).error)}`);
+  const goOn = (): Promise<void> => teller.call('goOn', {}).then(ignore, ignore);
+  return { goOn, ended };
+}
+
+/** A proxy, the old or the new one, waits at its fault point until there is a file. */
+async function beginHandover(ground: Ground, _before: Serving, point: string): Promise<Standing> {
+  const file = ground.pauseFile;
+  let isOver = false;
+  const ended = endOf(replaceSelf(ground.name, ignore)).finally(() => (isOver = true));
+  const isThere = (): Promise<boolean> => access(`${file}.reached`).then(yes, no);
+  await until(`the handover is at ${point}`, async () => isOver || (await isThere()), REACHED_MS);
+  if (isOver) throw new Error(`ended before ${point}: ${String((await ended).error)}`);
+  return { goOn: () => writeFile(file, ''), ended };
+}
+
+const endOf = (running: Promise<unknown>): Promise<{ error: unknown }> =>
+  running.then(
+    () => ({ error: null }),
+    (error: unknown) => ({ error }),
+  );
+const ignore = (): void => undefined;
+const yes = (): boolean => true;
+const no = (): boolean => false;
