@@ -9,6 +9,7 @@ export { checksums, type TableChecksum } from './checksums.js';
 export { ddlClass, type DdlClass } from './ddl.js';
 export { install, type Installation } from './install.js';
 export { compact, reached } from './markers.js';
+export { readPosition } from './position.js';
 export { BEGIN_QUERY, certified, closing, readBegun, readPriority, type Begun } from './transaction.js';
 export {
   readPayload,

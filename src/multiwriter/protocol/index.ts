@@ -9,6 +9,7 @@ export {
   type AdjudicatorSend,
 } from './adjudicator.js';
 export type { Decision, Outcome, Reason, Ruling } from './decision.js';
+export { Asked, frontierOf } from './frontier.js';
 export { factOf, facts, lsnOf } from './messages.js';
 export type * from './messages.js';
 export {

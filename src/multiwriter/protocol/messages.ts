@@ -5,6 +5,7 @@
  *   writer  ── propose ─────────────▶ node     vote
  *   anybody ── facts ───────────────▶ anybody  (what is decided, is decided: to hear it twice does no harm)
  *   anybody ── fetch ───────────────▶ node     facts
+ *   writer  ── survey ──────────────▶ node     frontier
  *   primary ── prepare/seal/decide ─▶ node     promise/sealed/accepted, or outranked
  *   writer, node ── adjudicate/open/raise ─▶ primary
  */
@@ -64,7 +65,10 @@ export type Decide = {
 /** No transaction of this writer will ever have a base below it. */
 export type Horizon = { readonly kind: 'horizon'; readonly writer: WriterId; readonly vector: Vector };
 
-export type ToNode = Propose | Facts | Fetch | Prepare | Seal | Decide | Horizon;
+/** How far may commits have been acknowledged? `number`: for whoever asks, to know the answer by. */
+export type Survey = { readonly kind: 'survey'; readonly number: number };
+
+export type ToNode = Propose | Facts | Fetch | Prepare | Seal | Decide | Horizon | Survey;
 
 // --- from a node -----------------------------------------------------------------------------------------------------
 export type Refusal =
@@ -127,7 +131,15 @@ export type DecisionAccepted = {
 /** The node follows a higher epoch. */
 export type Outranked = { readonly kind: 'outranked'; readonly node: NodeId; readonly epoch: Epoch };
 
-export type FromNode = Vote | Facts | Promise | Sealed | DecisionAccepted | Outranked;
+export type Frontier = {
+  readonly kind: 'frontier';
+  readonly node: NodeId;
+  readonly number: number;
+  /** Of each writer the highest LSN that may have been acknowledged; see frontier.ts. */
+  readonly frontier: Vector;
+};
+
+export type FromNode = Vote | Facts | Promise | Sealed | DecisionAccepted | Outranked | Frontier;
 
 // --- to the primary --------------------------------------------------------------------------------------------------
 export type Adjudicate = { readonly kind: 'adjudicate'; readonly proposal: Proposal };

@@ -81,6 +81,15 @@ export class NodeState {
   get facts(): ReadonlyMap<Lsn, Fact> {
     return this.#facts;
   }
+  /** Slots above those that are known without a gap, chosen or only accepted. */
+  get openSlots(): Accepted[] {
+    const { slot: known } = this.#log.summary;
+    const chosen = this.#log
+      .after(known)
+      // It outranks whatever else was accepted for that slot.
+      .map(({ slot, decision }): Accepted => ({ slot, epoch: Number.MAX_SAFE_INTEGER, decision }));
+    return [...this.accepted.values(), ...chosen].filter(({ slot }) => slot > known);
+  }
   fence(writer: WriterId): number {
     return this.#fences[writer] ?? 0;
   }

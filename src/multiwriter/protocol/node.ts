@@ -7,11 +7,11 @@
  *   seal    what was not accepted until now never will be; its keys are reserved until the primary's verdict
  *   decide  a slot of the decision log; refused to a primary of a lower epoch than the one promised
  */
+import { frontierOf } from './frontier.js';
 import type { Output } from './output.js';
 import { type NodeRecord, NodeState } from './node-state.js';
 import { type Lsn, writerOf } from './lsn.js';
 import {
-  type Accepted,
   type Decide,
   type Epoch,
   type Fact,
@@ -28,6 +28,7 @@ import {
   type Refusal,
   type Seal,
   type Standing,
+  type Survey,
   type ToNode,
   type Adjudicate,
 } from './messages.js';
@@ -90,6 +91,9 @@ export class StorageNode {
         break;
       case 'horizon':
         this.#horizon(message);
+        break;
+      case 'survey':
+        this.#survey(message);
         break;
     }
     return this.#output();
@@ -171,12 +175,7 @@ export class StorageNode {
     if (this.#isOutranked(epoch)) return;
     if (epoch > state.promised) this.#record({ kind: 'promise', epoch });
     const summary = state.log.summary;
-    const chosen = state.log
-      .after(summary.slot)
-      // It outranks whatever else was accepted for that slot.
-      .map(({ slot, decision }): Accepted => ({ slot, epoch: Number.MAX_SAFE_INTEGER, decision }));
-    const open = [...state.accepted.values(), ...chosen].filter(({ slot }) => slot > summary.slot);
-    this.#reply({ kind: 'promise', node: this.id, epoch, summary, open });
+    this.#reply({ kind: 'promise', node: this.id, epoch, summary, open: state.openSlots });
   }
 
   #seal(seal: Seal): void {
@@ -280,6 +279,11 @@ export class StorageNode {
     const isAhead = !isWithin(state.truncated, after);
     if (missing.length === 0 && decisions.length === 0 && !isAhead) return;
     this.#reply(facts(missing, decisions, state.truncated));
+  }
+
+  #survey({ number }: Survey): void {
+    const frontier = frontierOf(this.#state, this.#rules);
+    this.#reply({ kind: 'frontier', node: this.id, number, frontier });
   }
 
   #catchUp(): void {

@@ -3,7 +3,7 @@
  * tests can break one at a time and see that the invariants notice.
  */
 import type { Accepted, Epoch, Seal } from './messages.js';
-import type { Summary } from './decision.js';
+import type { Outcome, Summary } from './decision.js';
 import type { Lsn } from './lsn.js';
 import { conflict, type Proposal, proposerOf } from './proposal.js';
 import { possiblyChosen, type Quorums } from './quorums.js';
@@ -30,6 +30,10 @@ export interface Rules {
   readonly isTooFarBehind: (slot: number, seal: Seal) => boolean;
   /** May a transaction, accepted by so many of those heard, have been acknowledged by its writer? */
   readonly possiblyChosen: (accepted: number, heard: number, quorums: Quorums) => boolean;
+  /** May a client have been told that this commits, as far as the node that holds it knows? Then a read that misses nothing waits for it. */
+  readonly mayBeAcknowledged: (
+    held: Pick<Undecided, 'accepted'> & { readonly outcome: Outcome | null },
+  ) => boolean;
   /** Has the primary heard of everybody who is involved? Rivals of rivals join until nobody new does. */
   readonly isComplete: (newcomers: number) => boolean;
   /** What a new primary has to propose for a slot in which these were accepted. */
@@ -48,6 +52,7 @@ export const RULES: Rules = {
   isOutranked: (epoch, promised) => epoch < promised,
   isTooFarBehind: (slot, seal) => slot < seal.slot,
   possiblyChosen,
+  mayBeAcknowledged: ({ accepted, outcome }) => outcome === 'commit' || (accepted && outcome === null),
   isComplete: (newcomers) => newcomers === 0,
   inherits: (accepted) =>
     accepted.reduce<Accepted | null>((best, one) => (best && best.epoch >= one.epoch ? best : one), null),

@@ -38,6 +38,8 @@ export interface WriterConfig {
   readonly peers: readonly { readonly id: WriterId; readonly socket: string; readonly url?: string }[];
   /** How often what is missing is asked for again, ms; default 200. */
   readonly tickMs?: number;
+  /** So long a read waits for what it has to see, ms; default 10 000. */
+  readonly readWaitMs?: number;
 }
 
 export type WriterState =

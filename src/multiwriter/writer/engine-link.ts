@@ -20,7 +20,15 @@ import {
   type Installation,
 } from '../engine/index.js';
 import { faultPoint } from '../../fault-point.js';
-import { at, NO_LSN, type Lsn, type Proposal, type Vector, type WriterId } from '../protocol/index.js';
+import {
+  at,
+  includes,
+  NO_LSN,
+  type Lsn,
+  type Proposal,
+  type Vector,
+  type WriterId,
+} from '../protocol/index.js';
 
 /** One connection as superuser, to the database that is written. */
 export type Connect = () => Promise<ClientBase & { end(): Promise<void> }>;
@@ -87,6 +95,11 @@ export class EngineLink {
 
   get durable(): Vector {
     return this.#durable;
+  }
+  /** Nothing of it that was handed over is still to come into the engine. */
+  has(upTo: Vector): boolean {
+    for (const lsn of this.#missing) if (includes(upTo, lsn)) return false;
+    return true;
   }
   get queued(): number {
     return this.#queue.length;

@@ -14,6 +14,7 @@ import {
   at,
   type Effect,
   type FromNode,
+  isWithin,
   labelOf,
   type Lsn,
   lowest,
@@ -22,6 +23,7 @@ import {
   type Proposal,
   type Ruling,
   type ToPrimary,
+  type Vector,
   Writer,
   type WriterId,
   type WriterOutput,
@@ -32,6 +34,7 @@ import type { PeerMessage, WriterConfig, WriterEvent, WriterState, WriterStatus 
 import { type Connect, EngineLink } from './engine-link.js';
 import { KeyLocks } from './key-locks.js';
 import { Peers } from './peers.js';
+import { type ReadDemand, Reads } from './reads.js';
 import { describeKey, refusalOf } from './refusal.js';
 import { type Participant, type RefusedCommit, Transaction, type Verdict } from './transaction.js';
 
@@ -43,6 +46,8 @@ const MAX_QUEUE_BYTES = 32 * 1024 * 1024;
 const VOLATILE_MS = 2_000;
 /** So long the others wait for one that changes definitions. */
 const QUIET_MS = 1_000;
+/** So long a read waits for what it has to see. */
+const READ_WAIT_MS = 10_000;
 /** An entry that waits for somebody unknown is told of once in so many ms. */
 const UNKNOWN_BLOCKER_MS = 1_000;
 
@@ -65,6 +70,7 @@ export class WriterService {
   /** Proposed by sessions that are gone: decided, they are carried out like those of another writer. */
   readonly #orphans = new Set<Lsn>();
   readonly #keys = new KeyLocks();
+  readonly #reads: Reads;
   readonly #reachable = new Map<NodeId, boolean>();
   readonly #listeners = new Set<(event: WriterEvent) => void>();
   readonly #totals = { committed: 0, refused: 0, applied: 0, rolledBack: 0 };
@@ -96,6 +102,14 @@ export class WriterService {
       diverged: (error) => this.#stop('diverged', error.message),
       ready: () => this.#wake(),
       lost: () => this.#engineLost(),
+    });
+    this.#reads = new Reads({
+      quorums: config.quorums,
+      waitMs: config.readWaitMs ?? READ_WAIT_MS,
+      ask: (message) => this.#store.toAll(message),
+      hasApplied: (upTo) => this.#hasApplied(upTo),
+      reached: () => this.#writer?.reached ?? {},
+      change: () => this.#change(),
     });
     for (const { node } of config.nodes) this.#reachable.set(node, false);
     this.#store = new StoreClient(config.nodes, {
@@ -234,6 +248,16 @@ export class WriterService {
       if (this.#stopped) throw this.#stoppedError();
       await this.#change();
     }
+  }
+
+  /** Before a snapshot is taken; see `Reads.untilApplied`. */
+  untilApplied(demand: ReadDemand): Promise<RefusedCommit | null> {
+    return this.#reads.untilApplied(demand);
+  }
+
+  #hasApplied(upTo: Vector): boolean {
+    if (this.#stopped) throw this.#stoppedError();
+    return this.#isReady && isWithin(upTo, this.#writer?.reached ?? {}) && this.#link.has(upTo);
   }
 
   /** A transaction begins: its base is read next. */
@@ -449,6 +473,9 @@ export class WriterService {
       }
       case 'facts':
         return this.#did(this.#writer?.receive(message));
+      case 'frontier':
+        this.#reads.hear(message);
+        return this.#wake();
       default:
         return this.#tellAdjudicated(this.#adjudicator.receive(message));
     }
@@ -475,6 +502,7 @@ export class WriterService {
       else this.#toPrimary(message);
     }
     for (const effect of output.effects) this.#carryOut(effect);
+    this.#wake();
   }
 
   /** Whoever leads: those that do not, pay no attention. */

@@ -36,6 +36,7 @@ import type { Link, LinkOwner } from '../link.js';
 import { ClientMessages } from './client-messages.js';
 import { EngineMessages } from './engine-messages.js';
 import { EngineSide } from './engine-side.js';
+import { isRefused, ReadMode } from './read-mode.js';
 import { isControl, statementsOf, type Statement } from './statements.js';
 
 /** Client bytes that wait, before no more are read. */
@@ -74,9 +75,11 @@ export class Certifier implements LinkOwner, Participant {
   #isEnding = false;
   #whenDone: (() => void) | null = null;
 
+  readonly #reads = new ReadMode();
   #block: 'client' | 'implicit' | null = null;
   #readOnly = false;
-  #needsBase = false;
+  /** No statement of it has taken a snapshot. */
+  #isFirst = false;
   #wrote = false;
   #transaction: Transaction | null = null;
   #begun: Promise<Begun | null> = Promise.resolve(null);
@@ -84,6 +87,8 @@ export class Certifier implements LinkOwner, Participant {
   #pendingError: Buffer | null = null;
   /** After a refused COMMIT in a batch: up to its Sync nothing counts. */
   #skipsToSync = false;
+  /** What the batch reads outside of a block is there. */
+  #batchMayRead = false;
   /** A statement that seemed to read has written: from now on none is taken for a reader. */
   #isWary = false;
   #retries = 0;
@@ -132,6 +137,7 @@ export class Certifier implements LinkOwner, Participant {
     this.#leave();
     this.#leave = this.#service.join(this);
     this.#engine.status = status;
+    this.#reads.begin();
     if (status === 'I') this.#over();
     else this.#block = 'client';
     connection.lend(this).resume();
@@ -289,7 +295,7 @@ export class Certifier implements LinkOwner, Participant {
     const parts = statementsOf(sql, this.#isVolatile);
     this.#readyPassed = false;
     const refused = parts.find(({ statement }) => statement.kind === 'refused')?.statement;
-    if (refused?.kind === 'refused') await this.#refuse(refused.what);
+    if (refused?.kind === 'refused') await this.#refuse(refused.error);
     else if (parts.length > 1 && parts.some(({ statement }) => isControl(statement)))
       await this.#sequence(parts);
     else
@@ -304,7 +310,9 @@ export class Certifier implements LinkOwner, Participant {
   /** Several statements with BEGIN or COMMIT among them: one after the other, as the engine does it. */
   async #sequence(parts: readonly { text: string; statement: Statement }[]): Promise<void> {
     for (const { text, statement } of parts) {
-      if (!(await this.#statement(encode.query(text), [statement], false))) return;
+      if (await this.#statement(encode.query(text), [statement], false)) continue;
+      if (this.#block === 'implicit') await this.#leaveBlock();
+      return;
     }
     if (this.#block === 'implicit') await this.#endImplicit(null);
   }
@@ -316,14 +324,17 @@ export class Certifier implements LinkOwner, Participant {
       switch (first?.kind) {
         case 'begin':
           return this.#begin(message, first.readOnly, isLast);
+        case 'setting':
         case 'write':
         case 'read':
+          if (first.kind === 'setting' && first.sql !== null) return this.#set(message, first.sql, isLast);
           if (!isLast || parts.some(({ kind }) => kind === 'write') || this.#isWary)
             return this.#implicit(message, parts, isLast);
+          if (parts.some(takesSnapshot) && !(await this.#mayRead())) return false;
           break;
         default:
       }
-      return this.#plain(message, isLast);
+      return this.#plain(message, isLast, parts);
     }
     switch (first?.kind) {
       case 'begin':
@@ -335,32 +346,57 @@ export class Certifier implements LinkOwner, Participant {
         return this.#rollBack(message, first.chain, isLast);
       case 'set-transaction':
         return this.#plain(message, isLast);
+      case 'setting':
+        if (!parts.some(takesSnapshot)) return this.#plain(message, isLast, parts);
+        break;
       default:
     }
     if (parts.some(({ kind }) => kind === 'write')) this.#wrote = true;
-    if (this.#needsBase && parts.some(isDdl)) await this.#service.quiesce();
-    await this.#readBase();
-    return this.#plain(message, isLast);
+    if (this.#isFirst && !this.#readOnly && parts.some(isDdl)) await this.#service.quiesce();
+    const refused = await this.#beforeFirst();
+    if (refused) {
+      await this.#failBlock();
+      this.#host.toClient(refused);
+      return false;
+    }
+    return this.#plain(message, isLast, parts);
   }
 
   /** As it is. */
-  async #plain(message: Buffer, isLast: boolean): Promise<boolean> {
+  async #plain(message: Buffer, isLast: boolean, parts: readonly Statement[] = []): Promise<boolean> {
     const passReady = isLast && this.#block !== 'implicit';
     this.#readyPassed = passReady;
+    for (const part of parts) this.#noteSetting(part);
     const { failed } = await this.#engine.request(message, { passReady, keepTag: false });
     this.#followStatus();
     return !failed;
   }
 
   async #begin(message: Buffer, readOnly: boolean, isLast: boolean): Promise<boolean> {
+    if (!this.#reads.isIdle) await this.#reads.demand(this.#engine);
     this.#open('client', readOnly);
     return this.#plain(message, isLast);
   }
 
+  /** Of the read mode; what comes behind it in the query is of the same transaction. */
+  #set(message: Buffer, sql: string, isLast: boolean): Promise<boolean> {
+    if (!isLast) {
+      this.#open('implicit', false);
+      this.#unnamedLost = true;
+      void this.#engine.ask('begin');
+    }
+    return this.#plain(message, isLast, [{ kind: 'setting', sql }]);
+  }
+
   async #implicit(message: Buffer, parts: readonly Statement[], isLast: boolean): Promise<boolean> {
     if (parts.some(isDdl)) await this.#service.quiesce();
-    await this.#openImplicit();
+    const refused = await this.#openImplicit();
+    if (refused) {
+      this.#host.toClient(refused);
+      return false;
+    }
     this.#wrote = this.#isWary || parts.some(({ kind }) => kind === 'write');
+    for (const part of parts) this.#noteSetting(part);
     const { failed, tag } = await this.#engine.request(message, { passReady: false, keepTag: isLast });
     if (isLast || failed) return this.#endImplicit(tag);
     return true;
@@ -372,7 +408,7 @@ export class Certifier implements LinkOwner, Participant {
       await this.#leaveBlock();
       return false;
     }
-    const error = await this.#commit(false);
+    const error = this.#isFirst ? await this.#commitUnused(false) : await this.#commit(false);
     if (error) this.#host.toClient(error);
     else if (tag) this.#host.toClient(tag);
     return error === null;
@@ -410,10 +446,10 @@ export class Certifier implements LinkOwner, Participant {
     if (!this.#readyPassed) this.#sendReady();
   }
 
-  /** As an error of the statement: a transaction it is in is over. */
-  async #refuse(what: string): Promise<void> {
-    if (this.#block !== null || this.#engine.status !== 'I') await this.#leaveBlock();
-    this.#host.toClient(errorOf(notOnSeveral(what)));
+  /** As an error of the statement: a transaction it is in has failed. */
+  async #refuse(error: RefusedCommit): Promise<void> {
+    await this.#failBlock();
+    this.#host.toClient(errorOf(error));
   }
 
   #sendReady(): void {
@@ -444,7 +480,7 @@ export class Certifier implements LinkOwner, Participant {
     const [only] = statementsOf(text, this.#isVolatile);
     const statement: Statement = only?.statement ?? { kind: 'within' };
     if (statement.kind === 'refused' && !this.#engine.failed)
-      return this.#refuseInBatch(errorOf(notOnSeveral(statement.what)));
+      return this.#refuseInBatch(errorOf(statement.error));
     if (this.#statements.size > 10_000) this.#statements.clear();
     this.#statements.set(name, statement);
     if (name === '') {
@@ -456,8 +492,9 @@ export class Certifier implements LinkOwner, Participant {
       return;
     }
     this.#releaseKept();
-    if (needsBase(statement)) await this.#readBaseInBatch();
+    if (!(await this.#mayGoOn(statement))) return;
     this.#engine.extended(message);
+    if (name === '') this.#unnamedLost = false;
   }
 
   async #bind(message: Buffer): Promise<void> {
@@ -470,12 +507,15 @@ export class Certifier implements LinkOwner, Participant {
       const kept = this.#kept;
       this.#kept = [];
       if (isDdl(statement)) await this.#service.quiesce();
-      if ((await this.#engine.settle()) === 'ok') await this.#openImplicit();
+      if ((await this.#engine.settle()) === 'ok') {
+        const refused = await this.#openImplicit();
+        if (refused) return this.#refuseInBatch(refused);
+      }
       for (const one of kept) this.#engine.extended(one);
       if (kept.some((one) => one[0] === Frontend.Parse && one[5] === 0)) this.#unnamedLost = false;
     } else {
       this.#releaseKept();
-      if (needsBase(statement)) await this.#readBaseInBatch();
+      if (!(await this.#mayGoOn(statement))) return;
     }
     this.#restoreUnnamed(message);
     this.#engine.extended(message);
@@ -505,7 +545,8 @@ export class Certifier implements LinkOwner, Participant {
         break;
       default:
     }
-    if (needsBase(statement)) await this.#readBaseInBatch();
+    if (takesSnapshot(statement) && this.#block !== null && !(await this.#mayGoOn(statement))) return;
+    this.#noteSetting(statement);
     this.#engine.extended(message);
   }
 
@@ -535,11 +576,12 @@ export class Certifier implements LinkOwner, Participant {
 
   async #sync(message: Buffer): Promise<void> {
     this.#releaseKept();
+    this.#batchMayRead = false;
     if (this.#skipsToSync) {
       this.#skipsToSync = false;
       await this.#engine.request(message, { passReady: false, keepTag: false });
       // What was refused before it reached the engine has failed there, too.
-      if (this.#block !== null) await this.#leaveBlock();
+      await this.#failBlock();
       return this.#sendReady();
     }
     const settled = this.#block === 'implicit' || this.#mayCopy ? await this.#engine.settle() : 'ok';
@@ -582,33 +624,85 @@ export class Certifier implements LinkOwner, Participant {
   #open(block: 'client' | 'implicit', readOnly: boolean): void {
     this.#block = block;
     this.#readOnly = readOnly;
-    this.#needsBase = !readOnly;
+    this.#isFirst = true;
+    this.#reads.blockEnded();
     this.#wrote = false;
     this.#pendingError = null;
   }
 
-  async #openImplicit(): Promise<void> {
+  /** Not null: what the client is told, and there is no block. */
+  async #openImplicit(): Promise<Buffer | null> {
+    const refused = this.#reads.isIdle ? null : await this.#untilApplied();
+    if (refused) return refused;
     await this.#service.whenReady();
     this.#open('implicit', false);
     this.#readBegun(`begin; ${BEGIN_QUERY}`);
+    return null;
   }
 
-  /** Before the transaction's first query; it goes out with it. */
-  async #readBase(): Promise<void> {
-    if (!this.#needsBase || this.#engine.status === 'E') return;
+  /** Before the transaction's first query; the base goes out with it. Not null: what the client is told instead. */
+  async #beforeFirst(): Promise<Buffer | null> {
+    if (!this.#isFirst || this.#engine.status === 'E') return null;
+    const refused = this.#reads.isIdle ? null : await this.#untilApplied();
+    if (refused) return refused;
+    this.#isFirst = false;
+    if (this.#readOnly) return null;
     await this.#service.whenReady();
     this.#readBegun(BEGIN_QUERY);
+    return null;
   }
 
-  /** A query of ours within the client's batch: what came before has to be answered first. */
-  async #readBaseInBatch(): Promise<void> {
-    const { failed, status } = this.#engine;
-    if (!this.#needsBase || this.#block === null || failed || status === 'E') return;
-    if ((await this.#engine.settle()) === 'ok') await this.#readBase();
+  /** In a batch. Queries of ours may be needed within it: what came before has to be answered first. False: it has failed. */
+  async #mayGoOn(statement: Statement): Promise<boolean> {
+    if (this.#engine.failed) return true;
+    if (this.#block === null) return this.#mayBegin(statement);
+    if (!takesSnapshot(statement) || !this.#isFirst || this.#engine.status === 'E') return true;
+    if ((await this.#engine.settle()) !== 'ok') return true;
+    const refused = await this.#beforeFirst();
+    if (refused) this.#refuseInBatch(refused);
+    return refused === null;
+  }
+
+  /** Outside of a block: before the first of the batch that reads. */
+  async #mayBegin(statement: Statement): Promise<boolean> {
+    const begins = statement.kind === 'begin';
+    if (this.#reads.isIdle || this.#batchMayRead || !(begins || takesSnapshot(statement))) return true;
+    if ((await this.#engine.settle()) !== 'ok') return true;
+    this.#unnamedLost = true;
+    if (begins) {
+      await this.#reads.demand(this.#engine);
+      return true;
+    }
+    this.#batchMayRead = true;
+    const refused = await this.#untilApplied();
+    if (refused) this.#refuseInBatch(refused);
+    return refused === null;
+  }
+
+  /** Of a statement outside of a block. False: it has failed. */
+  async #mayRead(): Promise<boolean> {
+    if (this.#reads.isIdle) return true;
+    const refused = await this.#untilApplied();
+    if (refused) this.#host.toClient(refused);
+    return refused === null;
+  }
+
+  /** Waits until what the session's read mode asks for is in the engine. Not null: it is not, and the client is told so. */
+  async #untilApplied(): Promise<Buffer | null> {
+    const demand = await this.#reads.demand(this.#engine);
+    if (isRefused(demand)) return errorOf(demand);
+    if (!demand.isGlobal && demand.position === null) return null;
+    const refused = await this.#service.untilApplied(demand);
+    return refused && errorOf(refused);
+  }
+
+  #noteSetting(statement: Statement): void {
+    if ('sql' in statement && statement.sql !== null)
+      this.#reads.changed(statement.sql, this.#block !== null);
   }
 
   #readBegun(sql: string): void {
-    this.#needsBase = false;
+    this.#isFirst = false;
     const transaction = this.#service.begin(this);
     this.#transaction = transaction;
     this.#unnamedLost = true;
@@ -649,9 +743,7 @@ export class Certifier implements LinkOwner, Participant {
     const writeSet = readWriteSet(closed.sets.at(-1) ?? []);
     if (!writeSet) {
       this.#endTransaction();
-      const { error } = await this.#engine.ask(chain ? 'commit and chain' : 'commit');
-      this.#closeBlock(chain && !error);
-      return error;
+      return this.#commitUnused(chain);
     }
     await faultPoint('proxy.propose');
     const priority = asksPriority ? readPriority(closed.sets[0]?.[0]) : 0;
@@ -685,6 +777,13 @@ export class Certifier implements LinkOwner, Participant {
     this.#closeBlock(false);
   }
 
+  /** Of a block that has written nothing. */
+  async #commitUnused(chain: boolean): Promise<Buffer | null> {
+    const { error } = await this.#engine.ask(chain ? 'commit and chain' : 'commit');
+    this.#closeBlock(chain && !error);
+    return error;
+  }
+
   /** Write-sets are texts in UTF8. */
   async #setEncoding(): Promise<void> {
     if ((this.#host.encoding() ?? 'UTF8') === 'UTF8') return;
@@ -711,7 +810,7 @@ export class Certifier implements LinkOwner, Participant {
   #over(): void {
     this.#endTransaction();
     this.#block = null;
-    this.#needsBase = false;
+    this.#isFirst = false;
     this.#wrote = false;
     this.#pendingError = null;
   }
@@ -719,6 +818,7 @@ export class Certifier implements LinkOwner, Participant {
   #endTransaction(): void {
     if (this.#transaction) this.#service.ended(this.#transaction);
     this.#transaction = null;
+    this.#reads.blockEnded();
   }
 
   /** After a ReadyForQuery that the client has read: the block may be over. */
@@ -752,9 +852,15 @@ export class Certifier implements LinkOwner, Participant {
   /** Savepoints and all, and in an aborted block again, as the client believes to be in one. */
   async #abort(): Promise<void> {
     if (this.#block === null || !this.#pendingError) return;
+    await this.#failBlock();
+  }
+
+  async #failBlock(): Promise<void> {
+    if (this.#block === null) return;
+    if (this.#block === 'implicit') return this.#leaveBlock();
     this.#endTransaction();
     this.#unnamedLost = true;
-    this.#needsBase = false;
+    this.#isFirst = false;
     await this.#engine.ask('rollback; begin; rollback to savepoint dbproxy_overtaken');
   }
 
@@ -776,9 +882,9 @@ export class Certifier implements LinkOwner, Participant {
 }
 
 /** Prepared by SQL, or before a proxy that was replaced: it may write. */
-const UNKNOWN_STATEMENT: Statement = { kind: 'write', isDdl: false, isCopy: false };
+const UNKNOWN_STATEMENT: Statement = { kind: 'write', isDdl: false, isCopy: false, sql: null };
 const isDdl = (statement: Statement): boolean => statement.kind === 'write' && statement.isDdl;
-const needsBase = ({ kind }: Statement): boolean => kind === 'write' || kind === 'read';
+const takesSnapshot = ({ kind }: Statement): boolean => kind === 'write' || kind === 'read';
 const isCopyMessage = (type: number | undefined): boolean =>
   type === Frontend.CopyData || type === Frontend.CopyDone || type === Frontend.CopyFail;
 
@@ -809,12 +915,6 @@ const overtakenBy = (lsn: Lsn): RefusedCommit => ({
     'could not serialize access: another writer has committed a change of a row that this transaction holds',
   detail: `It had to make way for the transaction with LSN ${lsn}.`,
   hint: 'Retry the transaction.',
-});
-
-const notOnSeveral = (what: string): RefusedCommit => ({
-  sqlstate: '0A000',
-  message: `several writers do not offer ${what}`,
-  hint: 'It cannot be carried out on all of them at one position of the log.',
 });
 
 const ENGINE_GONE: RefusedCommit = { sqlstate: '57P01', message: 'the engine has ended the connection' };

@@ -2,7 +2,9 @@
  * What a statement's text means for the transaction that it is in: read by its first words only. Nothing rests on it but effort and
  * the moment of COMMIT: what wrote without looking like it is refused by the engine's guard.
  */
+import type { RefusedCommit } from '../../multiwriter/writer/index.js';
 import { splitStatements, stripLeadingComments } from '../../session-state/index.js';
+import { changesReadMode, refusedSetting } from './read-mode.js';
 
 export type Statement =
   | { readonly kind: 'begin'; readonly readOnly: boolean }
@@ -12,14 +14,22 @@ export type Statement =
   | { readonly kind: 'set-transaction' }
   /** SAVEPOINT and the like; what only works in a transaction block. */
   | { readonly kind: 'within' }
+  /** SET, RESET, SHOW, DISCARD, DEALLOCATE: takes no snapshot. `sql`: it may change the read mode (read-mode.ts). */
+  | { readonly kind: 'setting'; readonly sql: string | null }
   /** May only read, or concerns this session or this engine alone. */
-  | { readonly kind: 'read' }
-  /** Prepared transactions, databases …: cannot be on several writers. */
-  | { readonly kind: 'refused'; readonly what: string }
-  | { readonly kind: 'write'; readonly isDdl: boolean; readonly isCopy: boolean };
+  | { readonly kind: 'read'; readonly sql: string | null }
+  /** Prepared transactions, databases …: cannot be on several writers. Or a setting that means nothing. */
+  | { readonly kind: 'refused'; readonly error: RefusedCommit }
+  | {
+      readonly kind: 'write';
+      readonly isDdl: boolean;
+      readonly isCopy: boolean;
+      readonly sql: string | null;
+    };
 
 const READ =
-  /^(select|values|table|show|set|reset|discard|listen|unlisten|notify|deallocate|prepare|fetch|close|move|checkpoint|load|vacuum|analyze|cluster|reindex|with|explain)\b/i;
+  /^(select|values|table|listen|unlisten|notify|prepare|fetch|close|move|checkpoint|load|vacuum|analyze|cluster|reindex|with|explain)\b/i;
+const SETTING = /^(set|reset|show|discard|deallocate)\b/i;
 const OF_THIS_ENGINE = /^alter\s+system\b|^copy\b(?!.*\bfrom\b)/is;
 const WITHIN = /^(savepoint|release|lock|declare)\b|^rollback\s+(work\s+|transaction\s+)?to\b/i;
 const REFUSED =
@@ -37,22 +47,30 @@ export const statementOf = (text: string, isVolatile: (name: string) => boolean)
   const sql = stripLeadingComments(text);
   const chain = CHAIN.test(sql) && !NO_CHAIN.test(sql);
   const refused = REFUSED.exec(sql);
-  if (refused) return { kind: 'refused', what: (refused[1] ?? '').toUpperCase().replace(/\s+/g, ' ') };
+  if (refused) {
+    const what = (refused[1] ?? '').toUpperCase().replace(/\s+/g, ' ');
+    return { kind: 'refused', error: notOnSeveral(what) };
+  }
+  const changing = changesReadMode(sql) ? sql : null;
   if (/^(begin|start\s+transaction)\b/i.test(sql))
     return { kind: 'begin', readOnly: /\bread\s+only\b/i.test(sql) };
   if (/^(commit|end)\b/i.test(sql)) return { kind: 'commit', chain };
   if (WITHIN.test(sql)) return { kind: 'within' };
   if (/^(rollback|abort)\b/i.test(sql)) return { kind: 'rollback', chain };
   if (/^set\s+(local\s+)?transaction\b/i.test(sql)) return { kind: 'set-transaction' };
-  if (/^set\s+constraints\b/i.test(sql)) return { kind: 'write', isDdl: false, isCopy: false };
-  if ((READ.test(sql) || OF_THIS_ENGINE.test(sql)) && !mayWrite(sql, isVolatile)) return { kind: 'read' };
+  if (/^set\s+constraints\b/i.test(sql)) return { kind: 'write', isDdl: false, isCopy: false, sql: null };
+  if (SETTING.test(sql)) {
+    const error = changing === null ? null : refusedSetting(sql);
+    return error ? { kind: 'refused', error } : { kind: 'setting', sql: changing };
+  }
+  if ((READ.test(sql) || OF_THIS_ENGINE.test(sql)) && !mayWrite(sql, isVolatile))
+    return { kind: 'read', sql: changing };
   const isDdl = DDL.test(sql) && !/^create\s+(local\s+|global\s+)?temp/i.test(sql);
-  return { kind: 'write', isDdl, isCopy: /^copy\b/i.test(sql) };
+  return { kind: 'write', isDdl, isCopy: /^copy\b/i.test(sql), sql: changing };
 };
 
 const mayWrite = (sql: string, isVolatile: (name: string) => boolean): boolean => {
-  if (/^(vacuum|analyze|cluster|reindex|prepare|alter|set|reset|show|discard|close|deallocate)\b/i.test(sql))
-    return false;
+  if (/^(vacuum|analyze|cluster|reindex|prepare|alter|close)\b/i.test(sql)) return false;
   if (WRITES.test(sql)) return true;
   for (const [, name = ''] of sql.matchAll(CALLS)) {
     const plain = name.startsWith('"') ? name.slice(1, -1).replaceAll('""', '"') : name.toLowerCase();
@@ -61,6 +79,12 @@ const mayWrite = (sql: string, isVolatile: (name: string) => boolean): boolean =
   return false;
 };
 
+const notOnSeveral = (what: string): RefusedCommit => ({
+  sqlstate: '0A000',
+  message: `several writers do not offer ${what}`,
+  hint: 'It cannot be carried out on all of them at one position of the log.',
+});
+
 const CONTROL: ReadonlySet<Statement['kind']> = new Set([
   'begin',
   'commit',
@@ -68,7 +92,9 @@ const CONTROL: ReadonlySet<Statement['kind']> = new Set([
   'set-transaction',
   'refused',
 ]);
-export const isControl = ({ kind }: Statement): boolean => CONTROL.has(kind);
+/** Has to be carried out before the next one is. */
+export const isControl = (statement: Statement): boolean =>
+  CONTROL.has(statement.kind) || (statement.kind === 'setting' && statement.sql !== null);
 
 /** The statements of a simple query. */
 export const statementsOf = (

@@ -6,6 +6,7 @@ import type {
   NodeId,
   Outcome,
   Proposal,
+  Vector,
 } from '../../../src/multiwriter/protocol/index.js';
 import { commonKey, includes, lsnOf, proposerOf, writerOf } from '../../../src/multiwriter/protocol/index.js';
 import { isVoid } from '../../../src/multiwriter/protocol/decision.js';
@@ -15,6 +16,7 @@ export type Invariant =
   | 'decided is never undone'
   | 'one winner per key version'
   | 'an acknowledged commit is never lost'
+  | 'a global read waits for what was acknowledged'
   | 'one decision per slot'
   | 'one primary per epoch'
   | 'a promised epoch holds'
@@ -46,6 +48,7 @@ export class Observer {
   readonly #decisions = new Map<number, string>();
   readonly #epochs = new Map<number, string>();
   readonly #promised = new Map<NodeId, number>();
+  readonly #lastAcknowledged = new Map<number, Lsn>();
   readonly #lastLsn = new Map<number, Lsn>();
   readonly #committedByKey = new Map<string, Proposal[]>();
   /** The order in which conflicting transactions were applied, by key and then by writer. */
@@ -89,7 +92,11 @@ export class Observer {
 
   acknowledge(proposal: Proposal, outcome: Outcome): void {
     this.outcome(proposal.lsn, outcome);
-    if (outcome === 'commit') this.acknowledged.add(proposal.lsn);
+    if (outcome !== 'commit') return;
+    const { lsn } = proposal;
+    this.acknowledged.add(lsn);
+    const writer = proposerOf(proposal);
+    if (lsn > (this.#lastAcknowledged.get(writer) ?? 0)) this.#lastAcknowledged.set(writer, lsn);
   }
 
   chosen({ slot, decision }: Chosen): void {
@@ -130,7 +137,20 @@ export class Observer {
       case 'outranked':
       case 'vote':
       case 'facts':
+      case 'frontier':
         break;
+    }
+  }
+
+  /** What the nodes that run would answer to a survey: any `classic` of them together must name what was acknowledged. */
+  frontiers(frontiers: readonly Vector[], classic: number): void {
+    for (const [writer, lsn] of this.#lastAcknowledged) {
+      const without = frontiers.filter((frontier) => !includes(frontier, lsn));
+      if (without.length >= classic)
+        fail(
+          'a global read waits for what was acknowledged',
+          `${lsn} of writer ${writer}: ${without.length} nodes would answer without it`,
+        );
     }
   }
 

@@ -21,6 +21,7 @@ const SAFETY: readonly Invariant[] = [
   'decided is never undone',
   'one winner per key version',
   'an acknowledged commit is never lost',
+  'a global read waits for what was acknowledged',
   'one decision per slot',
   'one primary per epoch',
   'a promised epoch holds',
@@ -117,6 +118,16 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a new incarnation uses the old range',
     options: { ...rule({ beginsAt: () => FIRST_LSN }), ...HAUNTED },
     breaks: [...SAFETY, 'comes to rest'],
+  },
+  {
+    name: 'a survey counts only what is decided',
+    options: rule({ mayBeAcknowledged: ({ outcome }) => outcome === 'commit' }),
+    breaks: ['a global read waits for what was acknowledged'],
+  },
+  {
+    name: 'a survey counts only what the node itself accepted',
+    options: { ...rule({ mayBeAcknowledged: ({ accepted }) => accepted }), ...UNTOLD },
+    breaks: ['a global read waits for what was acknowledged'],
   },
   {
     name: 'applied without what it had seen',

@@ -6,6 +6,7 @@
 import {
   Adjudicator,
   type AdjudicatorOutput,
+  frontierOf,
   type KeyMode,
   type KeyUse,
   lowest,
@@ -146,7 +147,9 @@ export class World {
     let dice = this.#choose(this.#totalWeight);
     for (const { weight, act } of this.#actions) {
       dice -= weight;
-      if (dice < 0) return act();
+      if (dice >= 0) continue;
+      act();
+      return this.#survey();
     }
   }
 
@@ -184,6 +187,14 @@ export class World {
       this.#calmRound();
     }
     this.#compare();
+  }
+
+  /** As if somebody asked, after every step: no message can make it worse. */
+  #survey(): void {
+    const running = this.#nodes.flatMap(({ machine }) =>
+      machine ? [frontierOf(machine.state, this.#rules)] : [],
+    );
+    this.observer.frontiers(running, this.#options.quorums.classic);
   }
 
   // --- the network ---------------------------------------------------------------------------------------------------
@@ -293,6 +304,8 @@ export class World {
       case 'decision-accepted':
       case 'outranked':
         return this.#post({ to: 'primary', at: from.at, message });
+      case 'frontier':
+        return;
     }
   }
 

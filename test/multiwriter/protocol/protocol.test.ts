@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   Adjudicator,
+  Asked,
   conflict,
   DEFAULT_QUORUMS,
   type FromNode,
@@ -14,6 +15,7 @@ import {
   RULES,
   type Sealed,
   StorageNode,
+  type Vector,
   whyUnsafe,
   writerOf,
 } from '../../../src/multiwriter/protocol/index.js';
@@ -120,6 +122,63 @@ describe('conflicts', () => {
     const first = proposal(0, use('update'));
     expect(conflict(first, proposal(1, use('update'), { base: { 0: first.lsn } }))).toBe(false);
     expect(conflict(first, proposal(0, use('update'), { lsn: lsn(first.lsn + 1) }))).toBe(false);
+  });
+});
+
+describe('a survey', () => {
+  const keys: KeyUse[] = [{ key: 'k', mode: 'update' }];
+  const frontierOf = (node: StorageNode): unknown => {
+    const [answer] = answersOf(node.receive({ kind: 'survey', number: 7 }));
+    return answer?.kind === 'frontier' && answer.number === 7 ? answer.frontier : null;
+  };
+  const says = (outcome: 'commit' | 'abort', at: Proposal): Decision => ({
+    kind: 'verdict',
+    asked: at.lsn,
+    rulings: [{ lsn: at.lsn, outcome, reason: { kind: 'policy' }, accepted: [], heard: [] }],
+  });
+
+  it('names what the node accepted, until it is aborted, and writes nothing', () => {
+    const node = nodeWithWriters();
+    const first = proposal(0, keys);
+    expect(frontierOf(node)).toEqual({});
+    voteOf(node, first);
+    // Refused: the node may well be one of those that make it commit, but not by its vote.
+    voteOf(node, proposal(1, keys));
+    expect(node.receive({ kind: 'survey', number: 7 }).records).toEqual([]);
+    expect(frontierOf(node)).toEqual({ 0: first.lsn });
+    const { lsn: at, previous } = first;
+    node.receive({
+      kind: 'facts',
+      facts: [{ outcome: 'abort', lsn: at, previous }],
+      decisions: [],
+      truncated: {},
+    });
+    expect(frontierOf(node)).toEqual({});
+  });
+
+  it('names what commits by a decision that the node has accepted, or knows ahead of its turn; and what it has forgotten', () => {
+    const [first, second] = [proposal(0, keys), proposal(1, keys)];
+    const accepts = nodeWithWriters();
+    accepts.receive({ kind: 'decide', epoch: 1, slot: 3, decision: says('commit', first) });
+    expect(frontierOf(accepts)).toEqual({ 0: first.lsn });
+    accepts.receive({ kind: 'decide', epoch: 1, slot: 4, decision: says('abort', second) });
+    expect(frontierOf(accepts)).toEqual({ 0: first.lsn });
+    const ahead = nodeWithWriters();
+    const decisions = [{ slot: 9, decision: says('commit', second) }];
+    ahead.receive({ kind: 'facts', facts: [], decisions, truncated: { 0: first.lsn } });
+    expect(frontierOf(ahead)).toEqual({ 0: first.lsn, 1: second.lsn });
+  });
+
+  it('is answered once Qc nodes have said so, by the highest of each writer', () => {
+    const asked = new Asked(3, DEFAULT_QUORUMS);
+    const answer = (node: string, frontier: Record<number, number>, number = 3) =>
+      asked.hear({ kind: 'frontier', node, number, frontier: frontier as Vector });
+    answer('s1', { 0: 5, 1: 1 });
+    answer('s1', { 0: 5, 1: 1 });
+    answer('s2', { 0: 9 }, 2);
+    expect(asked.frontier).toBeNull();
+    answer('s3', { 1: 4 });
+    expect(asked.frontier).toEqual({ 0: 5, 1: 4 });
   });
 });
 

@@ -147,11 +147,11 @@ export class Member {
   }
 
   /** A new process of its proxy, with a new incarnation. */
-  async start(env: NodeJS.ProcessEnv = {}): Promise<void> {
+  async start(env: NodeJS.ProcessEnv = {}, more: Partial<WriterConfig> = {}): Promise<void> {
     this.proxy = await TestProxy.start(this.#cluster.engines, this.engine, {
       port: this.port,
       controlSocket: this.socket,
-      writer: { ...this.#config, incarnation: ++this.#incarnation, tickMs: 50 },
+      writer: { ...this.#config, incarnation: ++this.#incarnation, tickMs: 50, ...more },
       env: { ...this.#env, ...env },
     });
     void this.proxy.control
@@ -179,7 +179,10 @@ export class Member {
 
   async connect(config: pg.ClientConfig = {}): Promise<pg.Client> {
     if (!this.proxy) throw new Error('its proxy does not run');
-    return connectPg({ connectionString: this.proxy.url(), ...config });
+    const { user, password, ...others } = config;
+    // pg takes what is in the URL before what is beside it.
+    const url = this.proxy.url(user, 'postgres', typeof password === 'string' ? password : undefined);
+    return connectPg({ connectionString: url, ...others });
   }
 
   async checksums(): Promise<TableChecksum[]> {

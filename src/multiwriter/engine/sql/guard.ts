@@ -5,6 +5,13 @@
  * transaction's number and is gone again when the write-set is taken. The first one of a transaction queues the guard, a
  * deferred constraint trigger; if its savepoint is rolled back, so is the guard, and the next row is the first one.
  */
+/** Of each writer the highest LSN that the snapshot holds; what is below it and was not void is there, too. */
+const APPLIED = `select coalesce(jsonb_object_agg(w, lsn), '{}')::text
+    from (select w, greatest((select max(a.lsn) from dbproxy.applied a where a.writer = w),
+                             (select r.lsn from dbproxy.reached r where r.writer = w)) as lsn
+            from (select unnest(writers) as w from dbproxy.self) writers) v
+   where lsn is not null`;
+
 export const GUARD = String.raw`
 create unlogged table if not exists dbproxy.captured (
   xid xid8 not null,
@@ -31,12 +38,12 @@ begin
       hint = 'Use REPEATABLE READ, and lock what a decision rests on by updating it: default_transaction_isolation = ''repeatable read''.';
   end if;
   transaction := dbproxy.transaction();
-  select coalesce(jsonb_object_agg(w, lsn), '{}')::text into base
-    from (select w, greatest((select max(a.lsn) from dbproxy.applied a where a.writer = w),
-                             (select r.lsn from dbproxy.reached r where r.writer = w)) as lsn
-            from (select unnest(writers) as w from dbproxy.self) writers) v
-   where lsn is not null;
+  base := (${APPLIED});
 end $$;
+
+-- For a client that goes on at another writer: there it is what dbproxy.read_after is set to.
+create or replace function dbproxy.position() returns text language sql stable
+  security definer set search_path = pg_catalog, pg_temp as $$ ${APPLIED} $$;
 
 create or replace function dbproxy.require_proof(proof text, what text) returns void language plpgsql
   security definer set search_path = pg_catalog, pg_temp as $$
