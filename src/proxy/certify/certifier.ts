@@ -295,7 +295,7 @@ export class Certifier implements LinkOwner, Participant {
     const parts = statementsOf(sql, this.#isVolatile);
     this.#readyPassed = false;
     const refused = parts.find(({ statement }) => statement.kind === 'refused')?.statement;
-    if (refused?.kind === 'refused') await this.#refuse(refused.error);
+    if (refused?.kind === 'refused') await this.#refuse(refused.error, refused.endsBlock);
     else if (parts.length > 1 && parts.some(({ statement }) => isControl(statement)))
       await this.#sequence(parts);
     else
@@ -446,9 +446,10 @@ export class Certifier implements LinkOwner, Participant {
     if (!this.#readyPassed) this.#sendReady();
   }
 
-  /** As an error of the statement: a transaction it is in has failed. */
-  async #refuse(error: RefusedCommit): Promise<void> {
-    await this.#failBlock();
+  /** As an error of the statement: a transaction it is in has failed, or is over. */
+  async #refuse(error: RefusedCommit, endsBlock: boolean): Promise<void> {
+    if (!endsBlock) await this.#failBlock();
+    else if (this.#block !== null || this.#engine.status !== 'I') await this.#leaveBlock();
     this.#host.toClient(errorOf(error));
   }
 

@@ -19,7 +19,7 @@ export type Statement =
   /** May only read, or concerns this session or this engine alone. */
   | { readonly kind: 'read'; readonly sql: string | null }
   /** Prepared transactions, databases …: cannot be on several writers. Or a setting that means nothing. */
-  | { readonly kind: 'refused'; readonly error: RefusedCommit }
+  | { readonly kind: 'refused'; readonly error: RefusedCommit; readonly endsBlock: boolean }
   | {
       readonly kind: 'write';
       readonly isDdl: boolean;
@@ -49,7 +49,7 @@ export const statementOf = (text: string, isVolatile: (name: string) => boolean)
   const refused = REFUSED.exec(sql);
   if (refused) {
     const what = (refused[1] ?? '').toUpperCase().replace(/\s+/g, ' ');
-    return { kind: 'refused', error: notOnSeveral(what) };
+    return { kind: 'refused', error: notOnSeveral(what), endsBlock: true };
   }
   const changing = changesReadMode(sql) ? sql : null;
   if (/^(begin|start\s+transaction)\b/i.test(sql))
@@ -61,7 +61,7 @@ export const statementOf = (text: string, isVolatile: (name: string) => boolean)
   if (/^set\s+constraints\b/i.test(sql)) return { kind: 'write', isDdl: false, isCopy: false, sql: null };
   if (SETTING.test(sql)) {
     const error = changing === null ? null : refusedSetting(sql);
-    return error ? { kind: 'refused', error } : { kind: 'setting', sql: changing };
+    return error ? { kind: 'refused', error, endsBlock: false } : { kind: 'setting', sql: changing };
   }
   if ((READ.test(sql) || OF_THIS_ENGINE.test(sql)) && !mayWrite(sql, isVolatile))
     return { kind: 'read', sql: changing };

@@ -56,7 +56,7 @@ async function heldBack<T>(work: (release: () => Promise<void>) => Promise<T>): 
   }
 }
 const next = async (client: pg.Client): Promise<number> =>
-  Number((await client.query('update t set n = n + 1 where id = 1 returning n')).rows[0]?.n);
+  Number(await value(client, 'update t set n = n + 1 where id = 1 returning n'));
 
 /** Of reads that wait: none of them is answered before `release`, and then all show the value. */
 async function showLate(
