@@ -103,6 +103,11 @@ function signal(pid: number, name: NodeJS.Signals): void {
 
 const BEFORE_COMMIT = ['provision', 'warm', 'drain', 'fence', 'catchup'];
 
-/** What no client may notice: whatever befalls the supervisor, and a new engine that nobody is on yet. */
+/** From here on the new proxy has sessions. */
+const GIVEN_OVER = ['handover.go', 'handover.successor.go', 'handover.successor.finish'];
+
+/** What no client may notice: whatever befalls the supervisor, and a new engine or proxy that nobody is on yet. */
 const isUnnoticed = ({ victim, step }: Cell): boolean =>
-  victim === 'supervisor' || (victim === 'new-engine' && BEFORE_COMMIT.includes(step));
+  victim === 'supervisor' ||
+  (victim === 'new-engine' && BEFORE_COMMIT.includes(step)) ||
+  (victim === 'new-proxy' && !GIVEN_OVER.includes(step));
