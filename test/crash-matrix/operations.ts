@@ -56,7 +56,7 @@ const standbyVictims = (step: string): readonly Victim[] => [
   ...(step === 'provision' ? [] : (['new-engine'] as const)),
 ];
 
-/** The server itself: none runs where the old one has stopped and the new one has not started. */
+/** There is one engine; its server is the old one, until it has stopped. */
 const inPlaceVictims = (step: string): readonly Victim[] => [
   ...(['supervisor', 'old-proxy'] as const),
   ...(isBefore(step, 'catchup') ? (['old-engine'] as const) : []),
@@ -88,7 +88,7 @@ export const OPERATIONS: readonly Operation[] = [
   {
     name: 'patch-in-place',
     steps: IN_PLACE_STEPS,
-    victims: (step) => [...inPlaceVictims(step), ...(step === 'move' ? (['new-engine'] as const) : [])],
+    victims: inPlaceVictims,
     begin: (ground, before, step) => beginPatch(ground, step, other(before), 'in-place'),
     outcome: (before, after) => (after.postgres === before.postgres ? 'rolled back' : 'completed'),
   },
