@@ -323,12 +323,16 @@ export class Supervisor {
   async #lookOnce(): Promise<void> {
     if (this.#state !== 'running' && this.#state !== 'degraded') return;
     await this.#watch.look();
-    if (this.#state === 'degraded') await this.#tryAgain(undefined);
+    if (this.#state === 'degraded') await this.#repairDegraded();
   }
 
   /** A first repair that failed is no verdict for ever: whoever asks has it tried again. */
   async #tryAgain(error: unknown): Promise<void> {
     if (this.#state === 'stopping') throw error;
+    await this.#repairDegraded();
+  }
+
+  async #repairDegraded(): Promise<void> {
     await this.#exclusively(async () => {
       if (this.#state === 'degraded') await this.#ensure();
     });

@@ -88,8 +88,8 @@ async function writePage(of: readonly OnRecord[], text: string): Promise<void> {
   const days = [...new Set(of.map(({ at }) => at.slice(0, 10)))].sort();
   const when = [...new Set([days.at(0), days.at(-1)])].join(' to ');
   const machine = `${cpus().length} cores; Node ${process.versions.node}; PostgreSQL ${OLDER} and ${NEWER}`;
-  const sum = (of_: keyof Pick<CellResult, 'acknowledged' | 'failed' | 'unknown'>): number =>
-    of.reduce((total, cell) => total + cell[of_], 0);
+  const sum = (count: keyof Pick<CellResult, 'acknowledged' | 'failed' | 'unknown'>): number =>
+    of.reduce((total, cell) => total + cell[count], 0);
   const violations = of.reduce((total, cell) => total + cell.violations.length, 0);
   const counts = `${of.length} cells; ${sum('acknowledged')} statements acknowledged, ${sum('failed')} failed, ${sum('unknown')} unknown; **${violations} violations**.`;
   const page = (await readFile(PAGE, 'utf8')).replace(

@@ -5,6 +5,7 @@
  * transaction's number and is gone again when the write-set is taken. The first one of a transaction queues the guard, a
  * deferred constraint trigger; if its savepoint is rolled back, so is the guard, and the next row is the first one.
  */
+
 /** Of each writer the highest LSN that the snapshot holds; what is below it and was not void is there, too. */
 const APPLIED = `select coalesce(jsonb_object_agg(w, lsn), '{}')::text
     from (select w, greatest((select max(a.lsn) from dbproxy.applied a where a.writer = w),
