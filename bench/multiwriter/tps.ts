@@ -1,32 +1,58 @@
 /**
- * Two writers against one that is none: pgbench's simple-update, 16 clients in all, keys of the two disjoint, by turns.
+ * Two writers against one that is none: pgbench's simple-update, 16 clients in all, keys of the two disjoint, by turns. What a
+ * transaction costs of which processes, and what one client's commit takes. The storage nodes' votes are on the disk that the
+ * engines have, too.
  *
- *   npm run bench:multiwriter -- [--seconds 10] [--rounds 3]
+ *   npm run bench:multiwriter -- [--seconds 10] [--rounds 3] [--warm-up 20]
+ *
+ * The warm-up is the compiler's: in the first seconds of a node process much of its time is spent on translating itself.
  */
 import { writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { TestCluster } from '../../test/multiwriter/writer/cluster.js';
 import { connectPg } from '../../test/support/clients.js';
 import { PASSWORD } from '../../test/support/engines.js';
 import { TestProxy } from '../../test/support/proxies.js';
-import { pgbench } from '../support/pgbench.js';
-import { conditions, conditionsLine, median, save } from '../support/report.js';
+import { pgbench, type PgbenchResult } from '../support/pgbench.js';
+import { cpuUs, cpuUsOfTree } from '../support/processes.js';
+import { conditions, conditionsLine, markdown, median, ms, save } from '../support/report.js';
 
 const { values } = parseArgs({
-  options: { seconds: { type: 'string', default: '10' }, rounds: { type: 'string', default: '3' } },
+  options: {
+    seconds: { type: 'string', default: '10' },
+    rounds: { type: 'string', default: '3' },
+    'warm-up': { type: 'string', default: '20' },
+  },
 });
-const [seconds, rounds] = [Number(values.seconds), Number(values.rounds)];
+const [seconds, rounds, warmUpSeconds] = [values.seconds, values.rounds, values['warm-up']].map(Number) as [
+  number,
+  number,
+  number,
+];
 const CLIENTS = 16;
+const GOAL_PERCENT = 60;
 const ACCOUNTS = 20_000;
 /** Rows of one transaction. */
 const ROWS = 2_000;
+/** As in production. */
+const TICK_MS = 200;
 const SCHEMA = [
   'create table pgbench_accounts (aid int primary key, bid int, abalance int, filler char(84))',
   'create table pgbench_history (tid int, bid int, aid int, delta int, mtime timestamp, filler char(22))',
 ];
 
-const cluster = await TestCluster.start();
+type Part = 'proxies' | 'storage nodes' | 'engines';
+type CpuUs = Readonly<Record<Part, number>>;
+interface Round {
+  readonly tps: number;
+  readonly p50Ms: number;
+  /** Of one transaction. */
+  readonly cpuUs: CpuUs;
+}
+
+const cluster = await TestCluster.start({ store: { place: tmpdir(), tickMs: TICK_MS }, tickMs: TICK_MS });
 let alone: TestProxy | null = null;
 try {
   const script = async (name: string, from: number, to: number): Promise<string> => {
@@ -41,28 +67,89 @@ try {
   const scripts = [await script('low', 1, half), await script('high', half + 1, ACCOUNTS)];
   const whole = await script('all', 1, ACCOUNTS);
   const engine = await cluster.engines.primary();
-  alone = await TestProxy.start(cluster.engines, engine);
-  for (const port of [cluster.members[0]!.port, alone.port]) await setUp(port);
+  const single = (alone = await TestProxy.start(cluster.engines, engine));
+  for (const port of [cluster.members[0]!.port, single.port]) await setUp(port);
   await cluster.atRest();
+  const nodes = await Promise.all(cluster.store.nodes.map((node) => node.status()));
 
-  const series: { one: number[]; two: number[] } = { one: [], two: [] };
-  for (let round = 0; round < rounds; round++) {
-    series.one.push((await run(alone.port, whole, CLIENTS)).tps);
-    const both = await Promise.all(
-      cluster.members.map((member, i) => run(member.port, scripts[i]!, CLIENTS / 2)),
-    );
-    series.two.push(both.reduce((sum, { tps }) => sum + tps, 0));
-  }
-  await cluster.atRest();
-  const [one, two] = [median(series.one), median(series.two)];
-  const about = conditions(engine.postgres, { seconds: String(seconds), rounds: String(rounds) });
-  await save('multiwriter', { schema: 'dbproxy.bench-multiwriter/1', about, series });
+  const oneUs = async (): Promise<CpuUs> => ({
+    proxies: await cpuUs(single.pid),
+    'storage nodes': 0,
+    engines: await cpuUsOfTree(engine.process!.pid),
+  });
+  const twoUs = async (): Promise<CpuUs> => ({
+    proxies: await total(cluster.members.map(({ proxy }) => cpuUs(proxy!.pid))),
+    'storage nodes': await total(nodes.map(({ pid }) => cpuUs(pid))),
+    engines: await total(cluster.members.map((member) => cpuUsOfTree(member.engine.process!.pid))),
+  });
+  const loads = {
+    one: (clients: number, forSeconds: number) => [run(single.port, whole, clients, forSeconds)],
+    two: (clients: number, forSeconds: number) =>
+      cluster.members
+        .slice(0, clients)
+        .map(({ port }, i) => run(port, scripts[i]!, Math.ceil(clients / 2), forSeconds)),
+  };
+  const round = async (kind: 'one' | 'two', clients: number): Promise<Round> => {
+    const used = kind === 'one' ? oneUs : twoUs;
+    const before = await used();
+    const results = await Promise.all(loads[kind](clients, seconds));
+    if (kind === 'two') await cluster.atRest();
+    const after = await used();
+    const transactions = results.reduce((sum, one) => sum + one.transactions, 0);
+    const of = (part: Part): number => (after[part] - before[part]) / transactions;
+    return {
+      tps: results.reduce((sum, { tps }) => sum + tps, 0),
+      p50Ms: median(results.map(({ p50Ms }) => p50Ms)),
+      cpuUs: {
+        proxies: of('proxies'),
+        'storage nodes': of('storage nodes'),
+        engines: of('engines'),
+      },
+    };
+  };
+
+  for (const kind of ['one', 'two'] as const) await Promise.all(loads[kind](CLIENTS, warmUpSeconds));
+  const series: Record<'one' | 'two', Round[]> = { one: [], two: [] };
+  for (let i = 0; i < rounds; i++)
+    for (const kind of ['one', 'two'] as const) series[kind].push(await round(kind, CLIENTS));
+  const quiet = { one: await round('one', 1), two: await round('two', 1) };
+
+  const about = conditions(engine.postgres, { seconds: `${seconds} s`, rounds: `${rounds} rounds` });
+  await save('multiwriter', { schema: 'dbproxy.bench-multiwriter/2', about, series, quiet });
+  const tps = (kind: 'one' | 'two'): number => median(series[kind].map((one) => one.tps));
+  const percent = (100 * tps('two')) / tps('one');
+  const row = (name: string, kind: 'one' | 'two'): string[] => {
+    const cost = (part: Part): number => median(series[kind].map((one) => one.cpuUs[part])) / 1_000;
+    const costs = [cost('proxies'), cost('storage nodes'), cost('engines')];
+    return [
+      name,
+      tps(kind).toFixed(0),
+      ...costs.map((each) => each.toFixed(2)),
+      ms(median(series[kind].map(({ p50Ms }) => p50Ms))),
+      quiet[kind].p50Ms.toFixed(2),
+    ];
+  };
   process.stdout.write(
-    `${conditionsLine(about)}\n\none engine, no writers   ${one.toFixed(0)} TPS\ntwo writers, disjoint    ${two.toFixed(0)} TPS   ${((100 * two) / one).toFixed(0)} %\n`,
+    `\n${conditionsLine(about)}\n\n${markdown(
+      [
+        `${CLIENTS} clients`,
+        'TPS',
+        'proxies, ms CPU a transaction',
+        'storage nodes',
+        'engines',
+        'p50 ms',
+        'p50 ms of a single client',
+      ],
+      [row('one engine, no writers', 'one'), row('two writers, disjoint keys', 'two')],
+    )}\n\n${percent.toFixed(0)} % of one (goal: ${GOAL_PERCENT})\n`,
   );
 } finally {
   await alone?.stop();
   await cluster.close();
+}
+
+async function total(figures: readonly Promise<number>[]): Promise<number> {
+  return (await Promise.all(figures)).reduce((sum, one) => sum + one, 0);
 }
 
 async function setUp(port: number): Promise<void> {
@@ -82,7 +169,7 @@ async function setUp(port: number): Promise<void> {
   await client.end();
 }
 
-function run(port: number, file: string, clients: number) {
+function run(port: number, file: string, clients: number, forSeconds: number): Promise<PgbenchResult> {
   return pgbench({
     host: '127.0.0.1',
     port,
@@ -90,7 +177,7 @@ function run(port: number, file: string, clients: number) {
     password: PASSWORD,
     clients,
     protocol: 'simple',
-    seconds,
+    seconds: forSeconds,
     script: { file, scale: 1 },
   });
 }

@@ -1,7 +1,7 @@
 /** What a process has used (Linux: proc(5)), and child processes that are there when they answer. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -12,10 +12,31 @@ const CLOCK_TICK_US = 10_000;
 
 /** utime + stime of all threads since the start, µs. */
 export async function cpuUs(pid: number): Promise<number> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-  // The command name (field 2) may hold spaces: fields are counted from after its bracket.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const fields = await statFields(pid);
   return (Number(fields[11]) + Number(fields[12])) * CLOCK_TICK_US;
+}
+
+/** /proc/PID/stat from its third field on: the command name (field 2) may hold spaces. */
+async function statFields(pid: number): Promise<readonly string[]> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+}
+
+/** µs of a process, of the children it has waited for, and of those that still run: a server whose sessions are processes. */
+export async function cpuUsOfTree(root: number): Promise<number> {
+  const all = new Map<number, readonly string[]>();
+  for (const name of await readdir('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    const fields = await statFields(Number(name)).catch(() => null);
+    if (fields) all.set(Number(name), fields);
+  }
+  const ticksOf = (pid: number): number => {
+    const fields = all.get(pid) ?? [];
+    const own = [11, 12, 13, 14].reduce((sum, at) => sum + Number(fields[at] ?? 0), 0);
+    const children = [...all].filter(([, [, parent]]) => Number(parent) === pid);
+    return children.reduce((sum, [child]) => sum + ticksOf(child), own);
+  };
+  return ticksOf(root) * CLOCK_TICK_US;
 }
 
 export async function residentBytes(pid: number): Promise<number> {

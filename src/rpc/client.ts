@@ -2,7 +2,7 @@
 import { connect, type Socket } from 'node:net';
 import { DbproxyError, type ErrorJson } from '../errors/index.js';
 import type { RpcApi } from './index.js';
-import { JsonLines } from './lines.js';
+import { JsonLines, LineWriter } from './lines.js';
 import { assertOwnSocket } from './own-socket.js';
 import type { Progress } from './server.js';
 
@@ -22,6 +22,7 @@ type Answer = { id: number; result?: unknown; error?: ErrorJson; progress?: unkn
 
 export class RpcClient<Api extends RpcApi<Api>> {
   readonly #socket: Socket;
+  readonly #lines: LineWriter;
   readonly #path: string;
   readonly #pending = new Map<number, Pending>();
   #nextId = 1;
@@ -30,6 +31,7 @@ export class RpcClient<Api extends RpcApi<Api>> {
 
   private constructor(socket: Socket, path: string) {
     this.#socket = socket;
+    this.#lines = new LineWriter(socket);
     this.#path = path;
     const lines = new JsonLines((value) => this.#receive(value as Answer));
     socket.on('data', (chunk) => {
@@ -95,11 +97,12 @@ export class RpcClient<Api extends RpcApi<Api>> {
         reject: (error) => (clearTimeout(timer), reject(error)),
         progress: (value) => options.onProgress?.(value as Progress<Api[M]>),
       });
-      this.#socket.write(`${JSON.stringify({ id, method, params })}\n`);
+      this.#lines.write({ id, method, params });
     });
   }
 
   close(): void {
+    this.#lines.flush();
     this.#socket.destroy();
   }
 

@@ -1,4 +1,5 @@
-/** Cuts a byte stream into JSON lines, with a bound on a line's length. */
+/** JSON lines: cut out of a byte stream, with a bound on a line's length; and written, as many at once as there are. */
+import type { Writable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import { DbproxyError } from '../errors/index.js';
 
@@ -41,5 +42,32 @@ export class JsonLines {
     this.#length += piece.length;
     if (this.#length > MAX_LINE_BYTES)
       throw new DbproxyError('DBP_RPC_PROTOCOL', { reason: 'line too long' });
+  }
+}
+
+/** What is said within one turn goes out in one write: a message costs less than waking up who reads it. */
+export class LineWriter {
+  readonly #stream: Writable;
+  #text = '';
+
+  constructor(stream: Writable) {
+    this.#stream = stream;
+  }
+
+  write(value: object): void {
+    if (this.#text === '') process.nextTick(() => this.flush());
+    this.#text += `${JSON.stringify(value)}\n`;
+  }
+
+  /** After what was written until now. */
+  end(): void {
+    this.flush();
+    this.#stream.end();
+  }
+
+  flush(): void {
+    const text = this.#text;
+    this.#text = '';
+    if (text !== '' && this.#stream.writable) this.#stream.write(text);
   }
 }

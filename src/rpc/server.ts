@@ -3,7 +3,7 @@ import { chmod, rename, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { DbproxyError } from '../errors/index.js';
 import type { RpcApi } from './index.js';
-import { JsonLines } from './lines.js';
+import { JsonLines, LineWriter } from './lines.js';
 
 export interface RpcContext<Progress> {
   /** Aborted when the caller goes away. */
@@ -35,7 +35,7 @@ const isRequest = (value: unknown): value is Request =>
 
 export class RpcServer<Api extends RpcApi<Api>> {
   readonly #server: Server;
-  readonly #connections = new Set<Socket>();
+  readonly #connections = new Set<LineWriter>();
   readonly #handlers: RpcHandlers<Api>;
   #path = '';
 
@@ -61,36 +61,36 @@ export class RpcServer<Api extends RpcApi<Api>> {
 
   /** Stops listening, ends every connection, removes the socket file. */
   async close(): Promise<void> {
-    for (const socket of this.#connections) socket.end();
+    for (const connection of this.#connections) connection.end();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
     await rm(this.#path, { force: true });
   }
 
   #serve(socket: Socket): void {
     const gone = new AbortController();
-    this.#connections.add(socket);
+    const answers = new LineWriter(socket);
+    this.#connections.add(answers);
     const lines = new JsonLines((value) => {
       if (!isRequest(value)) throw new DbproxyError('DBP_RPC_PROTOCOL', { reason: 'not a request' });
-      void this.#answer(socket, value, gone.signal);
+      void this.#answer(answers, value, gone.signal);
     });
     socket.on('data', (chunk) => {
       try {
         lines.push(chunk);
       } catch (error) {
-        socket.end(`${JSON.stringify({ id: 0, error: DbproxyError.from(error).toJSON() })}\n`);
+        answers.write({ id: 0, error: DbproxyError.from(error).toJSON() });
+        answers.end();
       }
     });
     socket.on('error', () => socket.destroy());
     socket.on('close', () => {
-      this.#connections.delete(socket);
+      this.#connections.delete(answers);
       gone.abort();
     });
   }
 
-  async #answer(socket: Socket, { id, method, params }: Request, signal: AbortSignal): Promise<void> {
-    const send = (message: object): void => {
-      if (socket.writable) socket.write(`${JSON.stringify({ id, ...message })}\n`);
-    };
+  async #answer(answers: LineWriter, { id, method, params }: Request, signal: AbortSignal): Promise<void> {
+    const send = (message: object): void => answers.write({ id, ...message });
     try {
       if (!Object.hasOwn(this.#handlers, method)) {
         throw new DbproxyError('DBP_RPC_PROTOCOL', { reason: `unknown method ${method}` });

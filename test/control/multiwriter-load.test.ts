@@ -50,11 +50,14 @@ test('the primary is killed: another writer leads with a new epoch, and the hot 
 test('a writer is scaled and patched while both write: no connection breaks, no commit is lost', async () => {
   const load = await HotRow.start([...urls, ...urls], await primaryUrl());
   await Promise.all(urls.map((url) => load.progressed(url)));
-  expect(await scale(SECOND, 'medium', { holdBudgetMs: 3_000 })).toMatchObject({ outcome: 'completed' });
+  expect(await scale(SECOND, 'medium', { holdBudgetMs: 3_000 })).toMatchObject({
+    outcome: 'completed',
+    error: null,
+  });
   await Promise.all(urls.map((url) => load.progressed(url)));
   const version = up.engines[0]!.postgres;
   const patched = await patch(SECOND, version, { size: 'large', holdBudgetMs: 3_000 });
-  expect(patched).toMatchObject({ outcome: 'completed', sessions: { failed: [], dropped: 0 } });
+  expect(patched).toMatchObject({ outcome: 'completed', error: null, sessions: { failed: [], dropped: 0 } });
   await Promise.all(urls.map((url) => load.progressed(url)));
   await load.expectExact(urls);
   expect(load.disconnects).toBe(0);

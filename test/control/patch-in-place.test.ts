@@ -85,7 +85,7 @@ test('the same engine on the same data, another version and size; what sessions 
   expect(await value(client, 'show shared_buffers')).not.toBe('128MB');
   expect(await primary()).toMatchObject({ id: before.id, size: 'medium', postgres: NEWER, state: 'running' });
   expect((await status(NAME)).engines).toHaveLength(1);
-  expect(await inPlace(OLDER, { size: 'small' })).toMatchObject({ outcome: 'completed' });
+  expect(await inPlace(OLDER, { size: 'small' })).toMatchObject({ outcome: 'completed', error: null });
   await expectLoaded(client);
   await client.end();
 });
@@ -172,7 +172,11 @@ test('--unmovable drop: that session ends with its reason, the others go on', as
   const [client, writer] = [await loaded(), await Writer.start(url)];
   const limits = { tempBytes: 0, cursorRows: 100, sessionMs: 5_000 };
   const record = await inPlace(await other(), { unmovable: 'drop', sessionLimits: limits });
-  expect(record).toMatchObject({ outcome: 'completed', sessions: { total: 2, moved: 1, dropped: 1 } });
+  expect(record).toMatchObject({
+    outcome: 'completed',
+    error: null,
+    sessions: { total: 2, moved: 1, dropped: 1 },
+  });
   await expect(client.query('select 1')).rejects.toThrow();
   await writer.progressed();
   await writer.finish();
@@ -190,7 +194,7 @@ test('a session whose login fails afterwards ends with the reason, which is on r
       begin if session_user = 'shut_out' then raise exception 'not today'; end if; end $$;
     create event trigger bouncer on login execute function no_more(); alter event trigger bouncer enable always`);
   const record = await inPlace(await other());
-  expect(record).toMatchObject({ outcome: 'completed', sessions: { total: 3, moved: 2 } });
+  expect(record).toMatchObject({ outcome: 'completed', error: null, sessions: { total: 3, moved: 2 } });
   expect(record.sessions.failed).toMatchObject([{ reason: expect.stringContaining('not today') as unknown }]);
   expect((await ended).message).toMatch(/could not be moved.*not today/);
   await writer.progressed();

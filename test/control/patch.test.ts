@@ -102,7 +102,11 @@ describe('what is there already, and what cannot be', () => {
       sessions: { moved: 0 },
     });
     expect((await status(NAME)).engines.map(({ id }) => id)).toEqual(before.engines.map(({ id }) => id));
-    expect(await patch(NAME, '17')).toMatchObject({ outcome: 'completed', to: { postgres: NEWER } });
+    expect(await patch(NAME, '17')).toMatchObject({
+      outcome: 'completed',
+      error: null,
+      to: { postgres: NEWER },
+    });
     expect(await patch(NAME, '17')).toMatchObject({ attempts: 0, to: { postgres: NEWER } });
   });
 
@@ -123,7 +127,7 @@ describe('what is there already, and what cannot be', () => {
 });
 
 test('the version that was patched to is the one that a later up starts', async () => {
-  expect(await patch(NAME, OLDER)).toMatchObject({ outcome: 'completed' });
+  expect(await patch(NAME, OLDER)).toMatchObject({ outcome: 'completed', error: null });
   await stopInstance(NAME);
   ({ url } = await live.up(NAME));
   expect(await engines()).toEqual([`primary medium ${OLDER} running`]);

@@ -71,7 +71,11 @@ test('three times under TPC-B-like load, and a move after it: no error, an exact
     before = { proxy: record.to.pid, supervisor: record.supervisor.to.pid };
   }
   // What was inherited can be moved.
-  expect(await scale('self', 'medium')).toMatchObject({ outcome: 'completed', sessions: { moved: 8 } });
+  expect(await scale('self', 'medium')).toMatchObject({
+    outcome: 'completed',
+    error: null,
+    sessions: { moved: 8 },
+  });
   await load.expectUndisturbed();
 }, 120_000);
 

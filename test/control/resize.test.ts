@@ -208,7 +208,7 @@ describe('a resize that cannot be', () => {
       );
       expect(await InstanceDirectory.of('broken').readOperation()).toBeNull();
       await writeFile(file, good);
-      expect(await resize('broken', 'large')).toMatchObject({ outcome: 'completed' });
+      expect(await resize('broken', 'large')).toMatchObject({ outcome: 'completed', error: null });
       expect(await shown(url, 'work_mem')).toEqual([LARGE['work_mem']]);
     },
     LONG_MS,

@@ -35,7 +35,11 @@ test('to large and back: every session moves, nothing is lost, one engine is lef
   for (const ms of Object.values(up.phasesMs)) expect(ms).toBeGreaterThan(0);
   expect(await engines()).toEqual(['e2 primary large running']);
   await writer.progressed();
-  expect(await scale('scale', 'small')).toMatchObject({ outcome: 'completed', to: { engine: 'e3' } });
+  expect(await scale('scale', 'small')).toMatchObject({
+    outcome: 'completed',
+    error: null,
+    to: { engine: 'e3' },
+  });
   await writer.progressed();
   expect(await writer.finish()).toBeGreaterThan(10);
   expect(await engines()).toEqual(['e3 primary small running']);
@@ -70,7 +74,7 @@ test('a second one meanwhile is refused, with the progress of the first', async 
   expect(await engines()).toContainEqual(expect.stringMatching(/^e\d+ standby medium running$/));
   expect(steps.at(-1)).toBe('warm');
   await supervisor.call('goOn', {});
-  expect(await first).toMatchObject({ outcome: 'completed' });
+  expect(await first).toMatchObject({ outcome: 'completed', error: null });
   supervisor.close();
   expect(steps).toEqual(['provision', 'warm', 'drain', 'fence', 'catchup', 'promote', 'move', 'retire']);
   refused = null;
@@ -112,7 +116,7 @@ describe('a client that is idle in a transaction', () => {
   test('is cancelled with 40001 when that was asked for, and its session moves', async () => {
     const holder = await open();
     const move = await scale('scale', 'large', { holdBudgetMs: 300, deadlineMs: 2_500, onTimeout: 'cancel' });
-    expect(move).toMatchObject({ outcome: 'completed', sessions: { moved: 1 } });
+    expect(move).toMatchObject({ outcome: 'completed', error: null, sessions: { moved: 1 } });
     await expect(holder.query('select 1')).rejects.toMatchObject({ code: '40001' });
     await holder.query('rollback');
     expect((await holder.query<{ n: number }>('select 5 as n')).rows).toEqual([{ n: 5 }]);
@@ -140,7 +144,11 @@ describe('a session that holds more than it may', () => {
       error: { code: 'DBP_SWITCH_UNMOVABLE' },
     });
     expect(move.error?.message).toMatch(/session \d+ .* holds held cursor long_one: more than 10 rows/);
-    expect(await scale('scale', 'medium')).toMatchObject({ outcome: 'completed', sessions: { moved: 1 } });
+    expect(await scale('scale', 'medium')).toMatchObject({
+      outcome: 'completed',
+      error: null,
+      sessions: { moved: 1 },
+    });
     expect((await client.query('fetch all from long_one')).rowCount).toBe(11);
     await client.end();
   });
@@ -155,7 +163,11 @@ describe('a session that holds more than it may', () => {
     );
     await writer.progressed();
     await client.query('close long_one');
-    expect(await waiting).toMatchObject({ outcome: 'completed', sessions: { moved: 2, dropped: 0 } });
+    expect(await waiting).toMatchObject({
+      outcome: 'completed',
+      error: null,
+      sessions: { moved: 2, dropped: 0 },
+    });
     await writer.finish();
     await client.end();
   });

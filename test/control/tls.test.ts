@@ -214,7 +214,7 @@ test('an instance with --tls required: its URL works in every client, without TL
   });
   // A load of ours goes by that URL, under a switchover.
   const writer = await Writer.start(url);
-  expect(await scale('safe', 'medium')).toMatchObject({ outcome: 'completed' });
+  expect(await scale('safe', 'medium')).toMatchObject({ outcome: 'completed', error: null });
   await writer.progressed();
   await writer.finish();
   // It stays so when it is stopped and started; and can be given up.
@@ -250,7 +250,11 @@ test('patch --self with TLS sessions: old proxies stay as tunnels, are known, an
   expect(record?.tunnels?.map(({ pid }) => pid)).toContain(proxy.pid);
   await until('the process without sessions is gone', () => !isRunning(first.to.pid));
   expect(isRunning(proxy.pid)).toBe(true);
-  expect(await scale('self', 'medium')).toMatchObject({ outcome: 'completed', sessions: { moved: 1 } });
+  expect(await scale('self', 'medium')).toMatchObject({
+    outcome: 'completed',
+    error: null,
+    sessions: { moved: 1 },
+  });
   expect(await one(client, 'select n from mine')).toBe(7);
 
   const gone = new Promise<Error>((resolve) => client.on('error', resolve));

@@ -61,7 +61,10 @@ describe('workload run', () => {
         const { sessions } = await cli.json<SessionsResult>(['sessions']);
         return sessions.filter(({ application }) => application === 'dbproxy workload').length === 4;
       });
-      expect(await cli.json(['scale', '--to', 'medium'])).toMatchObject({ outcome: 'completed' });
+      expect(await cli.json(['scale', '--to', 'medium'])).toMatchObject({
+        outcome: 'completed',
+        error: null,
+      });
       running.child.kill('SIGINT');
       const { code, stdout } = await running.done;
       expect(code).toBe(130);

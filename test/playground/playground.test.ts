@@ -62,7 +62,12 @@ describe('in the process of the test', () => {
     const { sessions } = await db.check();
     expect(sessions).toMatchObject([{ application: 'till', movable: true }]);
     const record = await db.scale('large');
-    expect(record).toMatchObject({ outcome: 'completed', sessions: { moved: 1 }, to: { size: 'large' } });
+    expect(record).toMatchObject({
+      outcome: 'completed',
+      error: null,
+      sessions: { moved: 1 },
+      to: { size: 'large' },
+    });
     expect((await client.query('select pears from basket')).rows).toEqual([{ pears: 7 }]);
     expect(await db.sessions()).toMatchObject([{ application: 'till', moves: 1 }]);
     await client.end();

@@ -3,6 +3,7 @@
  * plain JSON.
  *
  *   writer  ── propose ─────────────▶ node     vote
+ *   writer  ── committed ───────────▶ node     (the fast quorum has accepted it; for nodes that have its rows)
  *   anybody ── facts ───────────────▶ anybody  (what is decided, is decided: to hear it twice does no harm)
  *   anybody ── fetch ───────────────▶ node     facts
  *   writer  ── survey ──────────────▶ node     frontier
@@ -45,6 +46,8 @@ export type Fetch = {
 
 // --- to a node -------------------------------------------------------------------------------------------------------
 export type Propose = { readonly kind: 'propose'; readonly proposal: Proposal };
+/** The fast quorum has accepted it. Short for its fact: a node that has not got the proposal hears of it from its peers. */
+export type Committed = { readonly kind: 'committed'; readonly lsn: Lsn };
 export type Prepare = { readonly kind: 'prepare'; readonly epoch: Epoch };
 export type Seal = {
   readonly kind: 'seal';
@@ -68,7 +71,7 @@ export type Horizon = { readonly kind: 'horizon'; readonly writer: WriterId; rea
 /** How far may commits have been acknowledged? `number`: for whoever asks, to know the answer by. */
 export type Survey = { readonly kind: 'survey'; readonly number: number };
 
-export type ToNode = Propose | Facts | Fetch | Prepare | Seal | Decide | Horizon | Survey;
+export type ToNode = Propose | Committed | Facts | Fetch | Prepare | Seal | Decide | Horizon | Survey;
 
 // --- from a node -----------------------------------------------------------------------------------------------------
 export type Refusal =

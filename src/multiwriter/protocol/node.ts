@@ -12,6 +12,8 @@ import type { Output } from './output.js';
 import { type NodeRecord, NodeState } from './node-state.js';
 import { type Lsn, writerOf } from './lsn.js';
 import {
+  type Adjudicate,
+  type Committed,
   type Decide,
   type Epoch,
   type Fact,
@@ -30,7 +32,6 @@ import {
   type Standing,
   type Survey,
   type ToNode,
-  type Adjudicate,
 } from './messages.js';
 import { commonKey, type Proposal, proposerOf } from './proposal.js';
 import { RULES, type Rules } from './rules.js';
@@ -73,6 +74,9 @@ export class StorageNode {
     switch (message.kind) {
       case 'propose':
         this.#propose(message);
+        break;
+      case 'committed':
+        this.#committed(message);
         break;
       case 'facts':
         this.#learn(message);
@@ -266,6 +270,10 @@ export class StorageNode {
       else this.#record({ kind: 'fact', fact });
     }
     if (!isWithin(truncated, state.truncated)) this.#record({ kind: 'truncate', below: truncated });
+  }
+
+  #committed({ lsn }: Committed): void {
+    if (this.#state.undecided.has(lsn)) this.#record({ kind: 'outcome', lsn, outcome: 'commit' });
   }
 
   #fetch({ after, slot }: Fetch): void {

@@ -12,7 +12,6 @@ import {
   type Fact,
   factOf,
   type Facts,
-  facts,
   lsnOf,
   type NodeId,
   type Open,
@@ -163,9 +162,8 @@ export class Writer {
     one.accepted.add(node);
     one.refused.delete(node);
     if (one.accepted.size < this.#quorums.fast) return;
-    const fact = factOf(one.proposal, 'commit');
-    this.#toNodes(facts([fact]));
-    this.#take([fact]);
+    this.#toNodes({ kind: 'committed', lsn: about });
+    this.#take([factOf(one.proposal, 'commit')]);
   }
 
   #refused(one: InFlight, node: NodeId, refusal: Refusal): void {

@@ -1,5 +1,5 @@
 /** What a storage node's socket understands. */
-import type { FromNode, NodeId, NodeSend, Quorums, ToNode, WriterId } from '../protocol/index.js';
+import type { Facts, FromNode, NodeId, NodeSend, Quorums, ToNode, WriterId } from '../protocol/index.js';
 
 export interface StoreConfig {
   /** Which store, among all that ever were: a node's log names it. */
@@ -45,8 +45,14 @@ export interface NodeStatus {
 export interface StoreApi {
   /** Answers when what the answers rest on is on disk. */
   tell: { params: ToNode; result: readonly FromNode[] };
-  /** News as they come, until the caller goes. */
-  follow: { params: Record<string, never>; result: null; progress: News };
+  /** What the primary has to hear, as it comes, until the caller goes. */
+  follow: {
+    params: Record<string, never>;
+    result: null;
+    progress: Extract<News, { to: 'primary' }>['message'];
+  };
+  /** What is decided, as it comes, until the caller goes or the node leaves its service. Without the commits of that writer. */
+  read: { params: { readonly writer: WriterId | null }; result: null; progress: Facts };
   /** A peer says how far its log goes, and hears what it once said. */
   hello: {
     params: { readonly node: NodeId; readonly position: number };

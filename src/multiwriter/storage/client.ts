@@ -2,9 +2,10 @@
  * A writer's (and the primary's) way to the storage nodes: messages out, answers and news in. A node that is away is tried again; what
  * was meant for it meanwhile is lost, which the protocol is made for.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { RpcClient } from '../../rpc/index.js';
 import { DbproxyError } from '../../errors/index.js';
-import type { FromNode, NodeId, ToNode } from '../protocol/index.js';
+import type { Facts, FromNode, NodeId, ToNode, WriterId } from '../protocol/index.js';
 import type { News, StoreApi, StoreConfig } from './api.js';
 
 const RETRY_MS = 50;
@@ -41,20 +42,28 @@ function questionOf(message: ToNode): string | null {
   }
 }
 
+type ForPrimary = Extract<News, { to: 'primary' }>['message'];
+
 class NodeLink {
   readonly #node: NodeId;
   readonly #socket: string;
   readonly #listener: StoreListener;
+  readonly #connected: () => void;
   #rpc: RpcClient<StoreApi> | null = null;
   /** Not answered yet, on this connection. */
   #asked = new Set<string>();
   #timer: NodeJS.Timeout | null = null;
   #isClosed = false;
 
-  constructor({ node, socket }: StoreConfig['peers'][number], listener: StoreListener) {
+  constructor(
+    { node, socket }: StoreConfig['peers'][number],
+    listener: StoreListener,
+    connected: () => void,
+  ) {
     this.#node = node;
     this.#socket = socket;
     this.#listener = listener;
+    this.#connected = connected;
     void this.#connect();
   }
 
@@ -83,6 +92,12 @@ class NodeLink {
     );
   }
 
+  /** Resolves when it has to be read elsewhere. */
+  async read(writer: WriterId | null): Promise<void> {
+    const onProgress = (message: Facts): void => this.#listener.news(this.#node, { to: 'writers', message });
+    await this.#rpc?.call('read', { writer }, { onProgress }).catch(() => undefined);
+  }
+
   close(): void {
     this.#isClosed = true;
     if (this.#timer) clearTimeout(this.#timer);
@@ -95,9 +110,10 @@ class NodeLink {
       if (this.#isClosed) return rpc.close();
       this.#rpc = rpc;
       this.#asked = new Set();
-      void rpc
-        .call('follow', {}, { onProgress: (news) => this.#listener.news(this.#node, news) })
-        .catch(() => undefined);
+      const onProgress = (message: ForPrimary): void =>
+        this.#listener.news(this.#node, { to: 'primary', message });
+      void rpc.call('follow', {}, { onProgress }).catch(() => undefined);
+      this.#connected();
       this.#listener.reachable?.(this.#node, true);
       await rpc.closed;
       this.#rpc = null;
@@ -110,24 +126,45 @@ class NodeLink {
 }
 
 export class StoreClient {
-  readonly #links: ReadonlyMap<NodeId, NodeLink>;
+  readonly #links: readonly NodeLink[];
+  readonly #writer: WriterId | null;
   #turn = 0;
+  #isReading = false;
+  #isClosed = false;
 
-  constructor(nodes: StoreConfig['peers'], listener: StoreListener) {
-    this.#links = new Map(nodes.map((one) => [one.node, new NodeLink(one, listener)]));
+  /** `writer`: who asks, and need not be told of its own commits. */
+  constructor(nodes: StoreConfig['peers'], listener: StoreListener, writer: WriterId | null = null) {
+    this.#writer = writer;
+    this.#links = nodes.map((one) => new NodeLink(one, listener, () => void this.#read()));
   }
 
   toAll(message: ToNode): void {
-    for (const link of this.#links.values()) link.tell(message);
+    for (const link of this.#links) link.tell(message);
   }
 
   /** One of those that can be reached, in turn. */
   toOne(message: ToNode): void {
-    const reachable = [...this.#links.values()].filter(({ rpc }) => rpc !== null);
-    reachable[this.#turn++ % Math.max(1, reachable.length)]?.tell(message);
+    this.#next()?.tell(message);
   }
 
   close(): void {
-    for (const link of this.#links.values()) link.close();
+    this.#isClosed = true;
+    for (const link of this.#links) link.close();
+  }
+
+  #next(): NodeLink | undefined {
+    const reachable = this.#links.filter(({ rpc }) => rpc !== null);
+    return reachable[this.#turn++ % Math.max(1, reachable.length)];
+  }
+
+  /** What is decided, all nodes would say; one of them is enough. What it leaves out is fetched at a tick. */
+  async #read(): Promise<void> {
+    if (this.#isReading) return;
+    this.#isReading = true;
+    for (let node = this.#next(); node && !this.#isClosed; node = this.#next()) {
+      await node.read(this.#writer);
+      await delay(RETRY_MS);
+    }
+    this.#isReading = false;
   }
 }

@@ -5,6 +5,7 @@
  * file is cut back to what is known to be there, and the log stays closed: what a failed sync leaves is not known, and asking
  * the kernel again would only hide that.
  */
+import { writeSync } from 'node:fs';
 import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DbproxyError } from '../../errors/index.js';
@@ -49,7 +50,7 @@ export class LogFile<Record> {
     const identity: LogIdentity = { format: 'dbproxy.store/1', store, node, before: 0 };
     const file = await open(path, 'wx', 0o600);
     const bytes = encode(identity);
-    await writeAt(file, bytes, 0);
+    writeAt(file, bytes, 0);
     await file.sync();
     await syncDirectory(directory);
     return new LogFile<Record>(path, file, identity, bytes.length, 0);
@@ -110,7 +111,7 @@ export class LogFile<Record> {
     if (this.#broken) throw this.#broken;
     const bytes = Buffer.concat(records.map(encode));
     try {
-      await writeAt(this.#file, bytes, this.#bytes);
+      writeAt(this.#file, bytes, this.#bytes);
       await synced();
       await this.#file.datasync();
     } catch (error) {
@@ -134,7 +135,7 @@ export class LogFile<Record> {
     await rm(making, { force: true });
     const file = await open(making, 'wx', 0o600);
     try {
-      await writeAt(file, bytes, 0);
+      writeAt(file, bytes, 0);
       await file.sync();
       await rename(making, this.#path);
     } catch (error) {
@@ -161,11 +162,10 @@ export class LogFile<Record> {
 
 const encode = (record: unknown): Buffer => frame(Buffer.from(JSON.stringify(record)));
 
-const writeAt = async (file: FileHandle, bytes: Buffer, position: number): Promise<void> => {
-  for (let written = 0; written < bytes.length;) {
-    const { bytesWritten } = await file.write(bytes, written, bytes.length - written, position + written);
-    written += bytesWritten;
-  }
+/** Into the page cache: to hand that to another thread would take longer than to do it. */
+const writeAt = (file: FileHandle, bytes: Buffer, position: number): void => {
+  for (let written = 0; written < bytes.length;)
+    written += writeSync(file.fd, bytes, written, bytes.length - written, position + written);
 };
 
 /** A new name is on disk when its directory is. */

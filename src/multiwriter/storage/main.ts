@@ -27,7 +27,8 @@ const run = async (): Promise<void> => {
       const late = heldBack.wait(message);
       return late ? late.then(() => service.tell(message)) : service.tell(message);
     },
-    follow: (_params, context) => service.follow((news) => context.progress(news), context.signal),
+    follow: (_params, context) => service.follow((message) => context.progress(message), context.signal),
+    read: ({ writer }, context) => service.read(writer, (facts) => context.progress(facts), context.signal),
     hello: ({ node, position }) => service.hello(node, position),
     status: () => ({ ...service.status(), delayMs: heldBack.delayMs }),
     holdBack: ({ writer, delayMs, forMs }) => {

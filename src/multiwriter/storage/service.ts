@@ -10,16 +10,19 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DbproxyError } from '../../errors/index.js';
 import {
+  type Facts,
   facts,
   type FromNode,
   type NodeOutput,
   type NodeRecord,
   type NodeSend,
+  proposerOf,
   StorageNode,
   type ToNode,
   whyUnsafe,
+  type WriterId,
 } from '../protocol/index.js';
-import type { News, NodeStatus, Service, StoreConfig } from './api.js';
+import type { NodeStatus, Service, StoreConfig } from './api.js';
 import { Journal } from './journal.js';
 import { isNoRoom } from './no-room.js';
 import { LogFile } from './log-file.js';
@@ -34,11 +37,21 @@ const ENTRY_BYTES = 500;
 /** Room there has to be before a node whose disk was full tries again. */
 const PROBE_BYTES = 1024 * 1024;
 
+type ForPrimary = Extract<NodeSend, { to: 'primary' }>['message'];
+
+interface Reader {
+  /** It has its own commits. */
+  readonly writer: WriterId | null;
+  tell(message: Facts): void;
+  end(): void;
+}
+
 export class NodeService {
   readonly #config: StoreConfig;
   readonly #remembered: Remembered;
   readonly #peers: Peers;
-  readonly #followers = new Set<(news: News) => void>();
+  readonly #followers = new Set<(message: ForPrimary) => void>();
+  readonly #readers = new Set<Reader>();
   #machine: StorageNode;
   #log: LogFile<NodeRecord>;
   #journal: Journal;
@@ -80,7 +93,7 @@ export class NodeService {
     return Promise.resolve(this.#turnAway(message, this.#service));
   }
 
-  follow(follower: (news: News) => void, signal: AbortSignal): Promise<null> {
+  follow(follower: (message: ForPrimary) => void, signal: AbortSignal): Promise<null> {
     this.#followers.add(follower);
     return new Promise((resolve) =>
       signal.addEventListener('abort', () => {
@@ -88,6 +101,22 @@ export class NodeService {
         resolve(null);
       }),
     );
+  }
+
+  /** Resolves when it has to be read elsewhere. */
+  read(writer: WriterId | null, tell: (message: Facts) => void, signal: AbortSignal): Promise<null> {
+    return new Promise((resolve) => {
+      const reader: Reader = {
+        writer,
+        tell,
+        end: () => {
+          this.#readers.delete(reader);
+          resolve(null);
+        },
+      };
+      this.#readers.add(reader);
+      signal.addEventListener('abort', reader.end);
+    });
   }
 
   hello(node: string, position: number): { position: number } {
@@ -136,8 +165,10 @@ export class NodeService {
           answers.push(send.message);
           break;
         case 'writers':
+          for (const reader of this.#readers) tellReader(reader, send.message);
+          break;
         case 'primary':
-          for (const follower of this.#followers) follower(send);
+          for (const follower of this.#followers) follower(send.message);
           break;
         case 'peers':
           void this.#fetch(send.message);
@@ -199,6 +230,7 @@ export class NodeService {
   #newJournal(): Journal {
     return new Journal(this.#log, (error) => {
       this.#service = { kind: 'out-of-service', why: error.message };
+      for (const reader of this.#readers) reader.end();
     });
   }
 
@@ -243,6 +275,13 @@ export class NodeService {
     }
     return bytes;
   }
+}
+
+function tellReader({ writer, tell }: Reader, message: Facts): void {
+  const news = message.facts.filter(
+    (fact) => fact.outcome === 'abort' || proposerOf(fact.proposal) !== writer,
+  );
+  if (news.length > 0 || message.decisions.length > 0) tell({ ...message, facts: news });
 }
 
 interface Loaded {

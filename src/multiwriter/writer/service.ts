@@ -29,7 +29,7 @@ import {
   type WriterOutput,
 } from '../protocol/index.js';
 import type { News } from '../storage/api.js';
-import { assertFits, StoreClient } from '../storage/client.js';
+import { assertFits, StoreClient, type StoreListener } from '../storage/client.js';
 import type { PeerMessage, WriterConfig, WriterEvent, WriterState, WriterStatus } from './config.js';
 import { type Connect, EngineLink } from './engine-link.js';
 import { KeyLocks } from './key-locks.js';
@@ -112,14 +112,15 @@ export class WriterService {
       change: () => this.#change(),
     });
     for (const { node } of config.nodes) this.#reachable.set(node, false);
-    this.#store = new StoreClient(config.nodes, {
+    const listener: StoreListener = {
       answer: (node, message) => this.#answer(node, message),
       news: (_node, news) => this.#news(news),
       reachable: (node, reachable) => {
         this.#reachable.set(node, reachable);
         this.#tell({ kind: 'node', node, reachable });
       },
-    });
+    };
+    this.#store = new StoreClient(config.nodes, listener, config.id);
   }
 
   /** Its engine: the first time it is made this writer's; later it is the one that took over. */

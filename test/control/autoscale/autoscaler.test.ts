@@ -207,7 +207,7 @@ test(
     expect(stay).toMatchObject({ data: { why: 'busy', reasons: [{ figure: 'queue', threshold: 1 }] } });
     expect(stay?.message).toMatch(/^stays small, scale-\d+ is under way: [\d.]+ sessions wait for a cpu/);
     await holder.query('commit');
-    expect(await moving).toMatchObject({ outcome: 'completed' });
+    expect(await moving).toMatchObject({ outcome: 'completed', error: null });
     await holder.end();
     await busy.stop();
     await ask('busy', 'autoscaleOff');

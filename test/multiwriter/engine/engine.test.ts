@@ -54,6 +54,36 @@ const failure = async (work: Promise<unknown>) =>
     (error: Error & { code?: string; hint?: string }) => ({ code: error.code, hint: error.hint }),
   );
 
+it('what a transaction captured is found by the index, also by a session that began when the table was empty', async () => {
+  await onBoth('create table scanned (id int primary key)');
+  // As autovacuum leaves it in an idle database.
+  await a.watcher.query('vacuum (truncate) dbproxy.captured');
+  const client = await connectAdmin(a.engine, { timeoutMs: 20_000 });
+  const scans = async (): Promise<number> => {
+    await client.query('select pg_stat_force_next_flush()');
+    const { rows } = await client.query<{ n: string }>(
+      `select seq_scan as n from pg_stat_user_tables where relid = 'dbproxy.captured'::regclass`,
+    );
+    return Number(rows[0]!.n);
+  };
+  try {
+    const before = await scans();
+    // Plans are kept from the sixth time on.
+    for (let id = 0; id < 10; id++) {
+      const begun = await a.begin(client);
+      await client.query(`insert into public.scanned values (${id})`);
+      const { payload } = (await a.close(begun, client))!;
+      const at = await a.certify(begun, client);
+      log.push({ at, payload });
+      expect(await b.apply(at, payload)).toBe(true);
+    }
+    expect(await scans()).toBe(before);
+  } finally {
+    await client.end();
+  }
+  await areEqual();
+});
+
 describe('values', () => {
   it.each([
     ['numeric', `'NaN'`, `'-0.000'`, `'1e100'`, `'Infinity'`],

@@ -35,33 +35,33 @@ const SAFETY: readonly Invariant[] = [
 const FORGETFUL: Partial<WorldOptions> = {
   keys: 1,
   policy: 'retries',
-  slow: ['facts to node', 'propose to node'],
+  slow: ['facts to node', 'committed to node', 'propose to node'],
   faults: { crashNode: 0, crashWriter: 0, lead: 0 },
 };
 /** Nodes come and go, and decisions get about slowly. */
 const RESTLESS: Partial<WorldOptions> = {
   keys: 1,
-  slow: ['facts to node'],
+  slow: ['facts to node', 'committed to node'],
   faults: { crashNode: 20, crashWriter: 0, lead: 10 },
 };
 /** What was decided gets about slowly. */
 const UNTOLD: Partial<WorldOptions> = {
   keys: 1,
   policy: 'retries',
-  slow: ['facts to node'],
+  slow: ['facts to node', 'committed to node'],
   faults: { crashNode: 0, crashWriter: 0, lead: 0 },
 };
 /** Primaries follow each other. */
 const RIVALRY: Partial<WorldOptions> = {
   quorums: { nodes: 3, fast: 3, classic: 2 },
   keys: 2,
-  slow: ['facts to node', 'node 0'],
+  slow: ['facts to node', 'committed to node', 'node 0'],
   faults: { lose: 40, crashNode: 0, crashWriter: 0, lead: 10 },
 };
 /** Writers are restarted, and their proposals arrive later than they. */
 const HAUNTED: Partial<WorldOptions> = {
   keys: 2,
-  slow: ['propose to node', 'facts to node', 'facts to writer'],
+  slow: ['propose to node', 'facts to node', 'committed to node', 'facts to writer'],
   faults: { crashNode: 0, crashWriter: 10, lead: 2 },
 };
 

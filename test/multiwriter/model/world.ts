@@ -85,6 +85,7 @@ const MAX_LETTERS = 80;
 const SLOWNESS = 30;
 const KINDS = [
   'facts to node',
+  'committed to node',
   'facts to writer',
   'propose to node',
   'vote to writer',
@@ -204,6 +205,7 @@ export class World {
       letter.message.facts.forEach((fact) => this.observer.fact(fact));
       letter.message.decisions.forEach((chosen) => this.observer.chosen(chosen));
     }
+    if (letter.message.kind === 'committed') this.observer.outcome(letter.message.lsn, 'commit');
     this.#network.push(letter);
     // A network that holds everything for ever is of no interest; what it loses may be anything.
     if (this.#network.length > MAX_LETTERS) this.#network.splice(this.#choose(this.#network.length), 1);

@@ -88,6 +88,12 @@ export class TestNode {
   }
 }
 
+export interface StorePlace {
+  /** A directory; its disk is what a vote waits for. */
+  readonly place?: string;
+  readonly tickMs?: number;
+}
+
 export class TestStore {
   readonly nodes: readonly TestNode[];
   readonly #directory: string;
@@ -97,9 +103,12 @@ export class TestStore {
     this.nodes = nodes;
   }
 
-  /** Directories and names; nothing runs yet. */
-  static async prepare(quorums: Quorums = DEFAULT_QUORUMS): Promise<TestStore> {
-    const directory = await mkdtemp(join(MEMORY, 'dbproxy-store-'));
+  /** Directories and names; nothing runs yet. `place`: where the directories are made. */
+  static async prepare(
+    quorums: Quorums = DEFAULT_QUORUMS,
+    { place = MEMORY, tickMs = TICK_MS }: StorePlace = {},
+  ): Promise<TestStore> {
+    const directory = await mkdtemp(join(place, 'dbproxy-store-'));
     const names = Array.from({ length: quorums.nodes }, (_, i) => `s${i + 1}`);
     const links = names.map((node) => ({ node, socket: join(directory, `${node}.sock`) }));
     const nodes = links.map(
@@ -112,15 +121,15 @@ export class TestStore {
           quorums,
           peers: links.filter((link) => link.node !== node),
           isNew: true,
-          tickMs: TICK_MS,
+          tickMs,
         }),
     );
     for (const { config } of nodes) await mkdir(config.directory);
     return new TestStore(directory, nodes);
   }
 
-  static async start(): Promise<TestStore> {
-    const store = await TestStore.prepare();
+  static async start(place: StorePlace = {}): Promise<TestStore> {
+    const store = await TestStore.prepare(DEFAULT_QUORUMS, place);
     for (const node of store.nodes) node.spawn();
     try {
       await Promise.all(store.nodes.map((node) => node.is('in-service')));

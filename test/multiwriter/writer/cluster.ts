@@ -11,9 +11,19 @@ import { connectPg, eventually } from '../../support/clients.js';
 import { freePort } from '../../support/free-port.js';
 import { TestEngines } from '../../support/engines.js';
 import { TestProxy } from '../../support/proxies.js';
-import { TestStore } from '../storage/nodes.js';
+import { type StorePlace, TestStore } from '../storage/nodes.js';
 
 const START_BOUND_MS = 40_000;
+/** More often than they would without it: tests wait for them. */
+const TICK_MS = 50;
+
+export interface ClusterOptions {
+  readonly writers?: number;
+  readonly policy?: Policy;
+  readonly env?: NodeJS.ProcessEnv;
+  readonly store?: StorePlace;
+  readonly tickMs?: number;
+}
 
 export class TestCluster {
   readonly engines: TestEngines;
@@ -33,8 +43,10 @@ export class TestCluster {
     writers = 2,
     policy = 'first',
     env = {},
-  }: { writers?: number; policy?: Policy; env?: NodeJS.ProcessEnv } = {}): Promise<TestCluster> {
-    const [engines, store] = await Promise.all([TestEngines.open(), TestStore.start()]);
+    store: place = {},
+    tickMs = TICK_MS,
+  }: ClusterOptions = {}): Promise<TestCluster> {
+    const [engines, store] = await Promise.all([TestEngines.open(), TestStore.start(place)]);
     const cluster = new TestCluster(engines, store, policy);
     try {
       const secretFile = join(engines.home, 'secret');
@@ -58,6 +70,7 @@ export class TestCluster {
           nodes: store.links,
           quorums: DEFAULT_QUORUMS,
           policy,
+          tickMs,
           peers: places
             .filter((one) => one.id !== id)
             .map((one) => ({ id: one.id, socket: one.socket, url: `postgres://127.0.0.1:${one.port}/` })),
@@ -151,7 +164,7 @@ export class Member {
     this.proxy = await TestProxy.start(this.#cluster.engines, this.engine, {
       port: this.port,
       controlSocket: this.socket,
-      writer: { ...this.#config, incarnation: ++this.#incarnation, tickMs: 50, ...more },
+      writer: { ...this.#config, incarnation: ++this.#incarnation, ...more },
       env: { ...this.#env, ...env },
     });
     void this.proxy.control

@@ -137,9 +137,10 @@ begin
   end loop;
 end $$;
 
--- Only where there is a type whose text depends on it: each setting costs time with each row.
+-- Only where there is a type whose text depends on it: each setting costs time with each row. Whoever reads captured does so by its
+-- index, also with a plan that was made while the table was empty.
 create or replace function dbproxy.environment(rel oid) returns text language sql stable set search_path = pg_catalog, pg_temp as $$
-  select 'set search_path = pg_catalog, pg_temp' ||
+  select 'set search_path = pg_catalog, pg_temp set enable_seqscan = off' ||
     case when exists (select from pg_attribute where attrelid = rel and attnum > 0 and not attisdropped
                          and atttypid <> all ('{bool,int2,int4,int8,text,varchar,bpchar,numeric,uuid,json,jsonb,inet,cidr,name,"char"}'::regtype[]))
       then ' set datestyle = ''ISO, YMD'' set intervalstyle = postgres set extra_float_digits = 3 set bytea_output = hex set lc_monetary = ''C'' set xmloption = content set timezone = ''UTC'''
@@ -212,7 +213,7 @@ begin
   execute format('alter table only %s enable always trigger %I', rel::regclass, name);
 end $$;
 
-create or replace function dbproxy.capture_truncate() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+create or replace function dbproxy.capture_truncate() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 begin
   insert into dbproxy.captured values (pg_current_xact_id(), 't', dbproxy.name_of(tg_relid), null, null, null, null, not exists (select from dbproxy.captured where xid = pg_current_xact_id()));
   return null;

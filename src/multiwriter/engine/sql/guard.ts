@@ -10,7 +10,7 @@
 const APPLIED = `select coalesce(jsonb_object_agg(w, lsn), '{}')::text
     from (select w, greatest((select max(a.lsn) from dbproxy.applied a where a.writer = w),
                              (select r.lsn from dbproxy.reached r where r.writer = w)) as lsn
-            from (select unnest(writers) as w from dbproxy.self) writers) v
+            from (select unnest(writers) as w from dbproxy.self) writers offset 0) v
    where lsn is not null`;
 
 export const GUARD = String.raw`
@@ -69,7 +69,7 @@ revoke execute on function dbproxy.require_caller(text, text) from public;
 
 -- Before the deferred constraints fire, and the guard with them.
 create or replace function dbproxy.closing(proof text) returns void language plpgsql
-  security definer set search_path = pg_catalog, pg_temp as $$
+  security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 begin
   perform dbproxy.require_proof(proof, 'closing');
   if pg_current_xact_id_if_assigned() is null then return; end if;
@@ -95,15 +95,15 @@ create or replace function dbproxy.priority() returns integer language sql stabl
 
 create or replace function dbproxy.write_set(out operation text, out about text, out hashes text, out old_hashes text,
                                              out key text, out new_row text)
-  returns setof record language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+  returns setof record language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 declare me xid8 := pg_current_xact_id_if_assigned();
-  size bigint;
+  size bigint; is_closed boolean;
 begin
   if me is null then return; end if;
-  select sum(coalesce(length(c.new_row), 0) + coalesce(pg_column_size(c.key), 0)) into size
+  select sum(coalesce(length(c.new_row), 0) + coalesce(pg_column_size(c.key), 0)), bool_or(c.operation = 'p') into size, is_closed
     from dbproxy.captured c where c.xid = me;
   if size is null then return; end if;
-  if not exists (select from dbproxy.captured c where c.xid = me and c.operation = 'p') then
+  if not is_closed then
     raise exception 'this is for the proxy' using errcode = '42501';
   end if;
   if size > 16777216 then
@@ -126,7 +126,7 @@ begin
 end $$;
 
 create or replace function dbproxy.guard() returns trigger language plpgsql
-  security definer set search_path = pg_catalog, pg_temp as $$
+  security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 begin
   if exists (select from dbproxy.captured where xid = new.xid and operation = 'p') then return null; end if;
   -- A client may well say SET CONSTRAINTS ALL IMMEDIATE: the guard stays for the COMMIT. But not twice in one statement, as where
