@@ -42,8 +42,8 @@ type ForPrimary = Extract<NodeSend, { to: 'primary' }>['message'];
 interface Reader {
   /** It has its own commits. */
   readonly writer: WriterId | null;
-  tell(message: Facts): void;
-  end(): void;
+  readonly tell: (message: Facts) => void;
+  readonly end: () => void;
 }
 
 export class NodeService {
