@@ -40,10 +40,15 @@ export class HotRow {
     if (this.#failure) throw this.#failure;
   }
 
-  /** Every acknowledged try is there once, on every writer, and the row counts them; others only where the outcome was unknown. */
-  async expectExact(urls: readonly string[]): Promise<number> {
+  /** Resolves when nobody works any more. */
+  async stop(): Promise<void> {
     this.#isStopped = true;
     await Promise.all(this.#working);
+  }
+
+  /** Every acknowledged try is there once, on every writer, and the row counts them; others only where the outcome was unknown. */
+  async expectExact(urls: readonly string[]): Promise<number> {
+    await this.stop();
     if (this.#failure) throw this.#failure;
     const { acknowledged, unknown } = this.#told;
     await until(async () => new Set(await Promise.all(urls.map(sumsOf))).size === 1);
