@@ -9,10 +9,16 @@ export async function reached(connection: ClientBase): Promise<Vector> {
   return readVector(rows[0]?.vector ?? '{}');
 }
 
+/** So many transactions that gave themselves a name are remembered by it. */
+const NAMES_KEPT = 100_000;
+
 /**
  * Tells the engine that up to there its streams have no gap (only the protocol knows which LSNs are void), and drops those
  * markers. Every effect up to the vector must have been carried out: `Writer.reached` alone is not enough.
  */
 export async function compact(connection: ClientBase, vector: Vector): Promise<void> {
-  await connection.query('select dbproxy.compact($1)', [JSON.stringify(vector)]);
+  await connection.query('select dbproxy.compact($1), dbproxy.forget_names($2)', [
+    JSON.stringify(vector),
+    NAMES_KEPT,
+  ]);
 }
