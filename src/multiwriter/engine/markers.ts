@@ -22,3 +22,13 @@ export async function compact(connection: ClientBase, vector: Vector): Promise<v
     NAMES_KEPT,
   ]);
 }
+
+/** Why the engine is not what the log says; null: it is, as far as anybody knows. */
+export async function divergence(connection: ClientBase): Promise<string | null> {
+  const { rows } = await connection.query<{ diverged: string | null }>('select diverged from dbproxy.self');
+  return rows[0]?.diverged ?? null;
+}
+
+export async function markDiverged(connection: ClientBase, reason: string): Promise<void> {
+  await connection.query('update dbproxy.self set diverged = $1', [reason]);
+}

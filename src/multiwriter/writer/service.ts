@@ -107,7 +107,7 @@ export class WriterService {
         this.#wake();
       },
       blocked: (lsn, blockers) => this.#clearTheWay(lsn, blockers),
-      diverged: (error) => this.#stop('diverged', error.message),
+      diverged: (reason) => this.#stop('diverged', reason),
       ready: () => this.#wake(),
       lost: () => this.#engineLost(),
     });
@@ -200,6 +200,11 @@ export class WriterService {
     if (!this.#writer || !this.#link.isReady) return 'without-engine';
     const { state } = this.#writer;
     return state === 'fenced' ? 'stopped' : state;
+  }
+
+  /** DBP_WRITER_STOPPED, with the reason; null: it goes on. */
+  get stopped(): DbproxyError | null {
+    return this.#stopped && this.#stoppedError();
   }
 
   /** Events from now on; returns what ends it. */
