@@ -266,8 +266,8 @@ export class WriterService {
   }
 
   /** Before a snapshot is taken; see `Reads.untilApplied`. */
-  untilApplied(demand: ReadDemand): Promise<RefusedCommit | null> {
-    return this.#reads.untilApplied(demand);
+  untilApplied(demand: ReadDemand, signal: AbortSignal): Promise<RefusedCommit | null> {
+    return this.#reads.untilApplied(demand, signal);
   }
 
   #hasApplied(upTo: Vector): boolean {

@@ -78,6 +78,8 @@ export class Certifier implements LinkOwner, Participant {
   #whenDone: (() => void) | null = null;
 
   readonly #reads = new ReadMode();
+  /** A read of the client waits, and the engine knows nothing of it yet. */
+  #wait: AbortController | null = null;
   #block: 'client' | 'implicit' | null = null;
   #readOnly = false;
   /** No statement of it has taken a snapshot. */
@@ -173,6 +175,7 @@ export class Certifier implements LinkOwner, Participant {
    */
   finishAlone(whenDone: () => void): boolean {
     this.#leave();
+    this.#wait?.abort();
     this.#inbox = [];
     const transaction = this.#transaction;
     if (this.isCertified) {
@@ -709,8 +712,13 @@ export class Certifier implements LinkOwner, Participant {
     const demand = await this.#reads.demand(this.#engine);
     if (isRefused(demand)) return errorOf(demand);
     if (!demand.isGlobal && demand.position === null) return null;
-    const refused = await this.#service.untilApplied(demand);
-    return refused && errorOf(refused);
+    const wait = (this.#wait = new AbortController());
+    try {
+      const refused = await this.#service.untilApplied(demand, wait.signal);
+      return refused && errorOf(refused);
+    } finally {
+      this.#wait = null;
+    }
   }
 
   /** REASSIGN OWNED has run; the engine is told, since nothing there tells it. */
@@ -860,6 +868,12 @@ export class Certifier implements LinkOwner, Participant {
   /** After a ReadyForQuery that the client has read: the block may be over. */
   #followStatus(): void {
     if (this.#engine.status === 'I' && this.#block !== null) this.#over();
+  }
+
+  /** A CancelRequest ends a read that waits. False: none does, and the request is for the engine. */
+  cancelWait(): boolean {
+    this.#wait?.abort();
+    return this.#wait !== null;
   }
 
   /** The client's own. */
