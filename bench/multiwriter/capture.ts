@@ -33,7 +33,7 @@ try {
     `insert into t (id, v, filler, at) select g, g, 'filler of some length', now() from generate_series(1, ${rows}) g`,
   );
   const plain = await measure(false);
-  await install(client, { writer: 0, writers: [0, 1], secret: SECRET });
+  await install(client, { writer: 0, writers: [0, 1], incarnation: 1, secret: SECRET });
   const captured = await measure(true);
   const series = Object.fromEntries(
     Object.keys(STATEMENTS).map((name) => {

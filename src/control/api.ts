@@ -57,6 +57,8 @@ export interface WriterSummary {
 
 export interface WriterStatus extends WriterSummary {
   readonly state: InstanceState;
+  /** Why it has stopped by itself (`diverged: …`; `up` builds it again); null: it has not. */
+  readonly reason: string | null;
   /** It is the primary: it decides where transactions collide. */
   readonly leads: boolean;
   /** The process of its proxy, and the engine that serves it now; null: there is none. */

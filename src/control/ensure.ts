@@ -7,9 +7,10 @@ import type { EngineRecord } from '../engine/types.js';
 import { DbproxyError } from '../errors/index.js';
 import { routeTo } from '../switchover/index.js';
 import { unrecordedEngines, type Instance } from './instance.js';
+import { assertAgrees, isBuiltAgain } from './multiwriter/diverged.js';
 import { writerOf } from './multiwriter/names.js';
 import { writerConfig } from './multiwriter/writer-config.js';
-import { copyFirstWriter, relaxEngine } from './multiwriter/writer-engine.js';
+import { copyWriter, relaxEngine } from './multiwriter/writer-engine.js';
 import { isAlive } from './processes.js';
 import { findProxy, proxyStatus, rememberProxy, startProxy, stopProxy, type Proxy } from './proxy-process.js';
 import { settleOperation, type ProxyFacts } from './settle-operation.js';
@@ -33,7 +34,7 @@ export interface Beside {
   routed(proxy: Proxy): Promise<void>;
 }
 
-/** Ready when it resolves: a query through the proxy was answered. */
+/** Ready when it resolves: a query through the proxy was answered. Throws DBP_WRITER_DIVERGED, among others. */
 export async function ensureRunning(
   instance: Instance,
   onStep: OnStep,
@@ -55,6 +56,7 @@ export async function ensureRunning(
   );
   await ensureRoute(instance, proxy, primary);
   await beside?.routed(proxy);
+  await assertAgrees(instance, proxy);
   onStep('ready', 'a query through the proxy');
   await queryThroughProxy(instance.record.spec, instance.password);
   await removeLeftovers(instance, report);
@@ -146,7 +148,8 @@ async function ensurePrimary(
 
 async function createPrimary(instance: Instance, signal: AbortSignal, onStep: OnStep): Promise<EngineRecord> {
   const { provider, record, events } = instance;
-  const { writerOf } = record.spec;
+  const self = writerOf(record.spec);
+  const isCopy = record.spec.writerOf !== undefined || isBuiltAgain(record);
   const make = async (): Promise<EngineRecord> => {
     const id = await instance.nextEngineId();
     onStep('engine', `making ${id} (${record.spec.size})`);
@@ -155,7 +158,7 @@ async function createPrimary(instance: Instance, signal: AbortSignal, onStep: On
       onProgress: ({ step, detail }) => onStep(`engine:${step}`, detail ?? id),
     });
   };
-  const engine = await (writerOf ? copyFirstWriter(instance, writerOf, onStep, signal) : make());
+  const engine = await (self && isCopy ? copyWriter(instance, self, onStep, signal) : make());
   const { id } = engine;
   await instance.putEngine({ ...engine, role: 'primary' }, { primary: id });
   events.append(

@@ -33,6 +33,7 @@ import { Autoscaler } from './autoscale/autoscaler.js';
 import { ensureRunning } from './ensure.js';
 import type { Instance } from './instance.js';
 import { Metrics, type Figures } from './metrics.js';
+import { giveUpEngine, whyDiverged } from './multiwriter/diverged.js';
 import { Family } from './multiwriter/family.js';
 import { writerOf } from './multiwriter/names.js';
 import { withInstanceLockIfFree } from './lock.js';
@@ -173,7 +174,7 @@ export class Supervisor {
     const hadNothing = (await stateBefore(this.#instance)) === 'nothing runs';
     try {
       await this.#openMetrics(hadNothing);
-      await this.#ensure();
+      await this.#ensureAgreeing();
       await this.#family?.ensureFurther(this.#tellStep);
     } catch (error) {
       if (hadNothing) {
@@ -236,6 +237,37 @@ export class Supervisor {
     this.#failedRepairs = 0;
     if (this.#state !== 'stopping') this.#state = 'running';
     if (repaired.length > 0) this.#report('supervisor.repaired', repaired.join('; '));
+  }
+
+  /** As `#ensure`, for somebody who wants it up: an engine that holds other rows than the log is made anew. */
+  async #ensureAgreeing(): Promise<void> {
+    try {
+      await this.#ensure();
+    } catch (error) {
+      if (!(error instanceof DbproxyError) || error.code !== 'DBP_WRITER_DIVERGED') throw error;
+      await this.#buildAgain();
+    }
+  }
+
+  async #buildAgain(): Promise<void> {
+    const { name } = this.#instance.paths;
+    const before = this.#instance.record.primary ?? '';
+    this.#state = 'operating';
+    this.#report(
+      'writer.lost',
+      `engine ${before} of writer ${name} is given up: it holds other rows than the log`,
+    );
+    try {
+      await giveUpEngine(this.#instance);
+      await this.#ensure();
+    } catch (error) {
+      this.#state = 'degraded';
+      throw error;
+    }
+    this.#report(
+      'writer.started',
+      `writer ${name} was built again as a copy: ${this.#instance.record.primary ?? ''}`,
+    );
   }
 
   readonly #tellStep = (step: string, detail: string): void =>
@@ -311,6 +343,7 @@ export class Supervisor {
     try {
       await this.#ready.catch((error: unknown) => this.#tryAgain(error));
       await this.#lookOnce();
+      await this.#exclusively(() => this.#buildAgainIfDiverged());
       // A writer that somebody has stopped comes back, too.
       await this.#family?.ensureFurther(tell);
       return await this.#upResult();
@@ -326,6 +359,11 @@ export class Supervisor {
     if (this.#state === 'degraded') await this.#repairDegraded();
   }
 
+  async #buildAgainIfDiverged(): Promise<void> {
+    if (this.#state !== 'running' || !this.#proxy) return;
+    if ((await whyDiverged(this.#instance.record.spec, this.#proxy)) !== null) await this.#buildAgain();
+  }
+
   /** A first repair that failed is no verdict for ever: whoever asks has it tried again. */
   async #tryAgain(error: unknown): Promise<void> {
     if (this.#state === 'stopping') throw error;
@@ -334,7 +372,7 @@ export class Supervisor {
 
   async #repairDegraded(): Promise<void> {
     await this.#exclusively(async () => {
-      if (this.#state === 'degraded') await this.#ensure();
+      if (this.#state === 'degraded') await this.#ensureAgreeing();
     });
   }
 
@@ -347,7 +385,10 @@ export class Supervisor {
     };
     if (this.#family) return this.#family.writers(own);
     const writer = record.spec.writerOf?.writer ?? 1;
-    return [{ id: `w${writer}`, leads: writer === 1, ...own }];
+    const why = this.#proxy && (await whyDiverged(record.spec, this.#proxy).catch(() => null));
+    return [
+      { id: `w${writer}`, leads: writer === 1, ...own, reason: why === null ? null : `diverged: ${why}` },
+    ];
   }
 
   async #upResult(): Promise<UpResult> {

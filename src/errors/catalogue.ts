@@ -480,7 +480,21 @@ export const catalogue = define({
     message: 'writer {writer} has stopped: {reason}',
     exit: 4,
     sqlstate: '57P03',
-    suggestions: ['connect to another writer', 'dbproxy status'],
+    suggestions: [
+      'connect to another writer',
+      'dbproxy status',
+      'dbproxy up: a writer that holds other rows than the log is built again',
+    ],
+  },
+  DBP_WRITER_DIVERGED: {
+    message: 'writer {writer} holds other rows than the log: {reason}',
+    exit: 4,
+    suggestions: ['dbproxy up --name {name}'],
+  },
+  DBP_WRITER_NO_SOURCE: {
+    message: 'writer {writer} has to be a copy of another one, and none of them runs',
+    exit: 4,
+    suggestions: ['dbproxy status --name {name}', 'dbproxy up --name {name}'],
   },
   DBP_WRITER_NONE: {
     message: 'this proxy is not that of a writer',

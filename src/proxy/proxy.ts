@@ -261,6 +261,8 @@ export class Proxy implements HandoverSource, HandoverTarget {
       return EngineConnection.open(this.#links, this.#admin().engine, parameters, keys);
     },
     admit: () => {
+      const stopped = this.writer?.stopped;
+      if (stopped) throw stopped;
       const limit = this.config.maxSessions;
       if (this.#sessions.size >= limit) throw new DbproxyError('DBP_WIRE_TOO_MANY_SESSIONS', { limit });
     },

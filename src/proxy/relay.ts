@@ -134,6 +134,11 @@ export class Relay implements LinkOwner {
     });
   }
 
+  /** True: what was to be canceled waited here, and the engine has nothing of it. */
+  cancelWait(): boolean {
+    return this.#certifier?.cancelWait() ?? false;
+  }
+
   /** A CancelRequest is on its way to the engine. */
   whileCanceling(canceled: Promise<void>): void {
     this.#certifier?.whileCanceling(canceled);

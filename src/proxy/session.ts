@@ -241,7 +241,7 @@ export class Session {
 
   /** Whoever waits for a hold waits for this, too. */
   async #cancelOnEngine(): Promise<void> {
-    if (this.#phase === 'closed' || this.#relay.isCertified) return;
+    if (this.#phase === 'closed' || this.#relay.isCertified || this.#relay.cancelWait()) return;
     this.#cancels++;
     const canceled = cancelOnEngine(this.server);
     this.#relay.whileCanceling(canceled);

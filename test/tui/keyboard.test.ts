@@ -107,6 +107,7 @@ describe('conflict', () => {
       port: 6432,
       state: 'running',
       leads: true,
+      reason: null,
     } as const;
     const writers = [{ ...one, proxyPid: 1, engine: 'e1' }];
     const alone = { ...model, verbs: ['conflict'], status: model.status && { ...model.status, writers } };

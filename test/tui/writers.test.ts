@@ -9,7 +9,7 @@ import { collided, status } from './model-fixtures.js';
 
 const writer = (id: string, more: Partial<StatusResult['writers'][number]> = {}) => ({
   ...{ id, instance: id === 'w1' ? 'shop' : `shop.${id}`, url: '', port: 6432, state: 'running' as const },
-  ...{ leads: false, proxyPid: 1, engine: 'e1', ...more },
+  ...{ leads: false, reason: null, proxyPid: 1, engine: 'e1', ...more },
 });
 const node = (id: string, more: Partial<NonNullable<StatusResult['store']>['nodes'][number]> = {}) => ({
   ...{ id, pid: 1, state: 'in-service' as const, reason: null, logBytes: 1, position: 1, syncs: 1 },

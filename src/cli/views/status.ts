@@ -93,7 +93,8 @@ function enginesTable({ engines }: StatusResult, style: Style): string {
   );
 }
 
-function writersTable({ writers }: StatusResult, style: Style): string {
+function writersTable({ writers, instance: name }: StatusResult, style: Style): string {
+  const hasStopped = writers.some(({ reason }) => reason !== null);
   return table(
     [
       { head: 'writer' },
@@ -101,17 +102,22 @@ function writersTable({ writers }: StatusResult, style: Style): string {
       { head: 'port', align: 'right' },
       { head: 'state' },
       { head: 'engine' },
+      ...(hasStopped ? [{ head: 'why' } as const] : []),
     ],
-    writers.map(({ id, instance, port, state, leads, engine }) => [
+    writers.map(({ id, instance, port, state, leads, engine, reason }) => [
       `${id}${leads ? style.accent(' primary') : ''}`,
       instance,
       String(port),
       state === 'running' || state === 'operating' ? style.good(state) : style.warn(state),
       engine ?? '',
+      ...(hasStopped ? [whyStopped(reason, name)] : []),
     ]),
     style,
   );
 }
+
+const whyStopped = (reason: string | null, name: string): string =>
+  reason?.startsWith('diverged') ? `${reason}; dbproxy up --name ${name} builds it again` : (reason ?? '');
 
 function nodesTable({ nodes }: StoreStatus, style: Style): string {
   return table(

@@ -30,6 +30,7 @@ export class Election {
   readonly #links = new Map<WriterNumber, Link>();
   readonly #end = new AbortController();
   #leader: WriterNumber | null = null;
+  #stopped: ReadonlyMap<WriterNumber, string> = new Map();
   #epoch = 0;
   /** The epoch that the present leader was told by this process, and how often it was seen without it since. */
   #told = 0;
@@ -50,6 +51,11 @@ export class Election {
     this.#spec = spec;
     this.#store = store;
     this.#heard = heard;
+  }
+
+  /** Writers that have stopped by themselves, and why. */
+  get stopped(): ReadonlyMap<WriterNumber, string> {
+    return this.#stopped;
   }
 
   get leader(): WriterNumber | null {
@@ -86,13 +92,16 @@ export class Election {
     const answers = await Promise.all([...this.#links.values()].map((link) => this.#ask(link)));
     const there = answers.filter((answer) => answer !== null).sort((a, b) => a.writer - b.writer);
     if (this.#end.signal.aborted) return;
+    this.#stopped = new Map(
+      there.flatMap(({ writer, status: { why } }) => (why ? [[writer, `${why.kind}: ${why.message}`]] : [])),
+    );
     // A supervisor that is new finds a primary that its predecessor made; an older one has been outranked, or will be.
     if (this.#epoch === 0) this.#epoch = (await this.#store.open()).epoch;
-    const leading = there.find(({ status }) => status.leads === this.#epoch);
+    const leading = there.find(({ status }) => status.leads === this.#epoch && status.state !== 'stopped');
     if (leading) this.#leader = leading.writer;
     this.#idleLooks = leading ? 0 : this.#idleLooks + 1;
     if (leading) return;
-    const current = there.find(({ writer }) => writer === this.#leader);
+    const current = there.find(({ writer, status }) => writer === this.#leader && status.state !== 'stopped');
     // It was told to and has not begun yet: its nodes may be away. Or it was outranked, and has to be told again.
     if (current && this.#epoch === this.#told && this.#idleLooks < PATIENCE_LOOKS) return;
     const candidate = there.find(({ status }) => status.state !== 'stopped');

@@ -14,6 +14,7 @@ import { InstanceDirectory } from '../instance-directory.js';
 import type { Instance } from '../instance.js';
 import { findFreePort } from '../port-holder.js';
 import { isAlive, waitForExit } from '../processes.js';
+import { isBuiltAgain } from './diverged.js';
 import { Election } from './election.js';
 import { writerName, type WriterNumber } from './names.js';
 import { ensureNode, holdBack, waitForService, whyEnded } from './nodes.js';
@@ -82,6 +83,11 @@ export class Family implements Beside {
     });
     await waitForService(this.#store, this.#nodes, record.founded ? quorums.classic : quorums.nodes);
     if (!record.founded) await this.#store.write({ ...record, founded: true });
+    // One of the others is what it will be a copy of.
+    if (isBuiltAgain(this.#instance.record)) {
+      this.#election.start();
+      await this.ensureFurther(onStep);
+    }
   }
 
   async routed(): Promise<void> {
@@ -226,7 +232,8 @@ export class Family implements Beside {
     this.verdicts.hear(event);
     const name = writerName(this.#name, event.writer + 1);
     if (event.kind === 'stopped') {
-      this.#report('writer.lost', `writer ${name} has stopped (${event.why}): ${event.message}`, {
+      const next = event.why === 'diverged' ? `; dbproxy up --name ${this.#name} builds it again` : '';
+      this.#report('writer.lost', `writer ${name} has stopped (${event.why}): ${event.message}${next}`, {
         ...event,
       });
     } else if (event.kind === 'opened') {
@@ -250,8 +257,8 @@ export class Family implements Beside {
     return storeStatus(this.#store, this.#spec);
   }
 
-  writers(own: Omit<WriterStatus, 'id' | 'leads'>): Promise<WriterStatus[]> {
-    return writerStatuses(own, this.#further(), this.#election.leader);
+  writers(own: Omit<WriterStatus, 'id' | 'leads' | 'reason'>): Promise<WriterStatus[]> {
+    return writerStatuses(own, this.#further(), this.#election);
   }
 
   #further(): WriterNumber[] {

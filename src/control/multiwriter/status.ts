@@ -6,6 +6,7 @@ import { isAlive } from '../processes.js';
 import { urlOf } from '../verify.js';
 import { writerName, type WriterNumber } from './names.js';
 import { nodeStatus, whyEnded } from './nodes.js';
+import type { Election } from './election.js';
 import type { StoreDirectory, StoreNode } from './store-directory.js';
 
 export async function storeStatus(
@@ -54,22 +55,38 @@ const NOTHING: Omit<StorageNodeStatus, 'id' | 'reason'> = {
 
 /** `own`: of the first one, as its supervisor knows it. */
 export async function writerStatuses(
-  own: Omit<WriterStatus, 'id' | 'leads'>,
+  own: Omit<WriterStatus, 'id' | 'leads' | 'reason'>,
   further: readonly WriterNumber[],
-  leader: WriterNumber | null,
+  { leader, stopped }: Pick<Election, 'leader' | 'stopped'>,
 ): Promise<WriterStatus[]> {
   const others = await Promise.all(
     further.map(async (writer): Promise<WriterStatus> => {
       const id = `w${writer}`;
       const leads = leader === writer;
-      return { id, leads, ...(await recordedWriter(writerName(own.instance, writer))) };
+      return {
+        id,
+        leads,
+        ...stoppedAs(await recordedWriter(writerName(own.instance, writer)), stopped, writer),
+      };
     }),
   );
-  return [{ id: 'w1', leads: leader === 1, ...own }, ...others];
+  return [{ id: 'w1', leads: leader === 1, ...stoppedAs(own, stopped, 1) }, ...others];
 }
 
+/** What has stopped by itself runs, and serves nobody. */
+const stoppedAs = <Status extends Pick<WriterStatus, 'state'>>(
+  status: Status,
+  stopped: ReadonlyMap<WriterNumber, string>,
+  writer: WriterNumber,
+): Status & Pick<WriterStatus, 'reason'> => {
+  const reason = stopped.get(writer) ?? null;
+  return status.state === 'running' && reason !== null
+    ? { ...status, state: 'degraded', reason }
+    : { ...status, reason: null };
+};
+
 /** A further writer, from its files: its supervisor is not asked. */
-async function recordedWriter(name: string): Promise<Omit<WriterStatus, 'id' | 'leads'>> {
+async function recordedWriter(name: string): Promise<Omit<WriterStatus, 'id' | 'leads' | 'reason'>> {
   const directory = InstanceDirectory.of(name);
   const [record, supervisor, proxy, password] = await Promise.all([
     directory.readInstance().catch(() => null),

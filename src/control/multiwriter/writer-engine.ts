@@ -1,27 +1,31 @@
 /**
- * The engine of a writer. A further writer's is a physical copy of the first one's, which is promoted; its own markers, which the copy
- * brings along, say where it stands in the log. Whose engine it is, the proxy tells it.
+ * The engine of a writer. A further writer's is a physical copy of the first one's, which is promoted, and so is that of any writer which
+ * is built again, of whichever is well; its own markers, which the copy brings along, say where it stands in the log. Whose engine it is,
+ * the proxy tells it.
  */
 import { adminQuery, dropReplicationSlot, withAdmin } from '../../engine/index.js';
 import type { EngineRecord } from '../../engine/types.js';
 import { DbproxyError } from '../../errors/index.js';
 import { ENGINES_PER_WRITER, InstanceDirectory } from '../instance-directory.js';
 import { unrecordedEngines, type Instance } from '../instance.js';
-import type { WriterName } from './names.js';
+import { instancePaths } from '../paths.js';
+import { isHealthyWriter } from './diverged.js';
+import { writerName, type WriterName } from './names.js';
 
 const PROMOTE_BOUND_SECONDS = 30;
 
-/** A copy of the first writer's engine, promoted. On failure nothing is left, here or there. */
-export async function copyFirstWriter(
+/** A copy of another writer's engine, promoted; of the first one's, if it is well. On failure nothing is left, here or there. */
+export async function copyWriter(
   instance: Instance,
-  { instance: parent, writer }: WriterName,
+  self: WriterName,
   onStep: (step: string, detail: string) => void,
   signal: AbortSignal,
 ): Promise<EngineRecord> {
-  const source = await engineOf(parent);
-  await removeAttempts(instance, source, writer);
+  const from = await anotherWriter(self);
+  const source = await engineOf(from);
+  await removeAttempts(instance, source, self.writer);
   const id = await instance.nextEngineId();
-  onStep('engine', `copying ${source.id} of ${parent}`);
+  onStep('engine', `copying ${source.id} of ${from}`);
   const { size } = instance.record.spec;
   const { postgres } = source;
   const standby = await instance.provider.createStandby(source, {
@@ -41,6 +45,16 @@ export async function copyFirstWriter(
   }
 }
 
+/** Throws DBP_WRITER_NO_SOURCE. */
+async function anotherWriter({ instance, writer: self }: WriterName): Promise<string> {
+  const writers = (await InstanceDirectory.of(instance).readInstance())?.spec.multiwriter?.writers ?? 1;
+  for (let writer = 1; writer <= writers; writer++) {
+    const name = writerName(instance, writer);
+    if (writer !== self && (await isHealthyWriter(instancePaths(name).proxySocket))) return name;
+  }
+  throw new DbproxyError('DBP_WRITER_NO_SOURCE', { writer: writerName(instance, self), name: instance });
+}
+
 async function engineOf(name: string): Promise<EngineRecord> {
   const record = await InstanceDirectory.of(name).readInstance();
   const engine = record?.engines.find(({ id }) => id === record.primary);
@@ -48,12 +62,13 @@ async function engineOf(name: string): Promise<EngineRecord> {
   return engine;
 }
 
-/** Copies whose maker was killed: the server, its data, and its slot on the first writer's engine, which would keep WAL for ever. */
+/** Copies whose maker was killed: the server, its data, and its slot on the engine it copied, which would keep WAL for ever. */
 async function removeAttempts(instance: Instance, source: EngineRecord, writer: number): Promise<void> {
   for (const left of await unrecordedEngines(instance.paths, instance.record)) {
     if (Number(left.id.slice(1)) < instance.record.nextEngine) await instance.provider.remove(left);
   }
-  for (let number = ENGINES_PER_WRITER * writer + 1; number < instance.record.nextEngine; number++) {
+  const first = writer === 1 ? 1 : ENGINES_PER_WRITER * writer + 1;
+  for (let number = first; number < instance.record.nextEngine; number++) {
     await dropReplicationSlot(source, `e${number}`);
   }
 }

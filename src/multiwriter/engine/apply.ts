@@ -75,7 +75,7 @@ const pidOf = (connection: ClientBase): number => (connection as unknown as { pr
 
 /** DBP01: a row was not where it should be. Classes of SQLSTATEs that depend on what is in the engine, not on its state. */
 const isDivergence = (error: unknown): boolean =>
-  /^(DBP01$|21|22|23|2F|38|39|42)/.test((error as Partial<DatabaseError>).code ?? '');
+  /^(DBP01$|21|22|23|2B|2F|38|39|42)/.test((error as Partial<DatabaseError>).code ?? '');
 
 function watchBlockers(watcher: ClientBase, pid: number, onBlocked: ApplyOptions['onBlocked']) {
   const since = performance.now();

@@ -6,17 +6,25 @@
  */
 export { apply, ApplyDiverged, asApplier, type ApplyOptions, type Blocker, type Entry } from './apply.js';
 export { checksums, type TableChecksum } from './checksums.js';
-export { ddlClass, type DdlClass } from './ddl.js';
 export { install, type Installation } from './install.js';
-export { compact, reached } from './markers.js';
+export { compact, divergence, markDiverged, reached } from './markers.js';
 export { readPosition } from './position.js';
-export { BEGIN_QUERY, certified, closing, readBegun, readPriority, type Begun } from './transaction.js';
+export {
+  BEGIN_QUERY,
+  certified,
+  closing,
+  readBegun,
+  readPriority,
+  reassigned,
+  type Begun,
+} from './transaction.js';
 export {
   readPayload,
   readWriteSet,
   SCHEMA_KEY,
   type Change,
   type Ddl,
+  type Roles,
   type WriteSet,
   type WriteSetRow,
 } from './write-set.js';

@@ -6,6 +6,8 @@ import { CAPTURE } from './sql/capture.js';
 import { DDL, WITH_DDL, WITHOUT_DDL } from './sql/ddl.js';
 import { GUARD } from './sql/guard.js';
 import { MARKERS } from './sql/markers.js';
+import { OUTCOMES } from './sql/outcomes.js';
+import { ROLES } from './sql/roles.js';
 import { SEQUENCES } from './sql/sequences.js';
 
 export interface Installation {
@@ -13,6 +15,8 @@ export interface Installation {
   readonly writer: WriterId;
   /** All that will write, this one included. */
   readonly writers: readonly WriterId[];
+  /** Of the writer; part of the names of its transactions. */
+  readonly incarnation: number;
   /** What the proxy proves itself by (transaction.ts). Installing again with another one replaces it. */
   readonly secret: string;
 }
@@ -23,14 +27,19 @@ export interface Installation {
  */
 export async function install(
   connection: ClientBase,
-  { writer, writers, secret }: Installation,
+  { writer, writers, incarnation, secret }: Installation,
 ): Promise<void> {
   await connection.query('begin');
   try {
     await connection.query(`set local search_path = pg_catalog; set local client_min_messages = warning`);
-    for (const part of [WITHOUT_DDL, MARKERS, GUARD, CAPTURE, SEQUENCES, APPLY, DDL])
+    for (const part of [WITHOUT_DDL, MARKERS, GUARD, CAPTURE, SEQUENCES, ROLES, OUTCOMES, APPLY, DDL])
       await connection.query(part);
-    await connection.query('select dbproxy.become($1, $2, $3)', [writer, [...writers], secret]);
+    await connection.query('select dbproxy.become($1, $2, $3, $4)', [
+      writer,
+      [...writers],
+      incarnation,
+      secret,
+    ]);
     await connection.query(WITH_DDL);
     await connection.query('commit');
   } catch (error) {

@@ -9,10 +9,26 @@ export async function reached(connection: ClientBase): Promise<Vector> {
   return readVector(rows[0]?.vector ?? '{}');
 }
 
+/** So many transactions that gave themselves a name are remembered by it. */
+const NAMES_KEPT = 100_000;
+
 /**
  * Tells the engine that up to there its streams have no gap (only the protocol knows which LSNs are void), and drops those
  * markers. Every effect up to the vector must have been carried out: `Writer.reached` alone is not enough.
  */
 export async function compact(connection: ClientBase, vector: Vector): Promise<void> {
-  await connection.query('select dbproxy.compact($1)', [JSON.stringify(vector)]);
+  await connection.query('select dbproxy.compact($1), dbproxy.forget_names($2)', [
+    JSON.stringify(vector),
+    NAMES_KEPT,
+  ]);
+}
+
+/** Why the engine is not what the log says; null: it is, as far as anybody knows. */
+export async function divergence(connection: ClientBase): Promise<string | null> {
+  const { rows } = await connection.query<{ diverged: string | null }>('select diverged from dbproxy.self');
+  return rows[0]?.diverged ?? null;
+}
+
+export async function markDiverged(connection: ClientBase, reason: string): Promise<void> {
+  await connection.query('update dbproxy.self set diverged = $1', [reason]);
 }

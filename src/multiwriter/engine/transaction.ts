@@ -57,6 +57,11 @@ export const readPriority = (row: readonly (string | null)[] | undefined): numbe
 export const certified = (secret: string, { transaction }: Begun, at: Lsn): string =>
   `select dbproxy.certify(${at}, '${proof(secret, transaction, String(at))}'); commit`;
 
+/** To be sent after a REASSIGN OWNED, which nothing in the engine tells of. `statement`: as the client sent it, in its encoding. */
+export const reassigned = (secret: string, { transaction }: Begun, statement: Buffer): string =>
+  `select dbproxy.reassigned('${proof(secret, transaction, 'reassigned')}', current_user, pg_catalog.current_setting('search_path'),
+     pg_catalog.convert_from(pg_catalog.decode('${statement.toString('hex')}', 'hex'), pg_catalog.pg_client_encoding()))`;
+
 /** As dbproxy.is_proven() in sql/guard.ts makes it. */
 const proof = (secret: string, transaction: string, what: string): string =>
   createHash('sha256').update(`${secret}:${transaction}:${what}:${secret}`).digest('hex');

@@ -1,7 +1,7 @@
 /** What a transaction wrote: the rows that dbproxy.write_set() gives, made into the keys and the payload of a proposal. */
 import type { KeyMode, KeyUse } from '../protocol/index.js';
 
-/** One row's change, a TRUNCATE, a setval or a statement of DDL; in the order in which they were made. */
+/** One row's change, a TRUNCATE, a setval, a statement of DDL, or what became of roles; in the order in which they were made. */
 export type Change =
   /** `row`: the whole new row, as the text of its composite type. */
   | { readonly kind: 'insert'; readonly table: string; readonly row: string }
@@ -12,7 +12,10 @@ export type Change =
   /** All rows were computed anew by DDL, and follow. */
   | { readonly kind: 'empty'; readonly table: string }
   | { readonly kind: 'setval'; readonly sequence: string; readonly value: string; readonly isCalled: boolean }
-  | Ddl;
+  /** The transaction asked for its name. */
+  | { readonly kind: 'name'; readonly id: string }
+  | Ddl
+  | Roles;
 
 /** A statement that has to run on every writer, at one position of the log. */
 export interface Ddl {
@@ -24,13 +27,20 @@ export interface Ddl {
   readonly searchPath: string;
 }
 
+/** States of roles, as sql/roles.ts tells and applies them: of those that are new or have changed; and names of those that are gone. */
+export interface Roles {
+  readonly kind: 'roles';
+  readonly changed: readonly { readonly name: string; readonly was: string | null }[];
+  readonly gone: readonly string[];
+}
+
 export interface WriteSet {
   readonly keys: readonly KeyUse[];
   readonly changes: readonly Change[];
   /** The changes, for `apply`. */
   readonly payload: string;
   /** Not empty: this transaction is a barrier; it holds the schema's key `exclusive`. */
-  readonly ddl: readonly Ddl[];
+  readonly ddl: readonly (Ddl | Roles)[];
   /** For people: the row that brought a key along. `row`: `(5)`, the key it was found by, or the whole of a new one. */
   readonly rows: ReadonlyMap<string, { readonly table: string; readonly row: string }>;
 }
@@ -57,7 +67,7 @@ export function readWriteSet(rows: readonly WriteSetRow[]): WriteSet | null {
   if (rows.length === 0) return null;
   const keys = new Keys();
   const changes = rows.map((row) => readChange(row, keys));
-  const ddl = changes.filter((change) => change.kind === 'ddl');
+  const ddl = changes.filter((change) => change.kind === 'ddl' || change.kind === 'roles');
   keys.use(SCHEMA_KEY, ddl.length > 0 ? 'exclusive' : 'shared');
   return { keys: keys.all(), changes, payload: JSON.stringify(changes), ddl, rows: keys.rows };
 }
@@ -89,6 +99,10 @@ function readChange([operation, about = '', hashes, oldHashes, key, row]: WriteS
       const [value = '', isCalled] = JSON.parse(key ?? '[]') as string[];
       return { kind: 'setval', sequence: text, value, isCalled: isCalled === 'true' };
     }
+    case 'n':
+      return { kind: 'name', id: text };
+    case 'a':
+      return { kind: 'roles', ...(JSON.parse(key ?? '{}') as Omit<Roles, 'kind'>) };
     default: {
       const [tag = '', role = '', searchPath = ''] = JSON.parse(key ?? '[]') as string[];
       return { kind: 'ddl', tag, role, searchPath, sql: row ?? '' };

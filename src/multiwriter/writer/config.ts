@@ -19,6 +19,7 @@ import type {
   Vector,
   WriterId,
 } from '../protocol/index.js';
+import type { TransactionFacts } from './outcomes.js';
 
 export interface WriterConfig {
   /** 0 … 15, its own for as long as the store exists. */
@@ -144,6 +145,8 @@ export interface WriterApi {
     params: { readonly forMs: number };
     result: { readonly writer: WriterId; readonly upTo: Lsn };
   };
+  /** For `dbproxy.txn_status`; null: it is not open. */
+  'writer.transactions': { params: Record<string, never>; result: TransactionFacts | null };
   /** Of the other writers' proxies. */
   'writer.tell': { params: { readonly messages: readonly PeerMessage[] }; result: null };
 }

@@ -15,7 +15,9 @@ import {
   asApplier,
   type Blocker,
   compact,
+  divergence,
   install,
+  markDiverged,
   reached,
   type Installation,
 } from '../engine/index.js';
@@ -41,7 +43,8 @@ const COMPACT_MS = 500;
 export interface EngineLinkEvents {
   applied(lsn: Lsn): void;
   blocked(lsn: Lsn, blockers: readonly Blocker[]): void;
-  diverged(error: ApplyDiverged): void;
+  /** It is not what the log says. Nothing is applied any more. */
+  diverged(reason: string): void;
   /** Connected, and everything retained is there. */
   ready(): void;
   lost(): void;
@@ -83,6 +86,7 @@ export class EngineLink {
   #durable: Vector = {};
   #isRunning = false;
   #isPaused = false;
+  #hasDiverged = false;
   #isClosed = false;
   #idle: (() => void)[] = [];
   /** Connecting, counted: an older attempt ends when a newer one begins. */
@@ -123,6 +127,8 @@ export class EngineLink {
       );
       await install(connection, installation);
       this.#durable = await reached(connection);
+      const reason = await divergence(connection);
+      if (reason !== null) this.#diverged(reason);
     } finally {
       await connection.end().catch(() => undefined);
     }
@@ -205,7 +211,7 @@ export class EngineLink {
     try {
       for (;;) {
         const entry = this.#next();
-        if (!entry || !this.#connections || this.#isPaused || this.#isClosed) return;
+        if (!entry || !this.#connections || this.#isPaused || this.#hasDiverged || this.#isClosed) return;
         await faultPoint('writer.applying');
         if (!(await this.#apply(entry))) return;
         this.#taken(entry);
@@ -249,12 +255,30 @@ export class EngineLink {
       return true;
     } catch (error) {
       if (error instanceof ApplyDiverged) {
-        this.#events.diverged(error);
+        this.#diverged(error.message);
         return false;
       }
       // A deadlock, a full disk, a lost connection: once more.
       await delay(RETRY_MS);
       return this.#connections === null ? false : this.#apply(entry);
+    }
+  }
+
+  /** The engine remembers it: a process that comes after this one would not find out before it had served clients. */
+  #diverged(reason: string): void {
+    if (this.#hasDiverged) return;
+    this.#hasDiverged = true;
+    this.#events.diverged(reason);
+    void this.#markDiverged(reason);
+  }
+
+  async #markDiverged(reason: string): Promise<void> {
+    try {
+      const connection = await this.#connect?.();
+      await connection?.query('set synchronous_commit = on');
+      if (connection) await markDiverged(connection, reason).finally(() => connection.end());
+    } catch {
+      // It is away: what comes after it comes to the same entry, and to the same end.
     }
   }
 
@@ -310,7 +334,7 @@ export class EngineLink {
         return;
       } catch (error) {
         if (attempt !== this.#attempt) return;
-        if (error instanceof ApplyDiverged) return this.#events.diverged(error);
+        if (error instanceof ApplyDiverged) return this.#diverged(error.message);
         await delay(RETRY_MS);
       }
     }

@@ -29,6 +29,12 @@ export interface ReadDemand {
   readonly position: Vector | null;
 }
 
+/** As PostgreSQL says it. */
+const CANCELED: RefusedCommit = {
+  sqlstate: '57014',
+  message: 'canceling statement due to user request',
+};
+
 export interface ReadsHost {
   readonly quorums: Quorums;
   /** So long a read waits, ms. */
@@ -59,7 +65,10 @@ export class Reads {
   }
 
   /** Null: a snapshot taken now shows it. Else what the client is told. Throws DBP_WRITER_STOPPED. */
-  async untilApplied({ isGlobal, position }: ReadDemand): Promise<RefusedCommit | null> {
+  async untilApplied({ isGlobal, position }: ReadDemand, signal: AbortSignal): Promise<RefusedCommit | null> {
+    const canceled = new Promise<void>((resolve) => {
+      signal.addEventListener('abort', () => resolve(), { once: true });
+    });
     const end = performance.now() + this.#host.waitMs;
     const asked: Asked[] = [];
     let againAt = 0;
@@ -69,13 +78,14 @@ export class Reads {
         const isCurrent =
           !isGlobal || asked.some(({ frontier }) => frontier && this.#host.hasApplied(frontier));
         if (isHere && isCurrent) return null;
+        if (signal.aborted) return CANCELED;
         const now = performance.now();
         if (now >= end) return this.#tooLate(isHere ? asked : null, position);
         if (isGlobal && now >= againAt) {
           asked.push(this.#ask());
           againAt = now + AGAIN_MS;
         }
-        await this.#host.change();
+        await Promise.race([this.#host.change(), canceled]);
       }
     } finally {
       for (const one of asked) this.#asked.delete(one);

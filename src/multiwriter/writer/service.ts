@@ -18,6 +18,7 @@ import {
   labelOf,
   type Lsn,
   lowest,
+  NO_LSN,
   type NodeId,
   type Outcome,
   type Proposal,
@@ -33,6 +34,7 @@ import { assertFits, StoreClient, type StoreListener } from '../storage/client.j
 import type { PeerMessage, WriterConfig, WriterEvent, WriterState, WriterStatus } from './config.js';
 import { type Connect, EngineLink } from './engine-link.js';
 import { KeyLocks } from './key-locks.js';
+import { gatherFacts, type TransactionFacts } from './outcomes.js';
 import { Peers } from './peers.js';
 import { type ReadDemand, Reads } from './reads.js';
 import { describeKey, refusalOf } from './refusal.js';
@@ -46,8 +48,12 @@ const MAX_QUEUE_BYTES = 32 * 1024 * 1024;
 const VOLATILE_MS = 2_000;
 /** So long the others wait for one that changes definitions. */
 const QUIET_MS = 1_000;
+/** So long another writer may take to say which of its transactions are not over. */
+const ASK_TRANSACTIONS_MS = 2_000;
 /** So long a read waits for what it has to see. */
 const READ_WAIT_MS = 10_000;
+/** Functions of PostgreSQL and of ours that write. */
+const WRITING = ['setval', 'txn_id'];
 /** An entry that waits for somebody unknown is told of once in so many ms. */
 const UNKNOWN_BLOCKER_MS = 1_000;
 
@@ -73,6 +79,8 @@ export class WriterService {
   readonly #reads: Reads;
   readonly #reachable = new Map<NodeId, boolean>();
   readonly #listeners = new Set<(event: WriterEvent) => void>();
+  /** The highest own LSN that is committed in the engine. */
+  #ownCommitted: Lsn = NO_LSN;
   readonly #totals = { committed: 0, refused: 0, applied: 0, rolledBack: 0 };
   #writer: Writer | null = null;
   #timer: NodeJS.Timeout | null = null;
@@ -83,7 +91,7 @@ export class WriterService {
   #waiting: (() => void)[] = [];
   #generation = 1;
   #toldOfBlockerAt = 0;
-  #volatile: ReadonlySet<string> = new Set(['setval']);
+  #volatile: ReadonlySet<string> = new Set(WRITING);
   #volatileReadAt = 0;
   /** Called once, when the writer must not go on. */
   onStopped: (error: DbproxyError) => void = () => undefined;
@@ -99,7 +107,7 @@ export class WriterService {
         this.#wake();
       },
       blocked: (lsn, blockers) => this.#clearTheWay(lsn, blockers),
-      diverged: (error) => this.#stop('diverged', error.message),
+      diverged: (reason) => this.#stop('diverged', reason),
       ready: () => this.#wake(),
       lost: () => this.#engineLost(),
     });
@@ -127,7 +135,9 @@ export class WriterService {
   async attach(connect: Connect): Promise<void> {
     const { id, writers, incarnation, quorums } = this.config;
     if (this.#writer) return this.#link.attach(connect);
-    const has = await this.#link.begin(connect, { writer: id, writers, secret: this.secret });
+    const has = await this.#link.begin(connect, {
+      ...{ writer: id, writers, incarnation, secret: this.secret },
+    });
     this.#writer = new Writer(id, incarnation, quorums, has);
     this.#timer = setInterval(() => this.#tick(), this.config.tickMs ?? TICK_MS);
     this.#tick();
@@ -193,6 +203,11 @@ export class WriterService {
     return state === 'fenced' ? 'stopped' : state;
   }
 
+  /** DBP_WRITER_STOPPED, with the reason; null: it goes on. */
+  get stopped(): DbproxyError | null {
+    return this.#stopped && this.#stoppedError();
+  }
+
   /** Events from now on; returns what ends it. */
   follow(listener: (event: WriterEvent) => void): () => void {
     this.#listeners.add(listener);
@@ -212,7 +227,7 @@ export class WriterService {
     this.#wake();
   }
 
-  /** May calling a function of that name write? Those of PostgreSQL itself do not, but for setval. */
+  /** May calling a function of that name write? */
   isVolatile(name: string): boolean {
     return this.#volatile.has(name);
   }
@@ -222,7 +237,7 @@ export class WriterService {
       `select distinct proname as name from pg_catalog.pg_proc p
         where provolatile = 'v' and pronamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace, 'dbproxy'::regnamespace)`,
     );
-    this.#volatile = new Set(['setval', ...rows.map(({ name }) => name)]);
+    this.#volatile = new Set([...WRITING, ...rows.map(({ name }) => name)]);
   }
 
   // --- transactions of clients -------------------------------------------------------------------------------------------
@@ -252,13 +267,36 @@ export class WriterService {
   }
 
   /** Before a snapshot is taken; see `Reads.untilApplied`. */
-  untilApplied(demand: ReadDemand): Promise<RefusedCommit | null> {
-    return this.#reads.untilApplied(demand);
+  untilApplied(demand: ReadDemand, signal: AbortSignal): Promise<RefusedCommit | null> {
+    return this.#reads.untilApplied(demand, signal);
   }
 
   #hasApplied(upTo: Vector): boolean {
     if (this.#stopped) throw this.#stoppedError();
     return this.#isReady && isWithin(upTo, this.#writer?.reached ?? {}) && this.#link.has(upTo);
+  }
+
+  /** For `dbproxy.txn_status`, before the statement that asks; see `gatherFacts`. */
+  transactionFacts(): Promise<string> {
+    return gatherFacts({
+      waitMs: this.config.readWaitMs ?? READ_WAIT_MS,
+      ask: async () => [
+        this.transactions(),
+        ...(await this.#peers.ask('writer.transactions', {}, ASK_TRANSACTIONS_MS)),
+      ],
+      hasApplied: (upTo) => this.#hasApplied(upTo),
+      change: () => this.#change(),
+    });
+  }
+
+  /** Null: it is not open. */
+  transactions(): TransactionFacts | null {
+    const { id, incarnation } = this.config;
+    if (this.#state !== 'open') return null;
+    const open = [...this.#open, ...this.#proposed.values()].flatMap(({ name }) => name ?? []);
+    const reached = at(this.#writer?.reached ?? {}, id);
+    const upTo = reached > this.#ownCommitted ? reached : this.#ownCommitted;
+    return { writer: id, incarnation, at: Date.now() * 1_000, open, upTo };
   }
 
   /** A transaction begins: its base is read next. */
@@ -391,8 +429,11 @@ export class WriterService {
 
   /** Accepted, and committed in the engine. */
   committed(transaction: Transaction): void {
-    if (transaction.lsn !== null) this.#link.committed(transaction.lsn);
-    this.#totals.committed++;
+    const { lsn } = transaction;
+    if (lsn !== null) {
+      this.#link.committed(lsn);
+      this.#hasCommitted(lsn);
+    }
     this.#over(transaction);
   }
 
@@ -413,11 +454,16 @@ export class WriterService {
     const { writeSet } = transaction;
     if (outcome === 'commit' && writeSet) {
       await this.#link.replay({ lsn, payload: writeSet.payload });
-      this.#totals.committed++;
+      this.#hasCommitted(lsn);
     }
     this.#orphans.delete(lsn);
     this.#over(transaction);
     return outcome;
+  }
+
+  #hasCommitted(lsn: Lsn): void {
+    this.#totals.committed++;
+    if (lsn > this.#ownCommitted) this.#ownCommitted = lsn;
   }
 
   #over(transaction: Transaction): void {

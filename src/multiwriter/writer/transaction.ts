@@ -36,6 +36,8 @@ export class Transaction {
   state: 'open' | 'proposed' | 'accepted' | 'over' = 'open';
   /** Its base, or what it cannot be below. */
   base: Vector;
+  /** Within its engine; null: its base is not read yet. */
+  name: string | null = null;
   lsn: Lsn | null = null;
   writeSet: WriteSet | null = null;
   /** Why it was given up before it was proposed. */
@@ -52,7 +54,8 @@ export class Transaction {
     this.decided = new Promise((resolve) => (this.#settle = resolve));
   }
 
-  begun({ base }: Begun): void {
+  begun({ base, transaction }: Begun): void {
+    this.name = transaction;
     this.base = base;
   }
 

@@ -18,6 +18,7 @@ import {
   closing,
   readBegun,
   readPriority,
+  reassigned,
   readWriteSet,
   type Begun,
 } from '../../multiwriter/engine/index.js';
@@ -36,8 +37,9 @@ import type { Link, LinkOwner } from '../link.js';
 import { ClientMessages } from './client-messages.js';
 import { EngineMessages } from './engine-messages.js';
 import { EngineSide } from './engine-side.js';
+import { asksOutcome, setFacts } from './outcome-questions.js';
 import { isRefused, ReadMode } from './read-mode.js';
-import { isControl, statementsOf, type Statement } from './statements.js';
+import { isControl, SOME_WRITE, statementsOf, type Statement } from './statements.js';
 
 /** Client bytes that wait, before no more are read. */
 const INBOX_BYTES = 256 * 1024;
@@ -76,6 +78,8 @@ export class Certifier implements LinkOwner, Participant {
   #whenDone: (() => void) | null = null;
 
   readonly #reads = new ReadMode();
+  /** A read of the client waits, and the engine knows nothing of it yet. */
+  #wait: AbortController | null = null;
   #block: 'client' | 'implicit' | null = null;
   #readOnly = false;
   /** No statement of it has taken a snapshot. */
@@ -95,6 +99,8 @@ export class Certifier implements LinkOwner, Participant {
 
   readonly #statements = new Map<string, Statement>();
   readonly #portals = new Map<string, Statement>();
+  /** Prepared statements that ask what became of a transaction. */
+  readonly #asking = new Set<string>();
   #unnamed: Buffer | null = null;
   #unnamedLost = false;
   /** Parse and Describe of a writer, which would be destroyed by what comes before its Bind. */
@@ -169,6 +175,7 @@ export class Certifier implements LinkOwner, Participant {
    */
   finishAlone(whenDone: () => void): boolean {
     this.#leave();
+    this.#wait?.abort();
     this.#inbox = [];
     const transaction = this.#transaction;
     if (this.isCertified) {
@@ -296,15 +303,21 @@ export class Certifier implements LinkOwner, Participant {
     this.#readyPassed = false;
     const refused = parts.find(({ statement }) => statement.kind === 'refused')?.statement;
     if (refused?.kind === 'refused') await this.#refuse(refused.error, refused.endsBlock);
-    else if (parts.length > 1 && parts.some(({ statement }) => isControl(statement)))
-      await this.#sequence(parts);
+    else {
+      if (asksOutcome(sql)) await this.#tellOutcomes();
+      await this.#parts(message, parts);
+    }
+    if (!this.#readyPassed) this.#sendReady();
+  }
+
+  async #parts(message: Buffer, parts: readonly { text: string; statement: Statement }[]): Promise<void> {
+    if (parts.length > 1 && parts.some(({ statement }) => isControl(statement))) await this.#sequence(parts);
     else
       await this.#statement(
         message,
         parts.map(({ statement }) => statement),
         true,
       );
-    if (!this.#readyPassed) this.#sendReady();
   }
 
   /** Several statements with BEGIN or COMMIT among them: one after the other, as the engine does it. */
@@ -369,6 +382,7 @@ export class Certifier implements LinkOwner, Participant {
     for (const part of parts) this.#noteSetting(part);
     const { failed } = await this.#engine.request(message, { passReady, keepTag: false });
     this.#followStatus();
+    if (!failed) for (const part of parts) await this.#noteReassigned(part);
     return !failed;
   }
 
@@ -398,6 +412,7 @@ export class Certifier implements LinkOwner, Participant {
     this.#wrote = this.#isWary || parts.some(({ kind }) => kind === 'write');
     for (const part of parts) this.#noteSetting(part);
     const { failed, tag } = await this.#engine.request(message, { passReady: false, keepTag: isLast });
+    if (!failed) for (const part of parts) await this.#noteReassigned(part);
     if (isLast || failed) return this.#endImplicit(tag);
     return true;
   }
@@ -484,6 +499,8 @@ export class Certifier implements LinkOwner, Participant {
       return this.#refuseInBatch(errorOf(statement.error));
     if (this.#statements.size > 10_000) this.#statements.clear();
     this.#statements.set(name, statement);
+    if (asksOutcome(text)) this.#asking.add(name);
+    else this.#asking.delete(name);
     if (name === '') {
       this.#unnamed = message;
       this.#unnamedLost = false;
@@ -503,6 +520,7 @@ export class Certifier implements LinkOwner, Participant {
     const statement = this.#statements.get(name) ?? UNKNOWN_STATEMENT;
     this.#portals.set(portal, statement);
     if (statement.kind === 'write' && statement.isCopy) this.#copies = true;
+    if (this.#asking.has(name)) await this.#tellOutcomes();
     const isWriter = statement.kind === 'write' || (this.#isWary && statement.kind === 'read');
     if (this.#block === null && isWriter && !this.#engine.failed) {
       const kept = this.#kept;
@@ -549,6 +567,7 @@ export class Certifier implements LinkOwner, Participant {
     if (takesSnapshot(statement) && this.#block !== null && !(await this.#mayGoOn(statement))) return;
     this.#noteSetting(statement);
     this.#engine.extended(message);
+    if (reassigns(statement) && (await this.#engine.settle()) === 'ok') await this.#noteReassigned(statement);
   }
 
   async #commitInBatch(message: Buffer, chain: boolean): Promise<void> {
@@ -693,8 +712,32 @@ export class Certifier implements LinkOwner, Participant {
     const demand = await this.#reads.demand(this.#engine);
     if (isRefused(demand)) return errorOf(demand);
     if (!demand.isGlobal && demand.position === null) return null;
-    const refused = await this.#service.untilApplied(demand);
-    return refused && errorOf(refused);
+    const wait = (this.#wait = new AbortController());
+    try {
+      const refused = await this.#service.untilApplied(demand, wait.signal);
+      return refused && errorOf(refused);
+    } finally {
+      this.#wait = null;
+    }
+  }
+
+  /** REASSIGN OWNED has run; the engine is told, since nothing there tells it. */
+  async #noteReassigned(statement: Statement): Promise<void> {
+    if (!reassigns(statement) || this.#block === null) return;
+    const begun = await this.#begun;
+    if (!begun) return;
+    this.#unnamedLost = true;
+    const sql = reassigned(this.#service.secret, begun, Buffer.from(statement.reassigns, 'latin1'));
+    const { error } = await this.#engine.ask(sql);
+    if (error) this.#pendingError ??= error;
+  }
+
+  /** Before a statement that asks what became of a transaction. */
+  async #tellOutcomes(): Promise<void> {
+    if ((await this.#engine.settle()) !== 'ok' || this.#engine.status === 'E') return;
+    const facts = await this.#service.transactionFacts();
+    this.#unnamedLost = true;
+    await this.#engine.ask(setFacts(facts));
   }
 
   #noteSetting(statement: Statement): void {
@@ -827,6 +870,12 @@ export class Certifier implements LinkOwner, Participant {
     if (this.#engine.status === 'I' && this.#block !== null) this.#over();
   }
 
+  /** A CancelRequest ends a read that waits. False: none does, and the request is for the engine. */
+  cancelWait(): boolean {
+    this.#wait?.abort();
+    return this.#wait !== null;
+  }
+
   /** The client's own. */
   whileCanceling(canceled: Promise<void>): void {
     void this.#engine.whileCanceling(canceled);
@@ -883,8 +932,10 @@ export class Certifier implements LinkOwner, Participant {
 }
 
 /** Prepared by SQL, or before a proxy that was replaced: it may write. */
-const UNKNOWN_STATEMENT: Statement = { kind: 'write', isDdl: false, isCopy: false, sql: null };
+const UNKNOWN_STATEMENT = SOME_WRITE;
 const isDdl = (statement: Statement): boolean => statement.kind === 'write' && statement.isDdl;
+const reassigns = (statement: Statement): statement is Statement & { reassigns: string } =>
+  statement.kind === 'write' && statement.reassigns !== null;
 const takesSnapshot = ({ kind }: Statement): boolean => kind === 'write' || kind === 'read';
 const isCopyMessage = (type: number | undefined): boolean =>
   type === Frontend.CopyData || type === Frontend.CopyDone || type === Frontend.CopyFail;

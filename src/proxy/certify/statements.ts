@@ -24,6 +24,8 @@ export type Statement =
       readonly kind: 'write';
       readonly isDdl: boolean;
       readonly isCopy: boolean;
+      /** REASSIGN OWNED, of which no event trigger tells: its text, in the client's encoding read as latin1. */
+      readonly reassigns: string | null;
       readonly sql: string | null;
     };
 
@@ -34,19 +36,33 @@ const OF_THIS_ENGINE = /^alter\s+system\b|^copy\b(?!.*\bfrom\b)/is;
 const WITHIN = /^(savepoint|release|lock|declare)\b|^rollback\s+(work\s+|transaction\s+)?to\b/i;
 const REFUSED =
   /^(prepare\s+transaction|commit\s+prepared|rollback\s+prepared|(?:create|alter|drop)\s+(?:database|tablespace|subscription|publication))\b/i;
+/** ALTER DATABASE … SET: one of a role's settings, so to speak. */
+const SETS_OF_DATABASE = /^alter\s+database\s+(?:"(?:[^"]|"")+"|[^\s;"]+)\s+(?:re)?set\s+(?!tablespace\b)/i;
 const DDL =
   /^(create|alter|drop|comment|security\s+label|grant|revoke|import\s+foreign|refresh\s+materialized|reassign)\b/i;
 /** Words that a reading statement does not have, as a rule. */
 const WRITES = /\b(insert|update|delete|merge|truncate|into|create|drop|alter)\b/i;
+/** Within a function it would not be seen. */
+const HIDES_REASSIGN =
+  /^(?:do|create\s+(?:or\s+replace\s+)?(?:function|procedure))\b.*\breassign\s+owned\b/is;
 const CHAIN = /\band\s+chain\b/i;
 const NO_CHAIN = /\band\s+no\s+chain\b/i;
 const CALLS = /([A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*|"(?:[^"]|"")+")\s*\(/g;
+
+/** May write, and nothing more is known of it. */
+export const SOME_WRITE: Statement = {
+  kind: 'write',
+  isDdl: false,
+  isCopy: false,
+  reassigns: null,
+  sql: null,
+};
 
 /** `isVolatile`: may calling a function of that name write? */
 export const statementOf = (text: string, isVolatile: (name: string) => boolean): Statement => {
   const sql = stripLeadingComments(text);
   const chain = CHAIN.test(sql) && !NO_CHAIN.test(sql);
-  const refused = REFUSED.exec(sql);
+  const refused = SETS_OF_DATABASE.test(sql) ? null : REFUSED.exec(sql);
   if (refused) {
     const what = (refused[1] ?? '').toUpperCase().replace(/\s+/g, ' ');
     return { kind: 'refused', error: notOnSeveral(what), endsBlock: true };
@@ -58,7 +74,7 @@ export const statementOf = (text: string, isVolatile: (name: string) => boolean)
   if (WITHIN.test(sql)) return { kind: 'within' };
   if (/^(rollback|abort)\b/i.test(sql)) return { kind: 'rollback', chain };
   if (/^set\s+(local\s+)?transaction\b/i.test(sql)) return { kind: 'set-transaction' };
-  if (/^set\s+constraints\b/i.test(sql)) return { kind: 'write', isDdl: false, isCopy: false, sql: null };
+  if (/^set\s+constraints\b/i.test(sql)) return SOME_WRITE;
   if (SETTING.test(sql)) {
     const error = changing === null ? null : refusedSetting(sql);
     return error ? { kind: 'refused', error, endsBlock: false } : { kind: 'setting', sql: changing };
@@ -66,7 +82,9 @@ export const statementOf = (text: string, isVolatile: (name: string) => boolean)
   if ((READ.test(sql) || OF_THIS_ENGINE.test(sql)) && !mayWrite(sql, isVolatile))
     return { kind: 'read', sql: changing };
   const isDdl = DDL.test(sql) && !/^create\s+(local\s+|global\s+)?temp/i.test(sql);
-  return { kind: 'write', isDdl, isCopy: /^copy\b/i.test(sql), sql: changing };
+  if (HIDES_REASSIGN.test(sql)) return { kind: 'refused', error: hiddenReassign, endsBlock: false };
+  const reassigns = /^reassign\b/i.test(sql) ? sql : null;
+  return { kind: 'write', isDdl, isCopy: /^copy\b/i.test(sql), reassigns, sql: changing };
 };
 
 const mayWrite = (sql: string, isVolatile: (name: string) => boolean): boolean => {
@@ -85,6 +103,12 @@ const notOnSeveral = (what: string): RefusedCommit => ({
   hint: 'It cannot be carried out on all of them at one position of the log.',
 });
 
+const hiddenReassign: RefusedCommit = {
+  sqlstate: '0A000',
+  message: 'several writers need REASSIGN OWNED as a statement of its own',
+  hint: 'Send it by itself, in a transaction with others if need be; not in a DO block or a function.',
+};
+
 const CONTROL: ReadonlySet<Statement['kind']> = new Set([
   'begin',
   'commit',
@@ -94,7 +118,9 @@ const CONTROL: ReadonlySet<Statement['kind']> = new Set([
 ]);
 /** Has to be carried out before the next one is. */
 export const isControl = (statement: Statement): boolean =>
-  CONTROL.has(statement.kind) || (statement.kind === 'setting' && statement.sql !== null);
+  CONTROL.has(statement.kind) ||
+  (statement.kind === 'setting' && statement.sql !== null) ||
+  (statement.kind === 'write' && statement.reassigns !== null);
 
 /** The statements of a simple query. */
 export const statementsOf = (

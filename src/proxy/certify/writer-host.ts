@@ -60,6 +60,7 @@ export const writerHandlers = (writer: WriterService | null): RpcHandlers<Writer
         });
       }),
     'writer.quiet': ({ forMs }) => here().beQuiet(forMs),
+    'writer.transactions': () => here().transactions(),
     'writer.tell': ({ messages }) => {
       here().hear(messages);
       return null;

@@ -10,6 +10,7 @@ import {
   install,
   readBegun,
   readWriteSet,
+  reassigned,
   type Begun,
   type WriteSet,
   type WriteSetRow,
@@ -42,7 +43,7 @@ export class TestWriter {
   static async open(engine: EngineRecord, id: number): Promise<TestWriter> {
     const connect = () => connectAdmin(engine, { timeoutMs: 20_000 });
     const writer = new TestWriter(id, engine, [await connect(), await connect(), await connect()]);
-    await install(writer.watcher, { writer: id, writers: [0, 1], secret: SECRET });
+    await install(writer.watcher, { writer: id, writers: [0, 1], incarnation: 1, secret: SECRET });
     await asApplier(writer.applier);
     await writer.client.query(`set search_path = public`);
     return writer;
@@ -72,7 +73,11 @@ export class TestWriter {
   async write(...statements: string[]): Promise<{ at: Lsn; writeSet: WriteSet } | null> {
     const begun = await this.begin();
     try {
-      for (const statement of statements) await this.client.query(statement);
+      for (const statement of statements) {
+        await this.client.query(statement);
+        if (/^reassign/.test(statement))
+          await this.client.query(reassigned(SECRET, begun, Buffer.from(statement)));
+      }
       const writeSet = await this.close(begun);
       if (writeSet) return { at: await this.certify(begun), writeSet };
       await this.client.query('commit');

@@ -67,6 +67,8 @@ begin
       -- Not TRUNCATE, which others that refer to the table would forbid.
       when 'empty' then execute 'delete from only ' || (change->>'table');
       when 'ddl' then perform dbproxy.apply_ddl(change);
+      when 'name' then perform dbproxy.keep_name(change->>'id');
+      when 'roles' then perform dbproxy.apply_roles(change);
       when 'setval' then perform dbproxy.align((change->>'sequence')::regclass, (change->>'value')::bigint, (change->>'isCalled')::boolean);
       else
         target := to_regclass(change->>'table');
@@ -93,6 +95,7 @@ begin
   perform set_config('role', change->>'role', true);
   execute change->>'sql';
   perform set_config('role', 'none', true);
+  if change->>'tag' = 'REASSIGN OWNED' then perform dbproxy.refresh_after_reassign(); end if;
   perform set_config('search_path', 'pg_catalog', true);
 end $$;
 revoke execute on function dbproxy.prepare_applier(), dbproxy.define_applier(oid, oid), dbproxy.apply(bigint, text), dbproxy.apply_truncate(text[]), dbproxy.apply_ddl(jsonb) from public;

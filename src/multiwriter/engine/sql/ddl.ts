@@ -27,10 +27,10 @@ begin
     union select conrelid from pg_constraint join family on confrelid = family.oid where contype = 'f') f;
 end $$;
 
-create or replace function dbproxy.become(me int, all_writers int[], new_secret text) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+create or replace function dbproxy.become(me int, all_writers int[], new_incarnation int, new_secret text) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-  insert into dbproxy.self values (true, me, all_writers, new_secret)
-    on conflict (only_row) do update set writer = excluded.writer, writers = excluded.writers, secret = excluded.secret;
+  insert into dbproxy.self (writer, writers, incarnation, secret) values (me, all_writers, new_incarnation, new_secret)
+    on conflict (only_row) do update set writer = excluded.writer, writers = excluded.writers, incarnation = excluded.incarnation, secret = excluded.secret;
   perform dbproxy.refresh();
 end $$;
 
@@ -46,7 +46,8 @@ begin
   -- Within a function the context has the statement itself; what the client sent is the call.
   nested := (regexp_match(context, E'^[^\n]*\nSQL statement "(.*?)"\nPL/pgSQL function '))[1];
   statement := coalesce(nested, current_query());
-  is_unclear := nested is null and (position(E'\n' in context) > 0 or dbproxy.is_several(current_query()));
+  -- What it drops depends on who owned what a moment ago, and REASSIGN OWNED within a function is not seen.
+  is_unclear := tg_tag = 'DROP OWNED' and nested is not null or nested is null and (position(E'\n' in context) > 0 or dbproxy.is_several(current_query()));
   perform dbproxy.after_ddl(tg_tag, current_user, path, statement, is_unclear);
 end $$;
 
@@ -95,6 +96,8 @@ begin
       raise exception 'several writers need a change of definitions as a statement of its own' using errcode = '0A000',
         hint = 'Send the statements one by one (in a transaction), or in a DO block; not several in one query, nor in a function in SQL.';
     end if;
+    -- It may need a role of this transaction. One that an extension's script makes is there when its script has run.
+    if tag <> 'CREATE EXTENSION' then perform dbproxy.note_roles(); end if;
     insert into dbproxy.captured values (me, 'x', null, null, null, jsonb_build_array(tag, role, path), statement, not exists (select from dbproxy.captured where xid = me));
   end if;
   insert into dbproxy.captured values (me, 'w', null, null, null, null, null, false);
@@ -106,6 +109,25 @@ begin
     union select objid from pg_event_trigger_ddl_commands() where tag in ('CREATE TABLE AS', 'SELECT INTO') and object_type = 'table') c
    where exists (select from pg_class where oid = rel and relkind = 'r' and relpersistence = 'p');
   delete from dbproxy.captured where xid = me and operation = 'r';
+end $$;
+
+-- REASSIGN OWNED fires no event trigger: the proxy tells of it. Owners are in functions of ours.
+create or replace function dbproxy.reassigned(proof text, role name, path text, statement text) returns void language plpgsql
+  security definer set search_path = pg_catalog, pg_temp as $$
+declare me xid8 := pg_current_xact_id();
+begin
+  perform dbproxy.require_proof(proof, 'reassigned');
+  perform dbproxy.note_roles();
+  insert into dbproxy.captured values (me, 'x', null, null, null, jsonb_build_array('REASSIGN OWNED', role, path), statement, not exists (select from dbproxy.captured where xid = me));
+  perform dbproxy.refresh_after_reassign();
+end $$;
+
+create or replace function dbproxy.refresh_after_reassign() returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare me xid8 := pg_current_xact_id();
+begin
+  insert into dbproxy.captured values (me, 'w', null, null, null, null, null, false);
+  perform dbproxy.refresh();
+  delete from dbproxy.captured where xid = me and operation = 'w';
 end $$;
 
 -- Drops are told by what is gone; an object of a session's own is nobody else's business.
@@ -124,7 +146,7 @@ begin
   delete from dbproxy.captured where xid = me and operation = 'w';
 end $$;
 
-revoke execute on function dbproxy.refresh(), dbproxy.refresh(text, oid[]), dbproxy.capture_content(oid), dbproxy.become(int, int[], text) from public;
+revoke execute on function dbproxy.refresh(), dbproxy.refresh_after_reassign(), dbproxy.refresh(text, oid[]), dbproxy.capture_content(oid), dbproxy.become(int, int[], int, text) from public;
 `;
 
 /** At last. */

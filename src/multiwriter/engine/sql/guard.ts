@@ -16,7 +16,7 @@ const APPLIED = `select coalesce(jsonb_object_agg(w, lsn), '{}')::text
 export const GUARD = String.raw`
 create unlogged table if not exists dbproxy.captured (
   xid xid8 not null,
-  operation "char" not null,   -- i, u, d, t(runcate), s(etval), x: DDL; e: a table's rows follow; p: the proxy has closed it;
+  operation "char" not null,   -- i, u, d, t(runcate), s(etval), x: DDL; a: roles; n: its name; e: a table's rows follow; p: the proxy has closed it;
                                -- g: the guard again; w, m, r: notes while DDL is at work (ddl.ts)
   about text,                  -- the table's shape (capture.ts); the table; the sequence
   hashes bigint[], old_hashes bigint[],
@@ -80,6 +80,7 @@ begin
     end if;
     return;
   end if;
+  perform dbproxy.note_roles();
   if exists (select from dbproxy.captured where xid = pg_current_xact_id()) then
     insert into dbproxy.captured (xid, operation, is_first) values (pg_current_xact_id(), 'p', false);
   end if;

@@ -9,6 +9,8 @@ create table if not exists dbproxy.self (
 );
 -- Whoever has pg_read_all_data reads every table, but for those with policies that let nobody.
 alter table dbproxy.self enable row level security;
+-- Why it is not what the log says: every proxy that comes is told so, until it is built again.
+alter table dbproxy.self add column if not exists diverged text;
 
 create table if not exists dbproxy.reached (writer int primary key, lsn bigint not null);
 create table if not exists dbproxy.applied (writer int, lsn bigint, primary key (writer, lsn));

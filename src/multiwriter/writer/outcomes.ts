@@ -1,0 +1,42 @@
+/**
+ * What became of a transaction that its client has lost sight of (`dbproxy.txn_status`, engine/sql/outcomes.ts).
+ *
+ * Each writer says which of its transactions are not over, and how far those go that it has committed. Once all of that is in this
+ * engine, a name that is neither there nor among those that are not over belongs to a transaction that will never commit: so does that of
+ * a former incarnation, all of whose transactions are settled before the next one opens.
+ */
+import type { Lsn, Vector, WriterId } from '../protocol/index.js';
+
+export interface TransactionFacts {
+  readonly writer: WriterId;
+  readonly incarnation: number;
+  /** Its clock, µs since 1970: of what began later nothing is said. */
+  readonly at: number;
+  /** As `Begun.transaction` names them. */
+  readonly open: readonly string[];
+  /** Of its own stream: what it has committed goes no further. */
+  readonly upTo: Lsn;
+}
+
+export interface OutcomesHost {
+  /** So long it is waited for, ms. */
+  readonly waitMs: number;
+  /** Of all writers; null of one that does not answer or is not open. */
+  ask(): Promise<readonly (TransactionFacts | null)[]>;
+  /** Is it in the engine? Throws when it never will be. */
+  hasApplied(upTo: Vector): boolean;
+  change(): Promise<void>;
+}
+
+/** For dbproxy.txn_facts: JSON by writer, without those of whom not everything is here. Throws DBP_WRITER_STOPPED. */
+export async function gatherFacts(host: OutcomesHost): Promise<string> {
+  const facts: Record<WriterId, Omit<TransactionFacts, 'writer' | 'upTo'>> = {};
+  const end = performance.now() + host.waitMs;
+  for (const answer of await host.ask()) {
+    if (!answer) continue;
+    const { writer, upTo, ...fact } = answer;
+    while (!host.hasApplied({ [writer]: upTo }) && performance.now() < end) await host.change();
+    if (host.hasApplied({ [writer]: upTo })) facts[writer] = fact;
+  }
+  return JSON.stringify(facts);
+}

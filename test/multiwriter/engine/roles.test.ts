@@ -1,0 +1,209 @@
+/** What becomes of roles on one writer becomes of them on the other: two real engines, one transaction after the other. */
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { ApplyDiverged } from '../../../src/multiwriter/engine/index.js';
+import { connectAdmin } from '../../../src/engine/index.js';
+import { TestEngines } from '../../support/engines.js';
+import { TestWriter } from './writers.js';
+
+let engines: TestEngines;
+let a: TestWriter;
+let b: TestWriter;
+
+beforeAll(async () => {
+  engines = await TestEngines.open();
+  const [one, two] = await Promise.all([engines.primary(), engines.primary()]);
+  [a, b] = [await TestWriter.open(one, 0), await TestWriter.open(two, 1)];
+});
+
+afterAll(async () => {
+  await a?.end();
+  await b?.end();
+  await engines?.close();
+});
+
+/** A transaction of writer 0, which writer 1 then has, too. */
+async function onBoth(...statements: string[]) {
+  const written = await a.write(...statements);
+  if (written) expect(await b.apply(written.at, written.writeSet.payload)).toBe(true);
+  return written?.writeSet ?? null;
+}
+
+/** By name, and without what is an engine's own: the roles of this test, who is in them, what is set for them. */
+const ROLES = `
+  select rolname, to_jsonb(a) - '{oid,rolname}'::text[] as attributes, shobj_description(oid, 'pg_authid') as comment,
+         (select jsonb_agg(jsonb_build_array(pg_get_userbyid(member), pg_get_userbyid(grantor), admin_option, inherit_option, set_option)
+                 order by pg_get_userbyid(member), pg_get_userbyid(grantor)) from pg_auth_members where roleid = a.oid) as members,
+         (select jsonb_agg(jsonb_build_array(setdatabase <> 0, setconfig) order by setdatabase) from pg_db_role_setting where setrole = a.oid) as settings
+    from pg_authid a where rolname <> 'postgres' order by rolname`;
+const OF_ALL = `
+  select (select jsonb_agg(setconfig order by setdatabase) from pg_db_role_setting where setrole = 0),
+         (select array_agg(acl::text order by acl::text) from pg_database, unnest(datacl) acl where datname = 'postgres')`;
+const areEqual = async () => {
+  expect(await b.rows(ROLES)).toEqual(await a.rows(ROLES));
+  expect(await b.rows(OF_ALL)).toEqual(await a.rows(OF_ALL));
+};
+const names = async (writer: TestWriter) =>
+  (
+    await writer.rows(`select rolname from pg_roles where rolname !~ '^(pg_|postgres$|dbproxy_)' order by 1`)
+  ).flat();
+
+beforeEach(() => a.client.query('reset role'));
+
+describe('roles', () => {
+  it('come, change and go', async () => {
+    const made = await onBoth(
+      `create role app login password 'open sesame' connection limit 7 valid until '2031-05-06 07:08+09'`,
+      'create user someone in role app',
+      'create group many with role app, someone nosuperuser createdb',
+      `comment on role app is 'it''s "the" app'`,
+    );
+    expect(made!.keys).toEqual([{ key: 'schema', mode: 'exclusive' }]);
+    expect(made!.changes).toMatchObject([{ kind: 'roles', gone: [] }]);
+    expect(made!.payload).not.toContain('open sesame');
+    expect(made!.payload).toContain('SCRAM-SHA-256$');
+    await areEqual();
+    await onBoth('alter role app createrole bypassrls password null');
+    await onBoth('comment on role app is null');
+    await areEqual();
+    await onBoth('drop role someone', 'drop group many');
+    await areEqual();
+    expect(await names(b)).toEqual(['app']);
+  });
+
+  it('may be said in one query with others, in a DO block and by a function', async () => {
+    await onBoth('create role one; create role two');
+    await onBoth(`do $$ begin execute 'create role three'; create role four; end $$`);
+    await onBoth(
+      `create function make(name) returns void language plpgsql as $$ begin execute format('create role %I', $1); end $$`,
+    );
+    await onBoth(`select make('five "5"; drop role one')`);
+    await areEqual();
+    expect(await names(b)).toEqual(['app', 'five "5"; drop role one', 'four', 'one', 'three', 'two']);
+    await onBoth('drop role one, two, three, four, "five ""5""; drop role one"');
+    await areEqual();
+  });
+
+  it('what failed, or was rolled back, changes nothing', async () => {
+    expect(
+      await onBoth(
+        'savepoint s',
+        'create role never',
+        'rollback to s',
+        'alter role app nologin; alter role app login',
+      ),
+    ).toBe(null);
+    await expect(onBoth('create role never', 'create role app')).rejects.toMatchObject({ code: '42710' });
+    expect(await names(a)).toEqual(['app']);
+    expect(await onBoth('select 1')).toBe(null);
+    await areEqual();
+  });
+
+  it('members, with those who granted it, and what depends on that', async () => {
+    await onBoth('create role club', 'create role m1', 'create role m2', 'create role m3');
+    await onBoth('grant club to m1 with admin option', 'grant pg_read_all_data to m2');
+    await onBoth('set local role m1', 'grant club to m2 with admin option, inherit false', 'reset role');
+    await onBoth('set local role m2', 'grant club to m3 with set false');
+    await areEqual();
+    await onBoth('alter role m2 rename to m2b');
+    await areEqual();
+    await onBoth('revoke admin option for club from m1 cascade');
+    await areEqual();
+    await onBoth('revoke pg_read_all_data from m2b', 'drop role club', 'drop role m1');
+    await areEqual();
+  });
+
+  it('names that are exchanged, and taken again by another', async () => {
+    await onBoth('alter role m2b rename to x', 'alter role m3 rename to m2b', 'alter role x rename to m3');
+    await areEqual();
+    await onBoth('drop role m3', 'create role m3 login', 'grant m3 to m2b');
+    await areEqual();
+    await onBoth('drop role m2b', 'alter role m3 rename to m2b');
+    await areEqual();
+    await onBoth('drop role m2b');
+  });
+
+  it('settings: of a role, of a role here, of all, of the database', async () => {
+    await onBoth(
+      `alter role app set search_path to "A b", public, '"', 'x; drop role app'`,
+      `alter role app set dbproxy.priority = 5`,
+      `alter role app in database postgres set work_mem = '7MB'`,
+      `alter role all set statement_timeout = '1h'`,
+      `alter database postgres set "my.own" = 'it''s'`,
+      `select set_config('search_path', '"; create role evil superuser; --"', true)`,
+      'alter role app in database postgres set search_path from current',
+    );
+    await areEqual();
+    await onBoth('alter role app reset search_path', 'alter role all reset all');
+    await areEqual();
+    await onBoth('alter database postgres reset all', 'alter role app in database postgres reset all');
+    await areEqual();
+    expect(await names(b)).toEqual(['app']);
+  });
+
+  it('are there for the definitions of their transaction, and for those that come later', async () => {
+    await onBoth(
+      'create role builder',
+      'grant create on database postgres to builder with grant option',
+      'create table before (id int primary key)',
+      'alter table before owner to builder',
+    );
+    await onBoth(
+      'set local role builder',
+      'create schema built',
+      'create table built.t (id int primary key)',
+    );
+    await onBoth(
+      'create role passing',
+      'alter table before owner to passing',
+      'drop table before',
+      'drop role passing',
+    );
+    await areEqual();
+    expect(
+      await b.rows(`select pg_get_userbyid(nspowner) from pg_namespace where nspname = 'built'`),
+    ).toEqual([['builder']]);
+    await onBoth('revoke all on database postgres from builder', 'create role heir');
+    await areEqual();
+    await onBoth('reassign owned by builder to heir');
+    await onBoth('grant select on built.t to builder');
+    const owners = `select pg_get_userbyid(relowner), relacl::text from pg_class where relname = 't' and relkind = 'r'`;
+    expect(await b.rows(owners)).toEqual(await a.rows(owners));
+    expect((await b.rows(owners)).flat()[0]).toBe('heir');
+    await onBoth('set local role heir', `insert into built.t values (1)`);
+    expect(await b.rows('select id from built.t')).toEqual([[1]]);
+    await expect(onBoth('do $$ begin drop owned by builder; end $$')).rejects.toMatchObject({
+      code: '0A000',
+    });
+    await onBoth('drop owned by builder', 'drop role builder');
+    await onBoth('drop owned by heir', 'drop role heir');
+    await areEqual();
+    expect(await b.rows(`select from pg_namespace where nspname = 'built'`)).toEqual([]);
+  });
+
+  it('one that is there already is made what the log says', async () => {
+    await b.client.query(`create role twice superuser login password 'other'`);
+    await b.client.query('create role stray; grant twice to stray');
+    await onBoth(`create role twice password 'this one'`);
+    const state = `select rolsuper, rolcanlogin, rolpassword from pg_authid where rolname = 'twice'`;
+    expect(await b.rows(state)).toEqual(await a.rows(state));
+    expect(await b.rows(`select from pg_auth_members where roleid = 'twice'::regrole`)).toEqual([]);
+    await b.client.query('drop role twice');
+    // One that is gone already is gone.
+    await onBoth('drop role twice');
+    await b.client.query('drop role stray');
+    await areEqual();
+  });
+
+  it('one with temporary tables in a session elsewhere is dropped all the same; with a database there, it diverges', async () => {
+    await onBoth('create role brief');
+    const session = await connectAdmin(b.engine);
+    session.on('error', () => undefined);
+    await session.query('set session authorization brief; create temp table own (id int)');
+    await onBoth('drop role brief');
+    await areEqual();
+    await expect(session.query('select 1')).rejects.toThrow();
+    await onBoth('create role lord');
+    await b.client.query('create database elsewhere owner lord');
+    await expect(onBoth('drop role lord')).rejects.toBeInstanceOf(ApplyDiverged);
+  }, 30_000);
+});
