@@ -110,7 +110,7 @@ async function carryOut(cluster: TestCluster, kill: Kill, file: string): Promise
       return wasReached;
     }
     case 'node': {
-      const node = cluster.store.nodes[kill.node]!;
+      const node = cluster.store!.nodes[kill.node]!;
       await node.kill();
       node.spawn({ isNew: false }, env);
       const wasReached = await isReached(file);
