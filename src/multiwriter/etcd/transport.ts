@@ -187,7 +187,8 @@ function readAnswer(status: number, text: string): unknown {
   }
   if (status === 200) return answer;
   const reason = answer.message ?? answer.error ?? `status ${status}`;
-  if (answer.code !== undefined && REFUSED.includes(answer.code)) throw new DbproxyError('DBP_ETCD_REFUSED', { reason });
+  if (answer.code !== undefined && REFUSED.includes(answer.code))
+    throw new DbproxyError('DBP_ETCD_REFUSED', { reason });
   throw new Error(reason);
 }
 
