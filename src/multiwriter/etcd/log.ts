@@ -226,7 +226,6 @@ export class EtcdLog implements Log {
       then: [{ put: entry, value }, { put: head, value: '' }, ...this.#layout.puts(proposal)],
       else: [this.#place.read, { get: entry, keysOnly: true }, { get: head }],
     });
-    await faultPoint('etcd.proposed');
     if (succeeded) return null;
     const [place, itself, newest] = found;
     if (itself?.[0]) return null;
@@ -302,6 +301,7 @@ export class EtcdLog implements Log {
     const { id, incarnation } = this.#config;
     const isOurs = name.writer === id && name.incarnation === incarnation;
     const own = isOurs ? this.#inFlight.get(name.number) : undefined;
+    if (own) await faultPoint('etcd.committed');
     const proposal = own
       ? { ...own.proposal, lsn: place }
       : await decodeEntry(this.#client, this.#layout, name, place, found);

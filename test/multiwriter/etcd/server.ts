@@ -28,19 +28,28 @@ export class TestEtcd {
   readonly port: number;
   readonly #peerPort: number;
   readonly #options: readonly string[];
+  /** Of its URL; with `ca` it is asked by TLS. */
+  readonly #query: string;
   child: ChildProcess | null = null;
   log = '';
 
-  private constructor(directory: string, port: number, peerPort: number, options: readonly string[]) {
+  private constructor(
+    directory: string,
+    port: number,
+    peerPort: number,
+    options: readonly string[],
+    query: string,
+  ) {
     this.directory = directory;
     this.port = port;
     this.#peerPort = peerPort;
     this.#options = options;
+    this.#query = query;
   }
 
-  static async start(options: readonly string[] = []): Promise<TestEtcd> {
+  static async start(options: readonly string[] = [], query = ''): Promise<TestEtcd> {
     const directory = await mkdtemp(join(tmpdir(), 'dbpetcd-'));
-    const etcd = new TestEtcd(directory, await freePort(), await freePort(), options);
+    const etcd = new TestEtcd(directory, await freePort(), await freePort(), options, query);
     await etcd.start();
     return etcd;
   }
@@ -80,11 +89,11 @@ export class TestEtcd {
   }
 
   get endpoint(): string {
-    return `http://127.0.0.1:${this.port}`;
+    return `${this.#query === '' ? 'http' : 'https'}://127.0.0.1:${this.port}`;
   }
 
   url(prefix = '/test'): string {
-    return `etcd://127.0.0.1:${this.port}${prefix}`;
+    return `etcd://127.0.0.1:${this.port}${prefix}${this.#query}`;
   }
 
   async withClient<Result>(work: (client: EtcdClient) => Promise<Result>, url = this.url()): Promise<Result> {
