@@ -1,11 +1,12 @@
 /**
  * Two writers against one that is none: pgbench's simple-update, 16 clients in all, keys of the two disjoint, by turns.
  *
- *   npm run bench:multiwriter -- [--seconds 10] [--rounds 3]
+ *   npm run bench:multiwriter -- [--seconds 10] [--rounds 3] [--etcd]
  */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { TestEtcd } from '../../test/multiwriter/etcd/server.js';
 import { TestCluster } from '../../test/multiwriter/writer/cluster.js';
 import { connectPg } from '../../test/support/clients.js';
 import { PASSWORD } from '../../test/support/engines.js';
@@ -14,7 +15,11 @@ import { pgbench } from '../support/pgbench.js';
 import { conditions, conditionsLine, median, save } from '../support/report.js';
 
 const { values } = parseArgs({
-  options: { seconds: { type: 'string', default: '10' }, rounds: { type: 'string', default: '3' } },
+  options: {
+    seconds: { type: 'string', default: '10' },
+    rounds: { type: 'string', default: '3' },
+    etcd: { type: 'boolean', default: false },
+  },
 });
 const [seconds, rounds] = [Number(values.seconds), Number(values.rounds)];
 const CLIENTS = 16;
@@ -26,7 +31,8 @@ const SCHEMA = [
   'create table pgbench_history (tid int, bid int, aid int, delta int, mtime timestamp, filler char(22))',
 ];
 
-const cluster = await TestCluster.start();
+const etcd = values.etcd ? await TestEtcd.start() : null;
+const cluster = await TestCluster.start(etcd ? { etcd: await etcd.configOf('/bench') } : {});
 let alone: TestProxy | null = null;
 try {
   const script = async (name: string, from: number, to: number): Promise<string> => {
@@ -56,13 +62,18 @@ try {
   await cluster.atRest();
   const [one, two] = [median(series.one), median(series.two)];
   const about = conditions(engine.postgres, { seconds: String(seconds), rounds: String(rounds) });
-  await save('multiwriter', { schema: 'dbproxy.bench-multiwriter/1', about, series });
+  await save(etcd ? 'multiwriter-etcd' : 'multiwriter', {
+    schema: 'dbproxy.bench-multiwriter/1',
+    about,
+    series,
+  });
   process.stdout.write(
     `${conditionsLine(about)}\n\none engine, no writers   ${one.toFixed(0)} TPS\ntwo writers, disjoint    ${two.toFixed(0)} TPS   ${((100 * two) / one).toFixed(0)} %\n`,
   );
 } finally {
   await alone?.stop();
   await cluster.close();
+  await etcd?.close();
 }
 
 async function setUp(port: number): Promise<void> {

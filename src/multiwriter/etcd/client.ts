@@ -97,7 +97,8 @@ export class EtcdClient {
       const { result } = line as WireWatched;
       if (!result) throw new Error(`the watch has failed: ${JSON.stringify(line).slice(0, 200)}`);
       if (result.canceled) {
-        if (result.compact_revision) yield { compacted: Number(result.compact_revision) };
+        if (!result.compact_revision) throw new Error(`the watch has ended: ${result.cancel_reason ?? ''}`);
+        yield { compacted: Number(result.compact_revision) };
         return;
       }
       const puts = (result.events ?? []).flatMap(({ kv }) => (kv ? [readKeyValue(kv)] : []));
@@ -129,6 +130,7 @@ interface WireWatched {
   readonly result?: {
     readonly canceled?: boolean;
     readonly compact_revision?: string;
+    readonly cancel_reason?: string;
     readonly events?: readonly { readonly type?: string; readonly kv?: WireKeyValue }[];
   };
 }

@@ -92,11 +92,14 @@ export async function removeOrphans(
     const [inIt = 0, number = 0] = key.slice(below.length).split('/').map(Number);
     if (inIt < incarnation) names.set(`${inIt}/${number}`, { writer, incarnation: inIt, number });
   }
-  for (const name of names.values()) {
-    const pieces = layout.pieces(name);
-    await client.txn({
-      if: [{ key: layout.entry(name), isAbsent: true }],
-      then: [{ remove: pieces, end: endOf(pieces) }],
-    });
-  }
+  for (const name of names.values()) await removePieces(client, layout, name);
+}
+
+/** Of one that is no entry, and never will be. Throws what the client throws. */
+export async function removePieces(client: EtcdClient, layout: Layout, name: EntryName): Promise<void> {
+  const pieces = layout.pieces(name);
+  await client.txn({
+    if: [{ key: layout.entry(name), isAbsent: true }],
+    then: [{ remove: pieces, end: endOf(pieces) }],
+  });
 }

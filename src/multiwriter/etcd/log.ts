@@ -37,7 +37,7 @@ import type { Log, LogListener } from '../writer/log.js';
 import { EtcdClient, type KeyValue } from './client.js';
 import { decodeEntry, encodeEntry } from './entry.js';
 import { type Follower, Following } from './follow.js';
-import { readTruncated, removeOrphans, truncate } from './housekeeping.js';
+import { readTruncated, removeOrphans, removePieces, truncate } from './housekeeping.js';
 import { type EntryName, Layout, lsnAt, MAX_MARKS, revisionOf, ticketOf } from './layout.js';
 import { claimPrefix, OwnPlace } from './own-place.js';
 import { parseEtcdUrl } from './url.js';
@@ -55,6 +55,8 @@ const TURN_AFTER_TRIES = 3;
 interface InFlight {
   readonly name: EntryName;
   readonly proposal: Proposal;
+  /** It is too large for one value, and they are on their way or there. */
+  hasPieces: boolean;
   /** Etcd was asked, and nobody knows what became of it. */
   isUncertain: boolean;
 }
@@ -180,7 +182,7 @@ export class EtcdLog implements Log {
     const name = { writer, incarnation, number: ++this.#number };
     const ticket = ticketOf(name.number, writer);
     const proposal: Proposal = { ...submission, lsn: ticket, previous: NO_LSN, incarnation };
-    const one = { name, proposal, isUncertain: false };
+    const one = { name, proposal, hasPieces: false, isUncertain: false };
     this.#inFlight.set(name.number, one);
     // Not before whoever submits it knows its name.
     queueMicrotask(() => void this.#propose(one));
@@ -190,7 +192,8 @@ export class EtcdLog implements Log {
   async #propose(one: InFlight): Promise<void> {
     const { name, proposal } = one;
     const { value, pieces } = encodeEntry(this.#layout, name, proposal);
-    let isWhole = pieces.length === 0;
+    one.hasPieces = pieces.length > 0;
+    let isWhole = !one.hasPieces;
     for (let tries = 1; !this.#isOver && this.#inFlight.has(name.number); tries++) {
       const obstacle = this.#keys.committedObstacle(proposal);
       if (obstacle) return this.#lose(one, obstacle);
@@ -260,12 +263,14 @@ export class EtcdLog implements Log {
   }
 
   #giveUp(one: InFlight, why: string): void {
-    this.#listener.contested(one.proposal.lsn, NODE, { kind: 'out-of-service', why });
+    this.#listener.contested(one.proposal.lsn, NODE, { kind: 'not-taken', why });
     this.#abort(one, null);
   }
 
-  #abort({ name, proposal }: InFlight, ruling: Ruling | null): void {
+  #abort({ name, proposal, hasPieces }: InFlight, ruling: Ruling | null): void {
     this.#inFlight.delete(name.number);
+    // What stays, the next incarnation removes.
+    if (hasPieces) removePieces(this.#client, this.#layout, name).catch(() => undefined);
     this.#listener.effect({ kind: 'decided', proposal, outcome: 'abort', ruling });
     this.#listener.changed();
   }
