@@ -100,9 +100,9 @@ export class Layout {
     return `${this.pieces(name)}${index}`;
   }
 
-  /** Nothing that excludes this proposal has committed since `known`, or the transaction does nothing. */
-  compares({ keys }: Pick<Proposal, 'keys'>, known: number): Compare[] {
-    const changedBefore = known + 1;
+  /** Nothing that excludes this proposal has committed since the revision it was judged by, or the transaction does nothing. */
+  compares({ keys }: Pick<Proposal, 'keys'>, judgedBy: number): Compare[] {
+    const changedBefore = judgedBy + 1;
     if (keys.length > MAX_MARKS) return [{ key: this.head, changedBefore }];
     return [
       { key: this.large, changedBefore },

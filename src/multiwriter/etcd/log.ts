@@ -195,13 +195,15 @@ export class EtcdLog implements Log {
     one.hasPieces = pieces.length > 0;
     let isWhole = !one.hasPieces;
     for (let tries = 1; !this.#isOver && this.#inFlight.has(name.number); tries++) {
+      // What comes while we wait below has not been judged.
+      const judgedBy = this.#known;
       const obstacle = this.#keys.committedObstacle(proposal);
       if (obstacle) return this.#lose(one, obstacle);
       try {
         if (!isWhole) for (const piece of pieces) await this.#client.txn({ then: [piece] });
         isWhole = true;
         if (proposal.keys.length > MAX_MARKS && tries % TURN_AFTER_TRIES === 0) await this.#askForTurn(name);
-        const newer = await this.#ask(one, value);
+        const newer = await this.#ask(one, value, judgedBy);
         if (newer === null) return;
         await this.#isKnown(newer);
       } catch (error) {
@@ -215,17 +217,13 @@ export class EtcdLog implements Log {
   }
 
   /** Null: it is in the log, or never will be by us. Else the revision of what is newer. */
-  async #ask(one: InFlight, value: Buffer): Promise<number | null> {
+  async #ask(one: InFlight, value: Buffer, judgedBy: number): Promise<number | null> {
     const { proposal } = one;
     const entry = this.#layout.entry(one.name);
     const { head } = this.#layout;
     await faultPoint('etcd.propose');
     const { succeeded, found } = await this.#client.txn({
-      if: [
-        this.#place.compare,
-        { key: entry, isAbsent: true },
-        ...this.#layout.compares(proposal, this.#known),
-      ],
+      if: [this.#place.compare, { key: entry, isAbsent: true }, ...this.#layout.compares(proposal, judgedBy)],
       then: [{ put: entry, value }, { put: head, value: '' }, ...this.#layout.puts(proposal)],
       else: [this.#place.read, { get: entry, keysOnly: true }, { get: head }],
     });

@@ -83,6 +83,73 @@ suite('writers on etcd', () => {
     expect(await killAt('proxy.certified', 4)).toBe(1);
   });
 
+  describe('one that was judged and waits before it asks etcd, while another one commits', () => {
+    /** Of writer 1, released when the other one, of writer 0, is in the log. Its failure, or null. */
+    const overtaken = async (
+      step: string,
+      mine: string,
+      other: string,
+    ): Promise<{ code?: string } | null> => {
+      const [first, second] = cluster.members;
+      await second!.kill();
+      const gate = join(files, step);
+      await second!.start({ DBPROXY_TEST_PAUSE_AT: `etcd.propose@${gate}` });
+      await second!.isOpen();
+      const [a, b] = [await first!.connect(), await second!.connect()];
+      const before = (await second!.status()).reached;
+      const work = b.query(mine).then(
+        () => null,
+        (error: { code?: string }) => error,
+      );
+      await eventually('it to be judged', () => existsSync(`${gate}.reached`));
+      await a.query(other);
+      await eventually(
+        'the other one to be known',
+        async () => JSON.stringify((await second!.status()).reached) !== JSON.stringify(before),
+      );
+      await writeFile(gate, '');
+      const outcome = await work;
+      await a.end();
+      await b.end();
+      await cluster.atRest();
+      return outcome;
+    };
+    const add = (where: string): string => `update account set balance = balance + 1 where ${where}`;
+
+    it('a small one, and a small one on its row: refused', async () => {
+      expect(await overtaken('s-s', add('id = 10'), add('id = 10'))).toMatchObject({ code: '40001' });
+    });
+
+    it('a small one, and one with too many keys for marks: refused', async () => {
+      const a = await cluster.members[0]!.connect();
+      await a.query('create table many (id int primary key, balance int not null)');
+      await a.query('insert into many select g, 0 from generate_series(1, 300) g');
+      await a.end();
+      await cluster.atRest();
+      const all = 'update many set balance = balance + 1';
+      expect(await overtaken('s-l', `${all} where id = 200`, all)).toMatchObject({ code: '40001' });
+      expect(await overtaken('l-s', all, `${all} where id = 200`)).toMatchObject({ code: '40001' });
+    });
+
+    it('a small one, and one with too many keys in another table: both commit', async () => {
+      expect(await overtaken('s-o', add('id = 11'), 'update many set balance = 0')).toBeNull();
+      expect(await overtaken('l-o', 'update many set balance = 0', add('id = 11'))).toBeNull();
+    });
+
+    it('a reference, and the row it refers to: refused', async () => {
+      const a = await cluster.members[0]!.connect();
+      await a.query('create table child (id int primary key, account int not null references account)');
+      await a.end();
+      await cluster.atRest();
+      const outcome = await overtaken(
+        'fk',
+        'insert into child values (1, 20)',
+        'delete from account where id = 20',
+      );
+      expect(outcome).toMatchObject({ code: '40001' });
+    });
+  });
+
   it('an engine that crashes gets again what it had not synced', async () => {
     const [first, second] = cluster.members;
     const client = await first!.connect();
@@ -150,12 +217,13 @@ suite('writers on etcd', () => {
     // Its watch stands still with its process, and begins anew on a revision that is gone.
     process.kill(second!.proxy!.pid, 'SIGSTOP');
     try {
+      // Else what the watch brings would wait for it in its socket.
+      await etcd.kill();
+      await etcd.start();
       const client = await first!.connect();
       for (let i = 0; i < 30; i++)
         await client.query(`update account set balance = balance + 1 where id = 8`);
       await client.end();
-      await etcd.kill();
-      await etcd.start();
       await etcd.compact();
     } finally {
       process.kill(second!.proxy!.pid, 'SIGCONT');
