@@ -3,7 +3,7 @@
  * transaction costs of which processes, and what one client's commit takes. The storage nodes' votes are on the disk that the
  * engines have, too.
  *
- *   npm run bench:multiwriter -- [--seconds 10] [--rounds 3] [--warm-up 20]
+ *   npm run bench:multiwriter -- [--seconds 10] [--rounds 3] [--warm-up 20] [--etcd]
  *
  * The warm-up is the compiler's: in the first seconds of a node process much of its time is spent on translating itself.
  */
@@ -11,6 +11,7 @@ import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { TestEtcd } from '../../test/multiwriter/etcd/server.js';
 import { TestCluster } from '../../test/multiwriter/writer/cluster.js';
 import { connectPg } from '../../test/support/clients.js';
 import { PASSWORD } from '../../test/support/engines.js';
@@ -24,6 +25,7 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '10' },
     rounds: { type: 'string', default: '3' },
     'warm-up': { type: 'string', default: '20' },
+    etcd: { type: 'boolean', default: false },
   },
 });
 const [seconds, rounds, warmUpSeconds] = [values.seconds, values.rounds, values['warm-up']].map(Number) as [
@@ -52,7 +54,11 @@ interface Round {
   readonly cpuUs: CpuUs;
 }
 
-const cluster = await TestCluster.start({ store: { place: tmpdir(), tickMs: TICK_MS }, tickMs: TICK_MS });
+const etcd = values.etcd ? await TestEtcd.start() : null;
+const cluster = await TestCluster.start({
+  tickMs: TICK_MS,
+  ...(etcd ? { etcd: await etcd.configOf('/bench') } : { store: { place: tmpdir(), tickMs: TICK_MS } }),
+});
 let alone: TestProxy | null = null;
 try {
   const script = async (name: string, from: number, to: number): Promise<string> => {
@@ -70,7 +76,8 @@ try {
   const single = (alone = await TestProxy.start(cluster.engines, engine));
   for (const port of [cluster.members[0]!.port, single.port]) await setUp(port);
   await cluster.atRest();
-  const nodes = await Promise.all(cluster.store.nodes.map((node) => node.status()));
+  const nodes = await Promise.all((cluster.store?.nodes ?? []).map((node) => node.status()));
+  const storePids = etcd ? [etcd.child!.pid!] : nodes.map(({ pid }) => pid);
 
   const oneUs = async (): Promise<CpuUs> => ({
     proxies: await cpuUs(single.pid),
@@ -79,7 +86,7 @@ try {
   });
   const twoUs = async (): Promise<CpuUs> => ({
     proxies: await total(cluster.members.map(({ proxy }) => cpuUs(proxy!.pid))),
-    'storage nodes': await total(nodes.map(({ pid }) => cpuUs(pid))),
+    'storage nodes': await total(storePids.map(cpuUs)),
     engines: await total(cluster.members.map((member) => cpuUsOfTree(member.engine.process!.pid))),
   });
   const loads = {
@@ -115,7 +122,12 @@ try {
   const quiet = { one: await round('one', 1), two: await round('two', 1) };
 
   const about = conditions(engine.postgres, { seconds: `${seconds} s`, rounds: `${rounds} rounds` });
-  await save('multiwriter', { schema: 'dbproxy.bench-multiwriter/2', about, series, quiet });
+  await save(etcd ? 'multiwriter-etcd' : 'multiwriter', {
+    schema: 'dbproxy.bench-multiwriter/2',
+    about,
+    series,
+    quiet,
+  });
   const tps = (kind: 'one' | 'two'): number => median(series[kind].map((one) => one.tps));
   const percent = (100 * tps('two')) / tps('one');
   const row = (name: string, kind: 'one' | 'two'): string[] => {
@@ -135,7 +147,7 @@ try {
         `${CLIENTS} clients`,
         'TPS',
         'proxies, ms CPU a transaction',
-        'storage nodes',
+        etcd ? 'etcd' : 'storage nodes',
         'engines',
         'p50 ms',
         'p50 ms of a single client',
@@ -146,6 +158,7 @@ try {
 } finally {
   await alone?.stop();
   await cluster.close();
+  await etcd?.close();
 }
 
 async function total(figures: readonly Promise<number>[]): Promise<number> {

@@ -18,6 +18,7 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
     '<%= config.bin %> up --provider docker --image pgvector/pgvector:pg17',
     '<%= config.bin %> up --tls required',
     '<%= config.bin %> up --name shop --writers 2',
+    '<%= config.bin %> up --name shop --writers 2 --store etcd://127.0.0.1:2379/shop',
     '<%= config.bin %> up --watch',
     '<%= config.bin %> up --json',
   ];
@@ -49,6 +50,11 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
       helpValue: 'N[/Qf/Qc]',
       description:
         'with --writers: processes that keep the log, and how many of them commit a transaction, and let the primary decide (3, which is 3/3/2)',
+    }),
+    store: string({
+      helpValue: 'URL',
+      description:
+        'with --writers: keep the log on etcd instead, such as etcd://10.0.0.1:2379,10.0.0.2:2379/shop (docs/multi-writer.md)',
     }),
     'writer-policy': string({
       options: ['first', 'retries', 'priority'],
@@ -99,6 +105,7 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
         tlsCa: this.flags['tls-ca'],
         writers: this.flags.writers,
         storageNodes: this.flags['storage-nodes'],
+        store: this.flags.store,
         writerPolicy: this.flags['writer-policy'] as UpRequest['writerPolicy'],
         ...{ port, host, size, postgres, image },
       },

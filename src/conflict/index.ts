@@ -49,6 +49,7 @@ export async function runConflict(instance: string, options: ConflictOptions = {
   const observers: WriterClient[] = [];
   try {
     const writers = await writersOf(supervisor, instance, signal);
+    const names = scenesOf(options, (await supervisor.call('status', {})).store?.etcd ?? null);
     const verdicts: Verdict[] = [];
     supervisor
       .call('verdicts', { last: 0, follow: true }, { onProgress: (verdict) => verdicts.push(verdict) })
@@ -65,7 +66,7 @@ export async function runConflict(instance: string, options: ConflictOptions = {
     await primary.query(`create schema if not exists ${SCHEMA}`);
     const scenes: SceneResult[] = [];
     let lostUpdates = 0;
-    for (const name of scenesOf(options)) {
+    for (const name of names) {
       if (signal.aborted) break;
       onProgress({ step: name, detail: `${writers.length} writers` });
       const { lost, ...scene } = await playScene(name, context, verdicts);
@@ -122,9 +123,14 @@ async function writersOf(
 export const isSound = ({ lostUpdates, diverged, scenes }: ConflictResult): boolean =>
   lostUpdates === 0 && !diverged && scenes.every(({ ok }) => ok);
 
-/** A table of the user's is fought over by its row alone. */
-const scenesOf = ({ scenes, table }: ConflictOptions): readonly SceneName[] =>
-  scenes ?? (table === undefined ? SCENE_NAMES : ['hot-row']);
+/** A table of the user's is fought over by its row alone. Where etcd decides nobody votes. Throws DBP_USAGE. */
+function scenesOf({ scenes, table }: ConflictOptions, etcd: string | null): readonly SceneName[] {
+  const wanted = scenes ?? (table === undefined ? SCENE_NAMES : ['hot-row']);
+  if (etcd === null) return wanted;
+  const reason = `the log is on ${etcd}, where nobody votes: there is no split vote`;
+  if (scenes?.includes('split-vote')) throw new DbproxyError('DBP_USAGE', { reason });
+  return wanted.filter((name) => name !== 'split-vote');
+}
 
 async function playScene(
   name: SceneName,

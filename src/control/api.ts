@@ -86,6 +86,8 @@ export interface StorageNodeStatus {
 
 /** Of an instance with several writers. */
 export interface StoreStatus {
+  /** URL without a password; null: the log is kept by storage nodes. On etcd `nodes` are the members of its cluster. */
+  readonly etcd: string | null;
   readonly quorums: Quorums;
   readonly policy: Policy;
   /** The last epoch that was given out. */
@@ -406,6 +408,8 @@ export interface InstanceSpec {
 
 export interface MultiwriterSpec {
   readonly writers: number;
+  /** URL of etcd, without a password; absent: storage nodes. */
+  readonly store?: string | undefined;
   readonly quorums: Quorums;
   readonly policy: Policy;
 }

@@ -7,7 +7,9 @@ import type { DownResult } from './api.js';
 import type { StepProgress, Supervisor } from './client.js';
 import { InstanceDirectory } from './instance-directory.js';
 import { withInstanceLock } from './lock.js';
+import { purgeEtcdStore } from './multiwriter/etcd-store.js';
 import { furtherWriters } from './multiwriter/names.js';
+import { StoreDirectory } from './multiwriter/store-directory.js';
 import { endProcess, isAlive, waitForExit } from './processes.js';
 import type { InstanceRecord } from './records.js';
 import { removeData, stopEverything } from './teardown.js';
@@ -33,8 +35,11 @@ export async function bringDown(
     const known = await markStopped(directory);
     const further = await bringDownFurtherWriters(directory, purge, connect);
     const stopped = [...asked, ...ended, ...further, ...(await stopEverything(directory))];
+    const wasRunning = stopped.length > 0;
     if (purge) {
       onProgress({ step: 'purge', detail: 'removing the data' });
+      const left = await purgeEtcdStore(new StoreDirectory(directory.paths));
+      if (left !== null) stopped.push(left);
       // Also of an instance whose record somebody has removed: its volumes carry its label.
       await removeData(directory);
       await directory.purge();
@@ -44,7 +49,7 @@ export async function bringDown(
     return {
       schema: 'dbproxy.down/1',
       instance: directory.paths.name,
-      wasRunning: stopped.length > 0,
+      wasRunning,
       purged: purge && known,
       stopped,
     };

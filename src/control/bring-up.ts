@@ -13,6 +13,8 @@ import { launchSupervisor } from './launch.js';
 import { withInstanceLock } from './lock.js';
 import { parseWriterName } from './multiwriter/names.js';
 import { multiwriterOf, parseStorageNodes, quorumsText } from './multiwriter/settings.js';
+import { StoreDirectory } from './multiwriter/store-directory.js';
+import { withoutEtcdPassword } from '../multiwriter/etcd/index.js';
 import { isAlive, waitForExit } from './processes.js';
 import type { InstancePaths } from './paths.js';
 import { createOperations, pickProvider } from './provider.js';
@@ -227,6 +229,7 @@ async function settle(
   const spec = await specOf(request, stored, origin, directory, onProgress);
   await directory.create();
   await directory.password();
+  if (request.store !== undefined) await new StoreDirectory(directory.paths).writeEtcdUrl(request.store);
   await directory.writeInstance(stored ? { ...stored, spec, wanted: 'running' } : newInstanceRecord(spec));
 }
 
@@ -290,8 +293,11 @@ function assertSameWriters(request: UpRequest, { spec }: InstanceRecord): void {
     if (running !== wanted)
       throw new DbproxyError('DBP_INSTANCE_SETTINGS_DIFFER', { name: spec.name, setting, running, wanted });
   };
-  const { writers, storageNodes, writerPolicy } = request;
+  const { writers, storageNodes, writerPolicy, store } = request;
   if (writers !== undefined) differ('writers', String(multiwriter?.writers ?? 1), String(writers));
+  if (multiwriter && store !== undefined) {
+    differ('store', multiwriter.store ?? 'storage nodes', withoutEtcdPassword(store));
+  }
   if (multiwriter && storageNodes !== undefined) {
     differ('storage nodes', quorumsText(multiwriter.quorums), quorumsText(parseStorageNodes(storageNodes)));
   }

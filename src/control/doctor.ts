@@ -16,6 +16,7 @@ import {
   type InstanceListing,
 } from './client.js';
 import { InstanceDirectory } from './instance-directory.js';
+import { etcdNodes } from './multiwriter/etcd-store.js';
 import { nodesAway, runningNodes } from './multiwriter/nodes.js';
 import { StoreDirectory } from './multiwriter/store-directory.js';
 import { dbproxyHome, engineCache } from './paths.js';
@@ -266,7 +267,10 @@ async function checkInstance(instance: InstanceListing, fix: boolean): Promise<D
 
 /** Of several writers: a storage node that does not vote makes every commit ask the primary, and a second one ends them. */
 async function checkStore({ name }: InstanceListing): Promise<DoctorCheck[]> {
-  const away = await nodesAway(new StoreDirectory(InstanceDirectory.of(name).paths));
+  const directory = InstanceDirectory.of(name);
+  const store = new StoreDirectory(directory.paths);
+  if ((await directory.readInstance())?.spec.multiwriter?.store !== undefined) return checkEtcd(name, store);
+  const away = await nodesAway(store);
   return away.map(({ node, reason }) =>
     warning(
       `instance ${name}`,
@@ -274,6 +278,19 @@ async function checkStore({ name }: InstanceListing): Promise<DoctorCheck[]> {
       `dbproxy logs ${node} --name ${name}; it comes back by itself when that is mended`,
     ),
   );
+}
+
+async function checkEtcd(name: string, store: StoreDirectory): Promise<DoctorCheck[]> {
+  const members = await etcdNodes(store);
+  return members
+    .filter(({ state }) => state !== 'in-service')
+    .map(({ id, reason }) =>
+      warning(
+        `instance ${name}`,
+        `etcd ${id} is not well: ${reason ?? 'it does not answer'}`,
+        'commits wait until a majority of its cluster answers; then they go on by themselves',
+      ),
+    );
 }
 
 async function leftOver({ name, engines }: InstanceListing): Promise<string[]> {

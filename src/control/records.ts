@@ -58,6 +58,7 @@ const instanceSpec = z.object({
   multiwriter: z
     .object({
       writers: z.int().min(2),
+      store: z.string().optional(),
       quorums: z.object({ nodes: z.int(), fast: z.int(), classic: z.int() }),
       policy: z.enum(POLICIES),
     })

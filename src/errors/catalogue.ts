@@ -449,6 +449,26 @@ export const catalogue = define({
     exit: 4,
     suggestions: ['dbproxy status', 'dbproxy events'],
   },
+  DBP_ETCD_AWAY: {
+    message: 'etcd at {endpoints} cannot be reached: {reason}',
+    exit: 4,
+    suggestions: ['dbproxy status', 'what waits for it goes on when it is back'],
+  },
+  DBP_ETCD_REFUSED: {
+    message: 'etcd refuses: {reason}',
+    exit: 4,
+    suggestions: ['user, password and rights in the URL of --store', 'docs/multi-writer.md, "On etcd"'],
+  },
+  DBP_ETCD_FOREIGN: {
+    message: 'below {prefix} etcd keeps the log of another instance',
+    exit: 2,
+    suggestions: ['give each instance a prefix of its own: --store etcd://host:2379/shop'],
+  },
+  DBP_ETCD_LOST: {
+    message: 'below {prefix} etcd has nothing, and this instance had its log there',
+    exit: 4,
+    suggestions: ['bring back the cluster, or the prefix, that it was started with'],
+  },
   DBP_WRITERS_UNKNOWN: {
     message: 'instance "{name}" has no writer {writer}; it has {writers}',
     exit: 2,

@@ -44,7 +44,10 @@ export class LiveHome {
   async up(
     name: string,
     more: Partial<
-      Pick<UpRequest, 'port' | 'size' | 'postgres' | 'provider' | 'image' | 'tls' | 'metricsPort' | 'writers'>
+      Pick<
+        UpRequest,
+        'port' | 'size' | 'postgres' | 'provider' | 'image' | 'tls' | 'metricsPort' | 'writers' | 'store'
+      >
     > = {},
   ): Promise<UpResult> {
     this.#names.add(name);

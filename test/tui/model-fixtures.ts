@@ -130,7 +130,7 @@ const verdict = (slot: number, change: Partial<Verdict> = {}): Verdict => ({
 /** Two writers that have collided: more often than a low screen has room for. */
 export const collided = (writers = 2): Model => {
   const store: StatusResult['store'] = {
-    ...{ quorums: { nodes: 3, fast: 3, classic: 2 }, policy: 'first', epoch: 3, nodes: [] },
+    ...{ etcd: null, quorums: { nodes: 3, fast: 3, classic: 2 }, policy: 'first', epoch: 3, nodes: [] },
   };
   const events = Array.from({ length: 5 }, (_, index) =>
     event(index + 1, 1, 'writer.verdict', `verdict ${index + 1} of w1`, {

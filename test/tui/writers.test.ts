@@ -57,7 +57,7 @@ test('who leads, which nodes vote, and why one does not', () => {
       writer('w2', { port: 6433, engine: 'e2001', state: 'degraded' }),
     ],
     store: {
-      ...{ quorums: { nodes: 3, fast: 3, classic: 2 }, policy: 'first', epoch: 3 },
+      ...{ etcd: null, quorums: { nodes: 3, fast: 3, classic: 2 }, policy: 'first', epoch: 3 },
       nodes: [
         node('s1'),
         node('s2', { delayMs: 150 }),

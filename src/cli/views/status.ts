@@ -21,6 +21,7 @@ export function statusView(status: StatusResult, style: Style): string {
             ? `${plural(proxy.sessions, 'session')}, ${proxy.held} held${style.dim(`  pid ${proxy.pid}, version ${proxy.version}`)}`
             : style.bad('not running'),
         ],
+        ['store', status.store?.etcd ?? undefined],
         ['now', operation ? operationLine(operation, style) : undefined],
         ['autoscale', autoscaleLine(status)],
         ...status.repaired.map((text, index) => [index === 0 ? 'repaired' : '', text] as const),
@@ -119,10 +120,10 @@ function writersTable({ writers, instance: name }: StatusResult, style: Style): 
 const whyStopped = (reason: string | null, name: string): string =>
   reason?.startsWith('diverged') ? `${reason}; dbproxy up --name ${name} builds it again` : (reason ?? '');
 
-function nodesTable({ nodes }: StoreStatus, style: Style): string {
+function nodesTable({ etcd, nodes }: StoreStatus, style: Style): string {
   return table(
     [
-      { head: 'storage node' },
+      { head: etcd === null ? 'storage node' : 'etcd' },
       { head: 'state' },
       { head: 'records', align: 'right' },
       { head: 'syncs', align: 'right' },

@@ -16,6 +16,7 @@ import { findFreePort } from '../port-holder.js';
 import { isAlive, waitForExit } from '../processes.js';
 import { isBuiltAgain } from './diverged.js';
 import { Election } from './election.js';
+import { foundEtcdStore } from './etcd-store.js';
 import { writerName, type WriterNumber } from './names.js';
 import { ensureNode, holdBack, waitForService, whyEnded } from './nodes.js';
 import { storeStatus, writerStatuses } from './status.js';
@@ -51,7 +52,7 @@ export class Family implements Beside {
     this.#instance = instance;
     this.#spec = spec;
     this.#store = new StoreDirectory(instance.paths);
-    this.#nodes = this.#store.nodes(spec.quorums);
+    this.#nodes = spec.store === undefined ? this.#store.nodes(spec.quorums) : [];
     this.#election = new Election(instance, spec, this.#store, (event) => this.#heard(event));
     this.verdicts.follow((verdict) => this.#tellVerdict(verdict), this.#end.signal);
   }
@@ -64,8 +65,12 @@ export class Family implements Beside {
 
   // --- to where it should be --------------------------------------------------------------------------------------------
 
-  /** Enough storage nodes vote. The first time it takes all of them: then one without its log has lost it. */
+  /** Enough storage nodes vote, or etcd is there. The first time it takes all of them: then one without its log has lost it. */
   async before(onStep: OnStep, report: (repair: string) => void): Promise<void> {
+    if (this.#spec.store !== undefined) {
+      onStep('store', this.#spec.store);
+      return foundEtcdStore(this.#store);
+    }
     const record = await this.#store.open();
     await this.#store.create(this.#nodes);
     const { quorums } = this.#spec;

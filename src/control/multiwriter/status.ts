@@ -4,6 +4,7 @@ import type { MultiwriterSpec, StorageNodeStatus, StoreStatus, WriterStatus } fr
 import { InstanceDirectory } from '../instance-directory.js';
 import { isAlive } from '../processes.js';
 import { urlOf } from '../verify.js';
+import { etcdNodes } from './etcd-store.js';
 import { writerName, type WriterNumber } from './names.js';
 import { nodeStatus, whyEnded } from './nodes.js';
 import type { Election } from './election.js';
@@ -11,13 +12,15 @@ import type { StoreDirectory, StoreNode } from './store-directory.js';
 
 export async function storeStatus(
   store: StoreDirectory,
-  { quorums, policy }: MultiwriterSpec,
+  { quorums, policy, store: etcd }: MultiwriterSpec,
 ): Promise<StoreStatus> {
   const [record, nodes] = await Promise.all([
     store.read(),
-    Promise.all(store.nodes(quorums).map((node) => statusOf(store, node))),
+    etcd === undefined
+      ? Promise.all(store.nodes(quorums).map((node) => statusOf(store, node)))
+      : etcdNodes(store),
   ]);
-  return { quorums, policy, epoch: record?.epoch ?? 0, nodes };
+  return { etcd: etcd ?? null, quorums, policy, epoch: record?.epoch ?? 0, nodes };
 }
 
 async function statusOf(store: StoreDirectory, node: StoreNode): Promise<StorageNodeStatus> {

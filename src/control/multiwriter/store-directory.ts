@@ -3,7 +3,7 @@
  * (epochs, incarnations) are on disk before anybody hears of them.
  */
 import { randomBytes, randomUUID } from 'node:crypto';
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Quorums } from '../../multiwriter/protocol/index.js';
 import type { StoreConfig } from '../../multiwriter/storage/api.js';
@@ -33,6 +33,20 @@ export class StoreDirectory {
   /** What the proxies prove themselves by to their engines. */
   get secretFile(): string {
     return join(this.#directory, 'secret');
+  }
+
+  /** With the password that may be in it. Where the log is on etcd. */
+  get etcdUrlFile(): string {
+    return join(this.#directory, 'etcd-url');
+  }
+
+  async readEtcdUrl(): Promise<string> {
+    return (await readFile(this.etcdUrlFile, 'utf8')).trim();
+  }
+
+  async writeEtcdUrl(url: string): Promise<void> {
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    await writeFile(this.etcdUrlFile, `${url}\n`, { mode: 0o600, flush: true });
   }
 
   nodes({ nodes }: Quorums): StoreNode[] {

@@ -104,7 +104,7 @@ export class Verdicts {
     const rulings = rulingsOf(event);
     const verdict: Verdict = {
       at: event.at,
-      primary: labelOf(event.writer),
+      primary: event.by ?? labelOf(event.writer),
       epoch: event.epoch,
       slot: event.slot,
       asked: event.decision.asked,

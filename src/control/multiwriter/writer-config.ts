@@ -18,6 +18,7 @@ export async function writerConfig(spec: InstanceSpec): Promise<WriterConfig | n
   const multiwriter = (await new InstanceDirectory(paths).readInstance())?.spec.multiwriter;
   if (!multiwriter) throw new DbproxyError('DBP_INSTANCE_NOT_RUNNING', { name: self.instance });
   const store = new StoreDirectory(paths);
+  const isOnEtcd = multiwriter.store !== undefined;
   const writers = Array.from({ length: multiwriter.writers }, (_, id) => id);
   return {
     id: self.writer - 1,
@@ -25,7 +26,8 @@ export async function writerConfig(spec: InstanceSpec): Promise<WriterConfig | n
     incarnation: await store.nextIncarnation(self.writer),
     secretFile: store.secretFile,
     database: DATABASE,
-    nodes: store.nodes(multiwriter.quorums),
+    nodes: isOnEtcd ? [] : store.nodes(multiwriter.quorums),
+    etcd: isOnEtcd ? { store: (await store.open()).id, urlFile: store.etcdUrlFile } : undefined,
     quorums: multiwriter.quorums,
     policy: multiwriter.policy,
     peers: writers

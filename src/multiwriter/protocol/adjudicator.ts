@@ -43,7 +43,14 @@ export type AdjudicatorSend =
 export type AdjudicatorEvent =
   | { readonly kind: 'leads'; readonly epoch: Epoch }
   | { readonly kind: 'deposed'; readonly epoch: Epoch; readonly by: Epoch }
-  | { readonly kind: 'decided'; readonly epoch: Epoch; readonly slot: number; readonly decision: Decision };
+  | {
+      readonly kind: 'decided';
+      /** Who, where it is not the primary. */
+      readonly by?: string;
+      readonly epoch: Epoch;
+      readonly slot: number;
+      readonly decision: Decision;
+    };
 
 export interface AdjudicatorOutput {
   readonly sends: readonly AdjudicatorSend[];

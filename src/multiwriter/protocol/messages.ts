@@ -85,6 +85,8 @@ export type Refusal =
   | { readonly kind: 'behind' }
   /** The base is older than what is still known. */
   | { readonly kind: 'too-old' }
+  /** What keeps the log takes nothing from this writer: no room, no right to. */
+  | { readonly kind: 'not-taken'; readonly why: string }
   /** The node cannot write. */
   | { readonly kind: 'out-of-service'; readonly why: string };
 

@@ -21,6 +21,13 @@ import type {
 } from '../protocol/index.js';
 import type { TransactionFacts } from './outcomes.js';
 
+export interface EtcdConfig {
+  /** Which store: what is on etcd names it. */
+  readonly store: string;
+  /** File (0600) with the URL, which may hold a password. */
+  readonly urlFile: string;
+}
+
 export interface WriterConfig {
   /** 0 … 15, its own for as long as the store exists. */
   readonly id: WriterId;
@@ -34,6 +41,8 @@ export interface WriterConfig {
   readonly database: string;
   readonly nodes: readonly { readonly node: NodeId; readonly socket: string }[];
   readonly quorums: Quorums;
+  /** The log is on etcd instead of storage nodes: `nodes` is empty, and `quorums` those of a single one. */
+  readonly etcd?: EtcdConfig | undefined;
   readonly policy: Policy;
   /** The other writers: control sockets of their proxies. `url`: for people, in hints. They need not run yet. */
   readonly peers: readonly { readonly id: WriterId; readonly socket: string; readonly url?: string }[];

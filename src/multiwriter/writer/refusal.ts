@@ -21,6 +21,8 @@ export function refusalOf(
         : 'could not serialize access: another writer committed first';
     return { sqlstate: AGAIN, message, detail: detailOf(writeSet, key, lsn), hint: RETRY };
   }
+  const notTaken = refusals.find((refusal) => refusal.kind === 'not-taken');
+  if (notTaken) return { sqlstate: '58000', message: `the transaction cannot be kept: ${notTaken.why}` };
   const isTooOld = ruling?.reason.kind === 'too-old' || refusals.some(({ kind }) => kind === 'too-old');
   return {
     sqlstate: AGAIN,

@@ -1,19 +1,15 @@
 /**
- * A writer at work: the protocol's machines, the way to the storage nodes and to the other writers, the engine, and the transactions
- * of its clients. It knows no process and no client protocol: the proxy brings sessions (`Participant`) and connections.
+ * A writer at work: the log, the way to the other writers, the engine, and the transactions of its clients. It knows no process and
+ * no client protocol: the proxy brings sessions (`Participant`) and connections.
  *
- *   session ─ open ─▶ Transaction ─ propose ─▶ Writer ⇄ storage nodes      effects: decided ─▶ the session; apply ─▶ EngineLink
- *                                    Adjudicator, when it leads ⇄ storage nodes, other writers
+ *   session ─ open ─▶ Transaction ─ propose ─▶ Log      effects: decided ─▶ the session; apply ─▶ EngineLink
  */
 import { DbproxyError } from '../../errors/index.js';
 import { faultPoint } from '../../fault-point.js';
 import type { Blocker, Begun, WriteSet } from '../engine/index.js';
 import {
-  Adjudicator,
-  type AdjudicatorOutput,
   at,
   type Effect,
-  type FromNode,
   isWithin,
   labelOf,
   type Lsn,
@@ -22,20 +18,20 @@ import {
   type NodeId,
   type Outcome,
   type Proposal,
+  type Refusal,
   type Ruling,
-  type ToPrimary,
   type Vector,
-  Writer,
   type WriterId,
-  type WriterOutput,
 } from '../protocol/index.js';
-import type { News } from '../storage/api.js';
-import { assertFits, StoreClient, type StoreListener } from '../storage/client.js';
+import { EtcdLog } from '../etcd/log.js';
+import { assertFits } from '../storage/client.js';
 import type { PeerMessage, WriterConfig, WriterEvent, WriterState, WriterStatus } from './config.js';
 import { type Connect, EngineLink } from './engine-link.js';
 import { KeyLocks } from './key-locks.js';
+import type { Log, LogListener } from './log.js';
 import { gatherFacts, type TransactionFacts } from './outcomes.js';
 import { Peers } from './peers.js';
+import { QuorumLog } from './quorum-log.js';
 import { type ReadDemand, Reads } from './reads.js';
 import { describeKey, refusalOf } from './refusal.js';
 import { type Participant, type RefusedCommit, Transaction, type Verdict } from './transaction.js';
@@ -67,9 +63,8 @@ export class WriterService {
   readonly config: WriterConfig;
   readonly secret: string;
   readonly #link: EngineLink;
-  readonly #store: StoreClient;
+  readonly #log: Log;
   readonly #peers: Peers;
-  readonly #adjudicator: Adjudicator;
   readonly #participants = new Map<number, Participant>();
   readonly #open = new Set<Transaction>();
   readonly #proposed = new Map<Lsn, Transaction>();
@@ -77,15 +72,13 @@ export class WriterService {
   readonly #orphans = new Set<Lsn>();
   readonly #keys = new KeyLocks();
   readonly #reads: Reads;
-  readonly #reachable = new Map<NodeId, boolean>();
   readonly #listeners = new Set<(event: WriterEvent) => void>();
   /** The highest own LSN that is committed in the engine. */
   #ownCommitted: Lsn = NO_LSN;
   readonly #totals = { committed: 0, refused: 0, applied: 0, rolledBack: 0 };
-  #writer: Writer | null = null;
+  #hasBegun = false;
   #timer: NodeJS.Timeout | null = null;
   #stopped: WriterStatus['why'] = null;
-  #primary: WriterStatus['primary'] = null;
   /** Proposals wait until then (ms, monotonic): another writer changes definitions. */
   #quietUntil = 0;
   #waiting: (() => void)[] = [];
@@ -99,7 +92,6 @@ export class WriterService {
   constructor(config: WriterConfig, secret: string) {
     this.config = config;
     this.secret = secret;
-    this.#adjudicator = new Adjudicator(config.quorums, config.policy);
     this.#peers = new Peers(config.peers);
     this.#link = new EngineLink(config.id, {
       applied: () => {
@@ -114,31 +106,42 @@ export class WriterService {
     this.#reads = new Reads({
       quorums: config.quorums,
       waitMs: config.readWaitMs ?? READ_WAIT_MS,
-      ask: (message) => this.#store.toAll(message),
+      ask: (message) => this.#log.survey(message),
       hasApplied: (upTo) => this.#hasApplied(upTo),
-      reached: () => this.#writer?.reached ?? {},
+      reached: () => this.#log.reached,
       change: () => this.#change(),
     });
-    for (const { node } of config.nodes) this.#reachable.set(node, false);
-    const listener: StoreListener = {
-      answer: (node, message) => this.#answer(node, message),
-      news: (_node, news) => this.#news(news),
-      reachable: (node, reachable) => {
-        this.#reachable.set(node, reachable);
-        this.#tell({ kind: 'node', node, reachable });
+    const listener = this.#logListener();
+    this.#log = config.etcd ? new EtcdLog(config, config.etcd, listener) : new QuorumLog(config, listener);
+  }
+
+  #logListener(): LogListener {
+    return {
+      named: (before, lsn) => this.#named(before, lsn),
+      effect: (effect) => this.#carryOut(effect),
+      contested: (lsn, node, refusal) => this.#contested(lsn, node, refusal),
+      frontier: (answer) => {
+        this.#reads.hear(answer);
+        this.#wake();
       },
+      event: (event) => this.#tell(event),
+      reachable: (node, reachable) => this.#tell({ kind: 'node', node, reachable }),
+      stopped: (why, message) => this.#stop(why, message),
+      toPeers: (message) => this.#peers.tell(message),
+      hasApplied: (upTo) => isWithin(upTo, this.#log.reached) && this.#link.has(upTo),
+      changed: () => this.#wake(),
     };
-    this.#store = new StoreClient(config.nodes, listener, config.id);
   }
 
   /** Its engine: the first time it is made this writer's; later it is the one that took over. */
   async attach(connect: Connect): Promise<void> {
-    const { id, writers, incarnation, quorums } = this.config;
-    if (this.#writer) return this.#link.attach(connect);
+    const { id, writers, incarnation } = this.config;
+    if (this.#hasBegun) return this.#link.attach(connect);
     const has = await this.#link.begin(connect, {
       ...{ writer: id, writers, incarnation, secret: this.secret },
     });
-    this.#writer = new Writer(id, incarnation, quorums, has);
+    this.#log.begin(has);
+    this.#hasBegun = true;
     this.#timer = setInterval(() => this.#tick(), this.config.tickMs ?? TICK_MS);
     this.#tick();
   }
@@ -152,26 +155,22 @@ export class WriterService {
   }
 
   lead(epoch: number): void {
-    this.#tellAdjudicated(this.#adjudicator.lead(epoch));
+    this.#log.lead(epoch);
   }
 
   get isPrimary(): boolean {
-    return this.#adjudicator.isLeading;
+    return this.#log.leads !== null;
   }
 
   /** Whom a client should be sent to with what only the primary does. */
   get primaryUrl(): string | null {
-    const primary = this.#primary?.writer;
+    const primary = this.#log.primary?.writer;
     return this.config.peers.find(({ id }) => id === primary)?.url ?? null;
   }
 
   /** What another writer's proxy says. */
   hear(messages: readonly PeerMessage[]): void {
-    for (const message of messages) {
-      if (message.kind === 'facts') this.#did(this.#writer?.receive(message));
-      else if (message.kind === 'primary') this.#hearOfPrimary(message);
-      else this.#tellAdjudicated(this.#adjudicator.receive(message));
-    }
+    for (const message of messages) this.#log.hear(message);
   }
 
   status(): WriterStatus {
@@ -181,25 +180,25 @@ export class WriterService {
       incarnation,
       state: this.#state,
       why: this.#stopped,
-      leads: this.isPrimary ? this.#adjudicator.epoch : null,
-      primary: this.#primary,
-      reached: this.#writer?.reached ?? {},
+      leads: this.#log.leads,
+      primary: this.#log.primary,
+      reached: this.#log.reached,
       durable: this.#link.durable,
       queues: {
-        proposed: this.#writer?.inFlight ?? 0,
+        proposed: this.#log.inFlight,
         waiting: this.#waiting.length,
         apply: this.#link.queued,
         applyBytes: this.#link.queuedBytes,
       },
       totals: { ...this.#totals },
-      nodes: [...this.#reachable].map(([node, reachable]) => ({ node, reachable })),
+      nodes: this.#log.nodes,
     };
   }
 
   get #state(): WriterState {
     if (this.#stopped) return 'stopped';
-    if (!this.#writer || !this.#link.isReady) return 'without-engine';
-    const { state } = this.#writer;
+    if (!this.#hasBegun || !this.#link.isReady) return 'without-engine';
+    const { state } = this.#log;
     return state === 'fenced' ? 'stopped' : state;
   }
 
@@ -221,7 +220,7 @@ export class WriterService {
 
   close(): void {
     if (this.#timer) clearInterval(this.#timer);
-    this.#store.close();
+    this.#log.close();
     this.#peers.close();
     this.#link.close();
     this.#wake();
@@ -273,7 +272,7 @@ export class WriterService {
 
   #hasApplied(upTo: Vector): boolean {
     if (this.#stopped) throw this.#stoppedError();
-    return this.#isReady && isWithin(upTo, this.#writer?.reached ?? {}) && this.#link.has(upTo);
+    return this.#isReady && isWithin(upTo, this.#log.reached) && this.#link.has(upTo);
   }
 
   /** For `dbproxy.txn_status`, before the statement that asks; see `gatherFacts`. */
@@ -294,7 +293,7 @@ export class WriterService {
     const { id, incarnation } = this.config;
     if (this.#state !== 'open') return null;
     const open = [...this.#open, ...this.#proposed.values()].flatMap(({ name }) => name ?? []);
-    const reached = at(this.#writer?.reached ?? {}, id);
+    const reached = at(this.#log.reached, id);
     const upTo = reached > this.#ownCommitted ? reached : this.#ownCommitted;
     return { writer: id, incarnation, at: Date.now() * 1_000, open, upTo };
   }
@@ -359,7 +358,7 @@ export class WriterService {
    * change would lose against whoever has committed since it began, again and again.
    */
   async quiesce(): Promise<void> {
-    if (!this.isPrimary || !this.#writer) return;
+    if (!this.isPrimary || !this.#hasBegun) return;
     const answers = await this.#peers.ask('writer.quiet', { forMs: QUIET_MS }, QUIET_MS);
     const end = performance.now() + QUIET_MS;
     for (const answer of answers) {
@@ -369,7 +368,7 @@ export class WriterService {
   }
 
   #has(writer: WriterId, upTo: Lsn): boolean {
-    return this.#link.queued === 0 && at(this.#writer?.reached ?? {}, writer) >= upTo;
+    return this.#link.queued === 0 && at(this.#log.reached, writer) >= upTo;
   }
 
   /** Of the primary: proposes nothing for so long, and says how far its own transactions go. 0: it may go on. */
@@ -377,9 +376,9 @@ export class WriterService {
     const end = performance.now() + forMs;
     this.#quietUntil = end;
     this.#wake();
-    while ((this.#writer?.inFlight ?? 0) > 0 && performance.now() < end) await this.#change();
+    while (this.#log.inFlight > 0 && performance.now() < end) await this.#change();
     const { id } = this.config;
-    return { writer: id, upTo: at(this.#writer?.reached ?? {}, id) };
+    return { writer: id, upTo: at(this.#log.reached, id) };
   }
 
   #notThePrimary(): RefusedCommit {
@@ -400,15 +399,14 @@ export class WriterService {
     }
     if (!this.#keys.isFree(writeSet.keys)) return false;
     const { keys, payload } = writeSet;
-    const submitted = this.#writer?.submit({ base: transaction.base, keys, payload, ...claim });
-    if (!submitted) return false;
+    const lsn = this.#log.submit({ base: transaction.base, keys, payload, ...claim });
+    if (lsn === null) return false;
     this.#keys.take(keys);
     this.#open.delete(transaction);
     transaction.state = 'proposed';
-    transaction.lsn = submitted.lsn;
+    transaction.lsn = lsn;
     transaction.writeSet = writeSet;
-    this.#proposed.set(submitted.lsn, transaction);
-    this.#did(submitted.output);
+    this.#proposed.set(lsn, transaction);
     return true;
   }
 
@@ -442,21 +440,20 @@ export class WriterService {
    * writer. Whoever began before that may have missed it, and is rolled back. Resolves when it is in the engine (or aborted).
    */
   async lost(transaction: Transaction): Promise<Outcome> {
-    const { lsn } = transaction;
-    if (lsn === null) {
+    if (transaction.lsn === null) {
       this.#over(transaction);
       return 'abort';
     }
-    this.#orphans.add(lsn);
+    this.#orphans.add(transaction.lsn);
     this.#generation++;
-    for (const open of [...this.#open]) open.participant.overtaken(lsn);
+    for (const open of [...this.#open]) open.participant.overtaken(transaction.lsn);
     const { outcome } = await transaction.decided;
-    const { writeSet } = transaction;
-    if (outcome === 'commit' && writeSet) {
+    const { writeSet, lsn } = transaction;
+    if (outcome === 'commit' && writeSet && lsn !== null) {
       await this.#link.replay({ lsn, payload: writeSet.payload });
       this.#hasCommitted(lsn);
     }
-    this.#orphans.delete(lsn);
+    if (lsn !== null) this.#orphans.delete(lsn);
     this.#over(transaction);
     return outcome;
   }
@@ -477,16 +474,13 @@ export class WriterService {
   // --- what the machines say ---------------------------------------------------------------------------------------------
 
   #tick(): void {
-    const writer = this.#writer;
-    if (!writer || this.#stopped) return;
-    this.#link.tick(writer.reached);
+    if (!this.#hasBegun || this.#stopped) return;
+    this.#link.tick(this.#log.reached);
     const horizon = [...this.#open, ...this.#proposed.values()].reduce(
       (least, { base }) => lowest(least, base),
       this.#link.durable,
     );
-    this.#did(writer.tick(horizon));
-    this.#tellAdjudicated(this.#adjudicator.tick());
-    if (this.isPrimary) this.#announce();
+    this.#log.tick(horizon);
     this.#refreshVolatile();
     this.#wake();
   }
@@ -498,78 +492,23 @@ export class WriterService {
     void this.#readVolatile().catch(() => undefined);
   }
 
-  #announce(): void {
-    const message = { kind: 'primary', writer: this.config.id, epoch: this.#adjudicator.epoch } as const;
-    this.#hearOfPrimary(message);
-    this.#peers.tell(message);
+  /** Until now it had another name: the log has given it its LSN. */
+  #named(before: Lsn, lsn: Lsn): void {
+    const transaction = this.#proposed.get(before);
+    if (!transaction) return;
+    this.#proposed.delete(before);
+    this.#proposed.set(lsn, transaction);
+    transaction.lsn = lsn;
+    if (this.#orphans.delete(before)) this.#orphans.add(lsn);
   }
 
-  #hearOfPrimary({ writer, epoch }: { readonly writer: WriterId; readonly epoch: number }): void {
-    if (!this.#primary || epoch > this.#primary.epoch) this.#primary = { writer, epoch };
-  }
-
-  #answer(node: NodeId, message: FromNode): void {
-    switch (message.kind) {
-      case 'vote': {
-        const { refusal } = message;
-        const transaction = refusal && this.#proposed.get(message.lsn);
-        if (refusal && transaction && transaction.state === 'proposed') {
-          this.#contested(transaction, node, refusal);
-        }
-        return this.#did(this.#writer?.receive(message));
-      }
-      case 'facts':
-        return this.#did(this.#writer?.receive(message));
-      case 'frontier':
-        this.#reads.hear(message);
-        return this.#wake();
-      default:
-        return this.#tellAdjudicated(this.#adjudicator.receive(message));
-    }
-  }
-
-  #contested(transaction: Transaction, node: NodeId, refusal: Transaction['refusals'][number]): void {
+  #contested(lsn: Lsn, node: NodeId, refusal: Refusal): void {
+    const transaction = this.#proposed.get(lsn);
+    if (transaction?.state !== 'proposed') return;
     transaction.refusals.push(refusal);
-    const { lsn, writeSet, participant } = transaction;
-    if (lsn === null) return;
+    const { writeSet, participant } = transaction;
     const about = refusal.kind === 'conflict' && writeSet ? describeKey(writeSet, refusal.key) : '';
     this.#tell({ kind: 'contested', lsn, node, refusal, session: participant.session, about });
-  }
-
-  #news(news: News): void {
-    if (news.to === 'writers') this.#did(this.#writer?.receive(news.message));
-    else this.#tellAdjudicated(this.#adjudicator.receive(news.message));
-  }
-
-  #did(output: WriterOutput | undefined): void {
-    if (!output) return;
-    for (const { to, message } of output.sends) {
-      if (to === 'nodes') this.#store.toAll(message);
-      else if (to === 'a-node') this.#store.toOne(message);
-      else this.#toPrimary(message);
-    }
-    for (const effect of output.effects) this.#carryOut(effect);
-    this.#wake();
-  }
-
-  /** Whoever leads: those that do not, pay no attention. */
-  #toPrimary(message: ToPrimary): void {
-    this.#peers.tell(message);
-    if (this.isPrimary) setImmediate(() => this.#tellAdjudicated(this.#adjudicator.receive(message)));
-  }
-
-  #tellAdjudicated({ sends, events }: AdjudicatorOutput): void {
-    for (const event of events) {
-      if (event.kind === 'leads') this.#announce();
-      this.#tell(event);
-    }
-    for (const { to, message } of sends) {
-      if (to === 'nodes') this.#store.toAll(message);
-      else {
-        this.#peers.tell(message);
-        this.#did(this.#writer?.receive(message));
-      }
-    }
   }
 
   #carryOut(effect: Effect): void {

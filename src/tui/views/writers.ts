@@ -5,9 +5,10 @@ import { clip, span, type Line, type Span } from '../text.js';
 
 export function writersView({ status }: Pick<Model, 'status'>, width: number): Line[] {
   if (!status?.store) return [];
-  const { nodes, quorums, policy, epoch } = status.store;
+  const { etcd, nodes, quorums, policy, epoch } = status.store;
   const wide = width >= 80;
-  const sizes = `${quorums.nodes}/${quorums.fast}/${quorums.classic}, ${policy}, epoch ${epoch}`;
+  const votes = `${quorums.nodes}/${quorums.fast}/${quorums.classic}, ${policy}`;
+  const sizes = `${etcd === null ? votes : 'etcd'}, epoch ${epoch}`;
   return [
     [span('writers  ', 'title'), ...status.writers.flatMap((writer) => ofWriter(writer, wide))],
     [

@@ -8,6 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import { check } from '../checker/check.js';
 import type { Anomaly, History, Transaction } from '../checker/history.js';
+import type { TestEtcd } from '../etcd/server.js';
 import { type Member, TestCluster } from '../writer/cluster.js';
 
 /** Where a process is killed; the names are those of faultPoint(). */
@@ -20,13 +21,20 @@ const PROXY_POINTS = [
   'writer.applying',
 ] as const;
 const NODE_POINTS = ['store.received', 'store.written', 'store.synced', 'store.told'] as const;
+/** Where the log is on etcd, beside those. */
+const ETCD_POINTS = ['etcd.propose', 'etcd.committed'] as const;
 const LISTS = ['a', 'b', 'c'];
 const ACCOUNTS = 6;
 const REACH_MS = 10_000;
 const CLIENTS = 3;
 
 export type Kill =
-  | { readonly what: 'proxy'; readonly writer: number; readonly at: (typeof PROXY_POINTS)[number] }
+  | {
+      readonly what: 'proxy';
+      readonly writer: number;
+      readonly at: (typeof PROXY_POINTS)[number] | (typeof ETCD_POINTS)[number];
+    }
+  | { readonly what: 'etcd' }
   | { readonly what: 'node'; readonly node: number; readonly at: (typeof NODE_POINTS)[number] }
   | { readonly what: 'engine'; readonly writer: number };
 
@@ -52,8 +60,9 @@ export async function crashRun(
   seed: number,
   kills: number,
   told: (kill: Kill, reached: boolean) => void = () => undefined,
+  etcd: TestEtcd | null = null,
 ): Promise<CrashResult> {
-  const cluster = await TestCluster.start();
+  const cluster = await TestCluster.start(etcd ? { etcd: await etcd.configOf('/crashes') } : {});
   const next = random(seed);
   const pick = <T>(list: readonly T[]): T => list[Math.floor(next() * list.length)]!;
   try {
@@ -66,11 +75,17 @@ export async function crashRun(
       const dice = next();
       const kill: Kill =
         dice < 0.6
-          ? { what: 'proxy', writer: pick([0, 1]), at: pick(PROXY_POINTS) }
+          ? {
+              what: 'proxy',
+              writer: pick([0, 1]),
+              at: pick(etcd ? [...PROXY_POINTS, ...ETCD_POINTS] : PROXY_POINTS),
+            }
           : dice < 0.85
-            ? { what: 'node', node: pick([0, 1, 2]), at: pick(NODE_POINTS) }
+            ? etcd
+              ? { what: 'etcd' }
+              : { what: 'node', node: pick([0, 1, 2]), at: pick(NODE_POINTS) }
             : { what: 'engine', writer: pick([0, 1]) };
-      const wasReached = await carryOut(cluster, kill, `${cluster.engines.home}/at${i}`);
+      const wasReached = await carryOut(cluster, kill, `${cluster.engines.home}/at${i}`, etcd);
       if (wasReached) reached++;
       done.push(kill);
       told(kill, wasReached);
@@ -93,8 +108,13 @@ async function prepare(cluster: TestCluster): Promise<void> {
   await cluster.atRest();
 }
 
-async function carryOut(cluster: TestCluster, kill: Kill, file: string): Promise<boolean> {
-  const env = kill.what === 'engine' ? {} : { DBPROXY_TEST_PAUSE_AT: `${kill.at}@${file}` };
+async function carryOut(
+  cluster: TestCluster,
+  kill: Kill,
+  file: string,
+  etcd: TestEtcd | null,
+): Promise<boolean> {
+  const env = 'at' in kill ? { DBPROXY_TEST_PAUSE_AT: `${kill.at}@${file}` } : {};
   switch (kill.what) {
     case 'proxy': {
       const member = cluster.members[kill.writer]!;
@@ -110,7 +130,7 @@ async function carryOut(cluster: TestCluster, kill: Kill, file: string): Promise
       return wasReached;
     }
     case 'node': {
-      const node = cluster.store.nodes[kill.node]!;
+      const node = cluster.store!.nodes[kill.node]!;
       await node.kill();
       node.spawn({ isNew: false }, env);
       const wasReached = await isReached(file);
@@ -119,6 +139,10 @@ async function carryOut(cluster: TestCluster, kill: Kill, file: string): Promise
       await node.is('in-service');
       return wasReached;
     }
+    case 'etcd':
+      await etcd?.kill();
+      await etcd?.start();
+      return true;
     case 'engine': {
       const member = cluster.members[kill.writer]!;
       await member.crashEngine();

@@ -5,8 +5,13 @@ import { join } from 'node:path';
 import type pg from 'pg';
 import { adminQuery, connectAdmin, type EngineRecord } from '../../../src/engine/index.js';
 import { checksums, type TableChecksum } from '../../../src/multiwriter/engine/index.js';
-import { DEFAULT_QUORUMS, type Policy } from '../../../src/multiwriter/protocol/index.js';
-import type { WriterConfig, WriterEvent, WriterStatus } from '../../../src/multiwriter/writer/config.js';
+import { DEFAULT_QUORUMS, type Policy, quorumsFor } from '../../../src/multiwriter/protocol/index.js';
+import type {
+  EtcdConfig,
+  WriterConfig,
+  WriterEvent,
+  WriterStatus,
+} from '../../../src/multiwriter/writer/config.js';
 import { connectPg, eventually } from '../../support/clients.js';
 import { freePort } from '../../support/free-port.js';
 import { TestEngines } from '../../support/engines.js';
@@ -23,17 +28,20 @@ export interface ClusterOptions {
   readonly env?: NodeJS.ProcessEnv;
   readonly store?: StorePlace;
   readonly tickMs?: number;
+  /** In place of storage nodes. */
+  readonly etcd?: EtcdConfig;
 }
 
 export class TestCluster {
   readonly engines: TestEngines;
-  readonly store: TestStore;
+  /** Null: the log is on etcd. */
+  readonly store: TestStore | null;
   readonly members: Member[] = [];
   readonly policy: Policy;
   #epoch = 0;
   leader = 0;
 
-  private constructor(engines: TestEngines, store: TestStore, policy: Policy) {
+  private constructor(engines: TestEngines, store: TestStore | null, policy: Policy) {
     this.engines = engines;
     this.store = store;
     this.policy = policy;
@@ -45,8 +53,9 @@ export class TestCluster {
     env = {},
     store: place = {},
     tickMs = TICK_MS,
+    etcd,
   }: ClusterOptions = {}): Promise<TestCluster> {
-    const [engines, store] = await Promise.all([TestEngines.open(), TestStore.start(place)]);
+    const [engines, store] = await Promise.all([TestEngines.open(), etcd ? null : TestStore.start(place)]);
     const cluster = new TestCluster(engines, store, policy);
     try {
       const secretFile = join(engines.home, 'secret');
@@ -67,8 +76,9 @@ export class TestCluster {
           writers: places.map((one) => one.id),
           secretFile,
           database: 'postgres',
-          nodes: store.links,
-          quorums: DEFAULT_QUORUMS,
+          nodes: store?.links ?? [],
+          quorums: store ? DEFAULT_QUORUMS : quorumsFor(1),
+          etcd,
           policy,
           tickMs,
           peers: places
@@ -123,7 +133,7 @@ export class TestCluster {
 
   async close(): Promise<void> {
     await Promise.all(this.members.map((member) => member.close()));
-    await this.store.close();
+    await this.store?.close();
     await this.engines.close();
   }
 }

@@ -20,7 +20,7 @@ const connect = async (writer: number, config: pg.ClientConfig = {}): Promise<pg
   return client;
 };
 const holdBack = async (node: number, writer: number): Promise<void> => {
-  const rpc = await RpcClient.connect<StoreApi>(cluster.store.nodes[node]!.config.socket);
+  const rpc = await RpcClient.connect<StoreApi>(cluster.store!.nodes[node]!.config.socket);
   await rpc.call('holdBack', { writer, delayMs: DELAY_MS, forMs: 120_000 });
   rpc.close();
 };
@@ -31,7 +31,7 @@ beforeAll(async () => {
   await client.query('create table hot (id int primary key, n int not null, by_writer int)');
   await client.query('insert into hot values (1, 0, null)');
   await cluster.atRest();
-  await cluster.store.nodes[1]!.kill();
+  await cluster.store!.nodes[1]!.kill();
   await holdBack(0, 1);
   await holdBack(2, 0);
 }, 60_000);

@@ -182,7 +182,7 @@ describe('with too few storage nodes', () => {
     await restart(300);
     client = await connect(1);
     await client.query(READ);
-    for (const node of cluster.store.nodes.slice(0, 2)) await node.kill();
+    for (const node of cluster.store!.nodes.slice(0, 2)) await node.kill();
   }, 60_000);
 
   it('a global read fails within its bound, and says what would do; one in mode instance goes on', async () => {

@@ -46,7 +46,7 @@ describe('roles', () => {
     await cluster.atRest();
     const again = await cluster.members[1]!.connect({ user: 'app', password: 'battery staple' });
     await again.end();
-    for (const { config } of cluster.store.nodes) {
+    for (const { config } of cluster.store!.nodes) {
       for (const file of await readdir(config.directory)) {
         const text = await readFile(join(config.directory, file), 'utf8');
         expect(text).not.toMatch(/correct horse|battery staple/);

@@ -1,0 +1,94 @@
+/**
+ * A writer's own key: which of its incarnations may commit, and how far back it still looks. Every commit compares its revision. So
+ * a newer incarnation ends what the older one has under way; and so does a new horizon, which is what makes a request that was
+ * lost on its way harmless, however late it comes: its entry cannot be gone before the horizon has moved.
+ */
+import { DbproxyError } from '../../errors/index.js';
+import type { Vector, WriterId } from '../protocol/index.js';
+import type { Compare, EtcdClient, KeyValue, Operation } from './client.js';
+import type { Layout } from './layout.js';
+
+interface Place {
+  readonly incarnation: number;
+  readonly horizon: Vector;
+}
+
+export const readPlace = ({ value }: KeyValue): Place => JSON.parse(value.toString('utf8')) as Place;
+
+export class OwnPlace {
+  readonly #client: EtcdClient;
+  readonly #key: string;
+  readonly #incarnation: number;
+  /** As it was seen last; 0: there is none. */
+  #revision = 0;
+  #told = '';
+  #isLost = false;
+
+  constructor(client: EtcdClient, layout: Layout, writer: WriterId, incarnation: number) {
+    this.#client = client;
+    this.#key = layout.writer(writer);
+    this.#incarnation = incarnation;
+  }
+
+  /** A newer incarnation has it. */
+  get isLost(): boolean {
+    return this.#isLost;
+  }
+
+  /** It is still ours, and nothing has changed it. */
+  get compare(): Compare {
+    return this.#revision === 0
+      ? { key: this.#key, isAbsent: true }
+      : { key: this.#key, changedAt: this.#revision };
+  }
+  get read(): Operation {
+    return { get: this.#key };
+  }
+
+  /** What `read` has found. */
+  follow(found: KeyValue | undefined): void {
+    this.#revision = found?.revision ?? 0;
+    this.#isLost ||= found !== undefined && readPlace(found).incarnation > this.#incarnation;
+  }
+
+  /** From now on nothing that a former incarnation has under way can commit; unless it is lost. Throws what the client throws. */
+  async take(horizon: Vector): Promise<void> {
+    const { found } = await this.#client.get(this.#key);
+    this.follow(found[0]);
+    while (!this.#isLost && !(await this.tell(horizon)));
+  }
+
+  /** False: it was changed meanwhile. Throws what the client throws. */
+  async tell(horizon: Vector): Promise<boolean> {
+    const place: Place = { incarnation: this.#incarnation, horizon };
+    const value = JSON.stringify(place);
+    if (value === this.#told) return true;
+    const { succeeded, revision, found } = await this.#client.txn({
+      if: [this.compare],
+      then: [{ put: this.#key, value }],
+      else: [this.read],
+    });
+    if (succeeded) {
+      this.#revision = revision;
+      this.#told = value;
+    } else this.follow(found[0]?.[0]);
+    return succeeded;
+  }
+}
+
+/** Whose the prefix is: a store that is new takes it. Throws DBP_ETCD_FOREIGN, DBP_ETCD_LOST, and what the client throws. */
+export async function claimPrefix(
+  client: EtcdClient,
+  layout: Layout,
+  { store, isNew }: { readonly store: string; readonly isNew: boolean },
+): Promise<void> {
+  const { succeeded, found } = await client.txn({
+    if: [{ key: layout.store, isAbsent: true }],
+    then: isNew ? [{ put: layout.store, value: store }] : [],
+    else: [{ get: layout.store }],
+  });
+  const prefix = layout.everything;
+  if (succeeded && !isNew) throw new DbproxyError('DBP_ETCD_LOST', { prefix });
+  if (!succeeded && found[0]?.[0]?.value.toString('utf8') !== store)
+    throw new DbproxyError('DBP_ETCD_FOREIGN', { prefix });
+}
