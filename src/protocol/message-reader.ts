@@ -17,6 +17,9 @@ export class MessageReader {
   readonly #maxBytes: number;
   /** In order. They are put together only when a message is whole: one of 100 MB comes in thousands. */
   #pieces: Buffer[] = [];
+  /** Where in the first of them the next message begins. */
+  #start = 0;
+  /** From there on. */
   #bytes = 0;
   /** What the next message takes, as far as that is known. */
   #wanted = HEADER_BYTES;
@@ -28,6 +31,7 @@ export class MessageReader {
 
   /** Takes a copy of `chunk`; call `next` until it returns null. */
   push(chunk: Uint8Array): void {
+    if (this.#bytes === 0) this.#clear();
     this.#pieces.push(Buffer.from(chunk));
     this.#bytes += chunk.length;
   }
@@ -36,31 +40,37 @@ export class MessageReader {
   next(): Message | null {
     if (this.#bytes < this.#wanted) return null;
     const buffer = this.#join();
-    const length = buffer.readInt32BE(1);
+    const start = this.#start;
+    const length = buffer.readInt32BE(start + 1);
     if (length < 4 || length > this.#maxBytes) throw new ProtocolViolation('invalid message length');
     this.#wanted = length + 1;
     if (this.#bytes < this.#wanted) return null;
     this.#wanted = HEADER_BYTES;
-    this.#keep(buffer.subarray(length + 1));
-    return { type: buffer[0] ?? 0, body: buffer.subarray(HEADER_BYTES, length + 1) };
+    this.#start += length + 1;
+    this.#bytes -= length + 1;
+    return { type: buffer[start] ?? 0, body: buffer.subarray(start + HEADER_BYTES, start + length + 1) };
   }
 
   /** What has not become a message yet; the reader is empty afterwards. */
   takeRest(): Buffer {
-    const rest = this.#join();
-    this.#keep(EMPTY);
+    const rest = this.#join().subarray(this.#start);
+    this.#clear();
     this.#wanted = HEADER_BYTES;
     return rest;
   }
 
   #join(): Buffer {
-    const [only] = this.#pieces;
-    if (this.#pieces.length !== 1 || !only) this.#keep(Buffer.concat(this.#pieces));
-    return this.#pieces[0] ?? EMPTY;
+    const first = this.#pieces[0] ?? EMPTY;
+    if (this.#pieces.length <= 1) return first;
+    const whole = Buffer.concat([first.subarray(this.#start), ...this.#pieces.slice(1)]);
+    this.#pieces = [whole];
+    this.#start = 0;
+    return whole;
   }
 
-  #keep(rest: Buffer): void {
-    this.#pieces = [rest];
-    this.#bytes = rest.length;
+  #clear(): void {
+    this.#pieces = [];
+    this.#start = 0;
+    this.#bytes = 0;
   }
 }

@@ -259,7 +259,7 @@ export class EngineConnection implements LinkOwner, StateChannel {
         this.#copied = [];
         break;
       case Backend.CopyData:
-        this.#copied.push(Buffer.from(body));
+        this.#copied.push(body);
         break;
       case Backend.CopyDone:
         // One row of one column; a data channel of its own is not worth it for what a session holds.

@@ -15,7 +15,9 @@ import {
   isLeftOut,
   look,
   replay,
+  replayAhead,
   restoreUnnamed,
+  servesAsWell,
   isShared,
   losses,
   unmovable,
@@ -145,7 +147,12 @@ export class SessionMove {
   }
 
   async #prepare(promoted: boolean, how: LookAt): Promise<void> {
-    const wanted = await (this.#saved ?? this.#look(promoted, how));
+    const known = promoted && this.#saved === null && this.#postponed > 0 ? this.#replayed : null;
+    const [wanted, isOfUse] = await Promise.all([
+      this.#saved ?? this.#look(promoted, how),
+      known === null || this.#replayAhead(known).catch(() => false),
+    ]);
+    if (known && !(isOfUse && servesAsWell(known, wanted))) await this.#anew();
     if (this.#saved === null) this.obstacles = unmovable(wanted, this.#target.limits);
     if (this.obstacles.length > 0 && this.#saved === null) {
       if (promoted) throw new Error(this.obstacles.map(({ detail }) => detail).join('; '));
@@ -163,6 +170,23 @@ export class SessionMove {
       this.#replayed = wanted;
       this.#postponed = 1;
     }
+  }
+
+  /** While the session's contents are read. False: the connection is of no use any more. */
+  async #replayAhead(known: SessionState): Promise<boolean> {
+    const connection = await this.#open();
+    // Opened anew, it has none of it.
+    if (this.#replayed !== known) return true;
+    const there = await replayAhead(connection, known, this.#there, this.#base);
+    if (there) this.#there = there;
+    return there !== null;
+  }
+
+  /** Another connection to the target. */
+  async #anew(): Promise<void> {
+    const connection = await this.#connection?.catch(() => null);
+    connection?.close();
+    this.#connection = null;
   }
 
   async #look(contents: boolean, { thorough = false, quietSinceMs = null }: LookAt): Promise<SessionState> {

@@ -3,6 +3,7 @@
  * (session-state.md). One file per kind; kinds.ts is the ordered list, look.ts reads, replay.ts re-creates.
  */
 export { emptyState, kindNames, type KindName, type SessionState } from './kinds.js';
+export { replayAhead, servesAsWell } from './ahead.js';
 export { warmUp } from './warm-up.js';
 export { look } from './look.js';
 export { replay, restoreUnnamed, type Replayed } from './replay.js';

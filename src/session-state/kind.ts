@@ -90,7 +90,7 @@ export interface ReplayStep {
   /** Name of the setting that is lost, which is reported and not fatal, when the target does not know it: `lostOn`, SQLSTATEs. */
   readonly setting?: string;
   readonly lostOn?: readonly string[];
-  /** Name of the prepared statement that is broken if it fails. */
+  /** Name of the prepared statement that is broken if it fails. One after the other they share a Sync, as long as all go well. */
   readonly statement?: string;
   /**
    * Not before the target is a primary: a standby refuses it, or it would disturb the connection while it waits. Of one

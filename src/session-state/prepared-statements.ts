@@ -97,8 +97,9 @@ const prepare = (name: string, { sql, types, fromSql }: PreparedStatement): Repl
   }
   const text = extractPrepare(sql, name);
   // Not to be told apart from its neighbours: they must not run again, so this one step fails, by name.
-  if (text === null) return { ...step, messages: NOT_FOUND, ends: 'query', onError: 'fail' };
-  return { ...step, messages: encode.query(text), ends: 'query' };
+  if (text === null) return { what: step.what, messages: NOT_FOUND, ends: 'query', onError: 'fail' };
+  const messages = [encode.parse('', text), encode.bind('', '', []), encode.execute()];
+  return { ...step, messages: Buffer.concat(messages), ends: 'sync' };
 };
 
 const NOT_FOUND = encode.query(

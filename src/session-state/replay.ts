@@ -116,20 +116,65 @@ const ROLLBACK = helper('rollback');
 const run = async (channel: StateChannel, steps: readonly ReplayStep[]): Promise<Outcome> => {
   const broken = new Map<string, ReplyError>();
   const lost = new Map<string, string>();
-  if (steps.length === 0) return { broken, lost };
-  const messages = steps.flatMap(({ messages: own, ends }) =>
-    ends === 'sync' ? [own, encode.sync()] : [own],
-  );
-  const replies = await channel.exchange(Buffer.concat(messages), steps.length);
-  steps.forEach(({ what, onError, setting, lostOn, statement }, i) => {
-    const error = replies[i]?.error;
-    if (!error) return;
+  const note = ({ what, onError, setting, lostOn, statement }: ReplayStep, error: ReplyError): void => {
     if (setting !== undefined && lostOn?.includes(error.sqlstate)) lost.set(setting, error.message);
     else if (onError === 'fail') throw new ReplayError(`${what}: ${error.message} (${error.sqlstate})`);
     else if (statement !== undefined) broken.set(statement, error);
-  });
+  };
+  for (const part of parts(steps)) {
+    const unsure: ReplayStep[] = [];
+    for (const { group, error } of await send(channel, part)) {
+      const [first] = group;
+      if (first && group.length === 1) note(first, error);
+      else unsure.push(...group);
+    }
+    // Nobody knows how far the group came: each for itself, instead of the one that may be there.
+    const alone = unsure.map((step) => [{ ...step, messages: Buffer.concat([closed(step), step.messages]) }]);
+    for (const { group, error } of await send(channel, alone)) for (const step of group) note(step, error);
+  }
   return { broken, lost };
 };
+
+interface Failed {
+  readonly group: readonly ReplayStep[];
+  readonly error: ReplyError;
+}
+
+/** All in one round trip, each group up to a ReadyForQuery of its own; those that failed. */
+const send = async (
+  channel: StateChannel,
+  groups: readonly (readonly ReplayStep[])[],
+): Promise<readonly Failed[]> => {
+  if (groups.length === 0) return [];
+  const messages = groups.flatMap((group) => [
+    ...group.map((step) => step.messages),
+    ...(group[0]?.ends === 'sync' ? [encode.sync()] : []),
+  ]);
+  const replies = await channel.exchange(Buffer.concat(messages), groups.length);
+  return groups.flatMap((group, i) => {
+    const error = replies[i]?.error;
+    return error ? [{ group, error }] : [];
+  });
+};
+
+/**
+ * Steps that share a Sync: prepared statements, which are many, and no work but for the transaction around each of them. Nothing
+ * that follows is sent before they are known to be there.
+ */
+const parts = (steps: readonly ReplayStep[]): ReplayStep[][][] => {
+  const all: ReplayStep[][][] = [[]];
+  for (const step of steps) {
+    const last = all.at(-1)?.at(-1);
+    const isOne = step.statement !== undefined;
+    if (isOne && last?.[0]?.statement !== undefined) last.push(step);
+    else if (!isOne && (last?.length ?? 0) > 1) all.push([[step]]);
+    else all.at(-1)?.push([step]);
+  }
+  return all;
+};
+
+const closed = ({ statement }: ReplayStep): Buffer =>
+  statement === undefined ? Buffer.alloc(0) : encode.closeStatement(statement);
 
 /** Of a kind with postponed steps nothing new is there yet; of the settings, only those are missing. */
 const withoutPostponed = (state: SessionState, wanted: SessionState, there: SessionState): SessionState => {

@@ -4,7 +4,7 @@
  * unqualified, and are found again that way. Functions are not (manual 19.11.1): they come out as `pg_temp_3.f`, which
  * `own` makes `pg_temp.f`. Names come out quoted where it is needed.
  */
-import { OBSTACLES } from './temp-obstacles.js';
+import { obstacles, type Features } from './temp-obstacles.js';
 import { MISPLACED, TEMP } from './temp-schema.js';
 
 export interface Definitions {
@@ -160,7 +160,7 @@ export const own = ({ schema }: Pick<Definitions, 'schema'>, sql: string): strin
   sql.replaceAll(`${schema}.`, 'pg_temp.');
 
 const owner = (oid: string): string =>
-  `case when ${oid} <> (select oid from pg_catalog.pg_roles where rolname = session_user)
+  `case when ${oid} <> pg_catalog.quote_ident(session_user)::pg_catalog.regrole
      then pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(${oid})) end`;
 
 const grants = (acl: string): string =>
@@ -231,7 +231,10 @@ const COLUMNS = list(`select pg_catalog.quote_ident(a.attname) as name,
     left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
   where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped order by a.attnum`);
 
-const RELATIONS =
+const PARENTS =
+  list(`select i.inhparent::pg_catalog.regclass as name from pg_catalog.pg_inherits i where i.inhrelid = c.oid
+      order by i.inhseqno`).replace('json_agg(x)', 'json_agg(x.name)');
+const relationsWith = (children: boolean): string =>
   all(`select c.oid::int8 as oid, pg_catalog.quote_ident(c.relname) as name, ${owner('c.relowner')} as owner,
     case c.relkind when 'c' then ${comment('t.oid', 'pg_type')} else ${comment('c.oid', 'pg_class')} end as comment,
     case c.relkind when 'c' then ${grantsOr('t.typacl', `'T', t.typowner`)} when 'S' then ${grantsOr('c.relacl', `'s', c.relowner`)}
@@ -245,9 +248,8 @@ const RELATIONS =
           pg_catalog.pg_options_to_table(e.reloptions) p where e.oid = c.reltoastrelid) o (prefix, name, value)) as options,
     case when c.relkind = 'p' then pg_catalog.pg_get_partkeydef(c.oid) end as "partitionKey",
     pg_catalog.pg_get_expr(c.relpartbound, c.oid) as bound,
-    ${list(`select i.inhparent::pg_catalog.regclass as name from pg_catalog.pg_inherits i where i.inhrelid = c.oid
-      order by i.inhseqno`).replace('json_agg(x)', 'json_agg(x.name)')} as parents,
-    ${MISPLACED} as attached,
+    ${children ? PARENTS : `'[]'::pg_catalog.json`} as parents,
+    ${children ? MISPLACED : 'false'} as attached,
     case when c.relkind = 'v' then pg_catalog.pg_get_viewdef(c.oid) end as view,
     (select pg_catalog.concat('as ', pg_catalog.format_type(q.seqtypid, null), ' increment ', q.seqincrement, ' minvalue ',
       q.seqmin, ' maxvalue ', q.seqmax, ' start ', q.seqstart, ' cache ', q.seqcache, case when q.seqcycle then ' cycle' end)
@@ -315,7 +317,7 @@ const DEPENDENCIES = `select coalesce((select pg_catalog.json_agg(pg_catalog.jso
         union all select oid from pg_catalog.pg_proc where pronamespace = ${TEMP})), '[]')`;
 
 /** One row of one column: Definitions as JSON, in the server's encoding. */
-export const READ_DEFINITIONS = `select pg_catalog.json_build_object(
+export const readDefinitions = (features: Features): string => `select pg_catalog.json_build_object(
   'schema', (select nspname from pg_catalog.pg_namespace where oid = ${TEMP}),
   'plpgsql', exists (select from pg_catalog.pg_language where lanname = 'plpgsql'),
   'shadows', exists (select from pg_catalog.pg_class t join pg_catalog.pg_class p on p.relname = t.relname
@@ -324,8 +326,10 @@ export const READ_DEFINITIONS = `select pg_catalog.json_build_object(
       and p.typnamespace <> t.typnamespace where t.typnamespace = ${TEMP} and t.typtype <> 'c' and t.typelem = 0),
   'beneficiaries', coalesce((select pg_catalog.json_agg(distinct pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)))
     from pg_catalog.pg_default_acl d, pg_catalog.aclexplode(d.defaclacl) a where a.grantee <> 0), '[]'),
-  'types', (${TYPES}), 'functions', (${FUNCTIONS}), 'relations', (${RELATIONS}), 'constraints', (${CONSTRAINTS}), 'validated', (${VALIDATED}),
-  'indexes', (${INDEXES}), 'triggers', (${TRIGGERS}), 'dependencies', (${DEPENDENCIES}), 'obstacles', (${OBSTACLES}))`;
+  'types', (${features.has('types') ? TYPES : NONE}), 'functions', (${features.has('functions') ? FUNCTIONS : NONE}), 'relations', (${relationsWith(features.has('children'))}), 'constraints', (${CONSTRAINTS}), 'validated', (${features.has('children') ? VALIDATED : NONE}),
+  'indexes', (${INDEXES}), 'triggers', (${features.has('triggers') ? TRIGGERS : NONE}), 'dependencies', (${DEPENDENCIES}), 'obstacles', (${obstacles(features)}))`;
+
+const NONE = `select '[]'::pg_catalog.json`;
 
 const rowsOf = (what: string, from: string, where: string): string =>
   `select pg_catalog.concat(${what}) from pg_catalog.${from} where ${where} = any (array(select oid from o))`;
@@ -358,6 +362,21 @@ export const MARK = `(with recursive o (class, oid, part, version) as (
       rowsOf(`'m', objoid, ' ', objsubid, ' ', xmin`, 'pg_description', 'objoid'),
     ].join('\n    union all ')}
     union all select pg_catalog.count(*)::pg_catalog.text from pg_catalog.pg_default_acl) x (v))`;
+
+/**
+ * While this is the same, all catalogs are, and so is what MARK tells: every change of one needs a transaction with a number, which
+ * ends and shows here. Except that VACUUM counts rows in place (vacuum.c, vac_update_relstats), which only the session can do.
+ */
+export const SNAPSHOT = `pg_catalog.concat(pg_catalog.pg_backend_pid(), ' ', pg_catalog.pg_current_snapshot())`;
+
+/** Still those tables are analyzed, and no other. */
+export const analyzedAsIn = ({ relations }: Definitions): string => {
+  const tables = relations.filter(({ kind }) => kind === 'r');
+  const oids = (some: readonly Relation[]): string =>
+    `'{${some.map(({ oid }) => oid).join()}}'::pg_catalog.oid[]`;
+  return `array(select oid from pg_catalog.pg_class where oid = any (${oids(tables)}) and reltuples >= 0 order by oid)
+    = ${oids(tables.filter(({ analyzed }) => analyzed))}`;
+};
 
 /** Of the contents of all its tables. */
 export const BYTES = `(select coalesce(pg_catalog.sum(pg_catalog.pg_table_size(oid)), 0)

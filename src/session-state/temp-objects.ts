@@ -9,7 +9,7 @@
 import { encode } from '../protocol/index.js';
 import type { Rows } from './channel.js';
 import { EXACT } from './exact.js';
-import type { ReplayStep, StateKindModule } from './kind.js';
+import type { Ask, ReplayStep, StateKindModule } from './kind.js';
 import { listed } from './kind.js';
 import {
   NO_CONTENTS,
@@ -22,8 +22,16 @@ import {
 } from './temp-data.js';
 import { complete, create, emptyIndexes, identities, type Ddl } from './temp-ddl.js';
 import { TABLES, oidsOf, onCommitOf, type OnCommit } from './temp-on-commit.js';
+import { PRESENT } from './temp-obstacles.js';
 import { TEMP } from './temp-schema.js';
-import { BYTES, MARK, READ_DEFINITIONS, type Definitions } from './temp-definitions.js';
+import {
+  BYTES,
+  MARK,
+  readDefinitions,
+  SNAPSHOT,
+  analyzedAsIn,
+  type Definitions,
+} from './temp-definitions.js';
 
 export interface TempObjects {
   /** Empty: there is nothing. */
@@ -35,6 +43,10 @@ export interface TempObjects {
   readonly onCommit: OnCommit;
   /** Oids of tables that may be ON COMMIT DELETE ROWS. */
   readonly doubtful: readonly number[];
+  /** Of the cluster, when the mark was read: while it is the same, no transaction has written anything. */
+  readonly snapshot: string;
+  /** Without rows, values of sequences, and all that comes after the rows. */
+  readonly bare: boolean;
 }
 
 const NOTHING: TempObjects = {
@@ -44,7 +56,12 @@ const NOTHING: TempObjects = {
   contents: NO_CONTENTS,
   onCommit: new Map(),
   doubtful: [],
+  snapshot: '',
+  bare: false,
 };
+
+/** What can be made before the contents are known. */
+export const bare = (state: TempObjects): TempObjects => ({ ...state, contents: NO_CONTENTS, bare: true });
 
 /** Bytes of COPY that are read, sent and stored in a ms. Measured: bench/session-move.ts. */
 const BYTES_PER_MS = 20_000;
@@ -54,8 +71,14 @@ export const tempObjects: StateKindModule<TempObjects> = {
 
   *read({ contents }, previous) {
     // Alone, for every session: to plan the questions that follow takes longer than all the rest of a look.
-    const schema: Rows = yield { select: [TEMP] };
-    if ((schema[0]?.[0] ?? '0') === '0') return NOTHING;
+    const schema: Rows = yield { select: [TEMP, SNAPSHOT] };
+    const [temp = '0', snapshot] = schema[0] ?? [];
+    if (temp === '0') return NOTHING;
+    const isWhole = previous?.definitions && previous.doubtful.length === 0;
+    if (contents && isWhole && previous.snapshot === snapshot) {
+      const analyzed: Rows = yield { select: [analyzedAsIn(previous.definitions)] };
+      if (analyzed[0]?.[0] === 't') return yield* withContents(previous, previous.definitions);
+    }
     const found: Rows = yield { select: [MARK, BYTES, TABLES] };
     const [mark, bytes, tables] = found[0] ?? [];
     if (!mark) return NOTHING;
@@ -67,14 +90,10 @@ export const tempObjects: StateKindModule<TempObjects> = {
       previous?.onCommit ?? NOTHING.onCommit,
     );
     const state = {
-      ...{ mark, definitions, bytes: Number(bytes ?? 0), contents: NO_CONTENTS, onCommit },
-      doubtful: oidsOf(tables).filter((oid) => !onCommit.has(oid)),
+      ...{ mark, definitions, bytes: Number(bytes ?? 0), contents: NO_CONTENTS, onCommit, bare: false },
+      ...{ doubtful: oidsOf(tables).filter((oid) => !onCommit.has(oid)), snapshot: snapshot ?? '' },
     };
-    if (!contents || definitions.obstacles.length > 0) return state;
-    const asked = questions(definitions);
-    if (asked.length === 0) return state;
-    const read = contentsOf(definitions, yield { exactly: asked });
-    return { ...state, bytes: bytesOf(read), contents: read };
+    return contents ? yield* withContents(state, definitions) : state;
   },
 
   summarize({ definitions }) {
@@ -113,22 +132,33 @@ export const tempObjects: StateKindModule<TempObjects> = {
       return wanted.mark !== '' && there.mark === '' ? EMPTY_SCHEMA : [];
     }
     const { definitions, contents, onCommit } = wanted;
+    const isThere = there.bare && there.definitions === definitions && there.onCommit === onCommit;
     return [
-      ...(there.definitions ? [DISCARD] : []),
+      ...(there.definitions && !isThere ? [DISCARD] : []),
       query(BEGIN, 'temporary objects'),
-      ...create(definitions, onCommit).map(ddl),
-      ...emptyIndexes(definitions).map(ddl),
-      ...fill(definitions, contents).map(({ what, messages }) => ({ ...AFTER, what, messages })),
-      ...identities(definitions).map(ddl),
-      ...setSequences(definitions, contents).map(ddl),
-      ...complete(definitions).map(ddl),
+      ...(isThere ? [] : [...create(definitions, onCommit), ...emptyIndexes(definitions)].map(ddl)),
+      ...(wanted.bare ? [] : completed(definitions, contents)),
       query('commit', 'temporary objects'),
     ];
   },
 };
 
-function* define(): Generator<{ readonly exact: string }, Definitions, Rows> {
-  const rows: Rows = yield { exact: READ_DEFINITIONS };
+const completed = (definitions: Definitions, contents: TempContents): ReplayStep[] => [
+  ...fill(definitions, contents).map(({ what, messages }) => ({ ...AFTER, what, messages })),
+  ...[...identities(definitions), ...setSequences(definitions, contents), ...complete(definitions)].map(ddl),
+];
+
+function* withContents(state: TempObjects, definitions: Definitions): Generator<Ask, TempObjects, Rows> {
+  const asked = definitions.obstacles.length > 0 ? [] : questions(definitions);
+  if (asked.length === 0) return state;
+  const contents = contentsOf(definitions, yield { exactly: asked });
+  return { ...state, bytes: bytesOf(contents), contents };
+}
+
+function* define(): Generator<Ask, Definitions, Rows> {
+  const present: Rows = yield { select: [PRESENT] };
+  const features = new Set(present[0]?.[0]?.split(' '));
+  const rows: Rows = yield { exact: readDefinitions(features) };
   // Bytes of the server's encoding, one character each; what is not ASCII stands for itself in JSON.
   const text = rows[0]?.[0] ?? '';
   const definitions = JSON.parse(text) as Definitions;

@@ -9,7 +9,9 @@ import {
   emptyState,
   look,
   replay,
+  replayAhead,
   restoreUnnamed,
+  servesAsWell,
   unmovable,
   warmUp,
   type SessionState,
@@ -68,7 +70,17 @@ export class Mover {
 
   async #prepare(promoted: boolean): Promise<string | null> {
     const thorough = this.#state === null;
-    this.#state = await this.#look(this.#session.connection, this.#session.tracker, thorough, promoted);
+    const known = promoted ? this.#state : null;
+    const target = this.#target;
+    const [state, there] = await Promise.all([
+      this.#look(this.#session.connection, this.#session.tracker, thorough, promoted),
+      known && target ? replayAhead(target, known, this.#there, this.#base) : this.#there,
+    ]);
+    this.#state = state;
+    if (known && !(there && servesAsWell(known, state))) {
+      target?.close();
+      this.#target = null;
+    } else if (there) this.#there = there;
     const [obstacle] = unmovable(this.#state, DEFAULT_LIMITS);
     if (obstacle) return obstacle.detail;
     this.#target ??= await this.#open();
