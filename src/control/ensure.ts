@@ -10,6 +10,7 @@ import { unrecordedEngines, type Instance } from './instance.js';
 import { assertAgrees, isBuiltAgain } from './multiwriter/diverged.js';
 import { writerOf } from './multiwriter/names.js';
 import { writerConfig } from './multiwriter/writer-config.js';
+import { goOnBehind } from './multiwriter/numbers.js';
 import { copyWriter, relaxEngine } from './multiwriter/writer-engine.js';
 import { isAlive } from './processes.js';
 import { findProxy, proxyStatus, rememberProxy, startProxy, stopProxy, type Proxy } from './proxy-process.js';
@@ -159,6 +160,11 @@ async function createPrimary(instance: Instance, signal: AbortSignal, onStep: On
     });
   };
   const engine = await (self && isCopy ? copyWriter(instance, self, onStep, signal) : make());
+  for (const former of isBuiltAgain(record) ? record.engines : []) {
+    const unknown = await goOnBehind(instance, former, engine);
+    if (unknown !== null)
+      onStep('engine', `what sequences of ${former.id} gave out is not known: ${unknown}`);
+  }
   const { id } = engine;
   await instance.putEngine({ ...engine, role: 'primary' }, { primary: id });
   events.append(

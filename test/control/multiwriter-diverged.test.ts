@@ -18,6 +18,7 @@ beforeAll(async () => {
   const { writers } = await live.up(NAME, { writers: 2 });
   urls = [writers[0]!.url, writers[1]!.url];
   await ask(urls[0], 'create table t (id int primary key, n int not null)');
+  await ask(urls[0], 'create table tickets (number bigserial primary key)');
   await ask(urls[0], 'insert into t select g, 0 from generate_series(1, 10) g');
   await until('the rows are on both', async () => (await sum(urls[1])) === '10/0');
 }, 120_000);
@@ -96,7 +97,13 @@ describe('the second writer', () => {
 });
 
 describe('the first writer', () => {
+  /** Only the writer itself knows which numbers it has given out. */
+  const draw = async (): Promise<void> => {
+    for (let i = 0; i < 5; i++) await ask(urls[0], 'insert into tickets default values');
+  };
+
   test('is a copy of the second one then, which leads meanwhile', async () => {
+    await draw();
     await diverge(NAME, 5, urls[1]);
     await until('it has stopped, and the other one leads', async () => {
       const { writers } = await status(NAME);
@@ -106,6 +113,7 @@ describe('the first writer', () => {
     await startInstance({ name: NAME });
     await until('both are well', isWell);
     expect((await engineOf(NAME)).id).toBe('e2');
+    await draw();
     await ask(urls[0], 'insert into made_meanwhile values (1)');
     await ask(urls[1], 'update t set n = n + 1 where id = 6');
     await until('they are equal', async () => (await sum(urls[0])) === (await sum(urls[1])));
@@ -128,5 +136,10 @@ describe('the first writer', () => {
       async () => (await sum(urls[0])) === '10/15' && (await sum(urls[1])) === '10/15',
     );
     await ask(urls[0], 'update t set n = n + 1 where id = 7');
+    await draw();
+    await until('so many tickets', async () => {
+      const counts = await Promise.all(urls.map((url) => ask(url, 'select count(*)::int as n from tickets')));
+      return counts.every(([row]) => row?.['n'] === 15);
+    });
   }, 120_000);
 });

@@ -290,6 +290,7 @@ describe('hold and release', () => {
     await warm();
     await client.query('begin');
     const holding = hold(5_000);
+    await eventually('the hold to begin', async () => ((await gate()) === 'open' ? null : true));
     client.send(encode.query('select 1'), encode.query('commit'), encode.query('select 2'));
     expect((await client.answer()).rows).toEqual([['1']]);
     expect((await client.answer()).tags).toEqual(['COMMIT']);

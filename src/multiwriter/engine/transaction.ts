@@ -58,9 +58,10 @@ export const certified = (secret: string, { transaction }: Begun, at: Lsn): stri
   `select dbproxy.certify(${at}, '${proof(secret, transaction, String(at))}'); commit`;
 
 /** To be sent after a REASSIGN OWNED, which nothing in the engine tells of. `statement`: as the client sent it, in its encoding. */
-export const reassigned = (secret: string, { transaction }: Begun, statement: Buffer): string =>
-  `select dbproxy.reassigned('${proof(secret, transaction, 'reassigned')}', current_user, pg_catalog.current_setting('search_path'),
-     pg_catalog.convert_from(pg_catalog.decode('${statement.toString('hex')}', 'hex'), pg_catalog.pg_client_encoding()))`;
+export const reassigned = (secret: string, { transaction }: Begun, statement: Buffer): string => {
+  const hex = statement.toString('hex');
+  return `select dbproxy.reassigned('${proof(secret, transaction, `reassigned ${hex}`)}', '${hex}')`;
+};
 
 /** As dbproxy.is_proven() in sql/guard.ts makes it. */
 const proof = (secret: string, transaction: string, what: string): string =>

@@ -105,6 +105,7 @@ export class NodeService {
 
   /** Resolves when it has to be read elsewhere. */
   read(writer: WriterId | null, tell: (message: Facts) => void, signal: AbortSignal): Promise<null> {
+    if (this.#service.kind !== 'in-service') return Promise.resolve(null);
     return new Promise((resolve) => {
       const reader: Reader = {
         writer,

@@ -1,9 +1,9 @@
 /** What becomes of roles on one writer becomes of them on the other: two real engines, one transaction after the other. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { ApplyDiverged } from '../../../src/multiwriter/engine/index.js';
+import { ApplyDiverged, reassigned } from '../../../src/multiwriter/engine/index.js';
 import { connectAdmin } from '../../../src/engine/index.js';
 import { TestEngines } from '../../support/engines.js';
-import { TestWriter } from './writers.js';
+import { SECRET, TestWriter } from './writers.js';
 
 let engines: TestEngines;
 let a: TestWriter;
@@ -206,4 +206,77 @@ describe('roles', () => {
     await b.client.query('create database elsewhere owner lord');
     await expect(onBoth('drop role lord')).rejects.toBeInstanceOf(ApplyDiverged);
   }, 30_000);
+});
+
+describe('a client becomes nobody else', () => {
+  beforeAll(async () => {
+    await onBoth('create role plain');
+  });
+
+  const failure = async (work: Promise<unknown>): Promise<unknown> =>
+    work.then(
+      () => null,
+      ({ code }: { code?: string }) => code,
+    );
+
+  it('by a proof for another statement of the same transaction', async () => {
+    const begun = await a.begin();
+    await a.client.query('set local role plain');
+    const said = reassigned(SECRET, begun, Buffer.from('reassign owned by current_user to current_user'));
+    const [, proof] = /reassigned\('(\w+)'/.exec(said)!;
+    await a.client.query(said);
+    const forged = Buffer.from('alter role plain superuser').toString('hex');
+    expect(await failure(a.client.query(`select dbproxy.reassigned('${proof}', '${forged}')`))).toBe('42501');
+    await a.client.query('rollback');
+  });
+
+  it('by the session of the other writer that carries its definitions out', async () => {
+    await onBoth('create schema of_plain authorization plain');
+    await onBoth(
+      'set local role plain',
+      `create function of_plain.grasp() returns int language plpgsql as $$
+         begin
+           if session_user <> 'dbproxy_apply' then return 1; end if;
+           perform set_config('role', 'none', true);
+           execute 'alter role plain superuser';
+           return 2;
+         exception when others then return 3;
+         end $$`,
+    );
+    await onBoth('set local role plain', 'create table of_plain.made as select of_plain.grasp() as n');
+    expect(await b.rows(`select rolsuper from pg_roles where rolname = 'plain'`)).toEqual([[false]]);
+    expect(await b.rows(`select from pg_proc where proname = 'run_ddl'`)).toEqual([]);
+  });
+
+  it('by writing into our tables, whatever it may write', async () => {
+    await onBoth('create role writes in role pg_read_all_data, pg_write_all_data');
+    await a.client.query('set role writes');
+    const tables = await a.rows(
+      `select relname from pg_class where relnamespace = 'dbproxy'::regnamespace and relkind = 'r'`,
+    );
+    expect(tables.length).toBeGreaterThan(5);
+    for (const [table] of tables as [string][]) {
+      expect(await a.client.query(`select from dbproxy.${table}`)).toMatchObject({ rows: [] });
+    }
+    expect(await failure(a.client.query(`insert into dbproxy.roles values (4294967295, 'plain', '')`))).toBe(
+      '42501',
+    );
+    expect(
+      await failure(
+        a.client.query(
+          `insert into dbproxy.captured values (pg_current_xact_id(), 'x', null, null, null, '["CREATE TABLE", "postgres", ""]', 'alter role plain superuser', true)`,
+        ),
+      ),
+    ).toBe('42501');
+  });
+
+  it('by SESSION_USER, which is another one there', async () => {
+    await a.client.query('reset role');
+    // Of roles, what has become of them is told, and not the statement.
+    await onBoth('grant plain to session_user');
+    expect(
+      await failure(onBoth('create table owned (id int)', 'alter table owned owner to session_user')),
+    ).toBe('0A000');
+    await onBoth('drop schema of_plain cascade', 'drop role plain, writes');
+  });
 });

@@ -17,7 +17,7 @@ import {
 } from '../../../src/multiwriter/engine/index.js';
 import { lsn, type Lsn } from '../../../src/multiwriter/protocol/index.js';
 
-const SECRET = 'a secret of this test';
+export const SECRET = 'a secret of this test';
 
 export class TestWriter {
   readonly id: number;

@@ -88,15 +88,25 @@ begin
   if tables <> '{}' then execute 'truncate only ' || array_to_string(array(select distinct unnest(tables)), ', only '); end if;
 end $$;
 
--- The statement, by the role that ran it and with the names it saw. The role lasts until the statement has run.
+-- The statement, by the role that ran it and with the names it saw: in a function that is that role's, since there nobody can become
+-- the session's user again, who is a superuser. What the statement computes may be a client's code.
 create or replace function dbproxy.apply_ddl(change jsonb) returns void language plpgsql as $$
+declare me xid8 := pg_current_xact_id();
 begin
-  perform set_config('search_path', change->>'searchPath', true);
-  perform set_config('role', change->>'role', true);
-  execute change->>'sql';
-  perform set_config('role', 'none', true);
-  if change->>'tag' = 'REASSIGN OWNED' then perform dbproxy.refresh_after_reassign(); end if;
+  insert into dbproxy.captured values (me, 'w', null, null, null, null, null, false);
+  create or replace function dbproxy.run_ddl(path text, statement text) returns void language plpgsql security definer as $run$
+  begin
+    perform pg_catalog.set_config('search_path', path, true);
+    execute statement;
+  end $run$;
+  revoke execute on function dbproxy.run_ddl(text, text) from public;
+  execute format('alter function dbproxy.run_ddl(text, text) owner to %I', change->>'role');
+  delete from dbproxy.captured where xid = me and operation = 'w';
+  perform dbproxy.run_ddl(change->>'searchPath', change->>'sql');
   perform set_config('search_path', 'pg_catalog', true);
+  insert into dbproxy.captured values (me, 'w', null, null, null, null, null, false);
+  drop function dbproxy.run_ddl(text, text);
+  delete from dbproxy.captured where xid = me and operation = 'w';
 end $$;
 revoke execute on function dbproxy.prepare_applier(), dbproxy.define_applier(oid, oid), dbproxy.apply(bigint, text), dbproxy.apply_truncate(text[]), dbproxy.apply_ddl(jsonb) from public;
 `;

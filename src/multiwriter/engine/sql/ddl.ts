@@ -69,6 +69,15 @@ begin
   end if;
 end $$;
 
+-- Elsewhere the session's user is another one.
+create or replace function dbproxy.require_names(tag text, statement text) returns void language plpgsql
+  set search_path = pg_catalog, pg_temp as $$
+begin
+  if tag not in ('CREATE FUNCTION', 'CREATE PROCEDURE') and statement ~* '\m(to|by|from|authorization|role|user)\s+session_user\M' then
+    raise exception 'SESSION_USER would be another one on the other writers' using errcode = '0A000', hint = 'Name the role.';
+  end if;
+end $$;
+
 create or replace function dbproxy.after_ddl(tag text, role name, path text, statement text, is_unclear boolean) returns void language plpgsql
   security definer set search_path = pg_catalog, pg_temp as $$
 declare me xid8 := pg_current_xact_id(); is_ours boolean := false; context text;
@@ -96,6 +105,7 @@ begin
       raise exception 'several writers need a change of definitions as a statement of its own' using errcode = '0A000',
         hint = 'Send the statements one by one (in a transaction), or in a DO block; not several in one query, nor in a function in SQL.';
     end if;
+    perform dbproxy.require_names(tag, statement);
     -- It may need a role of this transaction. One that an extension's script makes is there when its script has run.
     if tag <> 'CREATE EXTENSION' then perform dbproxy.note_roles(); end if;
     insert into dbproxy.captured values (me, 'x', null, null, null, jsonb_build_array(tag, role, path), statement, not exists (select from dbproxy.captured where xid = me));
@@ -111,12 +121,23 @@ begin
   delete from dbproxy.captured where xid = me and operation = 'r';
 end $$;
 
--- REASSIGN OWNED fires no event trigger: the proxy tells of it. Owners are in functions of ours.
-create or replace function dbproxy.reassigned(proof text, role name, path text, statement text) returns void language plpgsql
-  security definer set search_path = pg_catalog, pg_temp as $$
-declare me xid8 := pg_current_xact_id();
+-- REASSIGN OWNED fires no event trigger: the proxy tells of it, in hex as the client sent it. The proof is good for this statement only.
+create or replace function dbproxy.reassigned(proof text, hex text) returns void language plpgsql as $$
+declare path text := pg_catalog.current_setting('search_path');
 begin
-  perform dbproxy.require_proof(proof, 'reassigned');
+  perform dbproxy.after_reassign(proof, current_user, path, hex);
+end $$;
+
+-- Owners are in functions of ours.
+create or replace function dbproxy.after_reassign(proof text, role name, path text, hex text) returns void language plpgsql
+  security definer set search_path = pg_catalog, pg_temp as $$
+declare me xid8 := pg_current_xact_id(); context text;
+  statement text := convert_from(decode(hex, 'hex'), pg_client_encoding());
+begin
+  get diagnostics context = pg_context;
+  perform dbproxy.require_caller(context, 'dbproxy.after_reassign(proof, current_user, path, hex)');
+  perform dbproxy.require_proof(proof, 'reassigned ' || hex);
+  perform dbproxy.require_names('REASSIGN OWNED', statement);
   perform dbproxy.note_roles();
   insert into dbproxy.captured values (me, 'x', null, null, null, jsonb_build_array('REASSIGN OWNED', role, path), statement, not exists (select from dbproxy.captured where xid = me));
   perform dbproxy.refresh_after_reassign();
@@ -146,7 +167,7 @@ begin
   delete from dbproxy.captured where xid = me and operation = 'w';
 end $$;
 
-revoke execute on function dbproxy.refresh(), dbproxy.refresh_after_reassign(), dbproxy.refresh(text, oid[]), dbproxy.capture_content(oid), dbproxy.become(int, int[], int, text) from public;
+revoke execute on function dbproxy.require_names(text, text), dbproxy.refresh(), dbproxy.refresh_after_reassign(), dbproxy.refresh(text, oid[]), dbproxy.capture_content(oid), dbproxy.become(int, int[], int, text) from public;
 `;
 
 /** At last. */

@@ -23,6 +23,7 @@ create unlogged table if not exists dbproxy.captured (
   key jsonb, new_row text,
   is_first boolean not null
 );
+alter table dbproxy.captured enable row level security;
 alter table dbproxy.captured alter new_row set storage external;
 alter table dbproxy.captured set (autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_cost_delay = 0);
 create index if not exists captured_xid on dbproxy.captured (xid);

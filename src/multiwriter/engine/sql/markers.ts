@@ -7,13 +7,16 @@ create table if not exists dbproxy.self (
   only_row boolean primary key default true check (only_row),
   writer int not null, writers int[] not null, secret text not null
 );
--- Whoever has pg_read_all_data reads every table, but for those with policies that let nobody.
+-- Whoever has pg_read_all_data reads every table, and with pg_write_all_data writes it, but for those with policies that let nobody.
+-- So it is with all tables here: only superusers, and functions of theirs, come by.
 alter table dbproxy.self enable row level security;
 -- Why it is not what the log says: every proxy that comes is told so, until it is built again.
 alter table dbproxy.self add column if not exists diverged text;
 
 create table if not exists dbproxy.reached (writer int primary key, lsn bigint not null);
+alter table dbproxy.reached enable row level security;
 create table if not exists dbproxy.applied (writer int, lsn bigint, primary key (writer, lsn));
+alter table dbproxy.applied enable row level security;
 
 -- As writerOf() in protocol/lsn.ts.
 create or replace function dbproxy.writer_of(lsn bigint) returns int

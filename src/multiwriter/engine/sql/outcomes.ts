@@ -8,8 +8,10 @@
 export const OUTCOMES = String.raw`
 alter table dbproxy.self add column if not exists incarnation int not null default 0;
 create table if not exists dbproxy.named (n bigint generated always as identity primary key, id text not null unique, begun bigint not null);
+alter table dbproxy.named enable row level security;
 -- When the youngest of those began whose names are no longer kept, µs.
 create table if not exists dbproxy.forgotten (only_row boolean primary key default true check (only_row), begun bigint not null);
+alter table dbproxy.forgotten enable row level security;
 
 create or replace function dbproxy.own_name() returns text language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select format('w%s.%s.%s', writer + 1, incarnation, dbproxy.transaction()) from dbproxy.self $$;

@@ -11,6 +11,7 @@
  */
 export const ROLES = String.raw`
 create table if not exists dbproxy.roles (role oid primary key, name name not null, digest text not null);
+alter table dbproxy.roles enable row level security;
 
 create or replace function dbproxy.settings_of(role oid) returns jsonb language sql stable set search_path = pg_catalog, pg_temp as $$
   select coalesce(jsonb_agg(jsonb_build_object('here', setdatabase <> 0, 'config', setconfig) order by setdatabase), '[]')
@@ -40,16 +41,15 @@ do $$ begin
   if not exists (select from dbproxy.roles) then perform dbproxy.remember_roles(); end if;
 end $$;
 
--- By what the session counts, in its own memory, of rows in pg_authid, pg_auth_members, pg_database, pg_shdescription and
--- pg_db_role_setting: what was counted in an earlier transaction may be in it, what was in this one always is.
-create or replace function dbproxy.may_have_changed_roles() returns boolean language sql volatile as $$
-  select pg_catalog.current_setting('track_counts') = 'off' or exists (select from pg_catalog.unnest('{1260,1261,1262,2396,2964}'::pg_catalog.oid[]) c
-    where pg_catalog.pg_stat_get_xact_tuples_inserted(c) + pg_catalog.pg_stat_get_xact_tuples_updated(c) + pg_catalog.pg_stat_get_xact_tuples_deleted(c) > 0) $$;
-
 create or replace function dbproxy.note_roles() returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare me xid8; changed jsonb; gone jsonb;
 begin
-  if not dbproxy.may_have_changed_roles() then return; end if;
+  -- By what the session counts, in its own memory, of rows in pg_authid, pg_auth_members, pg_database, pg_shdescription and
+  -- pg_db_role_setting: what was counted in an earlier transaction may be in it, what was in this one always is.
+  if current_setting('track_counts') <> 'off' and not exists (select from unnest('{1260,1261,1262,2396,2964}'::oid[]) c
+       where pg_stat_get_xact_tuples_inserted(c) + pg_stat_get_xact_tuples_updated(c) + pg_stat_get_xact_tuples_deleted(c) > 0) then
+    return;
+  end if;
   select jsonb_agg(h.state || jsonb_build_object('name', h.name, 'was', nullif(k.name, h.name)) order by h.role) into changed
     from dbproxy.roles_here() h left join dbproxy.roles k using (role) where k.digest is distinct from h.digest;
   select jsonb_agg(k.name) into gone from dbproxy.roles k where role <> 0 and not exists (select from pg_authid where oid = k.role);

@@ -4,6 +4,7 @@
  */
 export const SEQUENCES = String.raw`
 create table if not exists dbproxy.sequences (sequence oid primary key, start bigint not null, step bigint not null, stepped bigint not null, started bigint not null);
+alter table dbproxy.sequences enable row level security;
 
 create or replace function dbproxy.setval(regclass, bigint, boolean) returns bigint language internal strict as 'setval3_oid';
 revoke execute on function dbproxy.setval(regclass, bigint, boolean) from public;
