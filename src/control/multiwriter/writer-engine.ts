@@ -23,7 +23,7 @@ export async function copyWriter(
 ): Promise<EngineRecord> {
   const from = await anotherWriter(self);
   const source = await engineOf(from);
-  await removeAttempts(instance, source, self.writer);
+  await removeAttempts(instance, self);
   const id = await instance.nextEngineId();
   onStep('engine', `copying ${source.id} of ${from}`);
   const { size } = instance.record.spec;
@@ -46,13 +46,19 @@ export async function copyWriter(
 }
 
 /** Throws DBP_WRITER_NO_SOURCE. */
-async function anotherWriter({ instance, writer: self }: WriterName): Promise<string> {
-  const writers = (await InstanceDirectory.of(instance).readInstance())?.spec.multiwriter?.writers ?? 1;
-  for (let writer = 1; writer <= writers; writer++) {
-    const name = writerName(instance, writer);
-    if (writer !== self && (await isHealthyWriter(instancePaths(name).proxySocket))) return name;
+async function anotherWriter(self: WriterName): Promise<string> {
+  for (const name of await others(self)) {
+    if (await isHealthyWriter(instancePaths(name).proxySocket)) return name;
   }
-  throw new DbproxyError('DBP_WRITER_NO_SOURCE', { writer: writerName(instance, self), name: instance });
+  const { instance, writer } = self;
+  throw new DbproxyError('DBP_WRITER_NO_SOURCE', { writer: writerName(instance, writer), name: instance });
+}
+
+async function others({ instance, writer: self }: WriterName): Promise<readonly string[]> {
+  const count = (await InstanceDirectory.of(instance).readInstance())?.spec.multiwriter?.writers ?? 1;
+  return Array.from({ length: count }, (_, i) => i + 1)
+    .filter((writer) => writer !== self)
+    .map((writer) => writerName(instance, writer));
 }
 
 async function engineOf(name: string): Promise<EngineRecord> {
@@ -63,13 +69,17 @@ async function engineOf(name: string): Promise<EngineRecord> {
 }
 
 /** Copies whose maker was killed: the server, its data, and its slot on the engine it copied, which would keep WAL for ever. */
-async function removeAttempts(instance: Instance, source: EngineRecord, writer: number): Promise<void> {
-  for (const left of await unrecordedEngines(instance.paths, instance.record)) {
-    if (Number(left.id.slice(1)) < instance.record.nextEngine) await instance.provider.remove(left);
+async function removeAttempts(instance: Instance, self: WriterName): Promise<void> {
+  const { paths, record } = instance;
+  for (const left of await unrecordedEngines(paths, record)) {
+    if (Number(left.id.slice(1)) < record.nextEngine) await instance.provider.remove(left);
   }
-  const first = writer === 1 ? 1 : ENGINES_PER_WRITER * writer + 1;
-  for (let number = first; number < instance.record.nextEngine; number++) {
-    await dropReplicationSlot(source, `e${number}`);
+  const first = self.writer === 1 ? 1 : ENGINES_PER_WRITER * self.writer + 1;
+  // Which one an attempt copied is not known any more; one that does not run now is asked by the next attempt.
+  for (const name of await others(self)) {
+    const source = await engineOf(name).catch(() => null);
+    for (let number = first; source && number < record.nextEngine; number++)
+      await dropReplicationSlot(source, `e${number}`).catch(() => undefined);
   }
 }
 
