@@ -459,8 +459,16 @@ export const catalogue = define({
     exit: 4,
     suggestions: ['user, password and rights in the URL of --store', 'docs/multi-writer.md, "On etcd"'],
   },
+  DBP_ETCD_FULL: {
+    message: 'etcd has no room: {reason}',
+    exit: 4,
+    suggestions: [
+      'etcdctl compact, etcdctl defrag, etcdctl alarm disarm; or a larger --quota-backend-bytes',
+      'docs/multi-writer.md, "On etcd"',
+    ],
+  },
   DBP_ETCD_FOREIGN: {
-    message: 'below {prefix} etcd keeps the log of another instance',
+    message: 'below {prefix} etcd keeps the log of another instance, or something else',
     exit: 2,
     suggestions: ['give each instance a prefix of its own: --store etcd://host:2379/shop'],
   },

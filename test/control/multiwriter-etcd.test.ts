@@ -8,6 +8,7 @@ import { startInstance, stopInstance, type UpRequest } from '../../src/control/c
 import { examine } from '../../src/control/doctor.js';
 import { InstanceDirectory } from '../../src/control/instance-directory.js';
 import { multiwriterOf } from '../../src/control/multiwriter/settings.js';
+import { withoutEtcdPassword } from '../../src/multiwriter/etcd/index.js';
 import { runConflict } from '../../src/conflict/index.js';
 import { hasEtcd, TestEtcd } from '../multiwriter/etcd/server.js';
 import { freePort, isRunning, LiveHome, processesBelow, status, until } from './live.js';
@@ -45,6 +46,20 @@ describe('what cannot be meant is refused before anything is made', () => {
     const before = multiwriterOf({ writers: 2 }, undefined);
     expect(() => multiwriterOf({ store }, before)).toThrowError(/3\/3\/2 storage nodes, which stay/);
     expect(multiwriterOf({ writers: 2, store, writerPolicy: 'first' }, undefined)).toMatchObject({ store });
+  });
+
+  test.each([
+    'u:open/sesame@h:2379/x',
+    'u:12/sesame@h',
+    'u:open@sesame@h',
+    'u:open?sesame@h',
+    'us/er:sesame@h',
+    'u:sesame@h/x@y',
+  ])('where the password of %s ends is not guessed, and none of it shown', (text) => {
+    const asked = (): unknown => multiwriterOf({ writers: 2, store: `etcd://${text}` }, undefined);
+    expect(asked).toThrowError(/%2F for \//);
+    expect(asked).not.toThrowError(/open|sesame|12/);
+    expect(withoutEtcdPassword(`etcd://${text}`)).not.toMatch(/open|sesame|12/);
   });
 
   test('a password is not in what people see', () => {
@@ -175,7 +190,7 @@ suite('up --writers 2 --store', () => {
     await expect(live.up('nobody', { writers: 2, store })).rejects.toMatchObject({ code: 'DBP_ETCD_AWAY' });
   }, 60_000);
 
-  test('purge removes what is below the prefix, and of nobody else', async () => {
+  test('purge removes all that it has below the prefix, and of nobody else', async () => {
     await etcd.withClient((client) => client.txn({ then: [{ put: '/shopping', value: 'mine' }] }));
     await stopInstance(NAME, { purge: true });
     expect(await etcd.keys('/shop')).toEqual([]);

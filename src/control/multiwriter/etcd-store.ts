@@ -1,6 +1,6 @@
 /**
  * A store on etcd, which nobody here starts: the first writer's supervisor takes the prefix for it, `status` asks its members, and
- * `down --purge` removes what is below the prefix.
+ * `down --purge` removes what it has below the prefix.
  */
 import {
   claimStore,
@@ -13,7 +13,7 @@ import { DbproxyError } from '../../errors/index.js';
 import type { StorageNodeStatus } from '../api.js';
 import type { StoreDirectory } from './store-directory.js';
 
-/** Its prefix is ours. Throws DBP_ETCD_AWAY, DBP_ETCD_REFUSED, DBP_ETCD_FOREIGN, DBP_ETCD_LOST. */
+/** Its prefix is ours. Throws DBP_ETCD_AWAY, DBP_ETCD_REFUSED, DBP_ETCD_FULL, DBP_ETCD_FOREIGN, DBP_ETCD_LOST. */
 export async function foundEtcdStore(store: StoreDirectory): Promise<void> {
   const record = await store.open();
   await claimStore(await store.readEtcdUrl(), record.id, !record.founded);

@@ -7,6 +7,8 @@ import type { EtcdTarget } from './url.js';
 
 /** The default of --max-txn-ops: comparisons, and operations, of one transaction. */
 export const MAX_OPERATIONS = 128;
+/** Keys of one page. For each etcd reads its value, also where only the key is asked for. */
+const PAGE_KEYS = 500;
 
 /** `end`: a range of keys, all of which have to be so; one that is not there has the revision 0. */
 export type Compare = { readonly key: string; readonly end?: string } & (
@@ -21,9 +23,6 @@ export type Operation =
 export interface GetOptions {
   readonly end?: string;
   readonly keysOnly?: boolean;
-  /** Only what was changed at or after that revision; at or before. */
-  readonly since?: number;
-  readonly until?: number;
   readonly limit?: number;
 }
 
@@ -59,7 +58,7 @@ export class EtcdClient {
     this.transport = new EtcdTransport(target);
   }
 
-  /** Throws DBP_ETCD_AWAY, DBP_ETCD_REFUSED. */
+  /** Throws DBP_ETCD_AWAY, DBP_ETCD_REFUSED, DBP_ETCD_FULL. */
   async txn(txn: Txn): Promise<TxnAnswer> {
     const answer = await this.transport.ask<WireTxnAnswer>('/v3/kv/txn', {
       compare: (txn.if ?? []).map(wireCompare),
@@ -82,6 +81,23 @@ export class EtcdClient {
   ): Promise<{ found: readonly KeyValue[]; revision: number }> {
     const { found, revision } = await this.txn({ then: [{ get: key, ...options }] });
     return { found: found[0] ?? [], revision };
+  }
+
+  /**
+   * The keys below `prefix` as they were at `revision`, a page at a time, and one page at least. What was changed or removed since
+   * may be missing.
+   */
+  async *pages(prefix: string): AsyncGenerator<{ found: readonly KeyValue[]; revision: number }> {
+    const options = { end: endOf(prefix), keysOnly: true, limit: PAGE_KEYS };
+    let from: string | null = prefix;
+    let bound = Infinity;
+    while (from !== null) {
+      const { found, revision } = await this.get(from, options);
+      bound = Math.min(bound, revision);
+      const last = found.length < PAGE_KEYS ? undefined : found.at(-1);
+      from = last ? `${last.key}\0` : null;
+      yield { found: found.filter((one) => one.revision <= bound), revision: bound };
+    }
   }
 
   /** What is put below `prefix` from revision `from` on. Throws DBP_ETCD_AWAY. */
@@ -161,14 +177,12 @@ function wireOperation(operation: Operation): object {
     return { request_put: { key: encode(operation.put), value: encode(operation.value) } };
   const end = operation.end === undefined ? {} : { range_end: encode(operation.end) };
   if ('remove' in operation) return { request_delete_range: { key: encode(operation.remove), ...end } };
-  const { get, keysOnly = false, since, until, limit } = operation;
+  const { get, keysOnly = false, limit } = operation;
   return {
     request_range: {
       key: encode(get),
       ...end,
       keys_only: keysOnly,
-      ...(since === undefined ? {} : { min_mod_revision: String(since) }),
-      ...(until === undefined ? {} : { max_mod_revision: String(until) }),
       ...(limit === undefined ? {} : { limit: String(limit) }),
     },
   };

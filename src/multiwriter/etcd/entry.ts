@@ -4,7 +4,7 @@ import type { EtcdClient, KeyValue, Operation } from './client.js';
 import type { EntryName, Layout } from './layout.js';
 
 const PIECE_BYTES = 512 * 1024;
-/** Pieces that are asked for at once. */
+/** Pieces that are asked for at once, in a request each: some gateways take no answer above 4 MiB. */
 const TOGETHER = 8;
 
 type Kept = Pick<Proposal, 'base' | 'keys' | 'payload' | 'retries' | 'priority'>;
@@ -44,10 +44,11 @@ export async function decodeEntry(
 async function readPieces(client: EtcdClient, layout: Layout, name: EntryName, count: number): Promise<Kept> {
   const pieces: Buffer[] = [];
   while (pieces.length < count) {
-    const some = Array.from({ length: Math.min(TOGETHER, count - pieces.length) }, (_, index) => ({
-      get: layout.piece(name, pieces.length + index),
-    }));
-    for (const [piece] of (await client.txn({ then: some })).found) {
+    const some = Array.from({ length: Math.min(TOGETHER, count - pieces.length) }, (_, index) =>
+      client.get(layout.piece(name, pieces.length + index)),
+    );
+    for (const { found } of await Promise.all(some)) {
+      const [piece] = found;
       if (!piece) throw new Error(`a piece of ${layout.entry(name)} is missing`);
       pieces.push(piece.value);
     }

@@ -6,10 +6,10 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { DbproxyError } from '../../errors/index.js';
-import { endOf, type EtcdClient, type KeyValue } from './client.js';
+import type { EtcdClient, KeyValue } from './client.js';
 
 const RETRY_MS = 200;
-/** Values that are asked for at once. */
+/** Values that are asked for at once, in a request each: one answer must not have much more than one of them. */
 const TOGETHER = 32;
 
 export interface Follower {
@@ -44,7 +44,6 @@ export class Following {
 
   /** The watch says nothing although there is something: another machine of the cluster is asked. */
   again(): void {
-    this.#client.transport.leave();
     this.#watch.abort();
   }
 
@@ -71,14 +70,18 @@ export class Following {
 
   /** Keys first: what is listed may be much, and most of it known. */
   async #list(): Promise<void> {
-    const options = { end: endOf(this.#prefix), keysOnly: true, since: this.#revision + 1 };
-    const { found, revision } = await this.#client.get(this.#prefix, options);
-    const wanted = found.filter((one) => this.#follower.wants(one.key, one.revision));
-    const inOrder = [...wanted].sort((a, b) => a.revision - b.revision);
+    const wanted: KeyValue[] = [];
+    let revision = 0;
+    for await (const page of this.#client.pages(this.#prefix)) {
+      ({ revision } = page);
+      const isNew = (one: KeyValue): boolean => one.revision > this.#revision;
+      wanted.push(...page.found.filter((one) => isNew(one) && this.#follower.wants(one.key, one.revision)));
+    }
+    const inOrder = wanted.sort((a, b) => a.revision - b.revision);
     for (let from = 0; from < inOrder.length; from += TOGETHER) {
       const some = inOrder.slice(from, from + TOGETHER);
-      const { found: values } = await this.#client.txn({ then: some.map(({ key }) => ({ get: key })) });
-      const whole = values.flatMap((value) => value).sort((a, b) => a.revision - b.revision);
+      const values = await Promise.all(some.map(({ key }) => this.#client.get(key)));
+      const whole = values.flatMap(({ found }) => found).sort((a, b) => a.revision - b.revision);
       // One that was changed since comes again in the watch.
       for (const one of whole) if (one.revision <= revision) await this.#take(one);
     }

@@ -1,5 +1,5 @@
 /** The log on etcd, for whoever starts writers: where it is, whose it is, how it is. */
-import { EtcdClient, endOf } from './client.js';
+import { EtcdClient } from './client.js';
 import { Layout } from './layout.js';
 import { claimPrefix } from './own-place.js';
 import { parseEtcdUrl } from './url.js';
@@ -11,16 +11,15 @@ export { type EtcdTarget, parseEtcdUrl, withoutEtcdPassword } from './url.js';
 export const claimStore = (url: string, store: string, isNew: boolean): Promise<void> =>
   withClient(url, (client, layout) => claimPrefix(client, layout, { store, isNew }));
 
-/** All that it has below the prefix is removed; nothing, if it is another's. Throws DBP_USAGE, DBP_ETCD_…. */
+/** All that it has below the prefix is removed, and nothing else; nothing at all, if it is another's. Throws DBP_USAGE, DBP_ETCD_…. */
 export const removeStore = (url: string, store: string): Promise<void> =>
   withClient(url, async (client, layout) => {
     const { found } = await client.get(layout.store);
     const [owner] = found;
     if (owner?.value.toString('utf8') !== store) return;
-    const { everything } = layout;
     await client.txn({
       if: [{ key: layout.store, changedAt: owner.revision }],
-      then: [{ remove: everything, end: endOf(everything) }],
+      then: layout.removal(),
     });
   });
 

@@ -13,7 +13,7 @@
  */
 import { BLOCK_LSNS, lsn, type Lsn, WRITER_SLOTS, type WriterId } from '../protocol/lsn.js';
 import type { KeyUse, Proposal } from '../protocol/index.js';
-import type { Compare, Operation } from './client.js';
+import { type Compare, endOf, type Operation } from './client.js';
 
 const ROTATION_LSNS = BLOCK_LSNS * WRITER_SLOTS;
 /** Marks of one transaction; what else it compares and puts has to fit into etcd's 128, too. */
@@ -77,6 +77,19 @@ export class Layout {
   get truncated(): string {
     return `${this.#prefix}/truncated`;
   }
+  get #everyPiece(): string {
+    return `${this.#prefix}/piece/`;
+  }
+
+  /** All that is kept; what somebody else has below the prefix stays. */
+  removal(): Operation[] {
+    const keys = [this.store, this.head, this.large, this.truncated];
+    const ranges = [this.log, this.marks, this.writers, this.#everyPiece];
+    return [
+      ...keys.map((remove) => ({ remove })),
+      ...ranges.map((remove) => ({ remove, end: endOf(remove) })),
+    ];
+  }
 
   writer(writer: WriterId): string {
     return `${this.writers}${writer}`;
@@ -91,7 +104,7 @@ export class Layout {
     return { writer: writer ?? 0, incarnation: incarnation ?? 0, number: number ?? 0 };
   }
   piecesOf(writer: WriterId): string {
-    return `${this.#prefix}/piece/${writer}/`;
+    return `${this.#everyPiece}${writer}/`;
   }
   pieces({ writer, incarnation, number }: EntryName): string {
     return `${this.piecesOf(writer)}${incarnation}/${number}/`;

@@ -51,6 +51,8 @@ const HORIZON_MS = 2_000;
 /** So long the others wait for a large transaction that came too late several times. */
 const TURN_MS = 1_000;
 const TURN_AFTER_TRIES = 3;
+/** The revisions of a cluster only grow. */
+const WENT_BACK = 'etcd is older than what this writer has seen there: an old copy was put back';
 
 interface InFlight {
   readonly name: EntryName;
@@ -134,12 +136,13 @@ export class EtcdLog implements Log {
     const { id, incarnation } = this.#config;
     await claimPrefix(this.#client, this.#layout, { store: this.#store, isNew: false });
     await this.#place.take(this.#has);
-    if (this.#place.isLost) return this.#fence();
+    if (this.#place.lost !== null) return this.#giveWay();
     const { revision } = await this.#client.get(this.#layout.head);
     const newest = Math.max(0, ...Object.values(this.#has));
     if (revisionOf(lsn(newest)) > revision)
       return this.#stop('what is on etcd is older than what this engine has: an old copy was put back');
-    if (!isWithin(await readTruncated(this.#client, this.#layout), this.#has))
+    const { truncated } = await readTruncated(this.#client, this.#layout);
+    if (!isWithin(truncated, this.#has))
       return this.#stop('it was away for too long: etcd no longer has what this engine lacks');
     await removeOrphans(this.#client, this.#layout, id, incarnation);
     this.#following = new Following(this.#client, this.#layout.log, 0, this.#follower());
@@ -208,7 +211,12 @@ export class EtcdLog implements Log {
         await this.#isKnown(newer);
       } catch (error) {
         const { code, message } = DbproxyError.from(error);
-        if (code === 'DBP_ETCD_REFUSED' && !one.isUncertain) return this.#giveUp(one, message);
+        if (!one.isUncertain) {
+          if (code === 'DBP_ETCD_REFUSED') return this.#giveUp(one, message);
+          const isThere = code === 'DBP_ETCD_FULL' ? await this.#isThere(one) : null;
+          if (isThere === false) return this.#giveUp(one, message);
+          if (isThere) return;
+        }
         one.isUncertain = true;
         this.#seen(false, message);
         await this.#pause();
@@ -222,20 +230,28 @@ export class EtcdLog implements Log {
     const entry = this.#layout.entry(one.name);
     const { head } = this.#layout;
     await faultPoint('etcd.propose');
-    const { succeeded, found } = await this.#client.txn({
+    if (this.#isOver) return null;
+    const { succeeded, found, revision } = await this.#client.txn({
       if: [this.#place.compare, { key: entry, isAbsent: true }, ...this.#layout.compares(proposal, judgedBy)],
       then: [{ put: entry, value }, { put: head, value: '' }, ...this.#layout.puts(proposal)],
       else: [this.#place.read, { get: entry, keysOnly: true }, { get: head }],
     });
-    if (succeeded) return null;
+    if (revision < judgedBy) this.#stop(WENT_BACK);
+    if (succeeded || this.#isOver) return null;
     const [place, itself, newest] = found;
     if (itself?.[0]) return null;
     this.#place.follow(place?.[0]);
-    if (this.#place.isLost) {
-      this.#fence();
-      return null;
-    }
-    return newest?.[0]?.revision ?? 0;
+    if (this.#place.lost === null) return newest?.[0]?.revision ?? 0;
+    this.#giveWay();
+    return null;
+  }
+
+  /** Null: etcd does not say. */
+  async #isThere({ name }: InFlight): Promise<boolean | null> {
+    return this.#client.get(this.#layout.entry(name), { keysOnly: true }).then(
+      ({ found }) => found.length > 0,
+      () => null,
+    );
   }
 
   async #askForTurn({ writer, number }: EntryName): Promise<void> {
@@ -396,8 +412,9 @@ export class EtcdLog implements Log {
   /** A watch that has nothing to say and one that is broken look the same. */
   async #look(): Promise<void> {
     const before = this.#known;
-    const { found } = await this.#client.get(this.#layout.head);
+    const { found, revision } = await this.#client.get(this.#layout.head);
     this.#seen(true, '');
+    if (revision < before) return this.#stop(WENT_BACK);
     const newest = found[0]?.revision ?? 0;
     if (newest <= this.#known) return;
     await delay(LOOK_MS, undefined, { signal: this.#end.signal });
@@ -409,7 +426,7 @@ export class EtcdLog implements Log {
     this.#isTidying = true;
     try {
       await this.#place.tell(horizon);
-      if (this.#place.isLost) return this.#fence();
+      if (this.#place.lost !== null) return this.#giveWay();
       if (this.leads !== null) await truncate(this.#client, this.#layout, this.#config.writers);
     } finally {
       this.#isTidying = false;
@@ -430,6 +447,11 @@ export class EtcdLog implements Log {
     return delay(RETRY_MS, undefined, { signal: this.#end.signal }).catch(() => undefined);
   }
 
+  #giveWay(): void {
+    if (this.#place.lost === 'newer') return this.#fence();
+    this.#stop('what was on etcd is not there any more: it was emptied, or an old copy was put back');
+  }
+
   #fence(): void {
     if (this.#state === 'fenced') return;
     this.#state = 'fenced';
@@ -438,6 +460,7 @@ export class EtcdLog implements Log {
   }
 
   #stop(why: string): void {
+    this.#end.abort();
     this.#following?.close();
     this.#listener.stopped('diverged', why);
   }

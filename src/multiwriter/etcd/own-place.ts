@@ -5,7 +5,14 @@
  */
 import { DbproxyError } from '../../errors/index.js';
 import type { Vector, WriterId } from '../protocol/index.js';
-import type { Compare, EtcdClient, KeyValue, Operation } from './client.js';
+import {
+  type Compare,
+  endOf,
+  type EtcdClient,
+  type KeyValue,
+  type Operation,
+  type TxnAnswer,
+} from './client.js';
 import type { Layout } from './layout.js';
 
 interface Place {
@@ -21,8 +28,9 @@ export class OwnPlace {
   readonly #incarnation: number;
   /** As it was seen last; 0: there is none. */
   #revision = 0;
+  /** Not empty: it was ours. */
   #told = '';
-  #isLost = false;
+  #lost: 'newer' | 'gone' | null = null;
 
   constructor(client: EtcdClient, layout: Layout, writer: WriterId, incarnation: number) {
     this.#client = client;
@@ -30,9 +38,9 @@ export class OwnPlace {
     this.#incarnation = incarnation;
   }
 
-  /** A newer incarnation has it. */
-  get isLost(): boolean {
-    return this.#isLost;
+  /** A newer incarnation has it; what was there is not there any more: etcd was emptied, or put back. Null: it is ours. */
+  get lost(): 'newer' | 'gone' | null {
+    return this.#lost;
   }
 
   /** It is still ours, and nothing has changed it. */
@@ -45,17 +53,19 @@ export class OwnPlace {
     return { get: this.#key };
   }
 
-  /** What `read` has found. */
+  /** What `read` has found. Once it is lost nothing that compares it succeeds: the revision of somebody else's is not taken. */
   follow(found: KeyValue | undefined): void {
-    this.#revision = found?.revision ?? 0;
-    this.#isLost ||= found !== undefined && readPlace(found).incarnation > this.#incarnation;
+    const incarnation = found ? readPlace(found).incarnation : -1;
+    if (incarnation > this.#incarnation) this.#lost = 'newer';
+    else if (incarnation < this.#incarnation && this.#told !== '') this.#lost = 'gone';
+    else this.#revision = found?.revision ?? 0;
   }
 
   /** From now on nothing that a former incarnation has under way can commit; unless it is lost. Throws what the client throws. */
   async take(horizon: Vector): Promise<void> {
     const { found } = await this.#client.get(this.#key);
     this.follow(found[0]);
-    while (!this.#isLost && !(await this.tell(horizon)));
+    while (this.#lost === null && !(await this.tell(horizon)));
   }
 
   /** False: it was changed meanwhile. Throws what the client throws. */
@@ -76,19 +86,32 @@ export class OwnPlace {
   }
 }
 
-/** Whose the prefix is: a store that is new takes it. Throws DBP_ETCD_FOREIGN, DBP_ETCD_LOST, and what the client throws. */
+/**
+ * Whose the prefix is: a store that is new takes it, where there is nothing below it. Throws DBP_ETCD_FOREIGN, DBP_ETCD_LOST, and what
+ * the client throws.
+ */
 export async function claimPrefix(
   client: EtcdClient,
   layout: Layout,
   { store, isNew }: { readonly store: string; readonly isNew: boolean },
 ): Promise<void> {
-  const { succeeded, found } = await client.txn({
-    if: [{ key: layout.store, isAbsent: true }],
-    then: isNew ? [{ put: layout.store, value: store }] : [],
-    else: [{ get: layout.store }],
-  });
   const prefix = layout.everything;
-  if (succeeded && !isNew) throw new DbproxyError('DBP_ETCD_LOST', { prefix });
-  if (!succeeded && found[0]?.[0]?.value.toString('utf8') !== store)
-    throw new DbproxyError('DBP_ETCD_FOREIGN', { prefix });
+  const end = endOf(prefix);
+  const { found } = await client.txn({
+    then: [{ get: layout.store }, { get: prefix, end, keysOnly: true, limit: 1 }],
+  });
+  let owner = ownerIn(found);
+  if (isNew && found[1]?.length === 0) {
+    // Only now, because etcd reads the whole range for it.
+    const claim = await client.txn({
+      if: [{ key: prefix, end, isAbsent: true }],
+      then: [{ put: layout.store, value: store }],
+      else: [{ get: layout.store }],
+    });
+    owner = claim.succeeded ? store : ownerIn(claim.found);
+  }
+  if (owner === undefined && !isNew) throw new DbproxyError('DBP_ETCD_LOST', { prefix });
+  if (owner !== store) throw new DbproxyError('DBP_ETCD_FOREIGN', { prefix });
 }
+
+const ownerIn = ([store]: TxnAnswer['found']): string | undefined => store?.[0]?.value.toString('utf8');

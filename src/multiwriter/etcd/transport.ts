@@ -15,6 +15,9 @@ const CONNECTIONS = 64;
 /** Codes of gRPC: what was refused for good, and will be again. */
 const UNAUTHENTICATED = 16;
 const REFUSED = [3, 5, 7, 8, 9, 11, 12, UNAUTHENTICATED];
+/** Two of code 8 that are not for good (etcdserver/api/v3rpc/rpctypes/error.go). */
+const BUSY = /too many requests/;
+const FULL = /database space exceeded/;
 const OLD_LOGIN = /invalid auth token|revision of auth store is old|user name is empty/;
 
 export class EtcdTransport {
@@ -35,7 +38,8 @@ export class EtcdTransport {
 
   /**
    * One question, one answer. Throws DBP_ETCD_REFUSED: nothing was done; DBP_ETCD_AWAY: nobody answered, and whether it was done
-   * nobody knows.
+   * nobody knows; DBP_ETCD_FULL: it was done or it was not, and will not be (etcdserver/apply.go: what exceeds the quota is carried
+   * out, and refused then).
    */
   async ask<Answer>(path: string, question: object, boundMs = ANSWER_BOUND_MS): Promise<Answer> {
     const body = JSON.stringify(question);
@@ -45,7 +49,7 @@ export class EtcdTransport {
 
   /** The lines of an answer that does not end. Throws DBP_ETCD_AWAY at its end. */
   async *lines(path: string, question: object, signal: AbortSignal): AsyncGenerator<unknown> {
-    const response = await this.#loggedIn((token) => this.#open(path, question, token, signal));
+    const { response, asked } = await this.#loggedIn((token) => this.#open(path, question, token, signal));
     let rest: Buffer[] = [];
     try {
       for await (const chunk of response as AsyncIterable<Buffer>) {
@@ -63,13 +67,10 @@ export class EtcdTransport {
       throw this.#away(cause);
     } finally {
       response.destroy();
+      // Whoever breaks it off has waited for that machine in vain.
+      if (signal.aborted) this.#leave(asked);
     }
     if (!signal.aborted) throw this.#away(new Error('the answer has ended'));
-  }
-
-  /** The machine that was asked last is asked no more, for now. */
-  leave(): void {
-    this.#current = (this.#current + 1) % this.#target.endpoints.length;
   }
 
   close(): void {
@@ -82,8 +83,8 @@ export class EtcdTransport {
       return await work(this.#token);
     } catch (error) {
       // Tokens end: five minutes after they were used last, or when somebody changes users.
-      if (!this.#target.user || !(error instanceof DbproxyError) || !OLD_LOGIN.test(error.message))
-        throw error;
+      const { code, message } = DbproxyError.from(error);
+      if (!this.#target.user || code !== 'DBP_ETCD_REFUSED' || !OLD_LOGIN.test(message)) throw error;
       await this.#logIn();
       return work(this.#token);
     }
@@ -102,19 +103,20 @@ export class EtcdTransport {
     return this.#login;
   }
 
-  /** Of the first machine that gives one. */
+  /** Of the first machine that gives one. What it refuses, one that was asked before may still do. */
   async #first(path: string, body: string, token: string | null, boundMs: number): Promise<unknown> {
     let failure: unknown;
     for (let tries = 0; tries < this.#target.endpoints.length; tries++) {
+      const asked = this.#current;
       try {
         const response = await this.#request(path, body, token, AbortSignal.timeout(boundMs));
         const chunks: Buffer[] = [];
         for await (const chunk of response as AsyncIterable<Buffer>) chunks.push(chunk);
         return readAnswer(response.statusCode ?? 0, Buffer.concat(chunks).toString('utf8'));
       } catch (error) {
-        if (error instanceof DbproxyError) throw error;
+        if (error instanceof DbproxyError) throw failure === undefined ? error : this.#away(error);
         failure = error;
-        this.leave();
+        this.#leave(asked);
       }
     }
     throw this.#away(failure);
@@ -125,20 +127,26 @@ export class EtcdTransport {
     question: object,
     token: string | null,
     signal: AbortSignal,
-  ): Promise<http.IncomingMessage> {
+  ): Promise<{ response: http.IncomingMessage; asked: number }> {
+    const asked = this.#current;
     try {
       const bound = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_BOUND_MS)]);
       const response = await this.#request(path, JSON.stringify(question), token, signal, bound);
-      if (response.statusCode === 200) return response;
+      if (response.statusCode === 200) return { response, asked };
       const chunks: Buffer[] = [];
       for await (const chunk of response as AsyncIterable<Buffer>) chunks.push(chunk);
       readAnswer(response.statusCode ?? 0, Buffer.concat(chunks).toString('utf8'));
       throw new Error(`status ${response.statusCode ?? 0}`);
     } catch (error) {
       if (error instanceof DbproxyError) throw error;
-      this.leave();
+      this.#leave(asked);
       throw this.#away(error);
     }
+  }
+
+  /** That machine is asked no more, for now; once, whoever says so. */
+  #leave(asked: number): void {
+    if (this.#current === asked) this.#current = (asked + 1) % this.#target.endpoints.length;
   }
 
   /** `signal` ends the whole of it; `bound`, only the wait for the answer's head. */
@@ -177,7 +185,7 @@ export class EtcdTransport {
 const reasonOf = (error: Error): string =>
   error.name === 'AbortError' || error.name === 'TimeoutError' ? 'it did not answer in time' : error.message;
 
-/** Throws DBP_ETCD_REFUSED; and an ordinary error where the machine could not tell. */
+/** Throws DBP_ETCD_REFUSED, DBP_ETCD_FULL; and an ordinary error where the machine could not tell. */
 function readAnswer(status: number, text: string): unknown {
   let answer: { error?: string; message?: string; code?: number };
   try {
@@ -187,8 +195,8 @@ function readAnswer(status: number, text: string): unknown {
   }
   if (status === 200) return answer;
   const reason = answer.message ?? answer.error ?? `status ${status}`;
-  if (answer.code !== undefined && REFUSED.includes(answer.code))
-    throw new DbproxyError('DBP_ETCD_REFUSED', { reason });
+  if (answer.code !== undefined && REFUSED.includes(answer.code) && !BUSY.test(reason))
+    throw new DbproxyError(FULL.test(reason) ? 'DBP_ETCD_FULL' : 'DBP_ETCD_REFUSED', { reason });
   throw new Error(reason);
 }
 

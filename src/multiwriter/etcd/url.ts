@@ -7,6 +7,8 @@ import { DbproxyError } from '../../errors/index.js';
 export const ETCD_SCHEME = 'etcd://';
 const DEFAULT_PORT = 2379;
 const DEFAULT_PREFIX = '/dbproxy';
+const FORM =
+  'etcd://[user:password@]host:port[,host:port…][/prefix], with %40 for @, %2F for / and %3F for ? in user and password';
 
 export interface EtcdTarget {
   /** `http://127.0.0.1:2379`; at least one. */
@@ -20,8 +22,9 @@ export interface EtcdTarget {
 
 /** Throws DBP_USAGE. */
 export function parseEtcdUrl(text: string): EtcdTarget {
-  const found = /^etcd:\/\/(?:([^:@/?]*)(?::([^@/?]*))?@)?([^/?@]+)(\/[^?]*)?(?:\?(.*))?$/.exec(text);
-  if (!found) throw refused(text, 'it is etcd://[user:password@]host:port[,host:port…][/prefix]');
+  const found = /^etcd:\/\/(?:([^:@/?]*)(?::([^@/?]*))?@)?([^/?@]+)(\/[^?@]*)?(?:\?([^@]*))?$/.exec(text);
+  // It is not shown: where its password ends is not known.
+  if (!found) throw new DbproxyError('DBP_USAGE', { reason: `the store is refused: it is ${FORM}` });
   const [, name, password, hosts = '', path = '', query = ''] = found;
   const tls = readTls(text, new URLSearchParams(query));
   const prefix = path.replace(/\/+$/, '');
@@ -34,8 +37,7 @@ export function parseEtcdUrl(text: string): EtcdTarget {
 }
 
 /** As people may see it. */
-export const withoutEtcdPassword = (url: string): string =>
-  url.replace(/^(etcd:\/\/[^:@/?]*):[^@/?]*@/, '$1@');
+export const withoutEtcdPassword = (url: string): string => url.replace(/^(\w+:\/\/[^:@]*):.*@/s, '$1@');
 
 function endpointOf(url: string, host: string, isTls: boolean): string {
   const found = /^(\[[0-9a-fA-F:.]+\]|[^:[\]\s]+)(?::(\d+))?$/.exec(host);

@@ -132,7 +132,8 @@ export type WriterEvent = { readonly at: string; readonly writer: WriterId } & (
   | { readonly kind: 'apply-waits'; readonly lsn: Lsn; readonly backend: number; readonly waitedMs: number }
   | { readonly kind: 'opened'; readonly incarnation: number }
   | { readonly kind: 'stopped'; readonly why: 'fenced' | 'diverged'; readonly message: string }
-  | { readonly kind: 'node'; readonly node: NodeId; readonly reachable: boolean }
+  /** `why`: it is not; empty where that is not known. */
+  | { readonly kind: 'node'; readonly node: NodeId; readonly reachable: boolean; readonly why: string }
 );
 
 /** What the proxies of writers say to each other. Any of it may be lost. */

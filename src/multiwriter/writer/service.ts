@@ -125,7 +125,7 @@ export class WriterService {
         this.#wake();
       },
       event: (event) => this.#tell(event),
-      reachable: (node, reachable) => this.#tell({ kind: 'node', node, reachable }),
+      reachable: (node, reachable, why = '') => this.#tell({ kind: 'node', node, reachable, why }),
       stopped: (why, message) => this.#stop(why, message),
       toPeers: (message) => this.#peers.tell(message),
       hasApplied: (upTo) => isWithin(upTo, this.#log.reached) && this.#link.has(upTo),

@@ -1,6 +1,7 @@
 /** A real etcd: a process of the test's own, on free ports of loopback, that a test may kill and start again on its data. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -130,6 +131,17 @@ export class TestEtcd {
       await client.transport.ask('/v3/kv/compaction', { revision: String(revision), physical: true });
       return revision;
     });
+  }
+
+  /** Takes connections and answers nothing, until it is killed. */
+  async stop(): Promise<void> {
+    const { child } = this;
+    child?.kill('SIGSTOP');
+    const threads = `/proc/${child?.pid ?? 0}/task`;
+    // Each thread stops by itself.
+    const isStopped = (thread: string): boolean =>
+      / T \d/.test(readFileSync(join(threads, thread, 'stat'), 'utf8'));
+    await eventually('every thread to stop', () => readdirSync(threads).every(isStopped));
   }
 
   async kill(): Promise<void> {
