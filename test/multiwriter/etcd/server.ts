@@ -1,6 +1,5 @@
 /** A real etcd: a process of the test's own, on free ports of loopback, that a test may kill and start again on its data. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -11,6 +10,7 @@ import { claimPrefix } from '../../../src/multiwriter/etcd/own-place.js';
 import { parseEtcdUrl } from '../../../src/multiwriter/etcd/url.js';
 import type { EtcdConfig } from '../../../src/multiwriter/writer/config.js';
 import { eventually } from '../../support/clients.js';
+import { killChild } from '../../support/kill-child.js';
 import { freePort } from '../../support/free-port.js';
 
 export const hasEtcd = ((): boolean => {
@@ -147,9 +147,7 @@ export class TestEtcd {
   async kill(): Promise<void> {
     const { child } = this;
     this.child = null;
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
-    child.kill('SIGKILL');
-    await once(child, 'exit');
+    await killChild(child);
   }
 
   async close(): Promise<void> {

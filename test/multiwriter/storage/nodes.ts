@@ -22,6 +22,7 @@ import type { NodeStatus, StoreApi, StoreConfig } from '../../../src/multiwriter
 import { StoreClient } from '../../../src/multiwriter/storage/client.js';
 import { RpcClient } from '../../../src/rpc/index.js';
 import { eventually } from '../../support/clients.js';
+import { killChild } from '../../support/kill-child.js';
 
 const MAIN = fileURLToPath(new URL('../../../dist/multiwriter/storage/main.js', import.meta.url));
 const TICK_MS = 30;
@@ -61,9 +62,7 @@ export class TestNode {
   async kill(): Promise<void> {
     const { child } = this;
     this.child = null;
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
-    child.kill('SIGKILL');
-    await once(child, 'exit');
+    await killChild(child);
   }
 
   async status(): Promise<NodeStatus> {

@@ -1,6 +1,5 @@
 /** Real writers: storage nodes, engines and proxies, each a process of its own. */
 import { writeFile } from 'node:fs/promises';
-import { once } from 'node:events';
 import { join } from 'node:path';
 import type pg from 'pg';
 import { adminQuery, connectAdmin, type EngineRecord } from '../../../src/engine/index.js';
@@ -13,6 +12,7 @@ import type {
   WriterStatus,
 } from '../../../src/multiwriter/writer/config.js';
 import { connectPg, eventually } from '../../support/clients.js';
+import { killChild } from '../../support/kill-child.js';
 import { freePort } from '../../support/free-port.js';
 import { TestEngines } from '../../support/engines.js';
 import { TestProxy } from '../../support/proxies.js';
@@ -221,9 +221,7 @@ export class Member {
     const child = this.proxy?.process;
     this.proxy?.control.close();
     this.proxy = null;
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
-    child.kill('SIGKILL');
-    await once(child, 'exit');
+    await killChild(child);
   }
 
   /** SIGKILL to the engine's first process, whose others then end; and a start. */

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type pg from 'pg';
 import postgres from 'postgres';
 import { eventually, value } from '../../support/clients.js';
+import { expectEveryUpdateCounted, expectSecondRefused } from './contention.js';
 import { retrying, TestCluster } from './cluster.js';
 
 let cluster: TestCluster;
@@ -44,38 +45,11 @@ describe('two writers', () => {
     await cluster.atRest();
   });
 
-  it('a hot row counts every update exactly once, with retries', async () => {
-    await a.query('insert into account values (100, 0)');
-    await cluster.atRest();
-    const work = async (client: pg.Client): Promise<number> => {
-      let retries = -20;
-      for (let i = 0; i < 20; i++) {
-        await retrying(async () => {
-          retries++;
-          await client.query('update account set balance = balance + 1 where id = 100');
-        });
-      }
-      return retries;
-    };
-    const retries = await Promise.all([work(a), work(b)]);
-    await cluster.atRest();
-    expect(await value(a, 'select balance from account where id = 100')).toBe(40);
-    expect(await value(b, 'select balance from account where id = 100')).toBe(40);
-    expect(retries[0] + retries[1]).toBeGreaterThan(0);
-  });
+  it('a hot row counts every update exactly once, with retries', () =>
+    expectEveryUpdateCounted({ cluster, a, b }));
 
-  it('of two explicit transactions on one row the second is refused, and told by whom; the first is kept', async () => {
-    await a.query('begin');
-    await a.query('update account set balance = 7 where id = 4');
-    await b.query('begin');
-    await b.query('update account set balance = 8 where id = 4');
-    await a.query('commit');
-    const refused = await failure(b.query('select 1').then(() => b.query('commit')));
-    expect(refused).toMatchObject({ code: '40001', hint: 'Retry the transaction.' });
-    await b.query('rollback');
-    await cluster.atRest();
-    expect(await value(b, 'select balance from account where id = 4')).toBe(7);
-  });
+  it('of two explicit transactions on one row the second is refused, and told by whom; the first is kept', () =>
+    expectSecondRefused({ cluster, a, b }));
 
   it('unique keys and references hold over both', async () => {
     await a.query('create table parent (id int primary key, name text unique)');

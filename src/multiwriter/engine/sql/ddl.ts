@@ -140,12 +140,6 @@ begin
   perform dbproxy.require_names('REASSIGN OWNED', statement);
   perform dbproxy.note_roles();
   insert into dbproxy.captured values (me, 'x', null, null, null, jsonb_build_array('REASSIGN OWNED', role, path), statement, not exists (select from dbproxy.captured where xid = me));
-  perform dbproxy.refresh_after_reassign();
-end $$;
-
-create or replace function dbproxy.refresh_after_reassign() returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare me xid8 := pg_current_xact_id();
-begin
   insert into dbproxy.captured values (me, 'w', null, null, null, null, null, false);
   perform dbproxy.refresh();
   delete from dbproxy.captured where xid = me and operation = 'w';
@@ -167,7 +161,7 @@ begin
   delete from dbproxy.captured where xid = me and operation = 'w';
 end $$;
 
-revoke execute on function dbproxy.require_names(text, text), dbproxy.refresh(), dbproxy.refresh_after_reassign(), dbproxy.refresh(text, oid[]), dbproxy.capture_content(oid), dbproxy.become(int, int[], int, text) from public;
+revoke execute on function dbproxy.require_names(text, text), dbproxy.refresh(), dbproxy.refresh(text, oid[]), dbproxy.capture_content(oid), dbproxy.become(int, int[], int, text) from public;
 `;
 
 /** At last. */
