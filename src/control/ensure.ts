@@ -150,7 +150,8 @@ async function ensurePrimary(
 async function createPrimary(instance: Instance, signal: AbortSignal, onStep: OnStep): Promise<EngineRecord> {
   const { provider, record, events } = instance;
   const self = writerOf(record.spec);
-  const isCopy = record.spec.writerOf !== undefined || isBuiltAgain(record);
+  const former = isBuiltAgain(record) ? record.engines : [];
+  const isCopy = record.spec.writerOf !== undefined || former.length > 0;
   const make = async (): Promise<EngineRecord> => {
     const id = await instance.nextEngineId();
     onStep('engine', `making ${id} (${record.spec.size})`);
@@ -160,10 +161,9 @@ async function createPrimary(instance: Instance, signal: AbortSignal, onStep: On
     });
   };
   const engine = await (self && isCopy ? copyWriter(instance, self, onStep, signal) : make());
-  for (const former of isBuiltAgain(record) ? record.engines : []) {
-    const unknown = await goOnBehind(instance, former, engine);
-    if (unknown !== null)
-      onStep('engine', `what sequences of ${former.id} gave out is not known: ${unknown}`);
+  for (const one of former) {
+    const unknown = await goOnBehind(instance, one, engine);
+    if (unknown !== null) onStep('engine', `what sequences of ${one.id} gave out is not known: ${unknown}`);
   }
   const { id } = engine;
   await instance.putEngine({ ...engine, role: 'primary' }, { primary: id });

@@ -1,12 +1,11 @@
 /** Writers whose engine holds other rows than the log: they stop, say what to do, and `up` builds them again. */
-import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StatusResult } from '../../src/control/api.js';
 import { startInstance, stopInstance } from '../../src/control/client.js';
 import { InstanceDirectory } from '../../src/control/instance-directory.js';
 import { withAdmin } from '../../src/engine/index.js';
 import { events, LiveHome, processesBelow, status, until } from './live.js';
-import { HotRow } from './multiwriter-work.js';
+import { HotRow, rows } from './multiwriter-work.js';
 
 const NAME = 'shop';
 const SECOND = 'shop.w2';
@@ -17,25 +16,15 @@ beforeAll(async () => {
   live = await LiveHome.open();
   const { writers } = await live.up(NAME, { writers: 2 });
   urls = [writers[0]!.url, writers[1]!.url];
-  await ask(urls[0], 'create table t (id int primary key, n int not null)');
-  await ask(urls[0], 'create table tickets (number bigserial primary key)');
-  await ask(urls[0], 'insert into t select g, 0 from generate_series(1, 10) g');
+  await rows(urls[0], 'create table t (id int primary key, n int not null)');
+  await rows(urls[0], 'create table tickets (number bigserial primary key)');
+  await rows(urls[0], 'insert into t select g, 0 from generate_series(1, 10) g');
   await until('the rows are on both', async () => (await sum(urls[1])) === '10/0');
 }, 120_000);
 afterAll(() => live.close());
 
-async function ask(url: string, sql: string): Promise<Record<string, unknown>[]> {
-  const client = new pg.Client({ connectionString: url });
-  client.on('error', () => undefined);
-  await client.connect();
-  try {
-    return (await client.query<Record<string, unknown>>(sql)).rows;
-  } finally {
-    await client.end();
-  }
-}
 const sum = async (url: string): Promise<string> =>
-  String((await ask(url, `select count(*) || '/' || sum(n) as is from t`).catch(() => []))[0]?.['is']);
+  String((await rows(url, `select count(*) || '/' || sum(n) as is from t`).catch(() => []))[0]?.['is']);
 const engineOf = async (name: string) => {
   const record = await InstanceDirectory.of(name).readInstance();
   return record!.engines.find(({ id }) => id === record!.primary)!;
@@ -50,7 +39,7 @@ async function diverge(name: string, id: number, other: string): Promise<void> {
     await query('set session authorization dbproxy_apply');
     await query(`delete from public.t where id = ${id}`);
   });
-  await ask(other, `update t set n = n + 1 where id = ${id}`);
+  await rows(other, `update t set n = n + 1 where id = ${id}`);
 }
 
 describe('the second writer', () => {
@@ -64,11 +53,11 @@ describe('the second writer', () => {
     );
     expect(stateOf(now, 'w1')).toMatchObject({ state: 'running', reason: null });
     expect((await status(SECOND)).writers[0]?.reason).toMatch(/^diverged: /);
-    await expect(ask(urls[1], 'select 1')).rejects.toMatchObject({ code: '57P03' });
+    await expect(rows(urls[1], 'select 1')).rejects.toMatchObject({ code: '57P03' });
     const told = (await events(NAME)).filter(({ message }) => message.includes('has stopped (diverged)'));
     expect(told[0]?.message).toContain(`dbproxy up --name ${NAME} builds it again`);
     // The others go on.
-    await ask(urls[0], 'update t set n = n + 1 where id = 2');
+    await rows(urls[0], 'update t set n = n + 1 where id = 2');
   });
 
   test('a new process of its proxy serves nobody either', async () => {
@@ -78,7 +67,7 @@ describe('the second writer', () => {
       const now = (await InstanceDirectory.of(SECOND).readProxy())?.process.pid;
       return now !== pid && now !== undefined && stateOf(await status(NAME), 'w2').reason !== null;
     });
-    await expect(ask(urls[1], 'select n from t where id = 1')).rejects.toMatchObject({ code: '57P03' });
+    await expect(rows(urls[1], 'select n from t where id = 1')).rejects.toMatchObject({ code: '57P03' });
   });
 
   test('up builds it again while the first one is written, and it goes on writing', async () => {
@@ -88,7 +77,7 @@ describe('the second writer', () => {
     await until('both are well', isWell);
     expect((await engineOf(SECOND)).id).toBe('e2002');
     expect((await InstanceDirectory.of(SECOND).readInstance())!.engines).toHaveLength(1);
-    await ask(urls[1], 'update t set n = n + 10 where id = 3');
+    await rows(urls[1], 'update t set n = n + 10 where id = 3');
     await row.progressed(urls[0]);
     expect(await row.expectExact(urls)).toBeGreaterThan(0);
     await until('they are equal', async () => (await sum(urls[0])) === (await sum(urls[1])));
@@ -99,7 +88,7 @@ describe('the second writer', () => {
 describe('the first writer', () => {
   /** Only the writer itself knows which numbers it has given out. */
   const draw = async (): Promise<void> => {
-    for (let i = 0; i < 5; i++) await ask(urls[0], 'insert into tickets default values');
+    for (let i = 0; i < 5; i++) await rows(urls[0], 'insert into tickets default values');
   };
 
   test('is a copy of the second one then, which leads meanwhile', async () => {
@@ -109,18 +98,18 @@ describe('the first writer', () => {
       const { writers } = await status(NAME);
       return writers[0]!.reason !== null && writers[1]!.leads;
     });
-    await ask(urls[1], 'create table made_meanwhile (id int primary key)');
+    await rows(urls[1], 'create table made_meanwhile (id int primary key)');
     await startInstance({ name: NAME });
     await until('both are well', isWell);
     expect((await engineOf(NAME)).id).toBe('e2');
     await draw();
-    await ask(urls[0], 'insert into made_meanwhile values (1)');
-    await ask(urls[1], 'update t set n = n + 1 where id = 6');
+    await rows(urls[0], 'insert into made_meanwhile values (1)');
+    await rows(urls[1], 'update t set n = n + 1 where id = 6');
     await until('they are equal', async () => (await sum(urls[0])) === (await sum(urls[1])));
     expect(await sum(urls[0])).toBe('10/14');
     await until(
       'the row is on both',
-      async () => (await ask(urls[1], 'select from made_meanwhile')).length === 1,
+      async () => (await rows(urls[1], 'select from made_meanwhile')).length === 1,
     );
   }, 120_000);
 
@@ -135,10 +124,12 @@ describe('the first writer', () => {
       'they are equal',
       async () => (await sum(urls[0])) === '10/15' && (await sum(urls[1])) === '10/15',
     );
-    await ask(urls[0], 'update t set n = n + 1 where id = 7');
+    await rows(urls[0], 'update t set n = n + 1 where id = 7');
     await draw();
     await until('so many tickets', async () => {
-      const counts = await Promise.all(urls.map((url) => ask(url, 'select count(*)::int as n from tickets')));
+      const counts = await Promise.all(
+        urls.map((url) => rows(url, 'select count(*)::int as n from tickets')),
+      );
       return counts.every(([row]) => row?.['n'] === 15);
     });
   }, 120_000);

@@ -1,7 +1,6 @@
 /** Several writers as processes whose log is on a real etcd: `up --writers 2 --store etcd://…`. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { UpResult } from '../../src/control/api.js';
 import { startInstance, stopInstance, type UpRequest } from '../../src/control/client.js';
@@ -12,20 +11,10 @@ import { withoutEtcdPassword } from '../../src/multiwriter/etcd/index.js';
 import { runConflict } from '../../src/conflict/index.js';
 import { hasEtcd, TestEtcd } from '../multiwriter/etcd/server.js';
 import { freePort, isRunning, LiveHome, processesBelow, status, until } from './live.js';
+import { rows } from './multiwriter-work.js';
 
 const NAME = 'shop';
 const suite = hasEtcd ? describe : describe.skip;
-
-const ask = async (url: string, sql: string): Promise<Record<string, unknown>[]> => {
-  const client = new pg.Client({ connectionString: url });
-  client.on('error', () => undefined);
-  await client.connect();
-  try {
-    return (await client.query<Record<string, unknown>>(sql)).rows;
-  } finally {
-    await client.end();
-  }
-};
 
 describe('what cannot be meant is refused before anything is made', () => {
   const store = 'etcd://127.0.0.1:2379/shop';
@@ -94,7 +83,7 @@ suite('up --writers 2 --store', () => {
     });
     expect(writers.map(({ state }) => state)).toEqual(['running', 'running']);
     expect((await processesBelow(live.home)).filter((one) => one.includes('storage/main'))).toEqual([]);
-    for (const { url } of started.writers) expect(await ask(url, 'select 1 as one')).toEqual([{ one: 1 }]);
+    for (const { url } of started.writers) expect(await rows(url, 'select 1 as one')).toEqual([{ one: 1 }]);
   });
 
   test('again: it runs already; with another store it is refused', async () => {
@@ -137,10 +126,10 @@ suite('up --writers 2 --store', () => {
     );
     const { writers } = await status(NAME);
     const primary = writers.find(({ leads }) => leads);
-    await ask(primary!.url, 'create table waits (id int primary key)');
+    await rows(primary!.url, 'create table waits (id int primary key)');
     await until('it to come to all', async () => {
       const counts = await Promise.all(
-        started.writers.map(({ url }) => ask(url, 'select count(*) from waits').catch(() => null)),
+        started.writers.map(({ url }) => rows(url, 'select count(*) from waits').catch(() => null)),
       );
       return counts.every((one) => one !== null);
     });
@@ -150,7 +139,7 @@ suite('up --writers 2 --store', () => {
     const url = started.writers[1]!.url;
     await etcd.kill();
     let isDone = false;
-    const waiting = ask(url, 'insert into waits values (77)').finally(() => (isDone = true));
+    const waiting = rows(url, 'insert into waits values (77)').finally(() => (isDone = true));
     waiting.catch(() => undefined);
     await until(
       'status to say so',
@@ -166,7 +155,7 @@ suite('up --writers 2 --store', () => {
     await etcd.start();
     await waiting;
     await until('the other writer to have it', async () => {
-      return (await ask(started.writers[0]!.url, 'select id from waits')).length === 1;
+      return (await rows(started.writers[0]!.url, 'select id from waits')).length === 1;
     });
   }, 60_000);
 
@@ -177,7 +166,7 @@ suite('up --writers 2 --store', () => {
     const { storeDirectory } = InstanceDirectory.of(NAME).paths;
     const record = JSON.parse(await readFile(join(storeDirectory, 'incarnation-1.json'), 'utf8')) as object;
     expect(record).toMatchObject({ incarnation: expect.any(Number) as number });
-    for (const { url } of started.writers) expect(await ask(url, 'select 1 as one')).toEqual([{ one: 1 }]);
+    for (const { url } of started.writers) expect(await rows(url, 'select 1 as one')).toEqual([{ one: 1 }]);
   }, 120_000);
 
   test('another instance does not get its prefix', async () => {

@@ -1,7 +1,6 @@
 /** Several writers as processes: started, found again, repaired after kill -9 of any of them, and gone after `down`. */
 import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StatusResult, UpResult } from '../../src/control/api.js';
 import { instanceLogs, startInstance, stopInstance } from '../../src/control/client.js';
@@ -18,6 +17,7 @@ import {
   status,
   until,
 } from './live.js';
+import { rows } from './multiwriter-work.js';
 
 const NAME = 'shop';
 const SECOND = 'shop.w2';
@@ -29,17 +29,6 @@ beforeAll(async () => {
   started = await live.up(NAME, { writers: 2 });
 }, 120_000);
 afterAll(() => live.close());
-
-const ask = async (url: string, sql: string): Promise<Record<string, unknown>[]> => {
-  const client = new pg.Client({ connectionString: url });
-  client.on('error', () => undefined);
-  await client.connect();
-  try {
-    return (await client.query<Record<string, unknown>>(sql)).rows;
-  } finally {
-    await client.end();
-  }
-};
 
 const isWell = ({ state, writers, store }: StatusResult): boolean =>
   state === 'running' &&
@@ -72,7 +61,7 @@ describe('up', () => {
     expect(store).toMatchObject({ quorums: { nodes: 3, fast: 3, classic: 2 }, policy: 'first' });
     expect(store?.nodes.map(({ id }) => id)).toEqual(['s1', 's2', 's3']);
     expect(writers.map(({ engine }) => engine)).toEqual(['e1', 'e2001']);
-    for (const { url } of started.writers) expect(await ask(url, 'select 1 as one')).toEqual([{ one: 1 }]);
+    for (const { url } of started.writers) expect(await rows(url, 'select 1 as one')).toEqual([{ one: 1 }]);
   });
 
   test('again: they run already, with the same settings', async () => {
@@ -125,7 +114,7 @@ describe('kill -9', () => {
     await until('it is gone', () => !isRunning(pid));
     // Whoever notices it first; a dead supervisor of the first writer, the command that asks.
     await until('another one runs', async () => isWell(await status(NAME)) && (await find()) !== pid, 60_000);
-    for (const { url } of started.writers) expect(await ask(url, 'select 1 as one')).toEqual([{ one: 1 }]);
+    for (const { url } of started.writers) expect(await rows(url, 'select 1 as one')).toEqual([{ one: 1 }]);
   });
 
   test('a storage node that hangs does not vote: doctor names it, and it has a log', async () => {
