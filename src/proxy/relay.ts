@@ -38,6 +38,8 @@ export interface RelayEvents {
   advanced(): void;
   /** The client has sent something that waits, because the flow has stopped. */
   waits(): void;
+  /** Who certifies cancels what runs. */
+  canceling(canceled: Promise<void>): void;
   clientGone(): void;
   engineGone(): void;
   violated(violation: ProtocolViolation): void;
@@ -129,6 +131,7 @@ export class Relay implements LinkOwner {
       quiet: () => {
         if (this.#flow === 'step') this.#events.advanced();
       },
+      canceling: (canceled) => this.#events.canceling(canceled),
       fail,
       encoding: () => this.#tracker.parameters.get('client_encoding'),
     });

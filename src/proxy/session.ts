@@ -128,6 +128,7 @@ export class Session {
     this.#relay = new Relay(client, server, this.tracker, {
       advanced: () => this.#advance(),
       waits: () => this.onWaits?.(),
+      canceling: (canceled) => void this.#whileCanceling(canceled),
       clientGone: () => this.#close(),
       engineGone: () => this.#engineGone(),
       violated: (violation) => this.#violated(violation),
@@ -239,11 +240,14 @@ export class Session {
     await this.#cancelOnEngine();
   }
 
-  /** Whoever waits for a hold waits for this, too. */
   async #cancelOnEngine(): Promise<void> {
     if (this.#phase === 'closed' || this.#relay.isCertified || this.#relay.cancelWait()) return;
+    await this.#whileCanceling(cancelOnEngine(this.server));
+  }
+
+  /** Whoever waits for a hold waits for this, too. */
+  async #whileCanceling(canceled: Promise<void>): Promise<void> {
     this.#cancels++;
-    const canceled = cancelOnEngine(this.server);
     this.#relay.whileCanceling(canceled);
     await canceled;
     this.#cancels--;
@@ -545,7 +549,7 @@ export class Session {
   /** Completes "session 7 …". */
   whyNotSafe(): string {
     const { exchange, sinceMs } = this.#relay;
-    if (this.#cancels > 0) return 'has sent a cancel request that its engine has not taken yet';
+    if (this.#cancels > 0) return 'has a cancel request on its way that its engine has not taken yet';
     const seconds = ((performance.now() - sinceMs) / 1_000).toFixed(1);
     if (exchange.copyIn) return `has been in COPY for ${seconds} s`;
     if (!exchange.settled) return `has been running a statement for ${seconds} s`;

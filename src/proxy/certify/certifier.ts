@@ -55,6 +55,8 @@ export interface CertifierHost {
   engineClosed(): void;
   /** Nothing of ours is under way. */
   quiet(): void;
+  /** A CancelRequest of ours is under way: one that comes too late for its statement would hit what others ask. */
+  canceling(canceled: Promise<void>): void;
   fail(error: DbproxyError): void;
   /** The client's, as far as it is known. */
   encoding(): string | undefined;
@@ -876,7 +878,7 @@ export class Certifier implements LinkOwner, Participant {
     return this.#wait !== null;
   }
 
-  /** The client's own. */
+  /** Nothing goes to the engine meanwhile. */
   whileCanceling(canceled: Promise<void>): void {
     void this.#engine.whileCanceling(canceled);
   }
@@ -891,7 +893,7 @@ export class Certifier implements LinkOwner, Participant {
       if (!this.#service.giveUp(transaction, error)) return false;
     } else if (!this.#engine.isBusy) return false;
     this.#pendingError = errorOf(error);
-    if (this.#engine.isBusy) void this.#engine.whileCanceling(cancelOnEngine(this.#connection));
+    if (this.#engine.isBusy) this.#host.canceling(cancelOnEngine(this.#connection));
     else if (!this.#isRunning) {
       this.#inbox.unshift('abort');
       void this.#run();
