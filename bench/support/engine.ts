@@ -1,5 +1,5 @@
 /** One embedded engine and the directory it lives in, gone after the benchmark. */
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { access, chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -18,15 +18,26 @@ export interface BenchEngine {
   close(): Promise<void>;
 }
 
+const MEMORY = '/dev/shm';
+
+export interface BenchPlace {
+  /** Where the system has a file system in memory: for what compares clients, which a disk's moods would hide. */
+  readonly inMemory?: boolean;
+}
+
 /** A directory that the engines' unprivileged user can pass through. */
-export async function benchHome(): Promise<string> {
-  const home = await mkdtemp(join(tmpdir(), 'dbp-bench-'));
+export async function benchHome({ inMemory = false }: BenchPlace = {}): Promise<string> {
+  const hasMemory = await access(MEMORY).then(
+    () => true,
+    () => false,
+  );
+  const home = await mkdtemp(join(inMemory && hasMemory ? MEMORY : tmpdir(), 'dbp-bench-'));
   await chmod(home, 0o711);
   return home;
 }
 
-export async function startEngine(size: SizeName): Promise<BenchEngine> {
-  const home = await benchHome();
+export async function startEngine(size: SizeName, place: BenchPlace = {}): Promise<BenchEngine> {
+  const home = await benchHome(place);
   const provider = embeddedProvider({ cacheDirectory: join(home, 'cache') });
   const password = 'benchmark';
   const engine = await provider.create({
