@@ -1,7 +1,8 @@
 /** What becomes of roles on one writer becomes of them on the other: two real engines, one transaction after the other. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { ApplyDiverged, reassigned } from '../../../src/multiwriter/engine/index.js';
+import { ApplyDiverged, asApplier, reassigned } from '../../../src/multiwriter/engine/index.js';
 import { connectAdmin } from '../../../src/engine/index.js';
+import { eventually } from '../../support/clients.js';
 import { TestEngines } from '../../support/engines.js';
 import { SECRET, TestWriter } from './writers.js';
 
@@ -207,6 +208,27 @@ describe('roles', () => {
     await expect(onBoth('drop role lord')).rejects.toBeInstanceOf(ApplyDiverged);
   }, 30_000);
 });
+
+it('one whose temporary tables are left of a crash is dropped all the same', async () => {
+  const engine = await engines.primary();
+  await (await TestWriter.open(engine, 1)).end();
+  const session = await connectAdmin(engine);
+  session.on('error', () => undefined);
+  await session.query('create role ghost; set role ghost; create temp table own (id serial)');
+  const { rows } = await session.query<{ pid: number }>('select pg_backend_pid() as pid');
+  process.kill(rows[0]!.pid, 'SIGKILL');
+  const after = await eventually('the engine to be up again', async () => {
+    const admin = await connectAdmin(engine).catch(() => null);
+    const free = await admin?.query('select 1').catch(() => null);
+    return free ? admin : null;
+  });
+  const left = `select from pg_class where relname = 'own' and relowner = 'ghost'::regrole`;
+  expect((await after.query(left)).rowCount).toBe(1);
+  await asApplier(after);
+  await after.query(`select dbproxy.drop_role('ghost')`);
+  expect((await after.query(`select from pg_roles where rolname = 'ghost'`)).rowCount).toBe(0);
+  await after.end();
+}, 30_000);
 
 describe('a client becomes nobody else', () => {
   beforeAll(async () => {
