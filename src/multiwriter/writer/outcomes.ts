@@ -6,6 +6,9 @@
  * a former incarnation, all of whose transactions are settled before the next one opens.
  */
 import type { Lsn, Vector, WriterId } from '../protocol/index.js';
+import { abortion } from './reads.js';
+import { CANCELED } from './refusal.js';
+import type { RefusedCommit } from './transaction.js';
 
 export interface TransactionFacts {
   readonly writer: WriterId;
@@ -28,15 +31,22 @@ export interface OutcomesHost {
   change(): Promise<void>;
 }
 
-/** For dbproxy.txn_facts: JSON by writer, without those of whom not everything is here. Throws DBP_WRITER_STOPPED. */
-export async function gatherFacts(host: OutcomesHost): Promise<string> {
+/**
+ * For dbproxy.txn_facts: JSON by writer, without those of whom not everything is here. Aborted before: what its client is told.
+ * Throws DBP_WRITER_STOPPED.
+ */
+export async function gatherFacts(host: OutcomesHost, signal: AbortSignal): Promise<string | RefusedCommit> {
   const facts: Record<WriterId, Omit<TransactionFacts, 'writer' | 'upTo'>> = {};
   const end = performance.now() + host.waitMs;
-  for (const answer of await host.ask()) {
+  const aborted = abortion(signal);
+  const answers = await Promise.race([host.ask(), aborted]);
+  for (const answer of answers ?? []) {
     if (!answer) continue;
     const { writer, upTo, ...fact } = answer;
-    while (!host.hasApplied({ [writer]: upTo }) && performance.now() < end) await host.change();
+    while (!host.hasApplied({ [writer]: upTo }) && performance.now() < end && !signal.aborted)
+      await Promise.race([host.change(), aborted]);
+    if (signal.aborted) return CANCELED;
     if (host.hasApplied({ [writer]: upTo })) facts[writer] = fact;
   }
-  return JSON.stringify(facts);
+  return signal.aborted ? CANCELED : JSON.stringify(facts);
 }

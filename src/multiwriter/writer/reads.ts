@@ -17,6 +17,7 @@ import {
   type Vector,
 } from '../protocol/index.js';
 import { writers } from '../protocol/vector.js';
+import { CANCELED } from './refusal.js';
 import type { RefusedCommit } from './transaction.js';
 
 const AGAIN_MS = 200;
@@ -28,12 +29,6 @@ export interface ReadDemand {
   /** What was applied elsewhere. */
   readonly position: Vector | null;
 }
-
-/** As PostgreSQL says it. */
-const CANCELED: RefusedCommit = {
-  sqlstate: '57014',
-  message: 'canceling statement due to user request',
-};
 
 export interface ReadsHost {
   readonly quorums: Quorums;
@@ -47,6 +42,10 @@ export interface ReadsHost {
   /** Resolves when something has changed, and at every tick. */
   change(): Promise<void>;
 }
+
+/** Resolves when it is aborted. */
+export const abortion = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 
 export class Reads {
   readonly #host: ReadsHost;
@@ -66,9 +65,7 @@ export class Reads {
 
   /** Null: a snapshot taken now shows it. Else what the client is told. Throws DBP_WRITER_STOPPED. */
   async untilApplied({ isGlobal, position }: ReadDemand, signal: AbortSignal): Promise<RefusedCommit | null> {
-    const canceled = new Promise<void>((resolve) => {
-      signal.addEventListener('abort', () => resolve(), { once: true });
-    });
+    const canceled = abortion(signal);
     const end = performance.now() + this.#host.waitMs;
     const asked: Asked[] = [];
     let againAt = 0;

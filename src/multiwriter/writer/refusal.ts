@@ -7,6 +7,12 @@ const RETRY = 'Retry the transaction.';
 /** serialization_failure: what clients retry (manual, appendix A). */
 const AGAIN = '40001';
 
+/** A client's CancelRequest has ended a wait of ours; as PostgreSQL says it. */
+export const CANCELED: RefusedCommit = {
+  sqlstate: '57014',
+  message: 'canceling statement due to user request',
+};
+
 export function refusalOf(
   writeSet: WriteSet,
   ruling: Ruling | null,

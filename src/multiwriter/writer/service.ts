@@ -29,7 +29,7 @@ import type { PeerMessage, WriterConfig, WriterEvent, WriterState, WriterStatus 
 import { type Connect, EngineLink } from './engine-link.js';
 import { KeyLocks } from './key-locks.js';
 import type { Log, LogListener } from './log.js';
-import { gatherFacts, type TransactionFacts } from './outcomes.js';
+import { gatherFacts, type OutcomesHost, type TransactionFacts } from './outcomes.js';
 import { Peers } from './peers.js';
 import { QuorumLog } from './quorum-log.js';
 import { type ReadDemand, Reads } from './reads.js';
@@ -276,8 +276,8 @@ export class WriterService {
   }
 
   /** For `dbproxy.txn_status`, before the statement that asks; see `gatherFacts`. */
-  transactionFacts(): Promise<string> {
-    return gatherFacts({
+  transactionFacts(signal: AbortSignal): Promise<string | RefusedCommit> {
+    const host: OutcomesHost = {
       waitMs: this.config.readWaitMs ?? READ_WAIT_MS,
       ask: async () => [
         this.transactions(),
@@ -285,7 +285,8 @@ export class WriterService {
       ],
       hasApplied: (upTo) => this.#hasApplied(upTo),
       change: () => this.#change(),
-    });
+    };
+    return gatherFacts(host, signal);
   }
 
   /** Null: it is not open. */

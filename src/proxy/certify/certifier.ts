@@ -306,8 +306,9 @@ export class Certifier implements LinkOwner, Participant {
     const refused = parts.find(({ statement }) => statement.kind === 'refused')?.statement;
     if (refused?.kind === 'refused') await this.#refuse(refused.error, refused.endsBlock);
     else {
-      if (asksOutcome(sql)) await this.#tellOutcomes();
-      await this.#parts(message, parts);
+      const canceled = asksOutcome(sql) ? await this.#tellOutcomes() : null;
+      if (canceled) await this.#refuse(canceled, false);
+      else await this.#parts(message, parts);
     }
     if (!this.#readyPassed) this.#sendReady();
   }
@@ -522,7 +523,8 @@ export class Certifier implements LinkOwner, Participant {
     const statement = this.#statements.get(name) ?? UNKNOWN_STATEMENT;
     this.#portals.set(portal, statement);
     if (statement.kind === 'write' && statement.isCopy) this.#copies = true;
-    if (this.#asking.has(name)) await this.#tellOutcomes();
+    const canceled = this.#asking.has(name) ? await this.#tellOutcomes() : null;
+    if (canceled) return this.#refuseInBatch(errorOf(canceled));
     const isWriter = statement.kind === 'write' || (this.#isWary && statement.kind === 'read');
     if (this.#block === null && isWriter && !this.#engine.failed) {
       const kept = this.#kept;
@@ -714,10 +716,15 @@ export class Certifier implements LinkOwner, Participant {
     const demand = await this.#reads.demand(this.#engine);
     if (isRefused(demand)) return errorOf(demand);
     if (!demand.isGlobal && demand.position === null) return null;
+    const refused = await this.#cancelable((signal) => this.#service.untilApplied(demand, signal));
+    return refused && errorOf(refused);
+  }
+
+  /** A CancelRequest ends it, as does the end of the client. */
+  async #cancelable<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const wait = (this.#wait = new AbortController());
     try {
-      const refused = await this.#service.untilApplied(demand, wait.signal);
-      return refused && errorOf(refused);
+      return await work(wait.signal);
     } finally {
       this.#wait = null;
     }
@@ -734,12 +741,14 @@ export class Certifier implements LinkOwner, Participant {
     if (error) this.#pendingError ??= error;
   }
 
-  /** Before a statement that asks what became of a transaction. */
-  async #tellOutcomes(): Promise<void> {
-    if ((await this.#engine.settle()) !== 'ok' || this.#engine.status === 'E') return;
-    const facts = await this.#service.transactionFacts();
+  /** Before a statement that asks what became of a transaction. Not null: its client has canceled it. */
+  async #tellOutcomes(): Promise<RefusedCommit | null> {
+    if ((await this.#engine.settle()) !== 'ok' || this.#engine.status === 'E') return null;
+    const facts = await this.#cancelable((signal) => this.#service.transactionFacts(signal));
+    if (typeof facts !== 'string') return facts;
     this.#unnamedLost = true;
     await this.#engine.ask(setFacts(facts));
+    return null;
   }
 
   #noteSetting(statement: Statement): void {

@@ -109,7 +109,7 @@ describe('COPY', () => {
 });
 
 describe('CancelRequest', () => {
-  it('ends a read that waits for another writer with 57014, in both protocols, and nothing else', async () => {
+  it('ends a read that waits for another writer, or what became of a transaction, with 57014, in both protocols, and nothing else', async () => {
     const holder = await connectPg(directTo(cluster.members[1]!.engine));
     await holder.query('begin');
     await holder.query('select from t where id = 2 for update');
@@ -125,23 +125,28 @@ describe('CancelRequest', () => {
     ];
     const waits = () =>
       eventually('the read to wait', async () => (await cluster.members[1]!.status()).queues.waiting > 0);
+    const outcome = `select dbproxy.txn_status('${String(await value(await connect(2), 'select dbproxy.txn_id()'))}')`;
     for (const messages of [
       [encode.query('select n from t where id = 2')],
       batch('select n from t where id = 2'),
+      [encode.query(outcome)],
+      batch(outcome),
     ]) {
       raw.send(...messages);
       await waits();
       await cancel(1, raw);
       expect(await raw.answer()).toMatchObject({ errors: ['57014'], status: 'I' });
     }
-    raw.send(encode.query('begin'));
-    await raw.answer();
-    raw.send(encode.query('select n from t where id = 2'));
-    await waits();
-    await cancel(1, raw);
-    expect(await raw.answer()).toMatchObject({ errors: ['57014'], status: 'E' });
-    raw.send(encode.query('rollback'));
-    expect(await raw.answer()).toMatchObject({ errors: [], status: 'I' });
+    for (const sql of ['select n from t where id = 2', outcome]) {
+      raw.send(encode.query('begin'));
+      await raw.answer();
+      raw.send(encode.query(sql));
+      await waits();
+      await cancel(1, raw);
+      expect(await raw.answer()).toMatchObject({ errors: ['57014'], status: 'E' });
+      raw.send(encode.query('rollback'));
+      expect(await raw.answer()).toMatchObject({ errors: [], status: 'I' });
+    }
     await holder.query('rollback');
     await holder.end();
     raw.send(encode.query('select n from t where id = 2'));
