@@ -22,16 +22,21 @@ export class Difference extends Error {
   override readonly name = 'Difference';
 
   constructor(after: string, moved: string, twin: string) {
-    super(`after ${after}\n${unlike('moved', moved, twin)}${unlike('twin', twin, moved)}`);
+    const lines = `${unlike('moved', moved, twin)}${unlike('twin', twin, moved)}`;
+    // The same lines in another order, or another number of times.
+    super(`after ${after}\n${lines || `${told('moved', moved)}${told('twin', twin)}`}`);
   }
 }
+
+const told = (name: string, line: string): string =>
+  `  ${name}: ${JSON.stringify(line).replace(/(\\u00..)+/g, ' ')}\n`;
 
 /** The lines that the other has not got. */
 const unlike = (name: string, text: string, other: string): string =>
   text
     .split('\n')
     .filter((line) => !other.split('\n').includes(line))
-    .map((line) => `  ${name}: ${JSON.stringify(line).replace(/(\\u00..)+/g, ' ')}\n`)
+    .map((line) => told(name, line))
     .join('');
 
 const isTemporary = (step: Step): boolean => /temp/.test(scriptOf(step));

@@ -14,7 +14,7 @@ export interface HuntOptions {
   readonly walk?: number;
   /** The first difference will do, however long the walk. */
   readonly unshrunk?: boolean;
-  /** Walks that are under way come to their end. */
+  /** Walks that are under way come to their end; a counterexample is as short as it is by then. */
   readonly stop?: AbortSignal;
   readonly progress?: (tally: Tally) => void;
   /** Before it is shrunk. */
@@ -31,6 +31,8 @@ export interface Hunt {
 
 const WALKS_PER_SEED = 10;
 const MAX_STEPS = 200;
+/** How often a walk that showed a difference is walked again before it counts as one that seldom does. */
+const TRIES_AGAIN = 5;
 
 export const hunt = async ({ pairs }: World, options: HuntOptions): Promise<Hunt> => {
   const { steps, classes, unshrunk = false, stop, progress, sighted } = options;
@@ -40,9 +42,13 @@ export const hunt = async ({ pairs }: World, options: HuntOptions): Promise<Hunt
   let seed = options.seed;
   let found: string | null = null;
 
-  const describe = async (walk: Walk, from: string, pair: Pair): Promise<string> => {
-    let why = await differenceOf(walk, pair, shrinking);
+  const describe = async (walk: Walk, from: string, pair: Pair, seen: string): Promise<string> => {
+    let why: string | null = null;
+    for (let n = 0; n < TRIES_AGAIN && why === null && !stop?.aborted; n++)
+      why = await differenceOf(walk, pair, shrinking);
+    if (why === null) return `${from}\n-- seen once, and not again: ${seen}`;
     const shrunk = await shrink(walk, async (shorter) => {
+      if (stop?.aborted) return false;
       const difference = await differenceOf(shorter, pair, shrinking);
       why = difference ?? why;
       return difference !== null;
@@ -51,7 +57,7 @@ export const hunt = async ({ pairs }: World, options: HuntOptions): Promise<Hunt
       from,
       `-- as ${walk.user}`,
       ...shrunk.steps.map(scriptOf),
-      `-- ${why?.replaceAll('\n', '\n-- ')}`,
+      `-- ${why.replaceAll('\n', '\n-- ')}`,
     ].join('\n');
   };
 
@@ -66,7 +72,7 @@ export const hunt = async ({ pairs }: World, options: HuntOptions): Promise<Hunt
         if (difference === null) continue;
         const from = `-- npm run twin -- --seed ${own} --walk ${i} --classes ${classes.join(',')}`;
         sighted?.(`${from}\n${difference}`);
-        found ??= unshrunk ? from : await describe(walk, from, pair);
+        found ??= unshrunk ? from : await describe(walk, from, pair, difference);
         return;
       }
       if (options.walk !== undefined) return;
