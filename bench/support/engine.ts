@@ -1,5 +1,6 @@
 /** One embedded engine and the directory it lives in, gone after the benchmark. */
-import { access, chmod, mkdtemp, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -27,11 +28,8 @@ export interface BenchPlace {
 
 /** A directory that the engines' unprivileged user can pass through. */
 export async function benchHome({ inMemory = false }: BenchPlace = {}): Promise<string> {
-  const hasMemory = await access(MEMORY).then(
-    () => true,
-    () => false,
-  );
-  const home = await mkdtemp(join(inMemory && hasMemory ? MEMORY : tmpdir(), 'dbp-bench-'));
+  const root = inMemory && existsSync(MEMORY) ? MEMORY : tmpdir();
+  const home = await mkdtemp(join(root, 'dbp-bench-'));
   await chmod(home, 0o711);
   return home;
 }

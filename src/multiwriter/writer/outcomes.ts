@@ -6,7 +6,7 @@
  * a former incarnation, all of whose transactions are settled before the next one opens.
  */
 import type { Lsn, Vector, WriterId } from '../protocol/index.js';
-import { abortion } from './reads.js';
+import { whenAborted } from './reads.js';
 import { CANCELED } from './refusal.js';
 import type { RefusedCommit } from './transaction.js';
 
@@ -38,14 +38,13 @@ export interface OutcomesHost {
 export async function gatherFacts(host: OutcomesHost, signal: AbortSignal): Promise<string | RefusedCommit> {
   const facts: Record<WriterId, Omit<TransactionFacts, 'writer' | 'upTo'>> = {};
   const end = performance.now() + host.waitMs;
-  const aborted = abortion(signal);
+  const aborted = whenAborted(signal);
   const answers = await Promise.race([host.ask(), aborted]);
   for (const answer of answers ?? []) {
     if (!answer) continue;
     const { writer, upTo, ...fact } = answer;
     while (!host.hasApplied({ [writer]: upTo }) && performance.now() < end && !signal.aborted)
       await Promise.race([host.change(), aborted]);
-    if (signal.aborted) return CANCELED;
     if (host.hasApplied({ [writer]: upTo })) facts[writer] = fact;
   }
   return signal.aborted ? CANCELED : JSON.stringify(facts);

@@ -43,8 +43,7 @@ export interface ReadsHost {
   change(): Promise<void>;
 }
 
-/** Resolves when it is aborted. */
-export const abortion = (signal: AbortSignal): Promise<void> =>
+export const whenAborted = (signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 
 export class Reads {
@@ -65,7 +64,7 @@ export class Reads {
 
   /** Null: a snapshot taken now shows it. Else what the client is told. Throws DBP_WRITER_STOPPED. */
   async untilApplied({ isGlobal, position }: ReadDemand, signal: AbortSignal): Promise<RefusedCommit | null> {
-    const canceled = abortion(signal);
+    const canceled = whenAborted(signal);
     const end = performance.now() + this.#host.waitMs;
     const asked: Asked[] = [];
     let againAt = 0;

@@ -66,18 +66,18 @@ begin
 end $$;
 
 create or replace function dbproxy.drop_role(gone name) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare orphan text;
+declare target oid := (select oid from pg_authid where rolname = gone); orphan text;
 begin
-  if not exists (select from pg_authid where rolname = gone) then return; end if;
+  if target is null then return; end if;
   begin
     execute format('drop role %I', gone);
   exception when dependent_objects_still_exist then
     -- Temporary tables of sessions here, whose schemas have the numbers of their backends. What is left is in another database, for people.
     perform pg_terminate_backend(pid, 5000) from pg_namespace, pg_stat_get_backend_pid(substr(nspname, 9)::int) pid where nspname ~ '^pg_temp_\d+$'
-      and pid <> pg_backend_pid() and oid in (select relnamespace from pg_class where relowner = (select oid from pg_authid where rolname = gone));
+      and pid <> pg_backend_pid() and oid in (select relnamespace from pg_class where relowner = target);
     -- After a crash there is no such session, somebody else (this one) may have its number, and its tables stay until autovacuum comes by.
     for orphan in select format('%I.%I', nspname, relname) from pg_class c join pg_namespace n on n.oid = relnamespace
-        where nspname ~ '^pg_temp_\d+$' and relkind in ('r', 'p') and relowner = (select oid from pg_authid where rolname = gone) loop
+        where nspname ~ '^pg_temp_\d+$' and relkind in ('r', 'p') and relowner = target loop
       execute format('drop table if exists %s cascade', orphan);
     end loop;
     execute format('drop role %I', gone);
