@@ -5,7 +5,7 @@
  * `own` makes `pg_temp.f`. Names come out quoted where it is needed.
  */
 import { obstacles, type Features } from './temp-obstacles.js';
-import { MISPLACED, TEMP } from './temp-schema.js';
+import { MISPLACED, NEEDS_TEMP, TEMP } from './temp-schema.js';
 
 export interface Definitions {
   /** `pg_temp_3` */
@@ -312,9 +312,7 @@ const DEPENDENCIES = `select coalesce((select pg_catalog.json_agg(pg_catalog.jso
     where d.deptype in ('n', 'a', 'i') and (w.oid is not null or x.oid is not null or k.oid is not null
         or d.classid in ('pg_catalog.pg_class'::pg_catalog.regclass, 'pg_catalog.pg_type'::pg_catalog.regclass,
           'pg_catalog.pg_proc'::pg_catalog.regclass))
-      and d.refobjid in (select oid from pg_catalog.pg_class where relnamespace = ${TEMP}
-        union all select oid from pg_catalog.pg_type where typnamespace = ${TEMP}
-        union all select oid from pg_catalog.pg_proc where pronamespace = ${TEMP})), '[]')`;
+      and ${NEEDS_TEMP}), '[]')`;
 
 /** One row of one column: Definitions as JSON, in the server's encoding. */
 export const readDefinitions = (features: Features): string => `select pg_catalog.json_build_object(

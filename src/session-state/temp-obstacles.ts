@@ -1,5 +1,5 @@
 /** Rows 10 and 11: what among temporary objects temp-ddl.ts cannot make again just as it was, found in the catalogs, by name. */
-import { MISPLACED, TEMP } from './temp-schema.js';
+import { MISPLACED, NEEDS_TEMP, TEMP } from './temp-schema.js';
 
 /**
  * What there is at all, asked first: to plan a question takes longer than to answer it, and most are about what is seldom there.
@@ -41,13 +41,6 @@ const named = (
   feature,
   `select pg_catalog.format('${kind} %s', ${name}) from pg_catalog.${from} where ${where}`,
 ];
-
-/** Where `d` refers to something temporary. */
-const REFERRED = `d.refclassid in ('pg_catalog.pg_class'::pg_catalog.regclass, 'pg_catalog.pg_type'::pg_catalog.regclass,
-    'pg_catalog.pg_proc'::pg_catalog.regclass)
-  and d.refobjid in (select oid from pg_catalog.pg_class where relnamespace = ${TEMP}
-    union all select oid from pg_catalog.pg_type where typnamespace = ${TEMP}
-    union all select oid from pg_catalog.pg_proc where pronamespace = ${TEMP})`;
 
 /** What has privileges: catalog, name, list, owner, and which of them. */
 const GRANTED: readonly (readonly [string, string, string, string, string])[] = [
@@ -211,7 +204,7 @@ const ALL: readonly (readonly [Feature | null, string])[] = [
     `pg_depend d left join pg_catalog.pg_rewrite w
           on d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and w.oid = d.objid`,
     'pg_catalog.pg_describe_object(d.refclassid, d.refobjid, 0)',
-    `d.deptype in ('n', 'a') and ${REFERRED} and (
+    `d.deptype in ('n', 'a') and ${NEEDS_TEMP} and (
           d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid in
             (select oid from pg_catalog.pg_proc where pronamespace <> ${TEMP})
           or d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass and d.objid in

@@ -2,6 +2,16 @@
 export const TEMP = 'pg_catalog.pg_my_temp_schema()';
 
 /**
+ * Where `d`, of pg_depend, says that something needs something temporary. The oids are read once, into an array: of a join a server
+ * that has no statistics of its catalogs makes a search through a whole index for each row.
+ */
+export const NEEDS_TEMP = `d.refclassid in ('pg_catalog.pg_class'::pg_catalog.regclass, 'pg_catalog.pg_type'::pg_catalog.regclass,
+    'pg_catalog.pg_proc'::pg_catalog.regclass)
+  and d.refobjid = any (array(select oid from pg_catalog.pg_class where relnamespace = ${TEMP}
+    union all select oid from pg_catalog.pg_type where typnamespace = ${TEMP}
+    union all select oid from pg_catalog.pg_proc where pronamespace = ${TEMP}))`;
+
+/**
  * The columns of `c`, a child or partition, are not in the order that CREATE TABLE would give them: those of its parents first,
  * parent by parent.
  */
