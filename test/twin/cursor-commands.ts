@@ -6,7 +6,7 @@ const sql = (text: fc.Arbitrary<string>): fc.Arbitrary<Command> => text.map((tex
 
 const QUERIES = [
   'select g, g * 1.50::numeric(6,2) as m from generate_series(1, 5) g',
-  'select n, v from a.t order by n',
+  'select n, v from a.t order by n, v',
   `select null::text as x, 'it''s "é", {}\\'::text as y, '\\x00ff'::bytea as z`,
   `select now()::date + g as d, interval '1 day' * g as i, array[g, null] as a from generate_series(1, 3) g`,
   'select where false',

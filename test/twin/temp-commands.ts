@@ -21,7 +21,7 @@ const COLUMNS = [
   '(n int, v text) on commit delete rows',
   '(n int, v text) on commit preserve rows',
   '(n int, v text) on commit drop',
-  'as select n, v from a.t',
+  'as select n, v from a.t order by n, v',
   '(like tt including all)',
   '(like a.t, x int)',
   '(n int references tt deferrable initially deferred, v text)',
