@@ -3,8 +3,6 @@
  * engine is given up, and the next one is a copy of another writer's, which goes on where its own markers say.
  */
 import { DbproxyError } from '../../errors/index.js';
-import type { WriterApi } from '../../multiwriter/writer/config.js';
-import { RpcClient } from '../../rpc/index.js';
 import type { InstanceSpec } from '../api.js';
 import type { Instance } from '../instance.js';
 import { findProxy, stopProxy, type Proxy } from '../proxy-process.js';
@@ -38,16 +36,3 @@ export async function giveUpEngine(instance: Instance): Promise<void> {
 /** It had an engine and is to have another: a copy, also where it is the first of several writers. */
 export const isBuiltAgain = ({ primary, engines, spec }: InstanceRecord): boolean =>
   primary === null && engines.length > 0 && writerOf(spec) !== null;
-
-/** Its proxy answers, and has not stopped. */
-export async function isHealthyWriter(proxySocket: string): Promise<boolean> {
-  const rpc = await RpcClient.connect<WriterApi>(proxySocket).catch(() => null);
-  try {
-    const status = await rpc?.call('writer.status', {}, { timeoutMs: ANSWER_BOUND_MS });
-    return status !== undefined && status.state !== 'stopped';
-  } catch {
-    return false;
-  } finally {
-    rpc?.close();
-  }
-}

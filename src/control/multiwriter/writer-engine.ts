@@ -1,6 +1,6 @@
 /**
  * The engine of a writer. A further writer's is a physical copy of the first one's, which is promoted, and so is that of any writer which
- * is built again, of whichever is well; its own markers, which the copy brings along, say where it stands in the log. Whose engine it is,
+ * is built again, of the one that lacks least of the log; its own markers, which the copy brings along, say where it stands in the log. Whose engine it is,
  * the proxy tells it.
  */
 import { adminQuery, dropReplicationSlot, withAdmin } from '../../engine/index.js';
@@ -9,12 +9,12 @@ import { DbproxyError } from '../../errors/index.js';
 import { ENGINES_PER_WRITER, InstanceDirectory } from '../instance-directory.js';
 import { unrecordedEngines, type Instance } from '../instance.js';
 import { instancePaths } from '../paths.js';
-import { isHealthyWriter } from './diverged.js';
+import { askedForStatus, bestSource } from './copy-source.js';
 import { writerName, type WriterName } from './names.js';
 
 const PROMOTE_BOUND_SECONDS = 30;
 
-/** A copy of another writer's engine, promoted; of the first one's, if it is well. On failure nothing is left, here or there. */
+/** A copy of another writer's engine, promoted. On failure nothing is left, here or there. */
 export async function copyWriter(
   instance: Instance,
   self: WriterName,
@@ -47,9 +47,11 @@ export async function copyWriter(
 
 /** Throws DBP_WRITER_NO_SOURCE. */
 async function anotherWriter(self: WriterName): Promise<string> {
-  for (const name of await others(self)) {
-    if (await isHealthyWriter(instancePaths(name).proxySocket)) return name;
-  }
+  const names = await others(self);
+  const best = bestSource(
+    await Promise.all(names.map((name) => askedForStatus(name, instancePaths(name).proxySocket))),
+  );
+  if (best !== null) return best;
   const { instance, writer } = self;
   throw new DbproxyError('DBP_WRITER_NO_SOURCE', { writer: writerName(instance, writer), name: instance });
 }
