@@ -56,6 +56,7 @@ describe('what is wrong is said with its line', () => {
     ['- 1', 'x.yaml:1: not a scenario: it begins with version: 1'],
     ['version: 1\nname: [', 'x.yaml:2: not YAML: '],
     ['version: 1\nname: a\nname: b\n', 'x.yaml:3: not YAML: Map keys must be unique'],
+    ['version: 1\n{ name: a }: 2\n', 'x.yaml:2: a key is a word, no list or map'],
     ['name: x\nsteps: []', 'x.yaml:1: version: '],
     [`version: 2\nname: x\nsteps: [{ sleep: 1s }]`, 'x.yaml:1: version: this dbproxy reads version: 1'],
     [`${head}`, 'x.yaml:1: steps: is missing'],

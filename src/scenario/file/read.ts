@@ -73,9 +73,17 @@ class Source {
 
   constructor(file: string, text: string) {
     this.#file = file;
-    this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false });
+    this.#document = parseDocument(text, {
+      lineCounter: this.#lines,
+      prettyErrors: false,
+      stringKeys: true,
+    });
     const [first] = [...this.#document.errors, ...this.#document.warnings];
-    if (first) throw invalid(file, this.#lines.linePos(first.pos[0]).line, `not YAML: ${first.message}`);
+    if (first) {
+      const reason =
+        first.code === 'NON_STRING_KEY' ? 'a key is a word, no list or map' : `not YAML: ${first.message}`;
+      throw invalid(file, this.#lines.linePos(first.pos[0]).line, reason);
+    }
     if (!isMap(this.#document.contents)) throw invalid(file, 1, 'not a scenario: it begins with version: 1');
     try {
       this.value = this.#document.toJS();
