@@ -17,10 +17,19 @@ import type {
   SessionReport,
   SessionSnapshot,
   StateMoved,
+  TraceLine,
 } from '../proxy/control-api.js';
 
 export type { PendingRestart };
-export type { AutoscalePolicy, AutoscaleResult, JudgedTransaction, MoveLimits, SessionLoss, Verdict };
+export type {
+  AutoscalePolicy,
+  AutoscaleResult,
+  JudgedTransaction,
+  MoveLimits,
+  SessionLoss,
+  TraceLine,
+  Verdict,
+};
 
 export type InstanceState = 'starting' | 'running' | 'operating' | 'degraded' | 'stopping' | 'stopped';
 

@@ -15,6 +15,7 @@ export {
   type ClientStreamImage,
   type StreamImage,
 } from './client-stream.js';
+export { Tracer, type Direction, type TracedMessage, type TracerOptions } from './tracer.js';
 export { EngineStream, type EngineObserver } from './engine-stream.js';
 export {
   SCRAM_MECHANISM,

@@ -12,6 +12,7 @@
 import type { MoveLimits, StateMoved } from '../session-state/kind.js';
 import type { HeldItem } from '../session-state/inventory.js';
 import type { KindName } from '../session-state/kinds.js';
+import type { TracedMessage } from '../protocol/index.js';
 import type { WriterApi, WriterConfig } from '../multiwriter/writer/config.js';
 
 export type { HeldItem, MoveLimits, StateMoved };
@@ -209,6 +210,18 @@ export interface MoveResult {
   readonly stateMoved: StateMoved;
 }
 
+export interface TraceLine extends TracedMessage {
+  readonly session: number;
+  /** Unix time, ms with a fraction. */
+  readonly atMs: number;
+}
+
+export interface TracedLines {
+  readonly lines: readonly TraceLine[];
+  /** Messages before these that the caller was too slow for. */
+  readonly missed: number;
+}
+
 export interface ProxyApi extends WriterApi {
   status: { params: Record<string, never>; result: ProxyStatus };
   sessions: { params: Record<string, never>; result: SessionSnapshot[] };
@@ -216,6 +229,15 @@ export interface ProxyApi extends WriterApi {
   check: { params: { withinMs: number; limits?: MoveLimits }; result: SessionReport[] };
   /** One of them, with all that it holds; null: there is no such session. */
   inspect: { params: { id: number; withinMs: number; limits?: MoveLimits }; result: SessionDetail | null };
+  /**
+   * The messages of a session, or of all, as they pass; until the caller goes away or the session ends. `values`: also what users
+   * bind, copy and read. Throws DBP_USAGE_UNKNOWN_SESSION.
+   */
+  trace: {
+    params: { session?: number; values: boolean };
+    result: null;
+    progress: TracedLines;
+  };
   /** The engine that new sessions go to. Only while the gate is open; logins wait until there is one. */
   route: { params: { engine: EngineRoute }; result: null };
   /**

@@ -62,6 +62,7 @@ const handlers = (proxy: Proxy, stop: () => void): RpcHandlers<ProxyApi> => ({
     void exitWhenRead(proxy, context.signal);
     return result;
   },
+  trace: (request, context) => proxy.traces.trace(request, context),
   shutdown: () => {
     setImmediate(stop);
     return null;

@@ -37,6 +37,7 @@ import { Session, type SessionIdentity, type SessionImage } from './session.js';
 import type { CertificateStore } from './tls/certificate.js';
 import { Tunnels } from './tls/tunnels.js';
 import { Torture } from './torture.js';
+import { Traces } from './traces.js';
 
 /** Sessions looked at at the same time by `check`. */
 const CHECK_CONCURRENCY = 4;
@@ -68,6 +69,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
   readonly #links: LinkFactory;
   readonly #names = new SettingNames();
   readonly #sessions = new Set<Session>();
+  readonly traces = new Traces(this.#sessions);
   readonly #keys = new CancelKeys<Session>();
   readonly #logins: Logins;
   readonly #tunnels: Tunnels | null;
@@ -281,6 +283,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
       this.#keys.set(session.identity.cancelKey, session);
       session.start(early);
       this.#torture?.begin(session);
+      this.traces.joined(session);
       this.gate.joined(session);
     },
     isConsole: (user, database) => database === CONSOLE_DATABASE && user === this.#primary?.engine.superuser,
@@ -320,6 +323,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
     this.#keys.delete(session.identity.cancelKey);
     this.gate.left(session);
     this.#torture?.left(session);
+    this.traces.left(session);
   }
 
   async #cancel(processId: number, secret: Buffer): Promise<void> {

@@ -45,6 +45,13 @@ export interface RelayEvents {
   violated(violation: ProtocolViolation): void;
 }
 
+/** Looks at what passes. The buffers are only lent. */
+export interface RelayTap {
+  /** On its way to an engine. */
+  fromClient(buffer: Buffer, end: number): void;
+  toClient(buffer: Buffer, end: number): void;
+}
+
 /** Where the bytes between the two links stand, as plain data; the sockets apart. */
 export interface RelayImage {
   readonly exchange: ExchangeImage;
@@ -89,6 +96,8 @@ export class Relay implements LinkOwner {
   passOne = false;
   /** Called at every safe point while bytes flow freely (torture.ts). */
   onSafePoint: (() => void) | null = null;
+  /** Those who trace the session; empty, as nearly always: nobody. */
+  readonly taps: RelayTap[] = [];
   readonly #tracker: SessionTracker;
   readonly #events: RelayEvents;
   #server: EngineConnection;
@@ -210,7 +219,7 @@ export class Relay implements LinkOwner {
       for (const [name, value] of this.#tracker.parameters) this.#server.parameters.set(name, value);
     this.#flow = 'stop';
     this.#server.takeBack();
-    this.#server.events = { notification: (message) => this.client.send(message), lost: () => undefined };
+    this.#server.events = { notification: (message) => this.tell(message), lost: () => undefined };
   }
 
   /** Swaps the server link, while stopped. Returns the old connection. */
@@ -247,9 +256,15 @@ export class Relay implements LinkOwner {
     }
   }
 
-  /** Tells the client something of ours. */
+  /** Sends the client something whole. */
   tell(bytes: Buffer): void {
+    this.#shown(bytes, bytes.length);
     this.client.send(bytes);
+  }
+
+  /** Where both streams stand: what a tap that begins now sees first. */
+  get position(): { readonly client: StreamImage; readonly engine: StreamImage } {
+    return { client: this.#clientStream.save(), engine: this.#engineStream.save() };
   }
 
   /** Ends both links. */
@@ -383,9 +398,12 @@ export class Relay implements LinkOwner {
       this.#server.link.destroy();
       return;
     }
-    if (this.rewrite && whole) this.client.send(rewriteErrors(buffer.subarray(0, bytes), this.rewrite));
-    else if (isOurs) this.client.send(buffer);
-    else this.client.forward(buffer, 0, bytes, link);
+    if (this.rewrite && whole) this.tell(rewriteErrors(buffer.subarray(0, bytes), this.rewrite));
+    else {
+      this.#shown(buffer, bytes);
+      if (isOurs) this.client.send(buffer);
+      else this.client.forward(buffer, 0, bytes, link);
+    }
     if (this.client.blocked) link.pause();
     if (!answered) return;
     this.sinceMs = coarseNow();
@@ -397,7 +415,9 @@ export class Relay implements LinkOwner {
   #scan(buffer: Buffer, end: number, oneRequest: boolean): number {
     this.dirty = true;
     try {
-      return this.#clientStream.scan(buffer, 0, end, oneRequest);
+      const upTo = this.#clientStream.scan(buffer, 0, end, oneRequest);
+      if (this.taps.length > 0) for (const tap of this.taps) tap.fromClient(buffer, upTo);
+      return upTo;
     } catch (error) {
       this.#events.violated(error as ProtocolViolation);
       return -1;
@@ -410,7 +430,11 @@ export class Relay implements LinkOwner {
     for (const [name, value] of this.#server.parameters) {
       if (told.get(name) === value || NOT_FOR_CLIENTS.has(name)) continue;
       told.set(name, value);
-      this.client.send(encode.parameterStatus(name, value));
+      this.tell(encode.parameterStatus(name, value));
     }
+  }
+
+  #shown(buffer: Buffer, end: number): void {
+    if (this.taps.length > 0) for (const tap of this.taps) tap.toClient(buffer, end);
   }
 }

@@ -39,7 +39,7 @@ import type { EngineConnection } from './engine-connection.js';
 import type { Link } from './link.js';
 import { nameBroken } from './broken-statements.js';
 import type { RawHandle } from './raw-handle.js';
-import { Relay, type RelayImage } from './relay.js';
+import { Relay, type RelayImage, type RelayTap } from './relay.js';
 import type { WriterService } from '../multiwriter/writer/index.js';
 
 /** Who the client is and how it came; enough to log in again as it did. */
@@ -146,6 +146,18 @@ export class Session {
 
   get server(): EngineConnection {
     return this.#relay.server;
+  }
+
+  /** Where the streams of both directions stand. */
+  get position(): Relay['position'] {
+    return this.#relay.position;
+  }
+
+  /** From now on `tap` sees what passes; returns what ends that. */
+  tap(tap: RelayTap): () => void {
+    const { taps } = this.#relay;
+    taps.push(tap);
+    return () => void taps.splice(taps.indexOf(tap), 1);
   }
 
   get isClosed(): boolean {

@@ -59,6 +59,11 @@ export class LineWriter {
     this.#text += `${JSON.stringify(value)}\n`;
   }
 
+  /** Written, and not yet with the kernel. */
+  get behindBytes(): number {
+    return this.#text.length + this.#stream.writableLength;
+  }
+
   /** After what was written until now. */
   end(): void {
     this.flush();

@@ -9,6 +9,8 @@ export interface RpcContext<Progress> {
   /** Aborted when the caller goes away. */
   readonly signal: AbortSignal;
   progress(value: Progress): void;
+  /** What was said to the caller, and it has not taken. */
+  readonly behindBytes: number;
 }
 
 /** The type of a method's progress; `never` where it has none. */
@@ -99,6 +101,9 @@ export class RpcServer<Api extends RpcApi<Api>> {
       const result = await handler(params, {
         signal,
         progress: (value) => send({ progress: value }),
+        get behindBytes() {
+          return answers.behindBytes;
+        },
       });
       send({ result: result ?? null });
     } catch (error) {
