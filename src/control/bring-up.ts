@@ -262,10 +262,15 @@ async function specOf(
     maxSessions: request.maxSessions ?? before?.maxSessions ?? UP_DEFAULTS.maxSessions,
     tls: await settleTls(request, before?.tls, connectHost(host)),
     metricsPort: (request.metricsPort ?? before?.metricsPort) || undefined,
+    standby: standbyOf(request, before),
     owner: before?.owner ?? request.owner,
     writerOf: before?.writerOf ?? request.writerOf,
     multiwriter: parseWriterName(request.name) ? undefined : multiwriterOf(request, before?.multiwriter),
   };
+}
+
+function standbyOf({ standby }: UpRequest, before: InstanceSpec | undefined): InstanceSpec['standby'] {
+  return standby === 'off' ? undefined : (standby ?? before?.standby);
 }
 
 type Setting = 'provider' | 'image' | 'postgres' | 'size' | 'host' | 'port' | 'maxSessions';
@@ -284,6 +289,12 @@ function assertSameSettings(request: UpRequest, record: InstanceRecord): void {
       wanted,
     });
   }
+  const { standby: kept = 'off' } = record.spec;
+  const { standby: asked = kept } = request;
+  if (asked !== kept)
+    throw new DbproxyError('DBP_INSTANCE_SETTINGS_DIFFER', {
+      ...{ name, setting: 'standby', running: kept, wanted: asked },
+    });
   assertSameWriters(request, record);
 }
 

@@ -164,6 +164,11 @@ export interface EngineOperations {
    * never ran; so it belongs after the sessions have moved, not on their way. Idempotent.
    */
   afterPromotion(engine: EngineRecord): Promise<void>;
+  /**
+   * From now on a commit is acknowledged when that standby has it on disk, too; null: when the engine itself has it. Whoever waits for
+   * one that is not needed any more goes on. Embedded engines only. Idempotent. Throws DBP_ENGINE_QUERY.
+   */
+  commitWith(engine: EngineRecord, standby: string | null): Promise<void>;
   /** Every process of this engine gives way to others from now on (nice): it is about to be retired. Best effort. */
   yieldProcessor(engine: EngineRecord): void;
   usage(engine: EngineRecord): Promise<EngineUsage | null>;

@@ -199,6 +199,11 @@ export function dockerProvider(owner: OwnerWithCache): EngineProvider {
       return [...shm, ...(await pendingSettings(engine))];
     },
 
+    /** `up` gives standbys to embedded engines only. */
+    commitWith() {
+      return Promise.resolve();
+    },
+
     yieldProcessor(engine) {
       containerRuntime()
         .then(({ docker }) =>

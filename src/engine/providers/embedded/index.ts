@@ -15,7 +15,7 @@ import { inspectServer } from './inspect.js';
 import { dataDirectoryOf, logFileOf, makeDirectories, removeDirectories } from './paths.js';
 import { releaseSharedMemory } from './release-memory.js';
 import { prepareStart } from './prepare-start.js';
-import { afterPromotion, resize } from './rewrite-configuration.js';
+import { afterPromotion, commitWith, resize } from './rewrite-configuration.js';
 import { makeStandby } from './standby.js';
 import { startServer } from './start.js';
 import { stopServer } from './stop.js';
@@ -98,6 +98,7 @@ export function embeddedProvider({ cacheDirectory }: EmbeddedOptions): EnginePro
     stop: stopServer,
     afterPromotion,
     resize,
+    commitWith,
     pendingRestart: pendingSettings,
 
     isRunning({ process }) {
