@@ -120,6 +120,11 @@ export interface FailoverRecord {
   readonly to: string;
   /** `sync`: the standby had every commit that was acknowledged. */
   readonly mode: StandbyMode;
+  /**
+   * WAL that the old primary had written and the standby did not have, bytes: a bound of what is lost. With `sync` it holds nothing
+   * that was acknowledged. 0: nothing is lost. Null: it cannot be told.
+   */
+  readonly lostBytes: number | null;
   readonly sessions: {
     readonly total: number;
     readonly moved: number;

@@ -37,6 +37,7 @@ export function engineOperations(kind: ProviderKind, options: ProviderOptions): 
     sweep: (keep, what) => (made.get('docker') ?? provider(kind)).sweep(keep, what),
     afterPromotion: (engine) => of(engine).afterPromotion(engine),
     commitWith: (engine, standby) => of(engine).commitWith(engine, standby),
+    walAfter: (engine, position) => of(engine).walAfter(engine, position),
     yieldProcessor: (engine) => of(engine).yieldProcessor(engine),
     usage: (engine) => of(engine).usage(engine),
   };

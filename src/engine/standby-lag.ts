@@ -40,3 +40,13 @@ export async function flushedPosition(primary: AdminTarget): Promise<string> {
   );
   return row?.position ?? '0/0';
 }
+
+/** Where an engine that was promoted left the history of its former primary: the end of what it has of it. */
+export async function switchPosition(promoted: AdminTarget): Promise<string | null> {
+  const [row] = await adminQuery<{ history: string | null }>(
+    promoted,
+    `select pg_read_file('pg_wal/' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) || '.history', true) as history`,
+  );
+  const last = row?.history?.trimEnd().split('\n').at(-1);
+  return last?.split('\t')[1] ?? null;
+}

@@ -169,6 +169,11 @@ export interface EngineOperations {
    * one that is not needed any more goes on. Embedded engines only. Idempotent. Throws DBP_ENGINE_QUERY.
    */
   commitWith(engine: EngineRecord, standby: string | null): Promise<void>;
+  /**
+   * How much WAL an engine that has stopped wrote after `position` (`0/3000148`), bytes: what whoever took over there does not have.
+   * Null: it cannot be told.
+   */
+  walAfter(engine: EngineRecord, position: string): Promise<number | null>;
   /** Every process of this engine gives way to others from now on (nice): it is about to be retired. Best effort. */
   yieldProcessor(engine: EngineRecord): void;
   usage(engine: EngineRecord): Promise<EngineUsage | null>;

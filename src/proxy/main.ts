@@ -53,8 +53,8 @@ const handlers = (proxy: Proxy, stop: () => void): RpcHandlers<ProxyApi> => ({
   survey: ({ withinMs, limits }) => proxy.gate.survey(withinMs, limits ?? DEFAULT_LIMITS),
   save: ({ boundMs }, { signal }) => proxy.gate.save(boundMs, signal),
   move: (_params, context) => proxy.gate.move((moved, total) => context.progress({ moved, total })),
-  cover: async ({ engine }, { signal, progress }) => {
-    await proxy.cover.begin(engine, signal, () => progress({ lost: engine }));
+  cover: async ({ engine }, context) => {
+    await proxy.cover.begin(engine, context.signal, () => context.progress({ lost: engine }));
     return null;
   },
   revive: (params) => proxy.revive(params),

@@ -7,6 +7,7 @@
  * not, and does the same again. The new primary is on record before any client is answered by it; from then on the old one is
  * not started any more, and its data is removed. Before anything is promoted every process of the old one is ended.
  */
+import { switchPosition } from '../../engine/index.js';
 import type { EngineRecord } from '../../engine/types.js';
 import { promoteForSure, routeTo } from '../../switchover/index.js';
 import { byLoss } from '../losses.js';
@@ -44,9 +45,8 @@ export async function failOver(instance: Instance, found: ProxyFacts | null): Pr
   const promoteMs = watch();
   await makePrimary(instance, promoted);
   await instance.update({ standby: undefined });
-  const dataLoss = sync
-    ? null
-    : 'what was committed in the last moment before, if it had not reached the standby';
+  const lostBytes = await lostOf(instance, primary, promoted);
+  const dataLoss = sync ? null : inWords(lostBytes);
   const move = await found?.proxy.rpc.call(
     'revive',
     { target: routeTo(promoted), operation: id, dataLoss },
@@ -61,6 +61,7 @@ export async function failOver(instance: Instance, found: ProxyFacts | null): Pr
     from: primary.id,
     to: promoted.id,
     mode: sync ? 'sync' : 'async',
+    lostBytes,
     sessions: { total: move?.total ?? 0, moved: move?.moved ?? 0, failed: move?.failed ?? [] },
     lost: move?.lost ?? [],
     holdMs: move?.holdMs ?? { count: 0, p50: 0, p99: 0, max: 0 },
@@ -70,7 +71,8 @@ export async function failOver(instance: Instance, found: ProxyFacts | null): Pr
     const data = { operation: id, what, sessions: ids };
     instance.events.append('session.lost', `${id}: ${whose} lost ${what}`, data);
   }
-  const done = `${id}: ${promoted.id} took over from ${primary.id}, ${record.sessions.moved} sessions went on`;
+  const loss = dataLoss === null ? 'nothing acknowledged is lost' : `lost: ${dataLoss}`;
+  const done = `${id}: ${promoted.id} took over from ${primary.id}, ${record.sessions.moved} sessions went on; ${loss}`;
   instance.events.append('failover.completed', done, { ...record });
   return done;
 }
@@ -83,6 +85,23 @@ async function successorOf(instance: Instance): Promise<EngineRecord | null> {
   if ((await provider.inspect(primary)).state !== 'stopped') return null;
   const health = await provider.inspect(standby);
   return health.state === 'running' ? { ...standby, process: health.process } : null;
+}
+
+/** Bytes of WAL that only the old primary has; null: it cannot be told. */
+async function lostOf(
+  { provider }: Instance,
+  old: EngineRecord,
+  promoted: EngineRecord,
+): Promise<number | null> {
+  const position = await switchPosition(promoted).catch(() => null);
+  return position === null ? null : provider.walAfter(old, position);
+}
+
+/** For clients; null: nothing is lost. */
+function inWords(lostBytes: number | null): string | null {
+  if (lostBytes === 0) return null;
+  const bound = lostBytes === null ? '' : ` (at most ${lostBytes} bytes of WAL)`;
+  return `what was committed in the last moment before and had not reached the standby${bound}`;
 }
 
 /** ms since it was made, or last asked. */

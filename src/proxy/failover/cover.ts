@@ -15,6 +15,7 @@ import { EngineAdmin } from '../engine-admin.js';
 import { EngineConnection, EngineLoginError, EngineLostError } from '../engine-connection.js';
 import type { GateServices } from '../gate.js';
 import { Tally } from '../move-tally.js';
+import type { LookContext } from '../session-move.js';
 import type { Keeper, Session } from '../session.js';
 import { rebuild, type Rebuilt } from './rebuild.js';
 import { keepWatch } from './watchman.js';
@@ -68,7 +69,8 @@ export class Cover implements Keeper {
     for (const session of this.#services.sessions) session.keeper = this;
     gone.addEventListener('abort', () => end.abort());
     if (gone.aborted) end.abort();
-    const { sessions, context } = this.#services;
+    const { sessions } = this.#services;
+    const context = (thorough: boolean): Promise<LookContext> => this.#services.context(thorough);
     const admin = (): EngineAdmin | null =>
       this.#gateIsOpen() && !this.#waiting ? this.#services.primary() : null;
     await keepWatch({ sessions, context, admin }, end.signal);

@@ -19,8 +19,8 @@ const SAFE_POINT_MS = 20;
 export interface Watched {
   readonly sessions: ReadonlySet<Session>;
   /** Null: not now. */
-  admin(): EngineAdmin | null;
-  context(thorough: boolean): Promise<LookContext>;
+  readonly admin: () => EngineAdmin | null;
+  readonly context: (thorough: boolean) => Promise<LookContext>;
 }
 
 export const keepWatch = async (watched: Watched, until: AbortSignal): Promise<void> => {

@@ -204,6 +204,10 @@ export function dockerProvider(owner: OwnerWithCache): EngineProvider {
       return Promise.resolve();
     },
 
+    walAfter() {
+      return Promise.resolve(null);
+    },
+
     yieldProcessor(engine) {
       containerRuntime()
         .then(({ docker }) =>
