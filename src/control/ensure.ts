@@ -13,7 +13,7 @@ import { writerConfig } from './multiwriter/writer-config.js';
 import { goOnBehind } from './multiwriter/numbers.js';
 import { copyWriter, relaxEngine } from './multiwriter/writer-engine.js';
 import { isAlive } from './processes.js';
-import { failOver } from './standby/fail-over.js';
+import { failOver, reviveSessions } from './standby/fail-over.js';
 import { findProxy, proxyStatus, rememberProxy, startProxy, stopProxy, type Proxy } from './proxy-process.js';
 import { settleOperation, type ProxyFacts } from './settle-operation.js';
 import { queryThroughProxy } from './verify.js';
@@ -46,6 +46,7 @@ export async function ensureRunning(
   const found = await observeProxy(instance);
   const settled = await settleOperation(instance, found);
   const failedOver = await failOver(instance, found);
+  const before = instance.primary?.process;
   const fresh = !found && (await isStopped(instance));
   const repairs: string[] = [settled, failedOver].filter((done) => done !== null);
   const report = (repair: string): void => {
@@ -58,6 +59,9 @@ export async function ensureRunning(
     (ended) => ensurePrimary(instance, ended, onStep, report),
   );
   await ensureRoute(instance, proxy, primary);
+  // No standby could take over: what waits for an engine goes on on the one that was started again.
+  if (found && instance.record.spec.standby !== undefined && !isDeepStrictEqual(before, primary.process))
+    await reviveSessions(proxy, primary, await instance.nextOperationId('restart'), null);
   await beside?.routed(proxy);
   await assertAgrees(instance, proxy);
   onStep('ready', 'a query through the proxy');

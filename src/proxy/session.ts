@@ -92,7 +92,7 @@ export interface Revival {
   readonly broken: ReadonlyMap<string, ReplyError>;
   /** For the client: what of its session is not there. Null: everything is. */
   readonly notice: Buffer | null;
-  /** `failover-1: engine e1 is gone` */
+  /** `failover-1: engine e1 died` */
   readonly operation: string;
 }
 

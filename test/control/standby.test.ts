@@ -214,12 +214,11 @@ describe('around it', () => {
     ({ url } = await live.up(NAME, { standby: 'async' }));
   });
 
-  test('a backend that dies alone ends its session, and nobody else; nothing fails over', async () => {
-    const [alone, other] = [await connect(url), await connect(url)];
+  test('a backend that dies alone is no reason to fail over: its engine starts anew, as without a standby', async () => {
+    const alone = await connect(url);
     const { rows } = await alone.client.query<{ pid: number }>('select pg_backend_pid() as pid');
     process.kill(rows[0]!.pid, 'SIGKILL');
     await expect(alone.client.query('select 1')).rejects.toThrow();
-    await other.client.end();
     await until('it answers again', async () => (await status(NAME)).state === 'running');
     expect((await events(NAME)).map(({ type }) => type)).not.toContain('failover.started');
   });
@@ -235,8 +234,23 @@ describe('around it', () => {
     await until('its state was read', async () =>
       (await status(NAME)).sessions.some(({ stateKinds }) => stateKinds.includes('settings')),
     );
+    await client.query('create table outcomes (n int)');
+    // Their backends do not answer any more.
+    const inTransaction = await stopped(url, 'begin', 'insert into outcomes values (1)');
+    const committing = await stopped(url, 'begin; insert into outcomes values (2)', 'commit');
+    const alone = await stopped(url, 'select 1', 'insert into outcomes values (3)');
     await killPrimary(NAME);
     expect((await client.query('show work_mem')).rows).toEqual([{ work_mem: '9MB' }]);
+    expect(await inTransaction.code).toBe('40001');
+    expect(await committing.code).toBe('08007');
+    expect(await alone.code).toBe('08007');
+    // In a transaction until it is told to end.
+    await expect(inTransaction.client.query('select 1')).rejects.toMatchObject({ code: '25P02' });
+    await inTransaction.client.query('rollback');
+    for (const each of [inTransaction, committing, alone]) {
+      expect((await each.client.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+      await each.client.end();
+    }
     await client.end();
   });
 
@@ -259,6 +273,19 @@ describe('around it', () => {
     ]);
   });
 });
+
+/** A client whose last query is with a backend that was stopped; `code` of what it gets in the end. */
+async function stopped(url: string, first: string, last: string) {
+  const { client } = await connect(url);
+  await client.query(first);
+  const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
+  process.kill(rows[0]!.pid, 'SIGSTOP');
+  const code = client.query(last).then(
+    () => 'done',
+    (error: { code?: string }) => error.code ?? 'none',
+  );
+  return { client, code };
+}
 
 /** A process of an engine by what it does. */
 async function childOf(postmaster: number, what: string): Promise<number> {

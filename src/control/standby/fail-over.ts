@@ -12,7 +12,9 @@ import type { EngineRecord } from '../../engine/types.js';
 import { promoteForSure, routeTo } from '../../switchover/index.js';
 import { byLoss } from '../losses.js';
 import type { FailoverRecord } from '../api.js';
+import type { ReviveResult } from '../../proxy/control-api.js';
 import type { Instance } from '../instance.js';
+import type { Proxy } from '../proxy-process.js';
 import { makePrimary, type ProxyFacts } from '../settle-operation.js';
 
 /** Longer than the proxy takes for any number of sessions. */
@@ -47,11 +49,7 @@ export async function failOver(instance: Instance, found: ProxyFacts | null): Pr
   await instance.update({ standby: undefined });
   const lostBytes = await lostOf(instance, primary, promoted);
   const dataLoss = sync ? null : inWords(lostBytes);
-  const move = await found?.proxy.rpc.call(
-    'revive',
-    { target: routeTo(promoted), operation: id, dataLoss },
-    { timeoutMs: REVIVE_BOUND_MS },
-  );
+  const move = found && (await reviveSessions(found.proxy, promoted, id, dataLoss));
   const moveMs = watch();
   await instance.provider.afterPromotion(promoted);
 
@@ -76,6 +74,15 @@ export async function failOver(instance: Instance, found: ProxyFacts | null): Pr
   instance.events.append('failover.completed', done, { ...record });
   return done;
 }
+
+/** Sessions whose engine is gone go on on that one. */
+export const reviveSessions = (
+  { rpc }: Pick<Proxy, 'rpc'>,
+  engine: EngineRecord,
+  operation: string,
+  dataLoss: string | null,
+): Promise<ReviveResult> =>
+  rpc.call('revive', { target: routeTo(engine), operation, dataLoss }, { timeoutMs: REVIVE_BOUND_MS });
 
 /** The standby that runs, of a primary that does not; null: there is none. */
 async function successorOf(instance: Instance): Promise<EngineRecord | null> {

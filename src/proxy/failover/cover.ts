@@ -147,7 +147,7 @@ export class Cover implements Keeper {
     const tally = new Tally();
     const rebuilt = await this.#rebuildAll(orphans, target, tally);
     this.#stopWaiting(true);
-    const text = `${operation}: engine ${before} is gone`;
+    const text = `${operation}: engine ${before} died`;
     for (const [session, { connection, broken, lost }] of rebuilt) {
       const all = [...(dataLoss === null ? [] : [dataLoss]), ...lost];
       const notice = all.length === 0 ? null : noticeOf(text, target.id, all);

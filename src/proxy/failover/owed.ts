@@ -30,7 +30,7 @@ export interface Owed {
   readonly skipsToSync: boolean;
 }
 
-/** `operation`: `failover-1: engine e1 is gone`. */
+/** `operation`: `failover-1: engine e1 died`. */
 export const owedTo = (standing: Standing, operation: string): Owed => {
   const { pending, batchOpen, status, mayHaveCommitted } = standing;
   const asks = pending > 0 || batchOpen;
