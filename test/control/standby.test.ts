@@ -271,7 +271,7 @@ describe('around it', () => {
       'primary medium',
       'standby medium',
     ]);
-  });
+  }, 120_000);
 });
 
 /** A client whose last query is with a backend that was stopped; `code` of what it gets in the end. */

@@ -39,7 +39,7 @@ export class StandbyKeeper {
   #connectedAtMs = 0;
   #timer: NodeJS.Timeout | undefined;
   #looking = false;
-  #triedAtMs = -Infinity;
+  #failedAtMs = -Infinity;
 
   /** Null: none is wanted. */
   static of(instance: Instance, ports: KeeperPorts): StandbyKeeper | null {
@@ -76,7 +76,6 @@ export class StandbyKeeper {
   /** One is there and streams when this resolves. Nothing else may be done with the instance meanwhile. */
   async ensure(onStep: OnStep): Promise<void> {
     const primary = this.#primary();
-    this.#triedAtMs = performance.now();
     await this.#noteSync(false);
     const standby = (await this.#running(onStep)) ?? (await this.#make(primary, onStep));
     await this.#caughtUp(primary, standby);
@@ -211,7 +210,7 @@ export class StandbyKeeper {
     try {
       const lost = await this.#whyLost();
       if (lost === null || !this.#ports.serves()) return;
-      if (performance.now() - this.#triedAtMs < RETRY_MS) return;
+      if (performance.now() - this.#failedAtMs < RETRY_MS) return;
       await this.#ports.exclusively(() => this.#replace(lost));
     } catch {
       // The primary is gone, or goes: that is for the watch to tell, and the next look tries again.
@@ -244,6 +243,7 @@ export class StandbyKeeper {
     try {
       await this.ensure(() => undefined);
     } catch (error) {
+      this.#failedAtMs = performance.now();
       events.append(
         'standby.failed',
         `no standby yet: ${error instanceof Error ? error.message : String(error)}`,
