@@ -61,6 +61,14 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
       description:
         'with --writers: who goes first where transactions collide and the votes are split: the first, who has tried most often, or who has the highest dbproxy.priority (first)',
     }),
+    standby: boolean({
+      allowNo: true,
+      description:
+        'keep a standby that takes over when the engine dies: sessions are held, and go on there (none for a new instance)',
+    }),
+    'standby-sync': boolean({
+      description: 'with a standby that has every commit on its disk before the client is told: none is lost',
+    }),
     watch: boolean({ description: 'open the terminal UI once it is ready; in a pipe this does nothing' }),
     tls: string({
       options: ['off', 'on', 'required'],
@@ -103,6 +111,7 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
         tlsCert: this.flags['tls-cert'],
         tlsKey: this.flags['tls-key'],
         tlsCa: this.flags['tls-ca'],
+        standby: standbyOf(this.flags),
         writers: this.flags.writers,
         storageNodes: this.flags['storage-nodes'],
         store: this.flags.store,
@@ -137,3 +146,8 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
       : 'nothing was started; what was fetched is kept';
   }
 }
+
+const standbyOf = (flags: { standby?: boolean; 'standby-sync'?: boolean }): UpRequest['standby'] => {
+  if (flags['standby-sync']) return 'sync';
+  return flags.standby === undefined ? undefined : flags.standby ? 'async' : 'off';
+};

@@ -104,6 +104,48 @@ export interface StoreStatus {
   readonly nodes: readonly StorageNodeStatus[];
 }
 
+export type StandbyMode = 'async' | 'sync';
+
+/** The standby of `up --standby`. */
+export interface StandbyStatus {
+  /** Null: there is none at the moment. */
+  readonly engine: string | null;
+  readonly mode: StandbyMode;
+  readonly state: 'streaming' | 'catching-up' | 'missing';
+  /** Every commit that was acknowledged is on its disk, too: nothing is lost when it takes over. */
+  readonly synchronous: boolean;
+  /** What the primary has written and the standby has not: what is lost when it takes over now. Null: not known. */
+  readonly lagBytes: number | null;
+  /** How long the standby took to have the last write on its disk, ms; null: not known, or nothing was written of late. */
+  readonly lagMs: number | null;
+}
+
+/** `dbproxy.failover/1`: in the event `failover.completed`. */
+export interface FailoverRecord {
+  readonly schema: 'dbproxy.failover/1';
+  /** `failover-3` */
+  readonly operation: string;
+  readonly from: string;
+  readonly to: string;
+  /** `sync`: the standby had every commit that was acknowledged. */
+  readonly mode: StandbyMode;
+  /**
+   * WAL that the old primary had written and the standby did not have, bytes: a bound of what is lost. With `sync` it holds nothing
+   * that was acknowledged. 0: nothing is lost. Null: it cannot be told.
+   */
+  readonly lostBytes: number | null;
+  readonly sessions: {
+    readonly total: number;
+    readonly moved: number;
+    readonly failed: readonly { readonly id: number; readonly reason: string }[];
+  };
+  /** What was not restored, by session. */
+  readonly lost: readonly SessionLoss[];
+  /** From the loss of its engine until the session went on. */
+  readonly holdMs: HoldTimes;
+  readonly phasesMs: { readonly fence: number; readonly promote: number; readonly move: number };
+}
+
 /** `dbproxy.up/1` */
 export interface UpResult {
   readonly schema: 'dbproxy.up/1';
@@ -158,6 +200,8 @@ export interface StatusResult {
   readonly sessions: readonly SessionStatus[];
   readonly operation: OperationProgress | null;
   readonly autoscale: AutoscaleSummary | null;
+  /** Null: none is wanted. */
+  readonly standby: StandbyStatus | null;
   /** Several of them, or the only one. */
   readonly writers: readonly WriterStatus[];
   /** Null: there is one writer, or this is a further one. */
@@ -333,7 +377,8 @@ export interface LogEvent {
   readonly at: string;
   /** `instance.up`, `instance.down`, `instance.abandoned`, `supervisor.started`, `supervisor.repaired`, `supervisor.retired`, `engine.started`, `engine.stopped`,
    *  `engine.lost`, `proxy.started`, `proxy.lost`, `operation.started`, `operation.step`, `operation.attempt`,
-   *  `operation.completed`, `operation.rolled-back`, `session.lost`, `autoscale.on`,
+   *  `operation.completed`, `operation.rolled-back`, `failover.started`, `failover.completed`, `standby.started`,
+   *  `standby.lost`, `standby.failed`, `session.lost`, `autoscale.on`,
    *  `autoscale.off`, `autoscale.scale`, `autoscale.stay`, `autoscale.failed`, `store.started`, `store.lost`, `writer.started`,
    *  `writer.lost`, `writer.leads`, `writer.verdict`. */
   readonly type: string;
@@ -407,6 +452,8 @@ export interface InstanceSpec {
   readonly tls?: TlsSpec | undefined;
   /** On 127.0.0.1, for Prometheus; absent: none. */
   readonly metricsPort?: number | undefined;
+  /** A standby is kept that takes over when the primary dies; `sync`: commits wait for it. Absent: none. */
+  readonly standby?: StandbyMode | undefined;
   /** The process it belongs to: when that has gone, the instance goes, data and all. Absent: it belongs to nobody. */
   readonly owner?: ProcessIdentity | undefined;
   /** Of the first of several writers. */

@@ -61,10 +61,25 @@ async function assertMayBe(request: UpRequest, directory: InstanceDirectory): Pr
   if (asked && (request.writers ?? 1) > 1) {
     throw new DbproxyError('DBP_USAGE', { reason: `${request.name} is one of several writers itself` });
   }
+  assertMayStandBy(request, stored);
   if (asked) return;
   const multiwriter = multiwriterOf(request, stored?.spec.multiwriter);
   if (multiwriter && (request.provider ?? stored?.spec.provider) === 'docker') {
     const reason = 'several writers are embedded engines: --provider embedded';
+    throw new DbproxyError('DBP_USAGE', { reason });
+  }
+}
+
+/** Throws DBP_USAGE. */
+function assertMayStandBy(request: UpRequest, stored: InstanceRecord | null): void {
+  if (standbyOf(request, stored?.spec) === undefined) return;
+  const { writers = stored?.spec.multiwriter?.writers ?? 1, writerOf = stored?.spec.writerOf } = request;
+  if (writers > 1 || writerOf !== undefined)
+    throw new DbproxyError('DBP_USAGE', {
+      reason: 'with several writers there is no standby: each of them can be built again from the log',
+    });
+  if ((request.provider ?? stored?.spec.provider) === 'docker') {
+    const reason = 'a standby that takes over is an embedded engine: --provider embedded';
     throw new DbproxyError('DBP_USAGE', { reason });
   }
 }
@@ -121,7 +136,7 @@ async function originOf(
   const needsImage = request.image !== undefined;
   // A copy of an engine beside it: containers have not learned that.
   const several = (request.writers ?? 1) > 1 || request.writerOf !== undefined;
-  const kind = several ? 'embedded' : wanted;
+  const kind = several || standbyOf(request, undefined) !== undefined ? 'embedded' : wanted;
   if (kind === 'embedded' && needsImage) throw onlyForContainers(request.image);
   const wish = { provider: kind, postgres, image, needsImage, onProgress };
   const { provider, reason } = await pickProvider(wish, paths);
@@ -262,10 +277,15 @@ async function specOf(
     maxSessions: request.maxSessions ?? before?.maxSessions ?? UP_DEFAULTS.maxSessions,
     tls: await settleTls(request, before?.tls, connectHost(host)),
     metricsPort: (request.metricsPort ?? before?.metricsPort) || undefined,
+    standby: standbyOf(request, before),
     owner: before?.owner ?? request.owner,
     writerOf: before?.writerOf ?? request.writerOf,
     multiwriter: parseWriterName(request.name) ? undefined : multiwriterOf(request, before?.multiwriter),
   };
+}
+
+function standbyOf({ standby }: UpRequest, before: InstanceSpec | undefined): InstanceSpec['standby'] {
+  return standby === 'off' ? undefined : (standby ?? before?.standby);
 }
 
 type Setting = 'provider' | 'image' | 'postgres' | 'size' | 'host' | 'port' | 'maxSessions';
@@ -284,6 +304,12 @@ function assertSameSettings(request: UpRequest, record: InstanceRecord): void {
       wanted,
     });
   }
+  const { standby: kept = 'off' } = record.spec;
+  const { standby: asked = kept } = request;
+  if (asked !== kept)
+    throw new DbproxyError('DBP_INSTANCE_SETTINGS_DIFFER', {
+      ...{ name, setting: 'standby', running: kept, wanted: asked },
+    });
   assertSameWriters(request, record);
 }
 

@@ -6,7 +6,7 @@
 import type { EngineRecord, ProcessIdentity, ProviderKind, SizeName } from '../engine/types.js';
 import { RpcClient, type CallOptions } from '../rpc/index.js';
 import { DbproxyError } from '../errors/index.js';
-import type { DownResult, InstanceSpec, InstanceState, SupervisorApi, UpResult } from './api.js';
+import type { DownResult, InstanceSpec, InstanceState, StandbyMode, SupervisorApi, UpResult } from './api.js';
 import { InstanceDirectory, listInstanceNames } from './instance-directory.js';
 import { isAlive } from './processes.js';
 import { bringDown } from './bring-down.js';
@@ -31,6 +31,8 @@ export interface UpRequest extends TlsRequest, WritersRequest {
   readonly maxSessions?: number | undefined;
   /** 0: none. */
   readonly metricsPort?: number | undefined;
+  /** For a stopped instance, too. */
+  readonly standby?: 'off' | StandbyMode | undefined;
   /** Makes an instance that goes with this process. One of that name must not exist yet. */
   readonly owner?: ProcessIdentity | undefined;
   /** Of a further writer, which the supervisor of the first one asks for. */

@@ -13,6 +13,7 @@ import { writerConfig } from './multiwriter/writer-config.js';
 import { goOnBehind } from './multiwriter/numbers.js';
 import { copyWriter, relaxEngine } from './multiwriter/writer-engine.js';
 import { isAlive } from './processes.js';
+import { failOver, reviveSessions } from './standby/fail-over.js';
 import { findProxy, proxyStatus, rememberProxy, startProxy, stopProxy, type Proxy } from './proxy-process.js';
 import { settleOperation, type ProxyFacts } from './settle-operation.js';
 import { queryThroughProxy } from './verify.js';
@@ -44,8 +45,10 @@ export async function ensureRunning(
 ): Promise<Ensured> {
   const found = await observeProxy(instance);
   const settled = await settleOperation(instance, found);
+  const failedOver = await failOver(instance, found);
+  const before = instance.primary?.process;
   const fresh = !found && (await isStopped(instance));
-  const repairs: string[] = settled ? [settled] : [];
+  const repairs: string[] = [settled, failedOver].filter((done) => done !== null);
   const report = (repair: string): void => {
     if (!fresh) repairs.push(repair);
   };
@@ -56,6 +59,9 @@ export async function ensureRunning(
     (ended) => ensurePrimary(instance, ended, onStep, report),
   );
   await ensureRoute(instance, proxy, primary);
+  // No standby could take over: what waits for an engine goes on on the one that was started again.
+  if (found && instance.record.spec.standby !== undefined && !isDeepStrictEqual(before, primary.process))
+    await reviveSessions(proxy, primary, await instance.nextOperationId('restart'), null);
   await beside?.routed(proxy);
   await assertAgrees(instance, proxy);
   onStep('ready', 'a query through the proxy');
@@ -184,6 +190,9 @@ async function startPrimary(
   onStep: OnStep,
 ): Promise<EngineRecord> {
   onStep('engine', `starting ${primary.id} on its data`);
+  const { standby } = instance.record;
+  // As it starts, commits wait for nobody.
+  if (standby?.sync === true) await instance.update({ standby: { ...standby, sync: false } });
   const started = await instance.provider.start(
     { ...primary, role: 'primary', size: instance.record.spec.size },
     { signal, onProgress: ({ step, detail }) => onStep(`engine:${step}`, detail ?? primary.id) },
@@ -206,7 +215,7 @@ async function ensureRoute(instance: Instance, proxy: Proxy, primary: EngineReco
 /** Engines that nobody needs any more, and directories of engines that were never finished. */
 async function removeLeftovers(instance: Instance, report: (repair: string) => void): Promise<void> {
   const { record, provider, paths } = instance;
-  const recorded = record.engines.filter(({ id }) => id !== record.primary);
+  const recorded = record.engines.filter(({ id }) => id !== record.primary && id !== record.standby?.engine);
   // A directory beyond the last number given out is not of our making.
   const unfinished = (await unrecordedEngines(paths, record)).filter(
     ({ id }) => Number(id.slice(1)) < record.nextEngine,

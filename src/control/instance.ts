@@ -75,7 +75,7 @@ export class Instance {
   /** Adds the engine, or replaces the record of that id. */
   putEngine(
     engine: EngineRecord,
-    change: Partial<Pick<InstanceRecord, 'primary' | 'spec'>> = {},
+    change: Partial<Pick<InstanceRecord, 'primary' | 'spec' | 'standby'>> = {},
   ): Promise<void> {
     const others = this.#record.engines.filter(({ id }) => id !== engine.id);
     return this.update({ ...change, engines: [...others, engine] });

@@ -54,6 +54,7 @@ const instanceSpec = z.object({
     })
     .optional(),
   metricsPort: z.int().min(1).max(65535).optional(),
+  standby: z.enum(['async', 'sync']).optional(),
   owner: processIdentity.optional(),
   multiwriter: z
     .object({
@@ -74,6 +75,8 @@ export const instanceRecord = z.object({
   wanted: z.enum(['running', 'stopped']),
   /** Id of the engine that serves the sessions; null until there is one. */
   primary: z.string().nullable(),
+  /** The engine that takes over from the primary `of`; `sync`: it has every commit that was acknowledged. */
+  standby: z.object({ engine: z.string(), of: z.string(), sync: z.boolean() }).optional(),
   nextEngine: z.int().positive(),
   nextOperation: z.int().positive(),
   engines: z.array(engineRecord),

@@ -54,7 +54,10 @@ export class StatusBoard {
   /** What only the engines know may be `maxAgeMs` old; the sessions' states are those of now. */
   async status(
     proxy: Proxy | null,
-    now: Pick<StatusResult, 'state' | 'operation' | 'autoscale' | 'repaired' | 'writers' | 'store'>,
+    now: Pick<
+      StatusResult,
+      'state' | 'operation' | 'autoscale' | 'standby' | 'repaired' | 'writers' | 'store'
+    >,
     maxAgeMs: number,
   ): Promise<StatusResult> {
     const { record, password } = this.#instance;
@@ -76,6 +79,7 @@ export class StatusBoard {
       sessions: withQueries(snapshots, engines),
       operation: now.operation,
       autoscale: now.autoscale,
+      standby: now.standby,
       writers: now.writers,
       store: now.store,
       repaired: now.repaired,

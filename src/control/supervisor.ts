@@ -48,6 +48,7 @@ import { createOperations } from './provider.js';
 import { proxyStatus, type Proxy } from './proxy-process.js';
 import { sessionDetail } from './session-detail.js';
 import { isUsers, StatusBoard, summaryOf } from './status.js';
+import { StandbyKeeper } from './standby/keeper.js';
 import { removeData, stopEverything } from './teardown.js';
 import { renewCertificate } from './tls/renewal.js';
 import { urlOf } from './verify.js';
@@ -69,6 +70,7 @@ export class Supervisor {
   readonly #autoscaler: Autoscaler;
   /** The other writers and the store, where this is the first of several. */
   readonly #family: Family | null;
+  readonly #standby: StandbyKeeper | null;
   readonly #end = new AbortController();
   #state: InstanceState = 'starting';
   #proxy: Proxy | null = null;
@@ -105,6 +107,13 @@ export class Supervisor {
       scale: (to) => this.#operate('scale', {}, (on) => scale(on, { to, ...AUTOSCALE_LIMITS })),
     });
     this.#family = Family.of(instance);
+    this.#standby = StandbyKeeper.of(instance, {
+      serves: () => this.#state === 'running' && !this.#operation,
+      exclusively: (work) => this.#exclusively(work),
+      proxy: () => this.#proxy,
+      primaryLost: () => void this.#watch.look(),
+      signal: this.#end.signal,
+    });
     this.ended = new Promise((resolve) => (this.#markEnded = resolve));
   }
 
@@ -122,7 +131,7 @@ export class Supervisor {
         const [writers, store] = await Promise.all([this.#writers(), this.#family?.store() ?? null]);
         const now = {
           ...{ state: this.#state, operation: this.#operation, repaired: this.#repaired, writers, store },
-          autoscale: this.#autoscaler.summary(),
+          ...{ autoscale: this.#autoscaler.summary(), standby: this.#standby?.status() ?? null },
         };
         return this.#board.status(this.#proxy, now, this.#agedOr(maxAgeMs));
       },
@@ -175,6 +184,7 @@ export class Supervisor {
     try {
       await this.#openMetrics(hadNothing);
       await this.#ensureAgreeing();
+      await this.#standby?.ensure(this.#tellStep);
       await this.#family?.ensureFurther(this.#tellStep);
     } catch (error) {
       if (hadNothing) {
@@ -209,7 +219,7 @@ export class Supervisor {
     await this.#settled();
     const now = {
       ...{ state: this.#state, operation: this.#operation, repaired: this.#repaired },
-      ...{ autoscale: null, writers: [], store: null },
+      ...{ autoscale: null, standby: null, writers: [], store: null },
     };
     const [status, proxy] = await Promise.all([
       this.#board.status(this.#proxy, now, this.#agedOr(METRICS_AGE_MS)),
@@ -222,6 +232,7 @@ export class Supervisor {
     this.#watch.start();
     renewCertificate(this.#instance);
     this.#family?.watch();
+    this.#standby?.start();
     await this.#autoscaler.start();
   }
 
@@ -276,6 +287,7 @@ export class Supervisor {
   #adopt(proxy: Proxy): void {
     this.#proxy?.rpc.close();
     this.#proxy = proxy;
+    this.#standby?.cover();
     // The end of the connection says it earlier than the next look.
     void proxy.rpc.closed.then(() => {
       if (this.#proxy === proxy) void this.#watch.look();
@@ -523,6 +535,7 @@ export class Supervisor {
       this.#metrics?.close();
       await this.#family?.stop();
       await this.#autoscaler.stop();
+      this.#standby?.stop();
       this.#report('supervisor.retired', `supervisor ${process.pid} makes way for another one`);
       await this.#instance.events.flush();
       setImmediate(() => this.#markEnded());
@@ -539,6 +552,7 @@ export class Supervisor {
     this.#watch.stop();
     this.#metrics?.close();
     void this.#autoscaler.stop();
+    this.#standby?.stop();
     const reason = new DbproxyError('DBP_INSTANCE_NOT_RUNNING', { name: paths.name });
     this.#end.abort(reason);
     await Promise.race([this.#queue.catch(() => undefined), pause(GIVE_UP_BOUND_MS)]);

@@ -62,6 +62,8 @@ export interface ConfigurationOptions {
   readonly upstream?: Upstream | undefined;
   /** What it runs on; this machine unless told otherwise. */
   readonly machine?: Machine | undefined;
+  /** A standby that has every commit on its disk before the client is told. */
+  readonly synchronous?: string | undefined;
   /** Libraries that are loaded beside our own, `timescaledb, pg_cron`. */
   readonly preload?: readonly string[] | undefined;
 }
@@ -70,13 +72,16 @@ export interface ConfigurationOptions {
 export function configuration(
   id: string,
   size: SizeName,
-  { upstream, machine, preload = [PREWARM] }: ConfigurationOptions = {},
+  { upstream, machine, synchronous, preload = [PREWARM] }: ConfigurationOptions = {},
 ): string {
   return render({
     ...sizeSettings(size, machine),
     ...TUNING,
     ...(preload.includes(PREWARM) ? PREWARMING : {}),
     shared_preload_libraries: preload.join(', '),
+    ...(synchronous === undefined
+      ? {}
+      : { synchronous_standby_names: `FIRST 1 ("${standbyName(synchronous)}")` }),
     ...(upstream === undefined
       ? {}
       : { primary_conninfo: connectionInfo(id, upstream), primary_slot_name: upstream.slot }),
@@ -105,8 +110,11 @@ const TUNING = {
   log_line_prefix: '%m [%p] %q%u@%d %a ',
 };
 
+/** By which its primary knows it (application_name). */
+export const standbyName = (id: string): string => `dbproxy-${id}`;
+
 const connectionInfo = (id: string, { connection }: Upstream): string =>
-  Object.entries({ ...connection, application_name: `dbproxy-${id}` })
+  Object.entries({ ...connection, application_name: standbyName(id) })
     .map(([name, value]) => `${name}='${value.replace(/[\\']/g, '\\$&')}'`)
     .join(' ');
 
@@ -114,6 +122,10 @@ function render(settings: Record<string, string>): string {
   const lines = Object.entries(settings).map(([name, value]) => `${name} = '${value.replaceAll("'", "''")}'`);
   return `# Written by dbproxy, and written again. Use ALTER SYSTEM for settings of your own: they win.\n${lines.join('\n')}\n`;
 }
+
+/** The standby that commits wait for, in a `dbproxy.conf`. */
+export const synchronousOf = (text: string): string | undefined =>
+  /^synchronous_standby_names = 'FIRST 1 \("dbproxy-([^"]+)"\)'$/m.exec(text)?.[1];
 
 /** The libraries that a `dbproxy.conf` names; our own when it names none. */
 export function preloadOf(text: string): string[] {

@@ -36,6 +36,8 @@ export function engineOperations(kind: ProviderKind, options: ProviderOptions): 
     // Embedded engines are where their directories are; containers there may be as soon as there was one.
     sweep: (keep, what) => (made.get('docker') ?? provider(kind)).sweep(keep, what),
     afterPromotion: (engine) => of(engine).afterPromotion(engine),
+    commitWith: (engine, standby) => of(engine).commitWith(engine, standby),
+    walAfter: (engine, position) => of(engine).walAfter(engine, position),
     yieldProcessor: (engine) => of(engine).yieldProcessor(engine),
     usage: (engine) => of(engine).usage(engine),
   };

@@ -164,6 +164,16 @@ export interface EngineOperations {
    * never ran; so it belongs after the sessions have moved, not on their way. Idempotent.
    */
   afterPromotion(engine: EngineRecord): Promise<void>;
+  /**
+   * From now on a commit is acknowledged when that standby has it on disk, too; null: when the engine itself has it. Whoever waits for
+   * one that is not needed any more goes on. Embedded engines only. Idempotent. Throws DBP_ENGINE_QUERY.
+   */
+  commitWith(engine: EngineRecord, standby: string | null): Promise<void>;
+  /**
+   * How much WAL an engine that has stopped wrote after `position` (`0/3000148`), bytes: what whoever took over there does not have.
+   * Null: it cannot be told.
+   */
+  walAfter(engine: EngineRecord, position: string): Promise<number | null>;
   /** Every process of this engine gives way to others from now on (nice): it is about to be retired. Best effort. */
   yieldProcessor(engine: EngineRecord): void;
   usage(engine: EngineRecord): Promise<EngineUsage | null>;

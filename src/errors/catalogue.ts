@@ -360,6 +360,13 @@ export const catalogue = define({
     sqlstate: '40001',
     suggestions: ['retry the transaction'],
   },
+  DBP_WIRE_OUTCOME_UNKNOWN: {
+    message:
+      'the engine went away while this was under way; whether it was committed is not known ({operation})',
+    exit: 1,
+    sqlstate: '08007',
+    suggestions: ['look whether it is there before it is tried again'],
+  },
   // --- workload ------------------------------------------------------------------------------------------------------
   DBP_WORKLOAD_TARGET: {
     message: 'the workload cannot run on this database: {reason}',

@@ -14,8 +14,8 @@ export interface ClientObserver {
   /** `request`: which of all that ask for a ReadyForQuery it is, from 0. */
   query(buffer: Buffer, start: number, end: number, request: number): void;
   close(buffer: Buffer, start: number, end: number): void;
-  /** Called for Bind messages while `bindWanted`. */
-  bind(buffer: Buffer, start: number, end: number): void;
+  /** Called for Bind messages while `bindWanted`. `request`: the Sync that will end its batch, counted as above. */
+  bind(buffer: Buffer, start: number, end: number, request: number): void;
   readonly bindWanted: boolean;
   /** A Parse, Query or Close too long to be shown (more than MAX_OBSERVED_MESSAGE_BYTES). */
   tooLong(type: number): void;
@@ -198,7 +198,8 @@ export class ClientStream {
     if (this.#type === Query) this.#observer.query(buffer, start, end, this.#exchange.sent);
     else if (this.#type === Parse) this.#observer.parse(buffer, start, end);
     else if (this.#type === Close) this.#observer.close(buffer, start, end);
-    else if (this.#type === Bind && this.#observer.bindWanted) this.#observer.bind(buffer, start, end);
+    else if (this.#type === Bind && this.#observer.bindWanted)
+      this.#observer.bind(buffer, start, end, this.#exchange.sent);
   }
 
   #showPieces(): void {

@@ -32,10 +32,10 @@ const ROLLBACK = /^\s*(rollback|abort)\b(?!\s+(work\s+|transaction\s+)?to\b)/i;
 const COMMIT = /^\s*(commit|end)\b/i;
 
 export class CanceledTransaction {
-  readonly #operation: string;
+  readonly #error: ErrorFields;
 
-  constructor(operation: string) {
-    this.#operation = operation;
+  constructor(error: ErrorFields) {
+    this.#error = error;
   }
 
   /** What to do with the bytes that the client sent next. Throws ProtocolViolation. */
@@ -47,14 +47,14 @@ export class CanceledTransaction {
     if (terminates || ROLLBACK.test(sql)) return { kind: 'forward' };
     const ends = COMMIT.test(sql);
     const response = Buffer.concat([
-      encode.errorResponse(canceledError(this.#operation)),
+      encode.errorResponse(this.#error),
       encode.readyForQuery(ends ? 'I' : 'E'),
     ]);
     return { kind: 'refuse', response, rest: request.rest, ends };
   }
 }
 
-const canceledError = (operation: string): ErrorFields => {
+export const canceledError = (operation: string): ErrorFields => {
   const { sqlstate = '40001', message } = new DbproxyError('DBP_WIRE_TRANSACTION_CANCELED', { operation });
   return { severity: 'ERROR', sqlstate, message };
 };

@@ -294,6 +294,13 @@ export interface ProxyApi extends WriterApi {
   save: { params: { boundMs: number }; result: CommitResult };
   /** After promotion, or when the server answers again (whichever binary it has): makes the target the primary, moves every session, opens the gate. */
   move: { params: Record<string, never>; result: MoveResult; progress: { moved: number; total: number } };
+  /**
+   * Until the caller goes, or covers again: sessions do not end with that engine, they wait for `revive`, for a bounded time. Their
+   * state is read ahead of time meanwhile. Progress: the engine is gone.
+   */
+  cover: { params: { engine: string }; result: null; progress: { lost: string } };
+  /** The primary is gone and cannot write any more: sessions that wait go on on the target, which takes writes. */
+  revive: { params: ReviveParams; result: ReviveResult };
   /** Resolves when the connections that moved sessions left behind are closed: one by one, the clients go first. */
   left: { params: Record<string, never>; result: null };
   /**
@@ -304,6 +311,17 @@ export interface ProxyApi extends WriterApi {
   /** Ends every session with 57P01, closes the listener and exits. */
   shutdown: { params: Record<string, never>; result: null };
 }
+
+export interface ReviveParams {
+  readonly target: EngineRoute;
+  /** Its id, `failover-1`: clients whose transaction is lost read it. */
+  readonly operation: string;
+  /** For every client: what acknowledged commits may be missing; null: none. */
+  readonly dataLoss: string | null;
+}
+
+/** `moved`: they have gone on. `lost`: what was not restored. */
+export type ReviveResult = MoveResult;
 
 /** What runs in the new process: the absolute paths of Node and of a build's proxy/main.js. */
 export interface Program {

@@ -53,6 +53,11 @@ const handlers = (proxy: Proxy, stop: () => void): RpcHandlers<ProxyApi> => ({
   survey: ({ withinMs, limits }) => proxy.gate.survey(withinMs, limits ?? DEFAULT_LIMITS),
   save: ({ boundMs }, { signal }) => proxy.gate.save(boundMs, signal),
   move: (_params, context) => proxy.gate.move((moved, total) => context.progress({ moved, total })),
+  cover: async ({ engine }, context) => {
+    await proxy.cover.begin(engine, context.signal, () => context.progress({ lost: engine }));
+    return null;
+  },
+  revive: (params) => proxy.revive(params),
   left: async () => {
     await proxy.gate.leftBehind.closed();
     return null;

@@ -14,14 +14,17 @@ import type {
   HandoverResult,
   Program,
   ProxyConfig,
+  ReviveParams,
+  ReviveResult,
   ProxyStatus,
   SessionDetail,
   SessionReport,
   SessionSnapshot,
 } from './control-api.js';
 import { EngineAdmin } from './engine-admin.js';
-import { EngineConnection } from './engine-connection.js';
+import { EngineConnection, EngineLostError } from './engine-connection.js';
 import { FailedLogins } from './failed-logins.js';
+import { Cover } from './failover/cover.js';
 import { Gate, type GateServices } from './gate.js';
 import type { ProxyImage } from './handover/messages.js';
 import { Predecessor, type HandoverSource } from './handover/predecessor.js';
@@ -60,6 +63,7 @@ const LAST_WORDS_MS = 500;
 
 export class Proxy implements HandoverSource, HandoverTarget {
   readonly gate: Gate;
+  readonly cover: Cover;
   readonly config: ProxyConfig;
   readonly version: string;
   readonly fastPath: boolean;
@@ -132,6 +136,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
       resumeWriter: () => this.writer?.resume(),
     };
     this.gate = new Gate(services);
+    this.cover = new Cover(services, () => this.gate.state === 'open');
     this.#torture = config.torture ? new Torture(config.torture, services) : null;
   }
 
@@ -255,12 +260,14 @@ export class Proxy implements HandoverSource, HandoverTarget {
     cancel: (processId, secret) => this.#cancel(processId, secret),
     roleSecret: async (user) => {
       await this.gate.opened();
-      return this.#logins.asksEngine(this.#admin().roleSecret(user));
+      return this.#onPrimary(() => this.#logins.asksEngine(this.#admin().roleSecret(user)));
     },
     openEngine: async (conversation, parameters, keys) => {
       await this.gate.opened();
       this.#logins.opensEngine(conversation);
-      return EngineConnection.open(this.#links, this.#admin().engine, parameters, keys);
+      return this.#onPrimary(() =>
+        EngineConnection.open(this.#links, this.#admin().engine, parameters, keys),
+      );
     },
     admit: () => {
       const stopped = this.writer?.stopped;
@@ -284,6 +291,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
       session.start(early);
       this.#torture?.begin(session);
       this.traces.joined(session);
+      this.cover.joined(session);
       this.gate.joined(session);
     },
     isConsole: (user, database) => database === CONSOLE_DATABASE && user === this.#primary?.engine.superuser,
@@ -304,6 +312,23 @@ export class Proxy implements HandoverSource, HandoverTarget {
     loginFailed: () => this.#totals.failedLogins++,
   });
 
+  /** With a standby, who cannot reach the primary waits for the next one. */
+  async #onPrimary<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof EngineLostError && this.cover.isOn)) throw error;
+      if (!(await this.cover.isThereAnother())) throw error;
+      return work();
+    }
+  }
+
+  revive(params: ReviveParams): Promise<ReviveResult> {
+    if (this.gate.state !== 'open')
+      throw new DbproxyError('DBP_INTERNAL', { reason: `the gate is ${this.gate.state}` });
+    return this.cover.revive(params);
+  }
+
   /** Sessions in other databases are not certified. */
   #writerOf({ database }: SessionIdentity): WriterService | null {
     return this.writer?.config.database === database ? this.writer : null;
@@ -322,6 +347,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
     this.#sessions.delete(session);
     this.#keys.delete(session.identity.cancelKey);
     this.gate.left(session);
+    this.cover.left(session);
     this.#torture?.left(session);
     this.traces.left(session);
   }

@@ -21,17 +21,34 @@ import {
   type ExchangeImage,
   type ProtocolViolation,
   type StreamImage,
+  type TxStatus,
 } from '../protocol/index.js';
 import type { SessionTracker } from '../session-state/index.js';
 import { coarseNow } from './coarse-clock.js';
 import type { ConnectionImage, EngineConnection } from './engine-connection.js';
 import type { Link, LinkOwner } from './link.js';
+import { beforeDeathNotice } from './failover/death-notice.js';
 import { rewriteErrors, type ErrorRewrite } from './rewrite-errors.js';
 import { Certifier } from './certify/certifier.js';
 import type { WriterService } from '../multiwriter/writer/index.js';
 import type { DbproxyError } from '../errors/index.js';
 
 export type Flow = 'free' | 'step' | 'stop';
+
+/** What a client has asked and not been answered, and in what: all that it may have to be told. */
+export interface Standing {
+  /** Requests that wait for a ReadyForQuery. */
+  readonly pending: number;
+  /** Messages of a batch were sent without their Sync. */
+  readonly batchOpen: boolean;
+  /** Status of the last ReadyForQuery. */
+  readonly status: TxStatus;
+  readonly copyIn: boolean;
+  /** One of the two streams is in the middle of a message. */
+  readonly cutOff: boolean;
+  /** A request that was not answered may have committed something. */
+  readonly mayHaveCommitted: boolean;
+}
 
 export interface RelayEvents {
   /** While stepping: a request was answered, or a safe point is reached. */
@@ -94,6 +111,8 @@ export class Relay implements LinkOwner {
   clientEnded = false;
   /** While stepping: the next request may go on, although a safe point is reached. */
   passOne = false;
+  /** What an engine says because its postmaster died is not for the client, whose session may go on (failover/). */
+  outlivesEngine = false;
   /** Called at every safe point while bytes flow freely (torture.ts). */
   onSafePoint: (() => void) | null = null;
   /** Those who trace the session; empty, as nearly always: nobody. */
@@ -199,6 +218,16 @@ export class Relay implements LinkOwner {
     return this.clientEnded || this.#clientStream.terminated || this.#engineStream.lastWasError;
   }
 
+  /** Where the client stands, whose engine is gone. */
+  get standing(): Standing {
+    const { pending, batchOpen, answered, status, copyIn } = this.#exchange;
+    return {
+      ...{ pending, batchOpen, status, copyIn },
+      cutOff: !this.#clientStream.atBoundary || !this.#engineStream.atBoundary,
+      mayHaveCommitted: this.#tracker.commits?.mayHaveCommitted(answered) ?? true,
+    };
+  }
+
   // --- flow -----------------------------------------------------------------------------------------------------------
 
   /** `free` or `step`: bytes may flow. After `stop` the server link is lent again, and what changed there is told. */
@@ -220,6 +249,12 @@ export class Relay implements LinkOwner {
     this.#flow = 'stop';
     this.#server.takeBack();
     this.#server.events = { notification: (message) => this.tell(message), lost: () => undefined };
+  }
+
+  /** The engine is gone: what the client sends waits for another one. */
+  orphan(): void {
+    this.#flow = 'stop';
+    this.#server.close(false);
   }
 
   /** Swaps the server link, while stopped. Returns the old connection. */
@@ -389,7 +424,8 @@ export class Relay implements LinkOwner {
   }
 
   /** `isOurs`: the buffer is not lent, and may be kept. */
-  #fromEngine(link: Link, buffer: Buffer, bytes: number, isOurs = false): void {
+  #fromEngine(link: Link, buffer: Buffer, read: number, isOurs = false): void {
+    const bytes = (this.outlivesEngine ? beforeDeathNotice(buffer, read) : null) ?? read;
     const whole = this.#engineStream.atBoundary;
     let answered: boolean;
     try {

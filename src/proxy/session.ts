@@ -6,7 +6,7 @@
  *
  * draining: client bytes go on request by request until a safe point: everything answered, status I, no message cut in two.
  * held: the server link answers queries of ours (look), or is swapped (moveTo). busy: queries of ours run on it between two
- * other phases. frozen: while another process takes over both sockets, at any moment of `relaying`, no safe point needed
+ * other phases. orphaned: its engine is gone, and it waits for another one (failover/). frozen: while another process takes over both sockets, at any moment of `relaying`, no safe point needed
  * (handover/). The bytes themselves are the relay's (relay.ts).
  *
  * Rejected: holding at any ReadyForQuery whatever its status (an open transaction cannot move); reading ahead without bound
@@ -15,6 +15,7 @@
 import { DbproxyError, type ErrorCode, type ErrorDetails } from '../errors/index.js';
 import { encode, type ProtocolViolation, type ScramKeys } from '../protocol/index.js';
 import {
+  CommitWitness,
   SessionTracker,
   hasContents,
   look,
@@ -30,16 +31,18 @@ import {
 import { cancelOnEngine, type CancelKey } from './cancel.js';
 import {
   CanceledTransaction,
+  canceledError,
   enterFailedTransaction,
   renameCancellation,
   type Verdict,
 } from './canceled-transaction.js';
 import type { SessionMoveNote, SessionRef, SessionSnapshot } from './control-api.js';
 import type { EngineConnection } from './engine-connection.js';
+import { SkipToSync, owedTo } from './failover/owed.js';
 import type { Link } from './link.js';
 import { nameBroken } from './broken-statements.js';
 import type { RawHandle } from './raw-handle.js';
-import { Relay, type RelayImage, type RelayTap } from './relay.js';
+import { Relay, type RelayImage, type RelayTap, type Standing } from './relay.js';
 import type { WriterService } from '../multiwriter/writer/index.js';
 
 /** Who the client is and how it came; enough to log in again as it did. */
@@ -75,7 +78,23 @@ export interface SessionImage {
 /** How many moves a session remembers. */
 const MOVE_NOTES = 20;
 
-type Phase = 'relaying' | 'draining' | 'held' | 'busy' | 'frozen' | 'closed';
+type Phase = 'relaying' | 'draining' | 'held' | 'busy' | 'orphaned' | 'frozen' | 'closed';
+
+/** Who keeps sessions whose engine is gone. */
+export interface Keeper {
+  /** Is there to be another engine, should that one die? */
+  covers(engine: string): boolean;
+  orphaned(session: Session): void;
+}
+
+/** How a session goes on whose engine is gone. */
+export interface Revival {
+  readonly broken: ReadonlyMap<string, ReplyError>;
+  /** For the client: what of its session is not there. Null: everything is. */
+  readonly notice: Buffer | null;
+  /** `failover-1: engine e1 died` */
+  readonly operation: string;
+}
 
 export class Session {
   readonly identity: SessionIdentity;
@@ -112,6 +131,9 @@ export class Session {
   #canceledBy: string | null = null;
   /** The client believes itself in a transaction: the engine has to be in an aborted one before the session goes on. */
   #failTransaction = false;
+  #keeper: Keeper | null = null;
+  /** Where the client stood when its engine was lost. */
+  #standing: Standing | null = null;
   readonly #onClosed: (session: Session) => void;
 
   constructor(
@@ -213,7 +235,7 @@ export class Session {
 
   /** Resolves true once held at a safe point, false if the session ended or was released before. Holds count. */
   hold(): Promise<boolean> {
-    if (this.#phase === 'closed') return Promise.resolve(false);
+    if (this.#phase === 'closed' || this.#phase === 'orphaned') return Promise.resolve(false);
     if (this.#holds++ === 0) this.#heldSinceMs = performance.now();
     if (this.#phase === 'held') return Promise.resolve(true);
     const reached = new Promise<boolean>((resolve) => this.#waiters.push(resolve));
@@ -247,7 +269,7 @@ export class Session {
 
   /** Passes on the client's CancelRequest when client bytes flow: before that there is nothing of the client's to cancel. */
   async cancel(): Promise<void> {
-    while (this.#phase === 'held' || this.#phase === 'busy')
+    while (this.#phase === 'held' || this.#phase === 'busy' || this.#phase === 'orphaned')
       await new Promise<void>((resolve) => this.#flowWaiters.push(resolve));
     await this.#cancelOnEngine();
   }
@@ -402,7 +424,7 @@ export class Session {
 
   #tellOfCancellation(operation: string): void {
     this.#canceledBy = operation;
-    const canceled = new CanceledTransaction(operation);
+    const canceled = new CanceledTransaction(canceledError(operation));
     this.#relay.intercept = (bytes) => this.#answerCanceled(canceled, bytes);
   }
 
@@ -444,6 +466,82 @@ export class Session {
       else relay.pump();
     });
     return false;
+  }
+
+  // --- the engine is gone, and there is another one ---------------------------------------------------------------------
+
+  /** From now on the session outlives engines that `keeper` covers. */
+  set keeper(keeper: Keeper) {
+    this.#keeper = keeper;
+    this.#relay.outlivesEngine = true;
+    const { sent, settled } = this.#relay.exchange;
+    this.tracker.commits ??= new CommitWitness(settled ? sent - 1 : sent);
+  }
+
+  get isOrphaned(): boolean {
+    return this.#phase === 'orphaned';
+  }
+
+  /** Of the last look, ms, monotonic; 0: there was none. */
+  get lookedAtMs(): number {
+    return this.#lookedAtMs;
+  }
+
+  /** In the middle of a message, or of a COPY, nobody can take over. */
+  #canOutlive(): boolean {
+    const isHere = this.#phase === 'relaying' || this.#phase === 'draining' || this.#phase === 'busy';
+    const { cutOff, copyIn } = this.#relay.standing;
+    return isHere && !cutOff && !copyIn && this.#keeper?.covers(this.server.engine.id) === true;
+  }
+
+  #becomeOrphan(): void {
+    this.#standing = this.#relay.standing;
+    this.#phase = 'orphaned';
+    this.#heldSinceMs = performance.now();
+    this.#relay.orphan();
+    this.#settleWaiters(false);
+    if (this.#relay.clientLeft) this.#close();
+    else this.#keeper?.orphaned(this);
+  }
+
+  /** Only when orphaned: goes on on `target`, which has as much of its state as is known. */
+  async revive(target: EngineConnection, { broken, notice, operation }: Revival): Promise<void> {
+    if (this.#phase !== 'orphaned' || !this.#standing) throw new Error('the client has left');
+    const owed = owedTo(this.#standing, operation);
+    this.#standing = null;
+    this.#canceling = null;
+    this.#failTransaction = false;
+    this.moveTo(target, broken);
+    // What was looked at on the old engine is no measure of this one.
+    this.state = null;
+    this.#relay.dirty = true;
+    this.#phase = 'busy';
+    if (notice) this.#relay.tell(notice);
+    this.#relay.tell(owed.answers);
+    if (owed.failed) await this.#enterFailedTransaction();
+    if (owed.toTell) this.#tellOfCancellation(operation);
+    if (owed.skipsToSync) this.#skipToSync(owed.failed);
+    this.#afterBusy();
+  }
+
+  #skipToSync(failed: boolean): void {
+    const skipping = new SkipToSync();
+    const relay = this.#relay;
+    relay.intercept = (bytes) => {
+      try {
+        const rest = skipping.push(bytes);
+        relay.backlog = rest !== null && rest.length > 0 ? rest : null;
+        if (rest === null) relay.client.resume();
+        else {
+          relay.intercept = null;
+          relay.tell(encode.readyForQuery(failed ? 'E' : 'I'));
+          relay.pump();
+        }
+      } catch (error) {
+        this.#violated(error as ProtocolViolation);
+      }
+      return false;
+    };
   }
 
   // --- handed to another process --------------------------------------------------------------------------------------
@@ -538,7 +636,9 @@ export class Session {
   #engineGone(): void {
     // While held the session may still move: its state has been read.
     if (this.#phase === 'closed' || this.#phase === 'held') return;
+    if (this.#phase === 'orphaned') return;
     if (this.#relay.endIsExpected) this.#close();
+    else if (this.#canOutlive()) this.#becomeOrphan();
     else this.fail('DBP_WIRE_ENGINE_LOST');
   }
 
@@ -592,7 +692,7 @@ export class Session {
 
   #describe(): SessionSnapshot['state'] {
     if (this.#phase === 'closed') return 'closing';
-    if (this.#phase === 'held' || this.#phase === 'busy') return 'held';
+    if (this.#phase === 'held' || this.#phase === 'busy' || this.#phase === 'orphaned') return 'held';
     if (this.#phase === 'frozen') return 'moving';
     if (!this.#relay.exchange.settled) return 'active';
     return this.#inTransaction ? 'in tx' : 'idle';

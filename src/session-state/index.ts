@@ -24,6 +24,7 @@ export {
 export { inventory, type HeldItem } from './inventory.js';
 export { splitStatements, stripLeadingComments } from './sql-statements.js';
 export { isLeftOut } from './without-replay.js';
+export { CommitWitness } from './commit-witness.js';
 export { SessionTracker, type TrackerImage } from './tracker.js';
 export { OF_A_TRANSACTION } from './settings.js';
 export { SettingNames } from './setting-names.js';

@@ -6,6 +6,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { ClientObserver, EngineObserver } from '../protocol/index.js';
 import { Frontend } from '../protocol/index.js';
+import type { CommitWitness } from './commit-witness.js';
 import { LoadStatements, seeText, type LoadsImage } from './seen-texts.js';
 import { findSet, type SettingNames } from './setting-names.js';
 
@@ -50,7 +51,9 @@ export class SessionTracker implements ClientObserver, EngineObserver {
   /** The last unnamed Parse was too long to keep. */
   unnamedTooLong = false;
   /** A statement with set_config was prepared: the name of a setting may come as a parameter. */
-  bindWanted = false;
+  namesInValues = false;
+  /** Which requests may commit; null: nobody wants to know. */
+  commits: CommitWitness | null = null;
   readonly #names: SettingNames;
   readonly #saw = {
     load: (sql: string | null): void => {
@@ -85,18 +88,24 @@ export class SessionTracker implements ClientObserver, EngineObserver {
       : null;
   }
 
+  get bindWanted(): boolean {
+    return this.namesInValues || this.commits !== null;
+  }
+
   save(): TrackerImage {
-    const { seeded, setvalSeen, settingsTouched, unnamedTooLong, bindWanted, unnamedStatement } = this;
+    const { seeded, setvalSeen, settingsTouched, unnamedTooLong, unnamedStatement } = this;
     return {
-      ...{ seeded, setvalSeen, settingsTouched, unnamedTooLong, bindWanted, unnamedStatement },
+      ...{ seeded, setvalSeen, settingsTouched, unnamedTooLong, unnamedStatement },
+      bindWanted: this.namesInValues,
       parameters: [...this.parameters],
       loads: this.loads.save(),
     };
   }
 
   restore(image: TrackerImage): void {
-    const { parameters, loads, unnamedStatement, ...flags } = image;
+    const { parameters, loads, unnamedStatement, bindWanted, ...flags } = image;
     Object.assign(this, flags);
+    this.namesInValues = bindWanted;
     for (const [name, value] of parameters) this.parameters.set(name, value);
     this.loads.restore(loads);
     this.#unnamed = unnamedStatement;
@@ -108,7 +117,8 @@ export class SessionTracker implements ClientObserver, EngineObserver {
     const text = buffer.indexOf(0, start + 5) + 1;
     this.#request = null;
     seeText(buffer, text, Math.min(end, buffer.indexOf(0, text)), this.#saw);
-    if (!this.bindWanted) this.bindWanted = findSet(buffer, start + 5, end) === 'set_config';
+    if (!this.namesInValues) this.namesInValues = findSet(buffer, start + 5, end) === 'set_config';
+    this.commits?.parse(buffer, start, end);
     if (buffer[start + 5] !== 0 || !this.#isUnderstood(buffer, start, end)) return;
     const bytes = end - start;
     this.unnamedTooLong = bytes > MAX_UNNAMED_STATEMENT_BYTES;
@@ -130,14 +140,16 @@ export class SessionTracker implements ClientObserver, EngineObserver {
     }
     this.#names.collect(buffer, start + 5, end, this.#encoding);
     // PREPARE, too, can keep a set_config for an EXECUTE, or a Bind, that has nothing but the name.
-    if (this.bindWanted) this.#names.collectValues(buffer, start + 5, end, this.#encoding);
-    else this.bindWanted = findSet(buffer, start + 5, end) === 'set_config';
+    if (this.namesInValues) this.#names.collectValues(buffer, start + 5, end, this.#encoding);
+    else this.namesInValues = findSet(buffer, start + 5, end) === 'set_config';
+    this.commits?.query(buffer, start, end, request);
     this.#request = request;
     seeText(buffer, start + 5, end - 1, this.#saw);
   }
 
-  bind(buffer: Buffer, start: number, end: number): void {
-    this.#names.collectValues(buffer, start + 5, end, this.#encoding);
+  bind(buffer: Buffer, start: number, end: number, request: number): void {
+    if (this.namesInValues) this.#names.collectValues(buffer, start + 5, end, this.#encoding);
+    this.commits?.bind(buffer, start, request);
   }
 
   close(buffer: Buffer, start: number): void {
@@ -146,6 +158,7 @@ export class SessionTracker implements ClientObserver, EngineObserver {
   }
 
   tooLong(type: number): void {
+    this.commits?.tooLong();
     // A Bind or a Close of that length leaves the unnamed statement as it is.
     if (type !== Frontend.Parse && type !== Frontend.Query) return;
     this.#forgetUnnamed();

@@ -46,7 +46,16 @@ export class LiveHome {
     more: Partial<
       Pick<
         UpRequest,
-        'port' | 'size' | 'postgres' | 'provider' | 'image' | 'tls' | 'metricsPort' | 'writers' | 'store'
+        | 'port'
+        | 'size'
+        | 'postgres'
+        | 'provider'
+        | 'image'
+        | 'tls'
+        | 'metricsPort'
+        | 'writers'
+        | 'store'
+        | 'standby'
       >
     > = {},
   ): Promise<UpResult> {

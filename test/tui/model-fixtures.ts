@@ -60,6 +60,7 @@ export function status(sessions: readonly SessionStatus[], change: Partial<Statu
     supervisor: { pid: 300 },
     sessions,
     operation: null,
+    standby: null,
     autoscale: null,
     writers: [],
     store: null,

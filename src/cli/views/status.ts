@@ -1,5 +1,11 @@
 /** `status` and `sessions` for people. */
-import type { SessionStatus, StatusResult, StorageNodeStatus, StoreStatus } from '../../control/api.js';
+import type {
+  SessionStatus,
+  StandbyStatus,
+  StatusResult,
+  StorageNodeStatus,
+  StoreStatus,
+} from '../../control/api.js';
 import { clip, count, duration, percent, plural, size, withoutPassword } from '../format.js';
 import type { Style } from '../style.js';
 import { facts, table } from '../table.js';
@@ -22,6 +28,7 @@ export function statusView(status: StatusResult, style: Style): string {
             : style.bad('not running'),
         ],
         ['store', status.store?.etcd ?? undefined],
+        ['standby', status.standby ? standbyLine(status.standby, style) : undefined],
         ['now', operation ? operationLine(operation, style) : undefined],
         ['autoscale', autoscaleLine(status)],
         ...status.repaired.map((text, index) => [index === 0 ? 'repaired' : '', text] as const),
@@ -64,6 +71,18 @@ export function sessionsView(sessions: readonly SessionStatus[], style: Style): 
     ]),
     style,
   );
+}
+
+function standbyLine(
+  { engine, mode, state, synchronous, lagBytes, lagMs }: StandbyStatus,
+  style: Style,
+): string {
+  if (engine === null || state === 'missing') return style.warn('none at the moment: one is made');
+  if (state !== 'streaming') return style.warn(`${engine} catches up`);
+  if (synchronous) return `${engine} has every commit that was acknowledged`;
+  const slow = lagMs === null ? '' : `, ${duration(lagMs)}`;
+  const behind = `${engine} is ${size(lagBytes)}${slow} behind`;
+  return mode === 'sync' ? style.warn(`${behind}: commits do not wait for it yet`) : behind;
 }
 
 function enginesTable({ engines }: StatusResult, style: Style): string {

@@ -199,6 +199,15 @@ export function dockerProvider(owner: OwnerWithCache): EngineProvider {
       return [...shm, ...(await pendingSettings(engine))];
     },
 
+    /** `up` gives standbys to embedded engines only. */
+    commitWith() {
+      return Promise.resolve();
+    },
+
+    walAfter() {
+      return Promise.resolve(null);
+    },
+
     yieldProcessor(engine) {
       containerRuntime()
         .then(({ docker }) =>

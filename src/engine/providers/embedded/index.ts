@@ -15,11 +15,12 @@ import { inspectServer } from './inspect.js';
 import { dataDirectoryOf, logFileOf, makeDirectories, removeDirectories } from './paths.js';
 import { releaseSharedMemory } from './release-memory.js';
 import { prepareStart } from './prepare-start.js';
-import { afterPromotion, resize } from './rewrite-configuration.js';
+import { afterPromotion, commitWith, resize } from './rewrite-configuration.js';
 import { makeStandby } from './standby.js';
 import { startServer } from './start.js';
 import { stopServer } from './stop.js';
 import { Toolbox, type Tools } from './tools.js';
+import { walAfter } from './wal-tail.js';
 import { yieldProcessor } from './yield-processor.js';
 
 export interface EmbeddedOptions {
@@ -98,6 +99,7 @@ export function embeddedProvider({ cacheDirectory }: EmbeddedOptions): EnginePro
     stop: stopServer,
     afterPromotion,
     resize,
+    commitWith,
     pendingRestart: pendingSettings,
 
     isRunning({ process }) {
@@ -114,6 +116,10 @@ export function embeddedProvider({ cacheDirectory }: EmbeddedOptions): EnginePro
       // Without binaries there is nothing to release it with, and the rest is still to be removed.
       const found = await toolbox.here(engine.postgres).catch(() => null);
       await discard(directoriesOf(engine), found);
+    },
+
+    walAfter(engine, position) {
+      return walAfter(dataDirectoryOf(engine), position).catch(() => null);
     },
 
     yieldProcessor(engine) {

@@ -1,7 +1,7 @@
 /** Writes the configuration of a primary anew while it runs: after its promotion, and when its size changes. */
-import { rename } from 'node:fs/promises';
+import { readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CONFIGURATION_FILE, configuration } from '../../configuration.js';
+import { CONFIGURATION_FILE, configuration, synchronousOf } from '../../configuration.js';
 import { reloadConfiguration } from '../../pending-restart.js';
 import type { EngineRecord, SizeName } from '../../types.js';
 import { writeOwned } from './initdb.js';
@@ -14,13 +14,24 @@ import { serverUser } from './server-user.js';
  * sessions' new backends would read all of the configuration, right when they are busiest. Idempotent.
  */
 export async function afterPromotion(engine: EngineRecord): Promise<void> {
+  await rewrite(engine, configuration(engine.id, engine.size));
+}
+
+async function rewrite(engine: EngineRecord, text: string): Promise<void> {
   const file = join(dataDirectoryOf(engine), CONFIGURATION_FILE);
-  await writeOwned(`${file}.new`, configuration(engine.id, engine.size), await serverUser());
+  await writeOwned(`${file}.new`, text, await serverUser());
   await rename(`${file}.new`, file);
+}
+
+/** Written there and not by ALTER SYSTEM: a copy of the engine has a file of its own, and would wait for nobody that it does not know. */
+export async function commitWith(engine: EngineRecord, standby: string | null): Promise<void> {
+  await rewrite(engine, configuration(engine.id, engine.size, { synchronous: standby ?? undefined }));
+  await reloadConfiguration(engine);
 }
 
 /** The settings are all there is of a size here: a process of this machine has no limits. */
 export async function resize(engine: EngineRecord, size: SizeName): Promise<void> {
-  await afterPromotion({ ...engine, size });
+  const text = await readFile(join(dataDirectoryOf(engine), CONFIGURATION_FILE), 'utf8').catch(() => '');
+  await rewrite(engine, configuration(engine.id, size, { synchronous: synchronousOf(text) }));
   await reloadConfiguration(engine);
 }

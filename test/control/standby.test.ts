@@ -1,0 +1,300 @@
+/** The engine dies, and its standby takes over (`up --standby`): real processes, clients that stay connected. */
+import { readdir, readFile } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { StatusResult } from '../../src/control/api.js';
+import { stopInstance } from '../../src/control/client.js';
+import { events, isRunning, killSupervisor, LiveHome, processesBelow, scale, status, until } from './live.js';
+
+let live: LiveHome;
+beforeAll(async () => {
+  live = await LiveHome.open();
+});
+afterAll(() => live.close());
+
+interface Client {
+  readonly client: pg.Client;
+  readonly notices: string[];
+  readonly details: string[];
+}
+
+async function connect(url: string): Promise<Client> {
+  const client = new pg.Client({ connectionString: url });
+  const notices: string[] = [];
+  const details: string[] = [];
+  client.on('error', () => undefined);
+  client.on('notice', ({ message = '', detail = '' }) => {
+    notices.push(message);
+    details.push(detail);
+  });
+  await client.connect();
+  return { client, notices, details };
+}
+
+const engineOf = ({ engines }: StatusResult, role: string) => engines.find((engine) => engine.role === role);
+
+/** A client that inserts numbers, and what it was told of each. */
+class Inserter {
+  readonly acknowledged: number[] = [];
+  readonly codes: string[] = [];
+  #stop = false;
+  readonly client: pg.Client;
+  readonly #done: Promise<void>;
+
+  constructor(client: pg.Client, from: number) {
+    this.client = client;
+    this.#done = this.#run(from);
+  }
+
+  async #run(from: number): Promise<void> {
+    for (let n = from; !this.#stop; n++) {
+      try {
+        await this.client.query('insert into numbers values ($1)', [n]);
+        this.acknowledged.push(n);
+      } catch (error) {
+        this.codes.push((error as { code?: string }).code ?? 'none');
+        if (this.codes.length > 3) return;
+      }
+    }
+  }
+
+  async finish(): Promise<void> {
+    this.#stop = true;
+    await this.#done;
+  }
+}
+
+/** Resolves when that was noticed: until then backends that have not may still answer. */
+async function killPrimary(name: string): Promise<void> {
+  const pid = engineOf(await status(name), 'primary')?.pid;
+  process.kill(pid!, 'SIGKILL');
+  await until('the failover has begun', async () =>
+    (await events(name)).some(({ type }) => type === 'failover.started'),
+  );
+}
+
+describe('synchronous', () => {
+  test('sessions go on with their state, nothing acknowledged is missing, and there is another standby', async () => {
+    const { url } = await live.up('sync', { standby: 'sync' });
+    const before = await status('sync');
+    expect(before.standby).toMatchObject({ mode: 'sync', state: 'streaming', synchronous: true });
+    expect(engineOf(before, 'standby')?.id).toBe(before.standby?.engine);
+
+    const admin = await connect(url);
+    await admin.client.query('create table numbers (n int primary key)');
+    const idle = await connect(url);
+    const heard: string[] = [];
+    idle.client.on('notification', ({ payload = '' }) => heard.push(payload));
+    await idle.client.query(`set work_mem = '7MB'`);
+    await idle.client.query(`set app.tenant = 'blue'`);
+    await idle.client.query('listen news');
+    await idle.client.query({ name: 'twice', text: 'select $1::int * 2 as twice', values: [4] });
+    const basket = await connect(url);
+    await basket.client.query('create temp table basket (n int)');
+    const inTransaction = await connect(url);
+    await inTransaction.client.query('begin');
+    await inTransaction.client.query('insert into numbers values (-1)');
+    const committing = await connect(url);
+    await committing.client.query('begin');
+    await committing.client.query('insert into numbers values (-2)');
+    const inserters = await Promise.all(
+      [1_000_000, 2_000_000].map(async (from) => new Inserter((await connect(url)).client, from)),
+    );
+    await until('the inserters are at work', () =>
+      inserters.every(({ acknowledged }) => acknowledged.length > 20),
+    );
+    // What it holds is read when it has been quiet for a moment.
+    await delay(500);
+
+    await killPrimary('sync');
+    expect((await idle.client.query('show work_mem')).rows).toEqual([{ work_mem: '7MB' }]);
+    expect((await idle.client.query('show app.tenant')).rows).toEqual([{ 'app.tenant': 'blue' }]);
+    const twice = await idle.client.query({
+      name: 'twice',
+      text: 'select $1::int * 2 as twice',
+      values: [21],
+    });
+    expect(twice.rows).toEqual([{ twice: 42 }]);
+    await admin.client.query(`notify news, 'still here'`);
+    await until('the notification has come', () => heard.includes('still here'));
+    expect(idle.notices).toEqual([]);
+
+    await expect(inTransaction.client.query('insert into numbers values (-3)')).rejects.toMatchObject({
+      code: '40001',
+    });
+    await inTransaction.client.query('rollback');
+    await expect(committing.client.query('commit')).rejects.toMatchObject({ code: '40001' });
+    expect((await committing.client.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+    expect(basket.details.join()).toContain('temporary table basket');
+    await expect(basket.client.query('select * from basket')).rejects.toMatchObject({ code: '42P01' });
+
+    await Promise.all(inserters.map((each) => each.finish()));
+    const there = await admin.client.query<{ n: number }>('select n from numbers');
+    const numbers = new Set(there.rows.map(({ n }) => n));
+    const acknowledged = inserters.flatMap((each) => each.acknowledged);
+    expect(acknowledged.filter((n) => !numbers.has(n))).toEqual([]);
+    expect([-1, -2, -3].filter((n) => numbers.has(n))).toEqual([]);
+    for (const { codes } of inserters) expect(codes.filter((code) => code !== '08007')).toEqual([]);
+
+    const completed = async () => (await events('sync')).find(({ type }) => type === 'failover.completed');
+    await until('it is on record', async () => (await completed()) !== undefined);
+    const record = await completed();
+    expect(record?.data).toMatchObject({ from: 'e1', mode: 'sync', sessions: { failed: [] } });
+
+    await until(
+      'there is another standby',
+      async () => (await status('sync')).standby?.synchronous === true,
+      60_000,
+    );
+    const after = await status('sync');
+    expect(engineOf(after, 'primary')?.id).toBe(before.standby?.engine);
+    expect(after.engines).toHaveLength(2);
+    await admin.client.query('insert into numbers values (1)');
+    for (const { client } of [admin, idle, basket, inTransaction, committing]) await client.end();
+    for (const { client } of inserters) await client.end();
+
+    const pids = after.engines.map(({ pid }) => pid!);
+    await stopInstance('sync', { purge: true });
+    expect(pids.filter(isRunning)).toEqual([]);
+    expect(await processesBelow(live.home)).toEqual([]);
+  });
+});
+
+describe('asynchronous', () => {
+  const NAME = 'async';
+  let url: string;
+  beforeAll(async () => {
+    ({ url } = await live.up(NAME, { standby: 'async' }));
+  });
+
+  const follows = (): Promise<void> =>
+    until('the standby is there', async () => (await status(NAME)).standby?.state === 'streaming', 60_000);
+  const failovers = async () => (await events(NAME)).filter(({ type }) => type === 'failover.completed');
+
+  test('the loss is measured: with nothing written at last there is none, and it is said', async () => {
+    const { client, notices } = await connect(url);
+    await client.query('create table kept (n int)');
+    await until('it is written', async () => (await status(NAME)).standby?.lagBytes === 0);
+    await killPrimary(NAME);
+    expect((await client.query('select count(*)::int as n from kept')).rows).toEqual([{ n: 0 }]);
+    expect(notices).toEqual([]);
+    await until('it is on record', async () => (await failovers()).length === 1);
+    const [record] = await failovers();
+    expect(record?.data).toMatchObject({ mode: 'async', lostBytes: 0 });
+    expect(record?.message).toContain('nothing acknowledged is lost');
+    await client.end();
+  });
+
+  test('what the standby did not get is lost, and counted; the old engine stays dead', async () => {
+    await follows();
+    const { client, details } = await connect(url);
+    const before = await status(NAME);
+    const old = engineOf(before, 'primary');
+    await client.query('insert into kept values (1)');
+    await until('it is there', async () => (await status(NAME)).standby?.lagBytes === 0);
+    // From now on it gets nothing.
+    process.kill(await childOf(old!.pid!, 'walsender'), 'SIGSTOP');
+    await client.query('insert into kept values (2)');
+    process.kill(old!.pid!, 'SIGKILL');
+    await until('it has failed over', async () => (await failovers()).length === 2, 60_000);
+    const lostBytes = Number((await failovers())[1]?.data?.['lostBytes']);
+    expect(lostBytes).toBeGreaterThan(0);
+    expect((await client.query('select n from kept')).rows).toEqual([{ n: 1 }]);
+    expect(details.join()).toContain(`at most ${lostBytes} bytes of WAL`);
+    expect(await processesBelow(`${live.home}/instances/${NAME}/engines/${old!.id}`)).toEqual([]);
+    await client.end();
+  });
+});
+
+describe('around it', () => {
+  const NAME = 'around';
+  let url: string;
+  beforeAll(async () => {
+    ({ url } = await live.up(NAME, { standby: 'async' }));
+  });
+
+  test('a backend that dies alone is no reason to fail over: its engine starts anew, as without a standby', async () => {
+    const alone = await connect(url);
+    const { rows } = await alone.client.query<{ pid: number }>('select pg_backend_pid() as pid');
+    process.kill(rows[0]!.pid, 'SIGKILL');
+    await expect(alone.client.query('select 1')).rejects.toThrow();
+    await until('it answers again', async () => (await status(NAME)).state === 'running');
+    expect((await events(NAME)).map(({ type }) => type)).not.toContain('failover.started');
+  });
+
+  test('a new supervisor finds the standby, and fails over to it', async () => {
+    const standby = (await status(NAME)).standby?.engine;
+    await killSupervisor(NAME);
+    const found = await status(NAME);
+    expect(found.standby).toMatchObject({ engine: standby, state: 'streaming' });
+    expect(found.engines).toHaveLength(2);
+    const { client } = await connect(url);
+    await client.query(`set work_mem = '9MB'`);
+    await until('its state was read', async () =>
+      (await status(NAME)).sessions.some(({ stateKinds }) => stateKinds.includes('settings')),
+    );
+    await client.query('create table outcomes (n int)');
+    // Their backends do not answer any more.
+    const inTransaction = await stopped(url, 'begin', 'insert into outcomes values (1)');
+    const committing = await stopped(url, 'begin; insert into outcomes values (2)', 'commit');
+    const alone = await stopped(url, 'select 1', 'insert into outcomes values (3)');
+    await killPrimary(NAME);
+    expect((await client.query('show work_mem')).rows).toEqual([{ work_mem: '9MB' }]);
+    expect(await inTransaction.code).toBe('40001');
+    expect(await committing.code).toBe('08007');
+    expect(await alone.code).toBe('08007');
+    // In a transaction until it is told to end.
+    await expect(inTransaction.client.query('select 1')).rejects.toMatchObject({ code: '25P02' });
+    await inTransaction.client.query('rollback');
+    for (const each of [inTransaction, committing, alone]) {
+      expect((await each.client.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+      await each.client.end();
+    }
+    await client.end();
+  });
+
+  test('a scale leaves a standby of the new primary', async () => {
+    await until('there is one', async () => (await status(NAME)).standby?.state === 'streaming', 60_000);
+    const before = (await status(NAME)).standby?.engine;
+    expect((await scale(NAME, 'medium')).outcome).toBe('completed');
+    await until(
+      'there is another one',
+      async () => {
+        const { standby } = await status(NAME);
+        return standby?.state === 'streaming' && standby.engine !== before;
+      },
+      60_000,
+    );
+    const { engines } = await status(NAME);
+    expect(engines.map(({ role, size }) => `${role} ${size}`).sort()).toEqual([
+      'primary medium',
+      'standby medium',
+    ]);
+  }, 120_000);
+});
+
+/** A client whose last query is with a backend that was stopped; `code` of what it gets in the end. */
+async function stopped(url: string, first: string, last: string) {
+  const { client } = await connect(url);
+  await client.query(first);
+  const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
+  process.kill(rows[0]!.pid, 'SIGSTOP');
+  const code = client.query(last).then(
+    () => 'done',
+    (error: { code?: string }) => error.code ?? 'none',
+  );
+  return { client, code };
+}
+
+/** A process of an engine by what it does. */
+async function childOf(postmaster: number, what: string): Promise<number> {
+  for (const pid of await readdir('/proc')) {
+    if (!/^\d+$/.test(pid)) continue;
+    const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+    const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+    const parent = Number(stat.split(') ')[1]?.split(' ')[1]);
+    if (parent === postmaster && command.includes(what)) return Number(pid);
+  }
+  throw new Error(`engine ${postmaster} has no ${what}`);
+}
