@@ -18,7 +18,7 @@ const ELSEWHERE: readonly (readonly [pattern: RegExp, where: string])[] = [
   [/dbproxy demo /, 'test/scenario, test/e2e'],
   [/dbproxy engine (add|rm)|--available/, 'test/cli/engine.test.ts, with a registry of its own'],
   [/dbproxy doctor$/, 'with --fix here: alone it ends with 4 where another run has left something'],
-  [/dbproxy sessions \d|mine\./, 'names what only a reader has'],
+  [/dbproxy (sessions|trace) \d|mine\./, 'names what only a reader has'],
   [/dbproxy (watch|top)|--watch/, 'test/tui, in a terminal'],
   [/--store etcd:/, 'test/control/multiwriter-etcd.test.ts, with an etcd of its own'],
   [/docker/, 'test/engine/docker.test.ts, where there is a container runtime'],
