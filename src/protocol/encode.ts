@@ -11,13 +11,14 @@ const bytes = (text: WireText): Buffer => (typeof text === 'string' ? Buffer.fro
 const ZERO = Buffer.of(0);
 const cstring = (text: WireText): Buffer => Buffer.concat([bytes(text), ZERO]);
 
-const int32 = (value: number): Buffer => {
+/** Big-endian, as all numbers of the protocol are. */
+export const int32 = (value: number): Buffer => {
   const buffer = Buffer.allocUnsafe(4);
   buffer.writeInt32BE(value | 0);
   return buffer;
 };
 
-const int16 = (value: number): Buffer => {
+export const int16 = (value: number): Buffer => {
   const buffer = Buffer.allocUnsafe(2);
   buffer.writeInt16BE(value);
   return buffer;

@@ -15,7 +15,8 @@ export {
   type ClientStreamImage,
   type StreamImage,
 } from './client-stream.js';
-export { Tracer, type Direction, type TracedMessage, type TracerOptions } from './tracer.js';
+export type { Direction } from './trace-fields.js';
+export { Tracer, type TracedMessage, type TracerOptions } from './tracer.js';
 export { EngineStream, type EngineObserver } from './engine-stream.js';
 export {
   SCRAM_MECHANISM,

@@ -73,11 +73,17 @@ const times = (count: number, work: () => void): void => {
   for (let i = 0; i < count; i++) work();
 };
 const formats = (fields: Fields): void => times(fields.int16(), () => fields.int16());
-const values = (fields: Fields): void =>
-  times(fields.int16(), () => {
-    const bytes = fields.int32();
-    if (bytes >= 0) fields.value(bytes);
-  });
+/** Its length first; -1: it is null. */
+const value = (fields: Fields): void => {
+  const bytes = fields.int32();
+  if (bytes >= 0) fields.value(bytes);
+};
+const values = (fields: Fields): void => times(fields.int16(), () => value(fields));
+const types = (fields: Fields): void => times(fields.int16(), () => fields.int32());
+const two = (fields: Fields): void => {
+  fields.string();
+  fields.string();
+};
 const copy = (fields: Fields): void => {
   fields.char();
   formats(fields);
@@ -93,14 +99,16 @@ const target = (fields: Fields): void => {
   fields.string();
 };
 
+/** F: of the frontend, the client; B: of the backend. */
+export type Direction = 'F' | 'B';
+
 type Shape = readonly [name: string, fields: (fields: Fields) => void];
 
 const FRONTEND: Readonly<Record<number, Shape>> = {
   [Frontend.Bind]: [
     'Bind',
     (fields) => {
-      fields.string();
-      fields.string();
+      two(fields);
       formats(fields);
       values(fields);
       formats(fields);
@@ -131,9 +139,8 @@ const FRONTEND: Readonly<Record<number, Shape>> = {
   [Frontend.Parse]: [
     'Parse',
     (fields) => {
-      fields.string();
-      fields.string();
-      times(fields.int16(), () => fields.int32());
+      two(fields);
+      types(fields);
     },
   ],
   [Frontend.Password]: ['PasswordMessage', (fields) => fields.secret()],
@@ -162,13 +169,7 @@ const BACKEND: Readonly<Record<number, Shape>> = {
   [Backend.DataRow]: ['DataRow', values],
   [Backend.EmptyQueryResponse]: ['EmptyQueryResponse', nothing],
   [Backend.ErrorResponse]: ['ErrorResponse', response],
-  [Backend.FunctionCallResponse]: [
-    'FunctionCallResponse',
-    (fields) => {
-      const bytes = fields.int32();
-      if (bytes >= 0) fields.value(bytes);
-    },
-  ],
+  [Backend.FunctionCallResponse]: ['FunctionCallResponse', value],
   [Backend.NegotiateProtocolVersion]: [
     'NegotiateProtocolVersion',
     (fields) => {
@@ -182,21 +183,11 @@ const BACKEND: Readonly<Record<number, Shape>> = {
     'NotificationResponse',
     (fields) => {
       fields.int32();
-      fields.string();
-      fields.string();
+      two(fields);
     },
   ],
-  [Backend.ParameterDescription]: [
-    'ParameterDescription',
-    (fields) => times(fields.int16(), () => fields.int32()),
-  ],
-  [Backend.ParameterStatus]: [
-    'ParameterStatus',
-    (fields) => {
-      fields.string();
-      fields.string();
-    },
-  ],
+  [Backend.ParameterDescription]: ['ParameterDescription', types],
+  [Backend.ParameterStatus]: ['ParameterStatus', two],
   [Backend.ParseComplete]: ['ParseComplete', nothing],
   [Backend.PortalSuspended]: ['PortalSuspended', nothing],
   [Backend.ReadyForQuery]: ['ReadyForQuery', (fields) => void fields.char()],
@@ -215,17 +206,17 @@ const BACKEND: Readonly<Record<number, Shape>> = {
   ],
 };
 
-const shapeOf = (direction: 'F' | 'B', type: number): Shape =>
+const shapeOf = (direction: Direction, type: number): Shape =>
   (direction === 'F' ? FRONTEND : BACKEND)[type] ?? [
     `Unknown message: ${type.toString(16).padStart(2, '0')}`,
     (fields) => fields.secret(),
   ];
 
-export const nameOf = (direction: 'F' | 'B', type: number): string => shapeOf(direction, type)[0];
+export const nameOf = (direction: Direction, type: number): string => shapeOf(direction, type)[0];
 
 /** `body`: of `bytes`, those that were kept. `values`: also what users bind, copy and read. */
 export const fieldsOf = (
-  direction: 'F' | 'B',
+  direction: Direction,
   type: number,
   body: Buffer,
   bytes: number,

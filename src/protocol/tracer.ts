@@ -3,10 +3,7 @@
  * Of a long message only the beginning is kept; the rest is counted.
  */
 import type { StreamImage } from './client-stream.js';
-import { fieldsOf, nameOf } from './trace-fields.js';
-
-/** F: of the frontend, the client; B: of the backend. */
-export type Direction = 'F' | 'B';
+import { fieldsOf, nameOf, type Direction } from './trace-fields.js';
 
 export interface TracedMessage {
   readonly direction: Direction;

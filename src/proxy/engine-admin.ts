@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { OF_A_TRANSACTION, arrayLiteral } from '../session-state/index.js';
 import type { EngineRoute } from './control-api.js';
-import { EngineConnection } from './engine-connection.js';
+import { EngineConnection, EngineLoginError, EngineLostError } from './engine-connection.js';
 import type { LinkFactory } from './link.js';
 
 export interface RoleSecret {
@@ -30,6 +30,18 @@ export class EngineAdmin {
   async warm(): Promise<void> {
     await this.#open();
     await this.settableNames();
+  }
+
+  /** A refusal is an answer, too. */
+  async isReachable(): Promise<boolean> {
+    try {
+      await this.#open();
+      return true;
+    } catch (error) {
+      if (error instanceof EngineLoginError) return true;
+      if (error instanceof EngineLostError) return false;
+      throw error;
+    }
   }
 
   /** The password verifier of a role as it is now; null: no such role. */

@@ -1,5 +1,6 @@
 /** In which order sessions move once the target is there, and how long each may take. */
 import { burden, type SessionState } from '../session-state/index.js';
+import { fewAtATime } from './few-at-a-time.js';
 import type { Session } from './session.js';
 
 /** Sessions with nothing to do that move at the same time. */
@@ -26,10 +27,7 @@ export const inTurn = async (
     if (session.hasWaitingBytes) void begin(session);
     else session.onWaits = () => idle.has(session) && void begin(session);
   }
-  const worker = async (): Promise<void> => {
-    for (const session of idle) await begin(session);
-  };
-  await Promise.all(Array.from({ length: BACKGROUND_CONCURRENCY }, worker));
+  await fewAtATime(idle, BACKGROUND_CONCURRENCY, begin);
   await Promise.all(underway);
 };
 

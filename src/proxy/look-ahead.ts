@@ -7,6 +7,7 @@
  * What was read ahead counts only as long as nothing can have changed it since: no byte of the client's was forwarded
  * (Session.dirty), and nobody else could have (othersCanChange; such sessions are read again under the hold anyway).
  */
+import { fewAtATime } from './few-at-a-time.js';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Session } from './session.js';
 
@@ -63,12 +64,9 @@ export class LookAhead {
   }
 
   async #round(sessions: readonly Session[], end: number): Promise<void> {
-    const queue = [...sessions];
-    const worker = async (): Promise<void> => {
-      for (let next = queue.shift(); next && !this.#stopped && performance.now() < end; next = queue.shift())
-        if (isToBeRead(next)) await this.#look(next);
-    };
-    await Promise.all(Array.from({ length: CONCURRENCY }, worker));
+    await fewAtATime(sessions, CONCURRENCY, async (next) => {
+      if (!this.#stopped && performance.now() < end && isToBeRead(next)) await this.#look(next);
+    });
   }
 
   /** Begins no look any more. One that is under way ends by itself; a hold counts beside its own. */

@@ -25,6 +25,7 @@ import { EngineAdmin } from './engine-admin.js';
 import { EngineConnection, EngineLostError } from './engine-connection.js';
 import { FailedLogins } from './failed-logins.js';
 import { Cover } from './failover/cover.js';
+import { fewAtATime } from './few-at-a-time.js';
 import { Gate, type GateServices } from './gate.js';
 import type { ProxyImage } from './handover/messages.js';
 import { Predecessor, type HandoverSource } from './handover/predecessor.js';
@@ -167,16 +168,12 @@ export class Proxy implements HandoverSource, HandoverTarget {
   }
 
   async check(withinMs: number, limits: MoveLimits): Promise<SessionReport[]> {
-    const queue = [...this.#sessions];
     const reports: SessionReport[] = [];
     const refusals = new Refusals(this.#admin());
-    const worker = async (): Promise<void> => {
-      for (let session = queue.shift(); session; session = queue.shift()) {
-        const report = await this.#report(session, withinMs, limits, refusals);
-        if (!session.isClosed) reports.push(report);
-      }
-    };
-    await Promise.all(Array.from({ length: CHECK_CONCURRENCY }, worker));
+    await fewAtATime([...this.#sessions], CHECK_CONCURRENCY, async (session) => {
+      const report = await this.#report(session, withinMs, limits, refusals);
+      if (!session.isClosed) reports.push(report);
+    });
     return reports.sort((a, b) => a.id - b.id);
   }
 

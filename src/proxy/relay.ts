@@ -223,7 +223,7 @@ export class Relay implements LinkOwner {
     const { pending, batchOpen, answered, status, copyIn } = this.#exchange;
     return {
       ...{ pending, batchOpen, status, copyIn },
-      cutOff: !this.#clientStream.atBoundary || !this.#engineStream.atBoundary,
+      cutOff: !this.atBoundary,
       mayHaveCommitted: this.#tracker.commits?.mayHaveCommitted(answered) ?? true,
     };
   }

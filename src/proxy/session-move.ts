@@ -328,7 +328,7 @@ const startUpOf = ({ parameters }: SessionIdentity): ReadonlyMap<string, string>
     : parameters;
 
 /** What the login itself set: ALTER ROLE … SET, ALTER DATABASE … SET. */
-const baseState = (
+export const baseState = (
   connection: EngineConnection,
   context: LookContext,
   names: SettingNames,

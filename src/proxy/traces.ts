@@ -3,18 +3,15 @@
  * bytes wait for it.
  */
 import { DbproxyError } from '../errors/index.js';
-import { Tracer, type TracedMessage, type TracerOptions } from '../protocol/index.js';
+import { Tracer, type TracedMessage } from '../protocol/index.js';
 import type { RpcContext } from '../rpc/index.js';
-import type { TracedLines, TraceLine } from './control-api.js';
+import type { ProxyApi, TracedLines, TraceLine } from './control-api.js';
 import type { Session } from './session.js';
 
 /** So much may wait for its reader, bytes. */
 const MAX_BEHIND_BYTES = 4 * 1024 * 1024;
 
-interface Request extends TracerOptions {
-  /** One session; without it all of them, also those that come. */
-  readonly session?: number | undefined;
-}
+type Request = ProxyApi['trace']['params'];
 
 export class Traces {
   readonly #sessions: ReadonlySet<Session>;

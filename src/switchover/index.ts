@@ -6,6 +6,7 @@ export { letGo } from './let-go.js';
 export { moveSessions, promoteForSure, NOTHING_MOVED } from './forward.js';
 export { setWritable } from './fence.js';
 export { EngineLink } from './engine-link.js';
+export { roundMs } from './stopwatch.js';
 export { SWITCHOVER_STEPS } from './steps.js';
 export type {
   InPlacePlan,

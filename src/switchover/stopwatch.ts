@@ -34,4 +34,5 @@ export class Stopwatch {
   }
 }
 
+/** To a tenth. */
 export const roundMs = (ms: number): number => Math.round(ms * 10) / 10;

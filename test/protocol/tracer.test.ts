@@ -21,16 +21,7 @@ const traced = (direction: Direction, pieces: readonly Buffer[], values = true, 
   for (const piece of pieces) tracer.push(piece, 0, piece.length);
   return lines;
 };
-const int16 = (value: number): Buffer => {
-  const bytes = Buffer.alloc(2);
-  bytes.writeInt16BE(value);
-  return bytes;
-};
-const int32 = (value: number): Buffer => {
-  const bytes = Buffer.alloc(4);
-  bytes.writeInt32BE(value);
-  return bytes;
-};
+const { int16, int32 } = encode;
 
 const SESSION: readonly (readonly [Direction, Buffer, string])[] = [
   ['F', encode.query('SELECT 1; SELECT 2'), 'F\t23\tQuery\t "SELECT 1; SELECT 2"'],

@@ -1,8 +1,7 @@
 /** Which writer is copied when another one is built again. */
 import type { WriterApi, WriterState, WriterStatus } from '../../multiwriter/writer/config.js';
 import { RpcClient } from '../../rpc/index.js';
-
-const ANSWER_BOUND_MS = 2_000;
+import { writerStatus } from './writer-status.js';
 
 /** The best comes first. What one that has stopped holds is wrong. */
 const STATES: readonly WriterState[] = ['open', 'catching-up', 'opening', 'without-engine'];
@@ -30,8 +29,7 @@ export const bestSource = (candidates: readonly Candidate[]): string | null => {
 export async function askedForStatus(name: string, proxySocket: string): Promise<Candidate> {
   const rpc = await RpcClient.connect<WriterApi>(proxySocket).catch(() => null);
   try {
-    const status = (await rpc?.call('writer.status', {}, { timeoutMs: ANSWER_BOUND_MS })) ?? null;
-    return { name, status };
+    return { name, status: rpc && (await writerStatus(rpc)) };
   } catch {
     return { name, status: null };
   } finally {

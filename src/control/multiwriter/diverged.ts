@@ -8,13 +8,12 @@ import type { Instance } from '../instance.js';
 import { findProxy, stopProxy, type Proxy } from '../proxy-process.js';
 import type { InstanceRecord } from '../records.js';
 import { writerOf } from './names.js';
-
-const ANSWER_BOUND_MS = 2_000;
+import { writerStatus } from './writer-status.js';
 
 /** Null: its engine is what the log says, as far as is known, or it is no writer's. Throws when the proxy does not answer. */
 export async function whyDiverged(spec: InstanceSpec, { rpc }: Pick<Proxy, 'rpc'>): Promise<string | null> {
   if (!writerOf(spec)) return null;
-  const { why } = await rpc.call('writer.status', {}, { timeoutMs: ANSWER_BOUND_MS });
+  const { why } = await writerStatus(rpc);
   return why?.kind === 'diverged' ? why.message : null;
 }
 

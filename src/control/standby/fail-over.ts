@@ -9,7 +9,7 @@
  */
 import { switchPosition } from '../../engine/index.js';
 import type { EngineRecord } from '../../engine/types.js';
-import { promoteForSure, routeTo } from '../../switchover/index.js';
+import { promoteForSure, roundMs, routeTo } from '../../switchover/index.js';
 import { byLoss } from '../losses.js';
 import type { FailoverRecord } from '../api.js';
 import type { ReviveResult } from '../../proxy/control-api.js';
@@ -116,7 +116,7 @@ function stopwatch(): () => number {
   let last = performance.now();
   return () => {
     const now = performance.now();
-    const ms = Math.round((now - last) * 10) / 10;
+    const ms = roundMs(now - last);
     last = now;
     return ms;
   };

@@ -208,35 +208,31 @@ const rowsOf = (found: Answer, described: boolean): Buffer[] => {
 
 const complete = (tag: string): Buffer => encode.message(Backend.CommandComplete, Buffer.from(`${tag}\0`));
 
-const int16 = (value: number): Buffer => {
-  const bytes = Buffer.alloc(2);
-  bytes.writeInt16BE(value);
-  return bytes;
-};
-const int32 = (value: number): Buffer => {
-  const bytes = Buffer.alloc(4);
-  bytes.writeInt32BE(value);
-  return bytes;
-};
-
 /** No table, no column of one; of any length; as text. */
 const rowDescription = ({ columns }: Table): Buffer =>
   encode.message(
     Backend.RowDescription,
-    int16(columns.length),
+    encode.int16(columns.length),
     ...columns.flatMap(({ name, type }) => [
       Buffer.from(`${name}\0`),
-      ...[int32(0), int16(0), int32(type), int16(-1), int32(-1), int16(0)],
+      ...[
+        encode.int32(0),
+        encode.int16(0),
+        encode.int32(type),
+        encode.int16(-1),
+        encode.int32(-1),
+        encode.int16(0),
+      ],
     ]),
   );
 
 const dataRow = (values: Table['rows'][number]): Buffer =>
   encode.message(
     Backend.DataRow,
-    int16(values.length),
+    encode.int16(values.length),
     ...values.flatMap((value) => {
-      if (value === null) return [int32(-1)];
+      if (value === null) return [encode.int32(-1)];
       const text = Buffer.from(String(value));
-      return [int32(text.length), text];
+      return [encode.int32(text.length), text];
     }),
   );

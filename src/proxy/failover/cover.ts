@@ -12,7 +12,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { encode } from '../../protocol/index.js';
 import type { EngineRoute, ReviveParams, ReviveResult } from '../control-api.js';
 import { EngineAdmin } from '../engine-admin.js';
-import { EngineConnection, EngineLoginError, EngineLostError } from '../engine-connection.js';
+import { fewAtATime } from '../few-at-a-time.js';
 import type { GateServices } from '../gate.js';
 import { Tally } from '../move-tally.js';
 import type { LookContext } from '../session-move.js';
@@ -179,39 +179,26 @@ export class Cover implements Keeper {
     tally: Tally,
   ): Promise<ReadonlyMap<Session, Rebuilt>> {
     const rebuilt = new Map<Session, Rebuilt>();
-    const queue = [...orphans];
-    const worker = async (): Promise<void> => {
-      for (let session = queue.shift(); session; session = queue.shift()) {
-        try {
-          rebuilt.set(session, await rebuild(session, target, this.#services));
-        } catch (error) {
-          const reason = (error as Error).message;
-          if (session.isClosed) continue;
-          session.fail('DBP_WIRE_SESSION_DROPPED', { reason });
-          tally.failed.push({ id: session.identity.id, reason });
-        }
+    await fewAtATime(orphans, CONCURRENCY, async (session) => {
+      try {
+        rebuilt.set(session, await rebuild(session, target, this.#services));
+      } catch (error) {
+        const reason = (error as Error).message;
+        if (session.isClosed) return;
+        session.fail('DBP_WIRE_SESSION_DROPPED', { reason });
+        tally.failed.push({ id: session.identity.id, reason });
       }
-    };
-    await Promise.all(Array.from({ length: CONCURRENCY }, worker));
+    });
     return rebuilt;
   }
 }
 
-/** A refusal is an answer, too. */
 const isReachable = async ({ links }: GateServices, engine: EngineRoute): Promise<boolean> => {
-  const parameters = new Map([
-    ['user', engine.superuser],
-    ['database', 'postgres'],
-    ['application_name', 'dbproxy'],
-  ]);
+  const admin = new EngineAdmin(links, engine);
   try {
-    const connection = await EngineConnection.open(links, engine, parameters, null);
-    connection.close();
-    return true;
-  } catch (error) {
-    if (error instanceof EngineLoginError) return true;
-    if (error instanceof EngineLostError) return false;
-    throw error;
+    return await admin.isReachable();
+  } finally {
+    admin.close();
   }
 };
 

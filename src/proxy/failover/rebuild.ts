@@ -3,10 +3,8 @@
  * the role apart: a session that would go on with other rights than it had is ended.
  */
 import {
-  SessionTracker,
   emptyState,
   kindNames,
-  look,
   replay,
   type KindName,
   type ReplyError,
@@ -16,7 +14,7 @@ import type { EngineRoute } from '../control-api.js';
 import { EngineConnection } from '../engine-connection.js';
 import { encode } from '../../protocol/index.js';
 import type { Session } from '../session.js';
-import type { MoveServices } from '../session-move.js';
+import { baseState, type MoveServices } from '../session-move.js';
 import { salvage } from './salvage.js';
 
 export interface Rebuilt {
@@ -96,9 +94,7 @@ const open = async (
 };
 
 /** What the login itself set. */
-const baseOf = async (connection: EngineConnection, services: MoveServices): Promise<SessionState> =>
-  look(
-    connection,
-    { ...(await services.context(false)), tracker: new SessionTracker(services.names) },
-    null,
-  ).then((state) => ({ ...state, unnamedStatement: emptyState.unnamedStatement }));
+const baseOf = async (connection: EngineConnection, services: MoveServices): Promise<SessionState> => {
+  const state = await baseState(connection, await services.context(false), services.names);
+  return { ...state, unnamedStatement: emptyState.unnamedStatement };
+};
