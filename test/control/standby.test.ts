@@ -202,7 +202,11 @@ describe('asynchronous', () => {
     expect(lostBytes).toBeGreaterThan(0);
     expect((await client.query('select n from kept')).rows).toEqual([{ n: 1 }]);
     expect(details.join()).toContain(`at most ${lostBytes} bytes of WAL`);
-    expect(await processesBelow(`${live.home}/instances/${NAME}/engines/${old!.id}`)).toEqual([]);
+    const below = (): Promise<string[]> =>
+      processesBelow(`${live.home}/instances/${NAME}/engines/${old!.id}`);
+    // No server; `postgres --check`, which gives back the memory that it shared, is none, and ends.
+    expect((await below()).filter((line) => !line.includes('--check'))).toEqual([]);
+    await until('nothing of it runs', async () => (await below()).length === 0);
     await client.end();
   });
 });
