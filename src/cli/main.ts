@@ -9,7 +9,7 @@ import { run } from '@oclif/core/run';
 import { ExitCode } from '../errors/index.js';
 import { Output } from './output.js';
 import { beforeDashes, colorLevel } from './terminal.js';
-import { assertCommandExists, toDbproxyError } from './usage-error.js';
+import { assertCommandExists, commandIn, toDbproxyError } from './usage-error.js';
 
 /**
  * Runs the command and ends the process. `entry` is the URL of the script in bin/. The manifest of the commands saves
@@ -23,13 +23,15 @@ export async function main(
   process.exitCode = ExitCode.done;
   // The framework's help has colours of its own; it reads this.
   if (colorLevel(process.stdout) === 0) process.env.NO_COLOR ??= '1';
+  let command: string | undefined;
   try {
     const words = rewriteHelp(argv);
     const config = await Config.load({ root: fileURLToPath(entry), ignoreManifest });
+    command = commandIn(words, config);
     assertCommandExists(words, config);
     await run([...words], config);
   } catch (thrown) {
-    const error = toDbproxyError(thrown);
+    const error = toDbproxyError(thrown, command);
     new Output(beforeDashes(argv).includes('--json')).failure(error);
     process.exitCode = error.exitCode;
     if (process.env.DBPROXY_DEBUG) process.stderr.write(`${inspect(thrown)}\n`);

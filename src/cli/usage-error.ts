@@ -13,7 +13,14 @@ interface ParseFailure {
   readonly oclif?: { readonly exit?: number };
 }
 
-export function toDbproxyError(thrown: unknown): DbproxyError {
+/** `command`: the one that was typed, as far as there is one; help on it is the next step where its flags are wrong. */
+export function toDbproxyError(thrown: unknown, command?: string): DbproxyError {
+  const error = inOurWords(thrown);
+  if (error.code !== 'DBP_USAGE' || command === undefined) return error;
+  return new DbproxyError('DBP_USAGE', { command, ...error.details }, { cause: thrown });
+}
+
+function inOurWords(thrown: unknown): DbproxyError {
   if (thrown instanceof Error && 'oclif' in thrown && !(thrown instanceof DbproxyError)) {
     return new DbproxyError(
       'DBP_USAGE',
@@ -25,13 +32,25 @@ export function toDbproxyError(thrown: unknown): DbproxyError {
   return thrown instanceof DbproxyError ? DbproxyError.fromJSON(thrown.toJSON()) : DbproxyError.from(thrown);
 }
 
+/** Up to the first flag. */
+const wordsOf = (argv: readonly string[]): readonly string[] => {
+  const flagAt = argv.findIndex((word) => word.startsWith('-'));
+  return flagAt === -1 ? argv : argv.slice(0, flagAt);
+};
+
+/** The command that `argv` begins with, as it is typed: `workload run`. */
+export function commandIn(argv: readonly string[], config: Config): string | undefined {
+  const words = wordsOf(argv);
+  const length = words.findLastIndex((_, i) => config.findCommand(words.slice(0, i + 1).join(':'))) + 1;
+  return length === 0 ? undefined : words.slice(0, length).join(' ');
+}
+
 /**
  * Refuses what names no command: the framework would answer some of these with a help page and exit code 0.
  * Throws DBP_USAGE_UNKNOWN_COMMAND or DBP_USAGE.
  */
 export function assertCommandExists(argv: readonly string[], config: Config): void {
-  const flagAt = argv.findIndex((word) => word.startsWith('-'));
-  const words = flagAt === -1 ? argv : argv.slice(0, flagAt);
+  const words = wordsOf(argv);
   const [first, second] = words;
   if (first === undefined) {
     const ours = beforeDashes(argv).filter((word) => !['--help', '-h', '--no-color'].includes(word));
@@ -39,12 +58,9 @@ export function assertCommandExists(argv: readonly string[], config: Config): vo
       throw new DbproxyError('DBP_USAGE', { reason: `${ours[0]} must come after a command` });
     return;
   }
-  for (let length = words.length; length > 0; length--) {
-    const command = config.findCommand(words.slice(0, length).join(':'));
-    if (!command) continue;
-    assertTakes(words.slice(length), command);
-    return;
-  }
+  const named = commandIn(argv, config)?.split(' ') ?? [];
+  const command = config.findCommand(named.join(':'));
+  if (command) return assertTakes(words.slice(named.length), command);
   if (config.findTopic(first) && second === undefined) return;
   throw unknownCommand(words.slice(0, config.findTopic(first) ? 2 : 1).join(' '), config);
 }

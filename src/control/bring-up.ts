@@ -19,6 +19,7 @@ import { isAlive, waitForExit } from './processes.js';
 import type { InstancePaths } from './paths.js';
 import { createOperations, pickProvider } from './provider.js';
 import type { InstanceRecord } from './records.js';
+import { settingsDiffer } from './settings-differ.js';
 import { assertSameTls, settleTls } from './tls/index.js';
 import { connectHost } from './verify.js';
 
@@ -291,33 +292,26 @@ function standbyOf({ standby }: UpRequest, before: InstanceSpec | undefined): In
 type Setting = 'provider' | 'image' | 'postgres' | 'size' | 'host' | 'port' | 'maxSessions';
 const SETTINGS: readonly Setting[] = ['provider', 'image', 'postgres', 'size', 'host', 'port', 'maxSessions'];
 
+const FLAGS: Partial<Record<Setting, string>> = { maxSessions: 'max-sessions' };
+
 function assertSameSettings(request: UpRequest, record: InstanceRecord): void {
   for (const setting of SETTINGS) assertSame(setting, request, record);
   assertSameTls(request, record.spec);
   const { name, metricsPort: running = 0 } = record.spec;
   const { metricsPort: wanted = running } = request;
   if (wanted !== running) {
-    throw new DbproxyError('DBP_INSTANCE_SETTINGS_DIFFER', {
-      name,
-      setting: 'metrics-port',
-      running,
-      wanted,
-    });
+    throw settingsDiffer(name, 'metrics-port', running, wanted);
   }
   const { standby: kept = 'off' } = record.spec;
   const { standby: asked = kept } = request;
-  if (asked !== kept)
-    throw new DbproxyError('DBP_INSTANCE_SETTINGS_DIFFER', {
-      ...{ name, setting: 'standby', running: kept, wanted: asked },
-    });
+  if (asked !== kept) throw settingsDiffer(name, 'standby', kept, asked);
   assertSameWriters(request, record);
 }
 
 function assertSameWriters(request: UpRequest, { spec }: InstanceRecord): void {
   const { multiwriter } = spec;
   const differ = (setting: string, running: string, wanted: string): void => {
-    if (running !== wanted)
-      throw new DbproxyError('DBP_INSTANCE_SETTINGS_DIFFER', { name: spec.name, setting, running, wanted });
+    if (running !== wanted) throw settingsDiffer(spec.name, setting, running, wanted);
   };
   const { writers, storageNodes, writerPolicy, store } = request;
   if (writers !== undefined) differ('writers', String(multiwriter?.writers ?? 1), String(writers));
@@ -346,7 +340,7 @@ function assertSame(setting: Setting, request: UpRequest, { spec, engines, prima
   if (setting === 'postgres' && `${served?.postgres}.`.startsWith(`${wanted}.`)) return;
   const running =
     setting === 'postgres' ? (served?.postgres ?? spec.postgres) : (spec[setting] ?? 'postgres');
-  throw new DbproxyError('DBP_INSTANCE_SETTINGS_DIFFER', { name: spec.name, setting, running, wanted });
+  throw settingsDiffer(spec.name, FLAGS[setting] ?? setting, running, wanted);
 }
 
 const startFailed = (name: string, reason: string): DbproxyError =>

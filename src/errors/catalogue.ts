@@ -11,7 +11,7 @@ export const catalogue = define({
   DBP_USAGE: {
     message: '{reason}',
     exit: 2,
-    suggestions: ['dbproxy help'],
+    suggestions: ['dbproxy help[ {command}]'],
   },
   DBP_USAGE_UNKNOWN_COMMAND: {
     message: 'unknown command "{command}"',
@@ -143,7 +143,7 @@ export const catalogue = define({
   DBP_INSTANCE_SETTINGS_DIFFER: {
     message: 'instance "{name}" already runs with {setting} {running}, asked for {wanted}',
     exit: 2,
-    suggestions: ['dbproxy scale --to SIZE', 'dbproxy down', 'dbproxy up --name other'],
+    suggestions: ['{next}', 'dbproxy up --name other'],
   },
   DBP_INSTANCE_EXISTS: {
     message: 'there is an instance "{name}" already, and a playground has one of its own',

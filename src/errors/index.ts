@@ -26,7 +26,7 @@ export interface CatalogueEntry {
   readonly exit: ExitCode;
   /** SQLSTATE, when a client of the proxy sees this error on the wire. */
   readonly sqlstate?: string;
-  /** What to do next: commands to type, or sentences. `{name}` is replaced as in the message. */
+  /** What to do next: commands to type, or sentences. `{name}` is replaced as in the message; `[ {name}]` is left out where there is none. */
   readonly suggestions: readonly string[];
 }
 
@@ -47,6 +47,11 @@ export interface ErrorJson {
 const fill = (template: string, details: ErrorDetails): string =>
   template.replace(/\{(\w+)\}/g, (_, name: string) => String(details[name] ?? `?${name}`));
 
+const withoutUnknown = (template: string, details: ErrorDetails): string =>
+  template.replace(/\[([^[\]]*\{(\w+)\})\]/g, (_, part: string, name: string) =>
+    details[name] === undefined ? '' : part,
+  );
+
 /** The code as one of the catalogue; a code of another version becomes DBP_INTERNAL. */
 export const knownCode = (code: string): ErrorCode =>
   (Object.hasOwn(catalogue, code) ? code : 'DBP_INTERNAL') as ErrorCode;
@@ -66,7 +71,7 @@ export class DbproxyError extends Error {
     this.code = code;
     this.exitCode = entry.exit;
     this.sqlstate = entry.sqlstate;
-    this.suggestions = entry.suggestions.map((text) => fill(text, details));
+    this.suggestions = entry.suggestions.map((text) => fill(withoutUnknown(text, details), details));
     this.details = details;
   }
 

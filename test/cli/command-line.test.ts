@@ -135,6 +135,14 @@ describe('failures', () => {
     ]);
   });
 
+  it('points to the help of the command whose flags are wrong', async () => {
+    const suggested = async (...args: string[]): Promise<string[]> =>
+      (await cli.json<{ suggestions: string[] }>(args, 2)).suggestions;
+    expect(await suggested('scale')).toEqual(['dbproxy help scale']);
+    expect(await suggested('workload', 'run', '--duration', '5s')).toEqual(['dbproxy help workload run']);
+    expect(await suggested('workload', 'run', 'busy', '--for', 'x')).toEqual(['dbproxy help workload run']);
+  });
+
   it('says that flags come after the command', async () => {
     const { code, stdout } = await cli.run(['--json', 'status']);
     expect(code).toBe(2);

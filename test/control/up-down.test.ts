@@ -156,6 +156,11 @@ describe('refusals', () => {
     await expect(startInstance({ name: 'fixed', size: 'large' })).rejects.toMatchObject({
       code: 'DBP_INSTANCE_SETTINGS_DIFFER',
       exitCode: 2,
+      suggestions: ['dbproxy scale --to large', 'dbproxy up --name other'],
+    });
+    await expect(startInstance({ name: 'fixed', maxSessions: 7 })).rejects.toMatchObject({
+      message: expect.stringContaining('max-sessions') as string,
+      suggestions: ['dbproxy down, then this once more', 'dbproxy up --name other'],
     });
     expect(await startInstance({ name: 'fixed', size: 'small', port, postgres: '17' })).toMatchObject({
       alreadyRunning: true,

@@ -4,6 +4,7 @@ import { DbproxyError } from '../../errors/index.js';
 import type { ProxyTls } from '../../proxy/control-api.js';
 import type { InstanceSpec, TlsSpec } from '../api.js';
 import type { InstancePaths } from '../paths.js';
+import { settingsDiffer } from '../settings-differ.js';
 import { checkGivenFiles, isFor } from './given-files.js';
 import { ensureOwnCertificate } from './own-certificate.js';
 
@@ -55,7 +56,7 @@ export function assertSameTls(
 ): void {
   const differs = (setting: string, has: string, wanted: string | undefined): void => {
     if (wanted === undefined || wanted === has) return;
-    throw new DbproxyError('DBP_INSTANCE_SETTINGS_DIFFER', { name, setting, running: has, wanted });
+    throw settingsDiffer(name, setting, has, wanted);
   };
   differs('tls', running?.mode ?? 'off', tls);
   differs('tls-cert', running?.certificateFile ?? 'one of its own', tlsCert && resolve(tlsCert));
