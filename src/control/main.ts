@@ -28,7 +28,10 @@ async function run(): Promise<void> {
   const supervisor = new Supervisor(instance);
   const server = new RpcServer<SupervisorApi>(supervisor.handlers);
   supervisor.start();
-  await server.listen(directory.paths.supervisorSocket);
+  await server.listen(directory.paths.supervisorSocket, () => {
+    log(`${directory.paths.supervisorSocket} was removed: nobody can reach this supervisor any more`);
+    process.exit(0);
+  });
   const owner = new OwnerWatch(instance, () => supervisor.down(true));
   await supervisor.ended;
   await owner.end();

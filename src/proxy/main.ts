@@ -105,7 +105,11 @@ const run = async (): Promise<void> => {
     version: VERSION,
     writer: config.writer ? newWriter(config.writer) : null,
     fastPath: await selfTest(),
-    openControl: () => control.listen(config.controlSocket),
+    openControl: () =>
+      control.listen(config.controlSocket, () => {
+        process.stderr.write(`${config.controlSocket} was removed: nobody can reach this proxy any more\n`);
+        stop();
+      }),
   });
   const control: RpcServer<ProxyApi> = new RpcServer<ProxyApi>(handlers(proxy, stop));
   process.on('SIGTERM', stop);

@@ -1,5 +1,5 @@
 /** The answering end of the RPC: a Unix socket that dispatches lines to handlers. */
-import { chmod, rename, rm } from 'node:fs/promises';
+import { chmod, lstat, rename, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { DbproxyError } from '../errors/index.js';
 import type { RpcApi } from './index.js';
@@ -35,11 +35,15 @@ const isRequest = (value: unknown): value is Request =>
   typeof (value as Request).id === 'number' &&
   typeof (value as Request).method === 'string';
 
+/** How often a server looks whether its socket still has its name, ms. */
+const LOOK_EVERY_MS = 2_000;
+
 export class RpcServer<Api extends RpcApi<Api>> {
   readonly #server: Server;
   readonly #connections = new Set<LineWriter>();
   readonly #handlers: RpcHandlers<Api>;
   #path = '';
+  #looking: NodeJS.Timeout | undefined;
 
   constructor(handlers: RpcHandlers<Api>) {
     this.#handlers = handlers;
@@ -48,9 +52,10 @@ export class RpcServer<Api extends RpcApi<Api>> {
 
   /**
    * Listens on `path` with mode 0600. The name is taken in one step, from a dead process or from one that is to be replaced:
-   * whoever connects reaches the one or the other.
+   * whoever connects reaches the one or the other. `onUnreachable`: its name is gone, as when somebody has removed the directory
+   * of an instance that runs: nobody can ask it for anything any more, not even to end.
    */
-  async listen(path: string): Promise<void> {
+  async listen(path: string, onUnreachable: () => void): Promise<void> {
     const making = `${path}~`;
     await rm(making, { force: true });
     await new Promise<void>((resolve, reject) => {
@@ -59,10 +64,25 @@ export class RpcServer<Api extends RpcApi<Api>> {
     await chmod(making, 0o600);
     await rename(making, path);
     this.#path = path;
+    this.#watchName(onUnreachable);
+  }
+
+  #watchName(onUnreachable: () => void): void {
+    let missing = 0;
+    const look = async (): Promise<void> => {
+      const found = await lstat(this.#path).catch((error: NodeJS.ErrnoException) => error.code !== 'ENOENT');
+      missing = found ? 0 : missing + 1;
+      // Once may be the moment in which another one takes the name.
+      if (missing < 2) return;
+      clearInterval(this.#looking);
+      onUnreachable();
+    };
+    this.#looking = setInterval(() => void look(), LOOK_EVERY_MS).unref();
   }
 
   /** Stops listening, ends every connection, removes the socket file. */
   async close(): Promise<void> {
+    clearInterval(this.#looking);
     for (const connection of this.#connections) connection.end();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
     await rm(this.#path, { force: true });

@@ -1,7 +1,7 @@
 /** `up` and `down` with the real supervisor, proxy and engines. */
 import { createServer, type AddressInfo } from 'node:net';
 import { once } from 'node:events';
-import { access, chmod, readFile, rename, writeFile } from 'node:fs/promises';
+import { access, chmod, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -275,4 +275,17 @@ describe('after kill -9', () => {
     expect(await processesBelow(live.home)).toEqual([]);
     await stopInstance('crash', { purge: true });
   });
+});
+
+test('somebody removes the directory of one that runs: supervisor and proxy end by themselves, up makes it anew', async () => {
+  const { url, engines } = await live.up('gone');
+  const before = [await pidOf('gone'), (await status('gone')).proxy!.pid];
+  await rm(InstanceDirectory.of('gone').paths.directory, { recursive: true });
+  await until('supervisor and proxy are gone', () => !before.some(isRunning));
+  // PostgreSQL looks once a minute whether its data is still there (postmaster.c).
+  process.kill(engines[0]!.pid!, 'SIGQUIT');
+  await until('nothing is left', async () => (await processesBelow(live.home)).length === 0);
+  const port = Number(new URL(url).port);
+  expect(await live.up('gone', { port })).toMatchObject({ alreadyRunning: false, port });
+  await stopInstance('gone', { purge: true });
 });

@@ -43,7 +43,7 @@ const run = async (): Promise<void> => {
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
   process.on('SIGHUP', () => undefined);
-  await server.listen(config.socket);
+  await server.listen(config.socket, stop);
 };
 
 run().catch(end);
