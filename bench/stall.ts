@@ -3,9 +3,9 @@
  * small ↔ large in turn, 16 clients (or as many as asked for), tpcb-like. Beside it, for the same load, the naive way: PgBouncer PAUSE, restart of
  * PostgreSQL in place, RESUME.
  *
- *   npm run bench:stall -- [--switches 30] [--quiet 60] [--pause 2] [--rate N] [--clients 16] [--only dbproxy|pgbouncer] [--provider docker] [--brief]
+ *   npm run bench:stall -- [--switches 30] [--quiet 60] [--pause 2] [--rate N] [--clients 16] [--idle 0] [--only dbproxy|pgbouncer] [--provider docker] [--brief]
  *
- * `quiet`: seconds of load before the first and after the last switch; `pause`: between two switches; `brief`: nothing but switches.
+ * `idle`: further sessions that are connected and do nothing; `quiet`: seconds of load before the first and after the last switch; `pause`: between two switches; `brief`: nothing but switches.
  */
 import { rm } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
@@ -21,6 +21,7 @@ const { values } = parseArgs({
     pause: { type: 'string', default: '2' },
     rate: { type: 'string' },
     clients: { type: 'string', default: '16' },
+    idle: { type: 'string', default: '0' },
     only: { type: 'string' },
     provider: { type: 'string', default: 'embedded' },
     brief: { type: 'boolean', default: false },
@@ -39,6 +40,7 @@ const plan = {
   quietMs: Number(values.quiet) * 1000,
   pauseMs: Number(values.pause) * 1000,
   clients: Number(values.clients),
+  idle: Number(values.idle),
   brief: values.brief,
   scale: 10,
   ...(values.rate === undefined ? {} : { ratePerSecond: Number(values.rate) }),
@@ -94,7 +96,7 @@ try {
     ),
   );
   print(
-    `All times in ms. Open loop, ${ratePerSecond.toFixed(0)} transactions/s, ${plan.clients} clients, tpcb-like at scale ${plan.scale}. Stall: completion − intended start of the calls that overlap the hold; the worst one of each switch is its stall.`,
+    `All times in ms. Open loop, ${ratePerSecond.toFixed(0)} transactions/s, ${plan.clients} clients${plan.idle > 0 ? ` and ${plan.idle} idle sessions` : ''}, tpcb-like at scale ${plan.scale}. Stall: completion − intended start of the calls that overlap the hold; the worst one of each switch is its stall.`,
   );
   if (peer) print(`${peer.name}: ${peer.note}`);
   if (ours) {
@@ -113,12 +115,12 @@ try {
         ],
       ),
     );
-    const { upMs, idle, saturationTps, records } = ours;
+    const { upMs, idle, saturationTps, idleLost, records } = ours;
     const aside = idle
       ? `up: ${upMs.map((each) => each.toFixed(0)).join(', ')} ms · scale of an idle ${(idle.databaseBytes / 2 ** 20).toFixed(0)} MB database: ${idle.scaleMs.map((each) => each.toFixed(0)).join(', ')} ms · `
       : '';
     print(
-      `${aside}saturation: ${saturationTps?.toFixed(0) ?? 'not measured'} tps · attempts: ${records.map(({ attempts }) => attempts).join(' ')}`,
+      `${aside}${plan.idle > 0 ? `idle sessions that lost something: ${idleLost} · ` : ''}saturation: ${saturationTps?.toFixed(0) ?? 'not measured'} tps · attempts: ${records.map(({ attempts }) => attempts).join(' ')}`,
     );
   }
 } finally {

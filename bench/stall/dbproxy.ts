@@ -12,17 +12,22 @@ import {
 } from '../../src/workload/index.js';
 import { engineKind } from '../../test/support/provider.js';
 import { freePort } from '../support/processes.js';
+import { IdleSessions } from './idle-sessions.js';
 import { loadOptions, warmupMs, type StallPlan, type StallSeries } from './plan.js';
 
 const NAME = 'bench';
 /** Some 100 MB: a branch with its 100 000 accounts is 15 MB. */
 const IDLE_SCALE = 7;
 const SATURATION_SECONDS = 10;
+/** Of the bench's own. */
+const SPARE_SESSIONS = 20;
 
 export interface DbproxySeries extends StallSeries {
   readonly upMs: readonly number[];
   readonly idle: { readonly databaseBytes: number; readonly scaleMs: readonly number[] } | null;
   readonly saturationTps: number | null;
+  /** Of the sessions that did nothing. */
+  readonly idleLost: number;
   readonly records: readonly MoveRecord[];
 }
 
@@ -34,6 +39,7 @@ export async function measureDbproxy(plan: StallPlan): Promise<DbproxySeries> {
       port: await freePort(),
       size: 'small',
       provider: engineKind(),
+      maxSessions: plan.clients + plan.idle + SPARE_SESSIONS,
     });
     const supervisor = await connectSupervisor(NAME);
     try {
@@ -41,12 +47,14 @@ export async function measureDbproxy(plan: StallPlan): Promise<DbproxySeries> {
       await initialiseWorkload({ url, scale: plan.scale });
       const saturationTps = plan.ratePerSecond === undefined ? await measureSaturation(url, plan) : null;
       const ratePerSecond = plan.ratePerSecond ?? Math.round((saturationTps ?? 0) / 2);
+      const idlers = await IdleSessions.open(url, plan.idle);
       const measured = await measureSwitches(url, supervisor, plan, ratePerSecond);
+      const idleLost = await idlers.lost();
       return {
         name: 'dbproxy',
         note: 'scale, small and large in turn',
         postgres: engines[0]?.postgres ?? '',
-        ...{ upMs, idle, saturationTps, ratePerSecond },
+        ...{ upMs, idle, saturationTps, idleLost, ratePerSecond },
         ...measured,
       };
     } finally {

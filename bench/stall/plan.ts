@@ -6,6 +6,8 @@ export interface StallPlan {
   readonly quietMs: number;
   readonly pauseMs: number;
   readonly clients: number;
+  /** Further sessions that are connected and do nothing. */
+  readonly idle: number;
   readonly scale: number;
   /** Only switches: not how long `up` and the scale of an idle database take. */
   readonly brief: boolean;

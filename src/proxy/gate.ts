@@ -17,7 +17,7 @@ import { EngineAdmin } from './engine-admin.js';
 import type { Session } from './session.js';
 import { MoveTarget, SessionMove, readable, whileHeld, type MoveServices } from './session-move.js';
 import { isCrowd } from './crowd.js';
-import { cancelTransactionsOf, newHold, type Hold, type LockWaits } from './hold.js';
+import { cancelTransactionsOf, endVanished, newHold, type Hold, type LockWaits } from './hold.js';
 import { Admission } from './admission.js';
 import { inTime, inTurn } from './in-turn.js';
 import { LookAhead } from './look-ahead.js';
@@ -205,7 +205,10 @@ export class Gate {
     this.#state = 'holding';
     this.#lookAhead?.stop();
     const hold = this.#begin(budgetMs, unmovable, operation);
-    const early = cancelTransactions ? setTimeout(() => cancelTransactionsOf(hold), budgetMs / 2) : undefined;
+    const early = setTimeout(() => {
+      endVanished(hold);
+      if (cancelTransactions) cancelTransactionsOf(hold);
+    }, budgetMs / 2);
     void this.#letHoldersStep(hold);
     const all = await Promise.race([this.#holdAll(hold).then(() => true), hold.spent.then(() => false)]);
     clearTimeout(early);

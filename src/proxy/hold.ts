@@ -55,3 +55,8 @@ export const cancelTransactionsOf = ({ sessions, operation }: Hold): void => {
     if (!session.held && !session.isClosed) session.cancelTransaction(operation);
   }
 };
+
+/** Clients that have gone in the middle of a statement keep nobody waiting. */
+export const endVanished = ({ sessions }: Hold): void => {
+  for (const session of sessions.keys()) if (!session.held) session.endIfVanished();
+};

@@ -413,6 +413,16 @@ export class Session {
     else void this.#cancelOnEngine();
   }
 
+  /**
+   * While draining: its client has gone in the middle of a statement, for whose answer nobody waits any more. It is cancelled, as
+   * PostgreSQL does itself once it looks (client_connection_check_interval), and the session ends.
+   */
+  endIfVanished(): void {
+    if (this.#phase !== 'draining' || !this.#relay.clientEnded || this.#relay.isCertified) return;
+    void this.#cancelOnEngine();
+    this.#close();
+  }
+
   async #abortTransaction(operation: string): Promise<void> {
     // In an aborted transaction the client has seen an error already.
     if (this.#relay.exchange.status === 'T') this.#tellOfCancellation(operation);

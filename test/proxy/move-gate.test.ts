@@ -272,6 +272,22 @@ describe('hold and release', () => {
     client.close();
   });
 
+  it('a statement whose client has gone keeps nobody waiting: it is cancelled within the budget', async () => {
+    const client = await logIn(proxy.port);
+    const running = `select state from pg_stat_activity where query = 'select pg_sleep(61)'`;
+    client.send(encode.query('select pg_sleep(61)'));
+    await withPg(directTo(primary), async (admin) => {
+      const states = async (): Promise<unknown[]> => (await admin.query<{ state: string }>(running)).rows;
+      await eventually('the statement to run', async () => ((await states()).length === 1 ? true : null));
+      client.close();
+      await warm();
+      expect(await hold(5_000)).toMatchObject({ held: true, sessions: 1, blockers: [] });
+      await proxy.control.call('release', {});
+      await eventually('it to be cancelled', async () => ((await states()).length === 0 ? true : null));
+    });
+    expect(await proxy.control.call('sessions', {})).toEqual([]);
+  });
+
   it('COPY IN is waited for, and goes on during the hold', async () => {
     const client = await logIn(proxy.port);
     await warm();
