@@ -1,7 +1,7 @@
 /** Counts what a move of all sessions did: the answer to `move`. */
 import { NOTHING_MOVED, addMoved, type StateMoved } from '../session-state/index.js';
 import type { MoveResult } from './control-api.js';
-import { holdTimes } from './hold-times.js';
+import { holdTimes } from '../hold-times.js';
 import type { Session } from './session.js';
 
 export class Tally {
@@ -19,7 +19,8 @@ export class Tally {
     if (session.state) this.#stateMoved = addMoved(this.#stateMoved, session.state);
   }
 
-  result(total: number): MoveResult {
+  /** `each`: with the times of each session. */
+  result(total: number, each: boolean): MoveResult {
     const moved = this.#holdMs.length;
     return {
       total,
@@ -29,6 +30,7 @@ export class Tally {
       dropped: this.dropped,
       lost: this.lost,
       holdMs: holdTimes(this.#holdMs),
+      ...(each ? { heldMs: this.#holdMs } : {}),
       stateMoved: this.#stateMoved,
     };
   }

@@ -12,7 +12,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { DbproxyError } from '../../errors/index.js';
 import { faultPoint } from '../../fault-point.js';
 import type { HandoverResult, Program, ProxyConfig, ProxyStatus } from '../control-api.js';
-import { holdTimes } from '../hold-times.js';
+import { holdTimes } from '../../hold-times.js';
 import type { CancelElsewhere } from '../cancel.js';
 import type { ListenerName } from '../listeners.js';
 import type { PassOn } from '../logins.js';
@@ -105,7 +105,8 @@ export class Predecessor {
       await this.#finish();
       const pid = this.#child.pid ?? 0;
       const sessions = { handed: this.#holdMs.length, lost: this.#lost };
-      return { pid, version, sessions, holdMs: holdTimes(this.#holdMs) };
+      const heldMs = this.#holdMs;
+      return { pid, version, sessions, holdMs: holdTimes(heldMs), heldMs };
     } catch (error) {
       this.#child.kill('SIGKILL');
       this.#source.redirect(null);
