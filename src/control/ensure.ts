@@ -13,14 +13,7 @@ import { writerConfig } from './multiwriter/writer-config.js';
 import { goOnBehind } from './multiwriter/numbers.js';
 import { copyWriter, relaxEngine } from './multiwriter/writer-engine.js';
 import { failOver, reviveSessions } from './standby/fail-over.js';
-import {
-  endSilent,
-  findProxy,
-  proxyStatus,
-  rememberProxy,
-  startProxy,
-  type Proxy,
-} from './proxy-process.js';
+import { endSilent, findProxy, proxyStatus, rememberProxy, startProxy, type Proxy } from './proxy-process.js';
 import { settleOperation, type ProxyFacts } from './settle-operation.js';
 import { queryThroughProxy } from './verify.js';
 

@@ -241,7 +241,7 @@ async function startBeside(
 interface Started {
   readonly pid: number | undefined;
   /** With which exit code, or by which signal; null: it has not. */
-  ended(): string | number | null;
+  readonly ended: () => string | number | null;
 }
 
 async function awaitProcess(

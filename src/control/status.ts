@@ -3,13 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { ADMIN_APPLICATION_NAME, withAdmin } from '../engine/index.js';
 import type { EngineRecord } from '../engine/types.js';
 import type { ProxyStatus, SessionSnapshot } from '../proxy/control-api.js';
-import type {
-  EngineStatus,
-  EngineSummary,
-  ProxyProcessStatus,
-  SessionStatus,
-  StatusResult,
-} from './api.js';
+import type { EngineStatus, EngineSummary, ProxyProcessStatus, SessionStatus, StatusResult } from './api.js';
 import type { Instance } from './instance.js';
 import { proxyStatus, type Proxy } from './proxy-process.js';
 import { Remembered } from './remembered.js';

@@ -1,7 +1,7 @@
 /** Counts what a move of all sessions did: the answer to `move`. */
 import { NOTHING_MOVED, addMoved, type StateMoved } from '../session-state/index.js';
 import type { MoveResult } from './control-api.js';
-import { holdTimes } from '../hold-times.js';
+import { holdTimes } from './hold-times.js';
 import type { Session } from './session.js';
 
 export class Tally {

@@ -56,10 +56,7 @@ async function restartAndPromote(provider: EngineOperations, target: EngineRecor
 }
 
 /** Moves the sessions; idempotent. A proxy that died has taken its sessions with it: they are named as failed. */
-export async function moveSessions(
-  proxy: Rpc<ProxyApi>,
-  sessionIds: readonly number[],
-): Promise<MoveResult> {
+export async function moveSessions(proxy: Rpc<ProxyApi>, sessionIds: readonly number[]): Promise<MoveResult> {
   for (;;) {
     try {
       return await proxy.call('move', {}, { timeoutMs: MOVE_ANSWER_MS });

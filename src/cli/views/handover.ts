@@ -17,7 +17,9 @@ export function handoverView(result: SelfPatchResult, style: Style): string {
         ['to', `process ${to.pid}, version ${to.version}`],
         [
           'processes',
-          processes?.map((each) => `${each.from} → ${each.to} (${plural(each.handed, 'session')})`).join(', '),
+          processes
+            ?.map((each) => `${each.from} → ${each.to} (${plural(each.handed, 'session')})`)
+            .join(', '),
         ],
         ['supervisor', `${supervisor.from.pid} → ${supervisor.to.pid}`],
         [

@@ -3,7 +3,7 @@
  * (src/proxy/handover). Nothing is on record for it: whichever proxy answers afterwards is the proxy.
  */
 import { DbproxyError } from '../../errors/index.js';
-import { holdTimes } from '../../hold-times.js';
+import { holdTimes } from '../../proxy/hold-times.js';
 import type { HandoverResult, ProxyStatus } from '../../proxy/control-api.js';
 import type { HandoverRecord, OperationProgress } from '../api.js';
 import type { Instance } from '../instance.js';
@@ -58,7 +58,8 @@ export async function replaceProxy({ instance, proxy, onProgress }: OperationCon
     from: { pid: first.before.pid, version: first.before.version },
     to: { pid: first.result.pid, version: first.result.version },
     sessions: { handed, lost: lost.length, failed: lost },
-    holdMs: done.length === 1 ? first.result.holdMs : holdTimes(done.flatMap(({ result }) => result.heldMs ?? [])),
+    holdMs:
+      done.length === 1 ? first.result.holdMs : holdTimes(done.flatMap(({ result }) => result.heldMs ?? [])),
     generation: first.generation,
     ...(done.length === 1 ? {} : { processes: done.map(processPart) }),
     startedAt,
@@ -100,7 +101,8 @@ async function replaceProcess(
     operation,
     pid: before.pid,
   });
-  const onProgress = ({ handed }: { handed: number }): void => tell(`${handed} of ${before.sessions} sessions`);
+  const onProgress = ({ handed }: { handed: number }): void =>
+    tell(`${handed} of ${before.sessions} sessions`);
   const result = await rpc.call(
     'handover',
     { program: THIS_BUILD },

@@ -47,7 +47,7 @@ export class ProxyGroup implements Rpc<ProxyApi> {
     this.closed = Promise.race(running.map(({ closed }) => closed));
   }
 
-  call<M extends keyof ProxyApi & string>(
+  call<M extends keyof ProxyApi>(
     method: M,
     params: ProxyApi[M]['params'],
     options: CallOptions<ProgressOf<M>> = {},
@@ -63,40 +63,41 @@ export class ProxyGroup implements Rpc<ProxyApi> {
   }
 
   /** Every one of them, or it fails. */
-  async all<M extends keyof ProxyApi & string>(
+  async all<M extends keyof ProxyApi>(
     method: M,
     { params, options }: Call<M>,
   ): Promise<ProxyApi[M]['result'][]> {
     return Promise.all(
       this.#members.map((member, index) => {
         if (!member) throw notThere(index);
-        return member.call(method, params, options as never);
+        return member.call(method, params, options);
       }),
     );
   }
 
   /** Those that run; one that dies meanwhile is left out. By their place; throws when none is left. */
-  async living<M extends keyof ProxyApi & string>(
+  async living<M extends keyof ProxyApi>(
     method: M,
     { params, options }: Call<M>,
     turn: (place: number) => Promise<void> | void = () => undefined,
   ): Promise<ReadonlyMap<number, ProxyApi[M]['result']>> {
-    const answers = new Map<number, ProxyApi[M]['result']>();
-    await Promise.all(
-      this.#members.map(async (member, index) => {
-        if (!member || this.#gone.has(member)) return;
+    const answers = await Promise.all(
+      this.#members.map(async (member, place): Promise<[number, ProxyApi[M]['result']] | null> => {
+        if (!member || this.#gone.has(member)) return null;
         try {
-          await turn(index);
-          answers.set(index, await member.call(method, params, options as never));
+          await turn(place);
+          return [place, await member.call(method, params, options)];
         } catch (error) {
           // The calls hear of the connection's end a moment before `closed`.
           await setImmediate();
-          if (!this.#gone.has(member)) throw error;
+          if (this.#gone.has(member)) return null;
+          throw error;
         }
       }),
     );
-    if (answers.size === 0) throw notThere(0);
-    return answers;
+    const found = answers.filter((answer) => answer !== null);
+    if (found.length === 0) throw notThere(0);
+    return new Map(found);
   }
 
   /** The one whose session that is: of n processes each gives out every n-th id (src/proxy/proxy.ts). */
@@ -167,7 +168,7 @@ export class ProxyGroup implements Rpc<ProxyApi> {
 
   /** Whatever one of them says to it: those that cannot be reached have let go, or do so when their time is up. */
   async release(): Promise<void> {
-    await Promise.allSettled(this.#members.map((member) => member?.call('release', {}, RELEASE_BOUND)));
+    await Promise.allSettled(this.#members.map(async (member) => member?.call('release', {}, RELEASE_BOUND)));
   }
 }
 

@@ -1,6 +1,6 @@
 /** One answer out of those of several proxy processes. */
 import { isDeepStrictEqual } from 'node:util';
-import { holdTimes } from '../../hold-times.js';
+import { holdTimes } from '../../proxy/hold-times.js';
 import type {
   EngineRoute,
   GateState,

@@ -46,15 +46,7 @@ const SHOWS: Readonly<Record<string, Show>> = {
     },
     rows: (views) =>
       snapshotsOf(views).map((each) => [
-        ...[
-          each.id,
-          each.user,
-          each.database,
-          each.application,
-          each.client,
-          each.tls ?? null,
-          each.engine,
-        ],
+        ...[each.id, each.user, each.database, each.application, each.client, each.tls ?? null, each.engine],
         ...[each.state, each.txStatus, each.backendPid, each.moves, each.lastMoveMs, each.heldMs],
         each.connectedAt,
       ]),

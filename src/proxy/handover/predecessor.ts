@@ -12,7 +12,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { DbproxyError } from '../../errors/index.js';
 import { faultPoint } from '../../fault-point.js';
 import type { HandoverResult, Program, ProxyConfig, ProxyStatus } from '../control-api.js';
-import { holdTimes } from '../../hold-times.js';
+import { holdTimes } from '../hold-times.js';
 import type { CancelElsewhere } from '../cancel.js';
 import type { ListenerName } from '../listeners.js';
 import type { PassOn } from '../logins.js';

@@ -1,5 +1,5 @@
 /** Distribution of hold times: exact, there are at most as many as sessions. */
-import type { HoldTimes } from './proxy/control-api.js';
+import type { HoldTimes } from './control-api.js';
 
 /** Nearest-rank percentiles of durations in ms, rounded to µs. */
 export const holdTimes = (durationsMs: readonly number[]): HoldTimes => {
