@@ -82,7 +82,7 @@ function assertMayShare(request: UpRequest, stored: InstanceRecord | null): void
   if ((request.writers ?? stored?.spec.multiwriter?.writers ?? 1) > 1 || request.writerOf)
     refuse('and several writers have a proxy each', '--writers');
   if (standbyOf(request, stored?.spec) !== undefined)
-    refuse('and sessions that outlive it are held by one', '--standby');
+    refuse('and sessions that outlive it are held by one', '--standby (or say --no-standby)');
 }
 
 /** Throws DBP_USAGE. */

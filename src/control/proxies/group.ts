@@ -38,7 +38,7 @@ export class ProxyGroup implements Rpc<ProxyApi> {
   /** Resolves when the connection to any of them has ended. */
   readonly closed: Promise<void>;
 
-  /** `members`: in their order, without a hole for none. `directory`: of their control sockets. */
+  /** `members`: in their order; null: it does not run. `directory`: of their control sockets. */
   constructor(members: readonly (Rpc<ProxyApi> | null)[], directory: string) {
     this.#members = members;
     this.#directory = directory;
