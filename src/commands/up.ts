@@ -3,6 +3,7 @@ import { boolean, integer, string } from '@oclif/core/flags';
 import type { UpResult } from '../control/api.js';
 import type { UpRequest } from '../control/client.js';
 import { MAX_WRITERS } from '../control/multiwriter/names.js';
+import { MAX_PROXIES } from '../control/paths.js';
 import { sizeFlag } from '../cli/flags.js';
 import { InstanceCommand } from '../cli/instance-command.js';
 import { DEFAULT_REFRESH_MS, hasScreen, openWatch } from '../cli/open-watch.js';
@@ -91,6 +92,12 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
       description:
         'figures for Prometheus at http://127.0.0.1:PORT/metrics; 0: none (none for a new instance)',
     }),
+    proxies: integer({
+      min: 1,
+      max: MAX_PROXIES,
+      description:
+        'proxy processes that share the port, for more cores (1 for a new instance); may change while it is down',
+    }),
     'max-sessions': integer({ min: 1, max: 100_000, description: 'clients at the same time' }),
   };
 
@@ -106,6 +113,7 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
         name: this.instance,
         provider: provider as 'auto' | 'embedded' | 'docker' | undefined,
         maxSessions: this.flags['max-sessions'],
+        proxies: this.flags.proxies,
         metricsPort: this.flags['metrics-port'],
         tls: this.flags.tls as 'off' | 'on' | 'required' | undefined,
         tlsCert: this.flags['tls-cert'],

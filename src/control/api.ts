@@ -162,7 +162,12 @@ export interface UpResult {
   readonly alreadyRunning: boolean;
   readonly engines: readonly EngineSummary[];
   readonly writers: readonly WriterSummary[];
-  readonly proxy: { readonly pid: number; readonly version: string };
+  readonly proxy: {
+    readonly pid: number;
+    readonly version: string;
+    /** Of several processes: all of them. */
+    readonly pids?: readonly number[];
+  };
   readonly readyMs: number;
 }
 
@@ -182,6 +187,15 @@ export interface SessionStatus extends Omit<SessionSnapshot, 'unasked'> {
   readonly query: string | null;
 }
 
+/** One of the processes that serve an instance's port. */
+export interface ProxyProcessStatus {
+  readonly pid: number;
+  readonly version: string;
+  readonly generation: number;
+  readonly sessions: number;
+  readonly held: number;
+}
+
 /** `dbproxy.status/1` */
 export interface StatusResult {
   readonly schema: 'dbproxy.status/1';
@@ -195,6 +209,8 @@ export interface StatusResult {
     readonly generation: number;
     readonly sessions: number;
     readonly held: number;
+    /** Of several: each of them, in their order. */
+    readonly processes?: readonly ProxyProcessStatus[];
   } | null;
   readonly supervisor: { readonly pid: number };
   readonly sessions: readonly SessionStatus[];
@@ -366,6 +382,13 @@ export interface HandoverRecord {
   readonly holdMs: HoldTimes;
   /** Counts the processes of this proxy. */
   readonly generation: number;
+  /** Of several: what became of each, in their order; `from` and `to` are the first one's. */
+  readonly processes?: readonly {
+    readonly from: number;
+    readonly to: number;
+    readonly handed: number;
+    readonly lost: number;
+  }[];
   readonly startedAt: string;
   readonly totalMs: number;
 }
@@ -448,6 +471,8 @@ export interface InstanceSpec {
   readonly host: string;
   readonly port: number;
   readonly maxSessions: number;
+  /** Processes of the proxy on that port; absent: one. */
+  readonly proxies?: number | undefined;
   /** Absent: off. */
   readonly tls?: TlsSpec | undefined;
   /** On 127.0.0.1, for Prometheus; absent: none. */

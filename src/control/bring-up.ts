@@ -18,6 +18,7 @@ import { withoutEtcdPassword } from '../multiwriter/etcd/index.js';
 import { isAlive, waitForExit } from './processes.js';
 import type { InstancePaths } from './paths.js';
 import { createOperations, pickProvider } from './provider.js';
+import { recordedProxies } from './proxy-process.js';
 import type { InstanceRecord } from './records.js';
 import { settingsDiffer } from './settings-differ.js';
 import { assertSameTls, settleTls } from './tls/index.js';
@@ -63,12 +64,26 @@ async function assertMayBe(request: UpRequest, directory: InstanceDirectory): Pr
     throw new DbproxyError('DBP_USAGE', { reason: `${request.name} is one of several writers itself` });
   }
   assertMayStandBy(request, stored);
+  assertMayShare(request, stored);
   if (asked) return;
   const multiwriter = multiwriterOf(request, stored?.spec.multiwriter);
   if (multiwriter && (request.provider ?? stored?.spec.provider) === 'docker') {
     const reason = 'several writers are embedded engines: --provider embedded';
     throw new DbproxyError('DBP_USAGE', { reason });
   }
+}
+
+/** Several proxy processes have not learned what only one of them knows. Throws DBP_USAGE. */
+function assertMayShare(request: UpRequest, stored: InstanceRecord | null): void {
+  if (proxiesFor(request, stored?.spec) === undefined) return;
+  const refuse = (what: string, how: string): never => {
+    const reason = `several proxy processes serve one engine, ${what}: leave out ${how}, or say --proxies 1`;
+    throw new DbproxyError('DBP_USAGE', { reason });
+  };
+  if ((request.writers ?? stored?.spec.multiwriter?.writers ?? 1) > 1 || request.writerOf)
+    refuse('and several writers have a proxy each', '--writers');
+  if (standbyOf(request, stored?.spec) !== undefined)
+    refuse('and sessions that outlive it are held by one', '--standby (or say --no-standby)');
 }
 
 /** Throws DBP_USAGE. */
@@ -242,6 +257,8 @@ async function settle(
   const stored = await directory.readInstance();
   if (stored) assertSameData(request, stored);
   else await assertNoData(directory);
+  // Their supervisor has died; they have not.
+  if (stored && (await recordedProxies(directory)).length > 0) assertSameProxies(request, stored);
   const spec = await specOf(request, stored, origin, directory, onProgress);
   await directory.create();
   await directory.password();
@@ -276,6 +293,7 @@ async function specOf(
     host,
     port: request.port ?? before?.port ?? UP_DEFAULTS.port,
     maxSessions: request.maxSessions ?? before?.maxSessions ?? UP_DEFAULTS.maxSessions,
+    proxies: proxiesFor(request, before),
     tls: await settleTls(request, before?.tls, connectHost(host)),
     metricsPort: (request.metricsPort ?? before?.metricsPort) || undefined,
     standby: standbyOf(request, before),
@@ -283,6 +301,12 @@ async function specOf(
     writerOf: before?.writerOf ?? request.writerOf,
     multiwriter: parseWriterName(request.name) ? undefined : multiwriterOf(request, before?.multiwriter),
   };
+}
+
+/** Undefined: one. */
+function proxiesFor({ proxies }: UpRequest, before: InstanceSpec | undefined): InstanceSpec['proxies'] {
+  const wanted = proxies ?? before?.proxies ?? 1;
+  return wanted > 1 ? wanted : undefined;
 }
 
 function standbyOf({ standby }: UpRequest, before: InstanceSpec | undefined): InstanceSpec['standby'] {
@@ -302,10 +326,18 @@ function assertSameSettings(request: UpRequest, record: InstanceRecord): void {
   if (wanted !== running) {
     throw settingsDiffer(name, 'metrics-port', running, wanted);
   }
+  assertSameProxies(request, record);
   const { standby: kept = 'off' } = record.spec;
   const { standby: asked = kept } = request;
   if (asked !== kept) throw settingsDiffer(name, 'standby', kept, asked);
   assertSameWriters(request, record);
+}
+
+/** Ids of sessions and keys of cancel requests tell of how many processes one is. */
+function assertSameProxies({ name, proxies: wanted }: UpRequest, { spec }: InstanceRecord): void {
+  const { proxies: running = 1 } = spec;
+  if (wanted !== undefined && wanted !== running)
+    throw settingsDiffer(name, 'proxies', running, wanted);
 }
 
 function assertSameWriters(request: UpRequest, { spec }: InstanceRecord): void {

@@ -29,6 +29,7 @@ export interface UpRequest extends TlsRequest, WritersRequest {
   readonly host?: string | undefined;
   readonly port?: number | undefined;
   readonly maxSessions?: number | undefined;
+  readonly proxies?: number | undefined;
   /** 0: none. */
   readonly metricsPort?: number | undefined;
   /** For a stopped instance, too. */

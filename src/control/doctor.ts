@@ -23,7 +23,7 @@ import { dbproxyHome, engineCache } from './paths.js';
 import { describePortHolder, findFreePort } from './port-holder.js';
 import { isAlive } from './processes.js';
 import { createOperations, createProvider, pickProvider } from './provider.js';
-import { findTunnels } from './proxy-process.js';
+import { findTunnels, recordedProxies } from './proxy-process.js';
 
 export interface DoctorCheck {
   readonly name: string;
@@ -301,8 +301,7 @@ async function leftOver({ name, engines }: InstanceListing): Promise<string[]> {
     if (await createOperations(provider, directory.paths).isRunning(engine))
       left.push(`engine ${id} (${process?.pid ?? container?.name})`);
   }
-  const proxy = (await directory.readProxy())?.process;
-  if (isAlive(proxy)) left.push(`proxy ${proxy?.pid}`);
+  for (const { pid } of await recordedProxies(directory)) left.push(`proxy ${pid}`);
   for (const { pid } of await findTunnels(directory, null)) left.push(`TLS tunnel ${pid}`);
   const store = new StoreDirectory(directory.paths);
   for (const { node, pid } of await runningNodes(store)) left.push(`storage node ${node} (${pid})`);

@@ -12,9 +12,8 @@ import { writerOf } from './multiwriter/names.js';
 import { writerConfig } from './multiwriter/writer-config.js';
 import { goOnBehind } from './multiwriter/numbers.js';
 import { copyWriter, relaxEngine } from './multiwriter/writer-engine.js';
-import { isAlive } from './processes.js';
 import { failOver, reviveSessions } from './standby/fail-over.js';
-import { findProxy, proxyStatus, rememberProxy, startProxy, stopProxy, type Proxy } from './proxy-process.js';
+import { endSilent, findProxy, proxyStatus, rememberProxy, startProxy, type Proxy } from './proxy-process.js';
 import { settleOperation, type ProxyFacts } from './settle-operation.js';
 import { queryThroughProxy } from './verify.js';
 
@@ -105,31 +104,29 @@ async function ensureProxy(
   report: (repair: string) => void,
 ): Promise<Proxy> {
   const { directory, record, events } = instance;
-  const recorded = (await directory.readProxy())?.process;
-  if (found) {
-    // A replacement whose supervisor died in the middle of it left the old process on record.
-    if (!isDeepStrictEqual(recorded, found.proxy.process)) await rememberProxy(directory, found.proxy);
-    return found.proxy;
-  }
-  if (isAlive(recorded)) {
-    // Busy is not dead: it is asked once more before its clients are sacrificed.
-    const slow = await findProxy(directory);
-    if (slow) return slow;
-    await stopProxy(directory, null);
-  }
+  // A replacement whose supervisor died in the middle of it left the old process on record.
+  if (found) await rememberProxy(directory, found.proxy);
+  if (found && isWhole(found.proxy)) return found.proxy;
+  found?.proxy.rpc.close();
+  // Busy is not dead: who is silent is asked once more before its clients are sacrificed.
+  const before = await findProxy(directory);
+  if (before && isWhole(before)) return before;
+  await endSilent(directory, before);
   onStep('proxy', `binding ${record.spec.host}:${record.spec.port}`);
-  const proxy = await startProxy(directory, record.spec, await writerConfig(record.spec));
-  events.append(
-    'proxy.started',
-    `proxy ${proxy.process.pid} listens on ${record.spec.host}:${record.spec.port}`,
-    {
-      pid: proxy.process.pid,
-      port: record.spec.port,
-    },
-  );
-  report(`started a new proxy (${proxy.process.pid})`);
+  const proxy = await startProxy(directory, record.spec, await writerConfig(record.spec), before);
+  for (const { number, process } of proxy.members) {
+    if (before?.members.some((each) => each.number === number)) continue;
+    events.append(
+      'proxy.started',
+      `proxy ${process.pid} listens on ${record.spec.host}:${record.spec.port}`,
+      { pid: process.pid, port: record.spec.port },
+    );
+    report(`started a new proxy (${process.pid})`);
+  }
   return proxy;
 }
+
+const isWhole = ({ members, wanted }: Proxy): boolean => members.length === wanted;
 
 async function ensurePrimary(
   instance: Instance,
@@ -206,10 +203,12 @@ async function startPrimary(
 
 async function ensureRoute(instance: Instance, proxy: Proxy, primary: EngineRecord): Promise<void> {
   const engine = routeTo(primary);
-  const status = await proxyStatus(proxy);
-  if (isDeepStrictEqual(status.primary, engine)) return;
-  if (writerOf(instance.record.spec)) await relaxEngine(primary);
-  await proxy.rpc.call('route', { engine }, { timeoutMs: ROUTE_BOUND_MS });
+  for (const { rpc } of proxy.members) {
+    const status = await proxyStatus({ rpc });
+    if (isDeepStrictEqual(status.primary, engine)) continue;
+    if (writerOf(instance.record.spec)) await relaxEngine(primary);
+    await rpc.call('route', { engine }, { timeoutMs: ROUTE_BOUND_MS });
+  }
 }
 
 /** Engines that nobody needs any more, and directories of engines that were never finished. */

@@ -11,7 +11,7 @@ import { dirname, join } from 'node:path';
 import { DbproxyError } from '../errors/index.js';
 import type { InstanceSpec } from './api.js';
 import { readJson, writeJson } from './json-file.js';
-import { dbproxyHome, instancePaths, type InstancePaths } from './paths.js';
+import { MAX_PROXIES, dbproxyHome, instancePaths, proxyFileOf, type InstancePaths } from './paths.js';
 import {
   autoscaleRecord,
   instanceRecord,
@@ -90,12 +90,13 @@ export class InstanceDirectory {
     return writeJson(this.paths.supervisorFile, record);
   }
 
-  readProxy(): Promise<ProxyRecord | null> {
-    return readJson(this.paths.proxyFile, proxyRecord);
+  /** `number`: of several processes, from 1. */
+  readProxy(number = 1): Promise<ProxyRecord | null> {
+    return readJson(proxyFileOf(this.paths, number), proxyRecord);
   }
 
-  writeProxy(record: ProxyRecord): Promise<void> {
-    return writeJson(this.paths.proxyFile, record);
+  writeProxy(record: ProxyRecord, number = 1): Promise<void> {
+    return writeJson(proxyFileOf(this.paths, number), record);
   }
 
   /** The superuser's password; made at the first call, unless there is one that it has to be. */
@@ -123,7 +124,8 @@ export class InstanceDirectory {
   async removeRuntime(): Promise<void> {
     await rm(this.paths.runDirectory, { recursive: true, force: true });
     await rm(this.paths.supervisorFile, { force: true });
-    await rm(this.paths.proxyFile, { force: true });
+    for (let number = 1; number <= MAX_PROXIES; number++)
+      await rm(proxyFileOf(this.paths, number), { force: true });
   }
 
   /** Removes everything, the data too. */

@@ -102,6 +102,10 @@ async function registryOf(look: () => Promise<Figures>): Promise<Registry> {
   }
   if (!proxy) return registry;
   gauge('dbproxy_proxy_info', 'The proxy process', { version: proxy.version }, 1);
+  for (const { pid, sessions } of proxy.members ?? []) {
+    const help = 'Client sessions by proxy process, where there are several';
+    gauge('dbproxy_proxy_sessions', help, { pid: String(pid) }, sessions);
+  }
   gauge('dbproxy_proxy_generation', 'Counts the replacements of its process', {}, proxy.generation);
   gauge(
     'dbproxy_tls_clients',

@@ -30,7 +30,6 @@ export interface InstancePaths {
   readonly autoscalerFile: string;
   readonly eventsFile: string;
   readonly supervisorFile: string;
-  readonly proxyFile: string;
   readonly supervisorLog: string;
   readonly proxyLog: string;
   readonly enginesDirectory: string;
@@ -102,7 +101,6 @@ export function instancePaths(name: string, home = dbproxyHome()): InstancePaths
     autoscalerFile: join(directory, 'autoscaler.json'),
     eventsFile: join(directory, 'events.ndjson'),
     supervisorFile: join(directory, 'supervisor.json'),
-    proxyFile: join(directory, 'proxy.json'),
     supervisorLog: join(directory, 'supervisor.log'),
     proxyLog: join(directory, 'proxy.log'),
     enginesDirectory: join(directory, 'engines'),
@@ -120,6 +118,16 @@ export function instancePaths(name: string, home = dbproxyHome()): InstancePaths
     clientSocketDirectory: join(runDirectory, 'clients'),
   };
 }
+
+/** Most proxy processes of one instance. */
+export const MAX_PROXIES = 8;
+
+/** Of several proxy processes (`up --proxies`) the first has the names that an only one has. */
+export const proxySocketOf = ({ controlDirectory }: InstancePaths, number: number): string =>
+  join(controlDirectory, `${proxyName(number)}.sock`);
+export const proxyFileOf = ({ directory }: InstancePaths, number: number): string =>
+  join(directory, `${proxyName(number)}.json`);
+const proxyName = (number: number): string => (number === 1 ? 'proxy' : `proxy-${number}`);
 
 export const engineDirectory = (paths: InstancePaths, id: string): string => join(paths.enginesDirectory, id);
 export const engineSocketDirectory = (paths: InstancePaths, id: string): string =>

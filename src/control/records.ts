@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { SIZE_NAMES, type EngineRecord } from '../engine/types.js';
 import { POLICIES } from '../multiwriter/protocol/index.js';
 import type { AutoscalePolicy, LastDecision } from './autoscale/types.js';
+import { MAX_PROXIES } from './paths.js';
 
 const processIdentity = z.object({ pid: z.int().positive(), startTime: z.string() });
 const providerKind = z.enum(['embedded', 'docker']);
@@ -44,6 +45,7 @@ const instanceSpec = z.object({
   host: z.string(),
   port: z.int().min(1).max(65535),
   maxSessions: z.int().positive(),
+  proxies: z.int().min(2).max(MAX_PROXIES).optional(),
   tls: z
     .object({
       mode: z.enum(['on', 'required']),

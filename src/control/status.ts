@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { ADMIN_APPLICATION_NAME, withAdmin } from '../engine/index.js';
 import type { EngineRecord } from '../engine/types.js';
 import type { ProxyStatus, SessionSnapshot } from '../proxy/control-api.js';
-import type { EngineStatus, EngineSummary, SessionStatus, StatusResult } from './api.js';
+import type { EngineStatus, EngineSummary, ProxyProcessStatus, SessionStatus, StatusResult } from './api.js';
 import type { Instance } from './instance.js';
 import { proxyStatus, type Proxy } from './proxy-process.js';
 import { Remembered } from './remembered.js';
@@ -200,7 +200,12 @@ const withQueries = (
 export const isUsers = ({ application }: Pick<SessionSnapshot, 'application'>): boolean =>
   application !== ADMIN_APPLICATION_NAME;
 
-const proxyPart = ({ pid, version, generation, sessions, held }: ProxyStatus): StatusResult['proxy'] => ({
+const proxyPart = ({ members, ...status }: ProxyStatus): StatusResult['proxy'] => ({
+  ...processPart(status),
+  ...(members ? { processes: members.map(processPart) } : {}),
+});
+
+const processPart = ({ pid, version, generation, sessions, held }: ProxyStatus): ProxyProcessStatus => ({
   pid,
   version,
   generation,

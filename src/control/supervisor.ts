@@ -43,9 +43,8 @@ import { patch } from './operations/patch.js';
 import { Pause } from './operations/pause.js';
 import { replaceProxy } from './operations/replace-proxy.js';
 import { scale } from './operations/scale.js';
-import { isAlive } from './processes.js';
 import { createOperations } from './provider.js';
-import { proxyStatus, type Proxy } from './proxy-process.js';
+import { proxyStatus, recordedProxies, type Proxy } from './proxy-process.js';
 import { sessionDetail } from './session-detail.js';
 import { isUsers, StatusBoard, summaryOf } from './status.js';
 import { StandbyKeeper } from './standby/keeper.js';
@@ -334,7 +333,7 @@ export class Supervisor {
   }
 
   async #reportLoss(loss: Loss): Promise<void> {
-    if (loss.what === 'proxy') this.#report('proxy.lost', `proxy ${this.#proxy?.process.pid ?? ''} is gone`);
+    if (loss.what === 'proxy') this.#report('proxy.lost', `proxy ${loss.pid ?? ''} is gone`);
     else {
       const { id, process: postmaster, container } = loss.engine;
       const health = await this.#instance.provider.inspect(loss.engine).catch(() => null);
@@ -406,7 +405,7 @@ export class Supervisor {
   async #upResult(): Promise<UpResult> {
     const { record, password, paths } = this.#instance;
     const { spec } = record;
-    const { pid, version } = await proxyStatus(this.#runningProxy());
+    const { pid, version, members } = await proxyStatus(this.#runningProxy());
     const url = urlOf(spec, password);
     return {
       schema: 'dbproxy.up/1',
@@ -422,7 +421,7 @@ export class Supervisor {
       alreadyRunning: true,
       engines: record.engines.map(summaryOf),
       writers: (await this.#writers()).map(summaryOfWriter),
-      proxy: { pid, version },
+      proxy: { pid, version, ...(members ? { pids: members.map((each) => each.pid) } : {}) },
       readyMs: 0,
     };
   }
@@ -601,8 +600,7 @@ async function stateBefore(instance: Instance): Promise<'nothing runs' | 'someth
   // A container runtime that does not answer runs nothing that could be used.
   const engine = primary && (await provider.inspect(primary).catch(() => null));
   if (engine && engine.state !== 'stopped') return 'something runs';
-  const proxy = await directory.readProxy();
-  return proxy && isAlive(proxy.process) ? 'something runs' : 'nothing runs';
+  return (await recordedProxies(directory)).length > 0 ? 'something runs' : 'nothing runs';
 }
 
 /** Throws DBP_WRITERS_SELF. */

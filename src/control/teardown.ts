@@ -69,12 +69,12 @@ const unknownSpec = (name: string): InstanceSpec => ({
 async function stopProxyOf(directory: InstanceDirectory, { spec }: InstanceRecord): Promise<string[]> {
   const running = await findProxy(directory);
   const tunnels = await findTunnels(directory, running);
-  const pid = await stopProxy(directory, running);
+  const proxies = await stopProxy(directory, running);
   await stopTunnels(tunnels);
   // Without TLS it is one that was just about to end.
   const kind = spec.tls ? 'TLS tunnel' : 'replaced proxy';
   const ended = tunnels.map((tunnel) => `${kind} ${tunnel.pid}`);
-  return pid === null ? ended : [`proxy ${pid}`, ...ended];
+  return [...proxies.map((pid) => `proxy ${pid}`), ...ended];
 }
 
 async function stopEngines(directory: InstanceDirectory, record: InstanceRecord): Promise<string[]> {

@@ -1,9 +1,9 @@
 /** The wire of an instance's sessions, as its proxy sees it; also across a change of the proxy's process. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { DbproxyError } from '../errors/index.js';
-import type { ProxyApi, TracedLines } from '../proxy/control-api.js';
-import { RpcClient } from '../rpc/index.js';
-import { instancePaths } from './paths.js';
+import type { TracedLines } from '../proxy/control-api.js';
+import { InstanceDirectory } from './instance-directory.js';
+import { connectProxy } from './proxy-process.js';
 
 export interface TraceOptions {
   readonly session?: number | undefined;
@@ -21,10 +21,10 @@ const RETRY_MS = 50;
 
 /** Goes on until `signal`, or until the session has ended. Throws what the proxy says, DBP_RPC_UNREACHABLE when none answers any more. */
 export async function trace(name: string, { signal, onAway, ...options }: TraceOptions): Promise<void> {
-  const { proxySocket } = instancePaths(name);
+  const directory = InstanceDirectory.of(name);
   for (let awaySince: number | null = null; !signal.aborted;) {
     try {
-      await traceOnce(proxySocket, options, signal, () => (awaySince = null));
+      await traceOnce(directory, options, signal, () => (awaySince = null));
       return;
     } catch (error) {
       if (signal.aborted) return;
@@ -39,12 +39,12 @@ export async function trace(name: string, { signal, onAway, ...options }: TraceO
 }
 
 async function traceOnce(
-  socket: string,
+  directory: InstanceDirectory,
   { session, values, onLines }: Pick<TraceOptions, 'session' | 'values' | 'onLines'>,
   signal: AbortSignal,
   onAnswer: () => void,
 ): Promise<void> {
-  const rpc = await RpcClient.connect<ProxyApi>(socket);
+  const { rpc } = await connectProxy(directory);
   const stop = (): void => rpc.close();
   signal.addEventListener('abort', stop);
   try {

@@ -5,7 +5,10 @@ import type { Proxy } from './proxy-process.js';
 
 const LOOK_EVERY_MS = 500;
 
-export type Loss = { readonly what: 'proxy' } | { readonly what: 'engine'; readonly engine: EngineRecord };
+export type Loss =
+  /** `pid`: null: there was none. */
+  | { readonly what: 'proxy'; readonly pid: number | null }
+  | { readonly what: 'engine'; readonly engine: EngineRecord };
 
 export interface Watched {
   readonly proxy: Proxy | null;
@@ -49,7 +52,9 @@ export class Watch {
     const watched = this.#watched();
     if (!watched) return;
     const losses: Loss[] = [];
-    if (!watched.proxy || !isAlive(watched.proxy.process)) losses.push({ what: 'proxy' });
+    if (!watched.proxy) losses.push({ what: 'proxy', pid: null });
+    for (const { process } of watched.proxy?.members ?? [])
+      if (!isAlive(process)) losses.push({ what: 'proxy', pid: process.pid });
     if (watched.primary && !(await this.#engines.isRunning(watched.primary))) {
       losses.push({ what: 'engine', engine: watched.primary });
     }

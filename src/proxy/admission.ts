@@ -23,12 +23,12 @@ export interface AdmissionBounds {
   readonly limitMs: number;
 }
 
-/** The processors, and as many again that wait for their clients. */
-const BOUNDS: AdmissionBounds = {
-  slots: 2 * availableParallelism(),
+/** The processors, and as many again that wait for their clients; several proxy processes share them. */
+export const boundsOf = (processes: number): AdmissionBounds => ({
+  slots: Math.max(1, Math.round((2 * availableParallelism()) / processes)),
   slotMs: 20,
   limitMs: 100,
-};
+});
 
 /** Of a session, as much as it takes. */
 export type Admitted = Pick<Session, 'hasWaitingBytes' | 'waitingSinceMs' | 'onWaits' | 'step' | 'release'>;
@@ -44,7 +44,7 @@ export class Admission {
   #limit: NodeJS.Timeout | undefined;
 
   /** `expected`: for how many sessions `pass` or `withdraw` will be called. `inOrder`: false lets everybody go on at once. */
-  constructor(expected: number, inOrder: boolean, bounds = BOUNDS) {
+  constructor(expected: number, inOrder: boolean, bounds = boundsOf(1)) {
     this.#bounds = bounds;
     this.#expected = expected;
     this.#open = !inOrder;

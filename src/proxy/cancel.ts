@@ -24,12 +24,26 @@ const CANCEL_TIMEOUT_MS = 5_000;
 
 export class CancelKeys<Session> {
   readonly #holders = new Map<number, { key: CancelKey; session: Session }>();
+  readonly #place: number;
+  readonly #places: number;
+
+  /** Of several processes each tells from a key's process id modulo their number whose it is. `place`: of this one, from 0. */
+  constructor(place = 0, places = 1) {
+    this.#place = place;
+    this.#places = places;
+  }
 
   /** A key that no session has. */
   issue(version: number): CancelKey {
-    let processId = randomInt(1, 0x7fff_ffff);
-    while (this.#holders.has(processId)) processId = randomInt(1, 0x7fff_ffff);
+    let processId = this.#draw();
+    while (this.#holders.has(processId)) processId = this.#draw();
     return { processId, secret: randomBytes(version >= PROTOCOL_3_2 ? LONG_SECRET_BYTES : SECRET_BYTES) };
+  }
+
+  /** 1 to 2^31 − 1. */
+  #draw(): number {
+    const drawn = randomInt(this.#places, 0x7fff_ffff - this.#places);
+    return drawn - (drawn % this.#places) + this.#place;
   }
 
   set(key: CancelKey, session: Session): void {

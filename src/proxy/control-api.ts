@@ -7,6 +7,9 @@
  *   survey → (hold → release)* → hold → save → [stop, start] → move
  * A hold carries its own deadline: without `commit` in time the proxy releases by itself. After `commit` only forward is
  * possible: should the caller vanish, the proxy promotes the target itself, moves the sessions and opens the gate.
+ *
+ * One of several proxy processes (`ProxyConfig.group`) does each step together with the others:
+ *   hold (all: together) → seal (all) → prepare (all) → commit (all) → move (all)
  */
 
 import type { MoveLimits, StateMoved } from '../session-state/kind.js';
@@ -130,6 +133,15 @@ export interface ProxyStatus {
   readonly tunnels?: number;
   /** Only under torture. */
   readonly torture?: TortureTally;
+  /** Of several processes: what each of them says, in their order. */
+  readonly members?: readonly ProxyStatus[];
+}
+
+/** What one process of a group says to the console of another. */
+export interface ProxyView {
+  readonly status: ProxyStatus;
+  readonly snapshots: readonly SessionSnapshot[];
+  readonly moves: readonly (SessionMoveNote & { readonly session: number })[];
 }
 
 /** For tests: sessions are moved at random safe points (torture.ts). */
@@ -207,6 +219,8 @@ export interface MoveResult {
   /** What moved sessions have lost, or may have lost, because nobody can read it, or the target does not know it. */
   readonly lost: readonly SessionLoss[];
   readonly holdMs: HoldTimes;
+  /** Of one of several processes: how long each session was held, ms. */
+  readonly heldMs?: readonly number[];
   readonly stateMoved: StateMoved;
 }
 
@@ -271,9 +285,18 @@ export interface ProxyApi extends WriterApi {
       unmovable: 'rollback' | 'drop';
       cancelTransactions: boolean;
       operation: string;
+      /** One of several: sessions here that others elsewhere wait for step on until `seal`. */
+      together?: boolean;
     };
     result: HoldResult;
   };
+  /** After `hold` with `together`, when everybody is held everywhere: nobody steps any more, exports begin. */
+  seal: { params: Record<string, never>; result: HoldResult };
+  /**
+   * One of several: everything that `commit` waits for. With `committed`, from here on what counts is the decision at this path
+   * (group/decision.ts): `commit` and `release` ask for it, and so does the end of the hold's budget, or of the caller.
+   */
+  prepare: { params: { decision: string }; result: CommitResult };
   /** Lets everybody go on where they were. Idempotent; refused after `commit`. */
   release: { params: Record<string, never>; result: null };
   /** Point of no return, to be asked before promotion. Waits until every session's state is exported and replayed. */
@@ -308,6 +331,14 @@ export interface ProxyApi extends WriterApi {
    * which ends then, or, where it ends the TLS of clients, once the last of these has gone. Refused while the gate is not open. Throws DBP_PROXY_HANDOVER: the old process goes on.
    */
   handover: { params: { program: Program }; result: HandoverResult; progress: { handed: number } };
+  /** One of several starts another one, which listens on the same sockets. Answered when it is on its way. */
+  startMember: { params: { program: Program; config: ProxyConfig }; result: { pid: number } };
+  /** From another one of several: a CancelRequest for a session of this one; the secret in base64. */
+  cancel: { params: { processId: number; secret: string }; result: null };
+  /** From another one of several, which wants to let its sessions go on: those here that others can see are there, too. */
+  movedShared: { params: Record<string, never>; result: null };
+  /** For the console of another one. */
+  view: { params: Record<string, never>; result: ProxyView };
   /** Ends every session with 57P01, closes the listener and exits. */
   shutdown: { params: Record<string, never>; result: null };
 }
@@ -339,6 +370,8 @@ export interface HandoverResult {
   };
   /** How long each session's bytes waited. */
   readonly holdMs: HoldTimes;
+  /** Each of them, ms. Undefined: an older build. */
+  readonly heldMs?: readonly number[];
 }
 
 /** TLS on the client side. The files are PEM; they are read again when they were replaced. */
@@ -348,6 +381,19 @@ export interface ProxyTls {
   /** The certificate, and those between it and its root. */
   readonly certificateFile: string;
   readonly keyFile: string;
+}
+
+/** Several processes that serve clients of one port. */
+export interface ProxyGroup {
+  /** This one's, from 1. */
+  readonly number: number;
+  /** Of all of them, in their order. */
+  readonly controlSockets: readonly string[];
+  /** What another one has passed on: its listening sockets, as descriptors, and what salts are made of (base64). */
+  readonly inherited?: {
+    readonly listeners: readonly { readonly name: 'tcp' | 'unix'; readonly fd: number }[];
+    readonly mockSecret: string;
+  };
 }
 
 /** How a proxy process is started: one JSON object in the environment variable DBPROXY_PROXY_CONFIG. */
@@ -368,4 +414,6 @@ export interface ProxyConfig {
   readonly torture?: TortureConfig;
   /** One of several writers. */
   readonly writer?: WriterConfig;
+  /** Absent: it is the only one. */
+  readonly group?: ProxyGroup;
 }

@@ -8,6 +8,9 @@
  * The target is a standby (`warm` … `commit`), or the primary itself, which is stopped and started again (`survey` … `save`).
  * Invariant 2 (architecture.md): until `commit` every failure leads back to `open` on the old primary; after it there is no
  * way back. The deadline of a hold is ours, so that nobody stays held when the caller dies.
+ *
+ * One of several proxy processes takes each step together with the others (control-api.ts). That they go over, or stay, all of
+ * them is one decision (group/decision.ts): between `prepare` and that, none of them does either by itself.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { DbproxyError } from '../errors/index.js';
@@ -17,8 +20,16 @@ import { EngineAdmin } from './engine-admin.js';
 import type { Session } from './session.js';
 import { MoveTarget, SessionMove, readable, whileHeld, type MoveServices } from './session-move.js';
 import { isCrowd } from './crowd.js';
-import { cancelTransactionsOf, endVanished, newHold, type Hold, type LockWaits } from './hold.js';
-import { Admission } from './admission.js';
+import {
+  cancelTransactionsOf,
+  endVanished,
+  newHold,
+  type Agreed,
+  type Hold,
+  type LockWaits,
+} from './hold.js';
+import { decide } from './group/decision.js';
+import { Admission, boundsOf } from './admission.js';
 import { inTime, inTurn } from './in-turn.js';
 import { LookAhead } from './look-ahead.js';
 import { warmInTurn } from './warm-in-turn.js';
@@ -53,6 +64,12 @@ export interface GateServices extends MoveServices {
   /** Of several writers: nothing of ours writes on the engine between the two. */
   pauseWriter(): Promise<void>;
   resumeWriter(): void;
+  /** Proxy processes that serve this engine, with this one. */
+  readonly processes: number;
+  /** Before somebody is to ask the other ones. */
+  warmPeers(): Promise<void>;
+  /** Resolves when the other ones have moved what others can see of their sessions. */
+  peersMovedShared(boundMs: number): Promise<void>;
 }
 
 export class Gate {
@@ -72,6 +89,8 @@ export class Gate {
   /** While `moving`: the rest moves in the background, and is nobody else's business. */
   #loginsMayGo = false;
   #onMoving: () => void = () => undefined;
+  /** Of a switch that is prepared for, or under way: nothing is on the old engine any more that others can see. */
+  #shared: { readonly moved: Promise<void>; readonly resolve: () => void } | null = null;
   #lastMove: { engine: string; result: MoveResult } | null = null;
 
   constructor(services: GateServices) {
@@ -199,12 +218,13 @@ export class Gate {
     unmovable: 'rollback' | 'drop',
     cancelTransactions: boolean,
     operation: string,
+    together = false,
   ): Promise<HoldResult> {
     this.#assertOpen();
     const startMs = performance.now();
     this.#state = 'holding';
     this.#lookAhead?.stop();
-    const hold = this.#begin(budgetMs, unmovable, operation);
+    const hold = this.#begin({ budgetMs, unmovable, operation, together });
     const early = setTimeout(() => {
       endVanished(hold);
       if (cancelTransactions) cancelTransactionsOf(hold);
@@ -220,14 +240,32 @@ export class Gate {
     };
     if (result.held) {
       this.#state = 'held';
-      hold.allAreHeld();
-      hold.locks = this.#lockHolders();
+      if (!together) this.#export(hold);
       return { ...result, blockers: [] };
     }
     const blockers = this.#blockers(hold);
     if (this.#hold === hold) await this.release();
     else this.#services.resumeWriter();
     return { ...result, blockers };
+  }
+
+  /** See ProxyApi.seal. */
+  async seal(): Promise<HoldResult> {
+    const startMs = performance.now();
+    const hold = this.#hold;
+    if (this.#state !== 'held' || !hold) return { held: false, sessions: 0, waitedMs: 0, blockers: [] };
+    hold.complete = true;
+    const stepping = this.#blockers(hold);
+    await Promise.race([Promise.all(hold.stepping), hold.spent]);
+    const held = this.#hold === hold;
+    if (held) this.#export(hold);
+    const waitedMs = performance.now() - startMs;
+    return { held, sessions: hold.sessions.size, waitedMs, blockers: held ? [] : stepping };
+  }
+
+  #export(hold: Hold): void {
+    hold.allAreHeld();
+    hold.locks = this.#lockHolders();
   }
 
   /**
@@ -248,9 +286,15 @@ export class Gate {
     await ahead.run(withinMs);
   }
 
-  /** Lets everybody go on where they are. */
+  /** Lets everybody go on where they are; of several processes, unless they have decided to go over. */
   async release(): Promise<void> {
     if (this.#state !== 'holding' && this.#state !== 'held') return;
+    const agreed = this.#hold?.agreed;
+    if (agreed && decide(agreed.path, 'release') === 'commit') {
+      this.#commit(agreed.unmovable, agreed.gone);
+      return;
+    }
+    this.#shared?.resolve();
     const sessions = this.#endHold();
     this.#state = 'open';
     this.#services.resumeWriter();
@@ -263,10 +307,10 @@ export class Gate {
     if (this.#state !== 'open' || !this.#target) throw new DbproxyError('DBP_INTERNAL', { reason });
   }
 
-  #begin(budgetMs: number, unmovable: Hold['unmovable'], operation: string): Hold {
+  #begin(asked: Pick<Hold, 'unmovable' | 'operation' | 'together'> & { budgetMs: number }): Hold {
     const primary = this.#services.primary();
     const refusals = primary && this.#target?.shared.restarts ? new Refusals(primary) : null;
-    const hold = newHold({ budgetMs, unmovable, operation, refusals }, () => {
+    const hold = newHold({ ...asked, refusals }, () => {
       if (this.#hold === hold && this.#state === 'held') void this.release();
     });
     this.#hold = hold;
@@ -278,7 +322,7 @@ export class Gate {
     for (;;) {
       const fresh = [...this.#services.sessions].filter((session) => !hold.sessions.has(session));
       if (fresh.length + this.#services.loginsUnderway.size + hold.stepping.size === 0) {
-        hold.complete = true;
+        hold.complete = !hold.together;
         return;
       }
       await Promise.all([
@@ -406,7 +450,42 @@ export class Gate {
   /** The point of no return. `gone` is aborted when the caller goes away: then we finish alone. */
   async commit(gone: AbortSignal, boundMs = COMMITTED_LIMIT_MS): Promise<CommitResult> {
     const hold = this.#hold;
-    if (this.#state !== 'held' || !hold) return { committed: false, unmovable: [] };
+    if (hold?.agreed) return this.#commitAgreed(hold.agreed, boundMs);
+    if (this.#state !== 'held' || !hold || hold.together) return { committed: false, unmovable: [] };
+    const ready = await this.#isReady(hold, gone);
+    if (ready.committed) this.#commit(ready.unmovable, gone, boundMs);
+    return ready;
+  }
+
+  /** See ProxyApi.prepare. */
+  async prepare(path: string, gone: AbortSignal): Promise<CommitResult> {
+    const hold = this.#hold;
+    if (this.#state !== 'held' || !hold?.complete) return { committed: false, unmovable: [] };
+    const [ready] = await Promise.all([this.#isReady(hold, gone), this.#services.warmPeers()]);
+    if (!ready.committed || this.#hold !== hold) return { ...ready, committed: false };
+    hold.agreed = { path, unmovable: ready.unmovable, gone };
+    let resolve = (): void => undefined;
+    this.#shared = { moved: new Promise<void>((done) => (resolve = done)), resolve };
+    gone.addEventListener('abort', () => this.#hold === hold && void this.release());
+    return ready;
+  }
+
+  /** Somebody else may have decided before, in the one way or in the other. */
+  async #commitAgreed({ path, unmovable, gone }: Agreed, boundMs: number): Promise<CommitResult> {
+    if (this.#state !== 'held') return { committed: true, unmovable };
+    const committed = decide(path, 'commit') === 'commit';
+    if (committed) this.#commit(unmovable, gone, boundMs);
+    else await this.release();
+    return { committed, unmovable };
+  }
+
+  /** For another one of several: resolves when nothing is on the old engine any more that its sessions could miss. */
+  async movedShared(): Promise<void> {
+    await this.#shared?.moved;
+  }
+
+  /** Everything is exported and replayed, and nothing stands in the way; else all are released. */
+  async #isReady(hold: Hold, gone: AbortSignal): Promise<CommitResult> {
     const prepared = Promise.all([...hold.sessions.values()]);
     const [failed, locks] = await Promise.race([
       Promise.all([prepared, hold.locks]),
@@ -430,18 +509,22 @@ export class Gate {
       await this.release();
       return { committed: false, unmovable };
     }
-    clearTimeout(hold.timer);
+    return { committed: true, unmovable };
+  }
+
+  #commit(unmovable: readonly Blocker[], gone: AbortSignal, boundMs = COMMITTED_LIMIT_MS): void {
+    clearTimeout(this.#hold?.timer);
     this.#drop(unmovable);
     this.#lastMove = null;
     this.#state = 'committed';
     const limit = setTimeout(() => this.#giveUp(), boundMs).unref();
     const orphaned = (): void => void this.#finishAlone();
-    gone.addEventListener('abort', orphaned);
+    if (gone.aborted) orphaned();
+    else gone.addEventListener('abort', orphaned);
     this.#onMoving = () => {
       clearTimeout(limit);
       gone.removeEventListener('abort', orphaned);
     };
-    return { committed: true, unmovable };
   }
 
   #drop(unmovable: readonly Blocker[]): void {
@@ -481,7 +564,8 @@ export class Gate {
     const queue = held.filter((session) => !session.isClosed);
     const total = queue.length;
     let done = 0;
-    const admission = new Admission(total, isCrowd(total));
+    const { processes } = this.#services;
+    const admission = new Admission(total, isCrowd(total * processes), boundsOf(processes));
     const onTheirWay: Promise<void>[] = [];
     // Whoever waits to go on keeps nobody from being swapped.
     const goOn = async (session: Session, swapped: Promise<boolean>): Promise<void> => {
@@ -493,16 +577,19 @@ export class Gate {
     const shared = queue.filter((session) => this.#moves.get(session)?.isShared === true);
     const swapped = new Map(shared.map((session) => [session, this.#swap(session, tally)]));
     await Promise.all(swapped.values());
+    this.#shared?.resolve();
+    if (processes > 1) await this.#services.peersMovedShared(this.limits.sessionMs * PATIENCE);
     // A new login can take none of it away any more, and finds the new primary.
     this.#loginsMayGo = true;
     this.wake();
     await inTurn(queue, (session) => goOn(session, swapped.get(session) ?? this.#swap(session, tally)));
     await Promise.all(onTheirWay);
     this.leftBehind.closeAll(() => this.#anyActive);
-    const result = tally.result(total);
+    const result = tally.result(total, processes > 1);
     this.#lastMove = { engine: target.route.id, result };
     this.#moves.clear();
     this.#target = null;
+    this.#shared = null;
     this.#loginsMayGo = false;
     this.#state = 'open';
     this.wake();
@@ -562,6 +649,7 @@ export class Gate {
   /** There is no way forward and none back: every session is told that its engine is gone. */
   #giveUp(): void {
     if (this.#state !== 'committed') return;
+    this.#shared?.resolve();
     for (const session of this.#endHold()) session.fail('DBP_WIRE_ENGINE_LOST');
     this.#services.resumeWriter();
     this.#state = 'open';

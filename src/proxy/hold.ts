@@ -5,6 +5,14 @@ import type { Session } from './session.js';
 
 export type LockWaits = ReadonlyMap<number, readonly number[]>;
 
+export interface Agreed {
+  /** Where the decision is (group/decision.ts). */
+  readonly path: string;
+  readonly unmovable: readonly Blocker[];
+  /** Aborted when whoever coordinates has gone. */
+  readonly gone: AbortSignal;
+}
+
 export interface Hold {
   /** Every session asked to hold, and what becomes of bringing its state over: null, or why it cannot move. */
   readonly sessions: Map<Session, Promise<Blocker | null>>;
@@ -22,13 +30,17 @@ export interface Hold {
   readonly stepping: Set<Promise<unknown>>;
   /** Everybody is held: nobody steps any more. */
   complete: boolean;
+  /** One of several processes: it is complete when all of them are. */
+  readonly together: boolean;
+  /** What all of them decide, once this one is prepared for either; null: it is not, or is the only one. */
+  agreed: Agreed | null;
   /** Backends that waited for an advisory lock when that was last asked, and for whom. */
   waits: LockWaits;
   /** Backends that hold advisory locks; null: it could not be read. */
   locks: Promise<ReadonlySet<number> | null>;
 }
 
-type Asked = Pick<Hold, 'unmovable' | 'operation' | 'refusals'> & { readonly budgetMs: number };
+type Asked = Pick<Hold, 'unmovable' | 'operation' | 'refusals' | 'together'> & { readonly budgetMs: number };
 
 /** `onSpent`: its budget is spent. */
 export const newHold = ({ budgetMs, ...asked }: Asked, onSpent: () => void): Hold => {
@@ -45,7 +57,7 @@ export const newHold = ({ budgetMs, ...asked }: Asked, onSpent: () => void): Hol
     ...asked,
     ...{ sessions: new Map(), everybodyHeld, allAreHeld, timer, spent },
     locks: Promise.resolve(null),
-    ...{ stepping: new Set(), complete: false, waits: new Map() },
+    ...{ stepping: new Set(), complete: false, agreed: null, waits: new Map() },
   };
 };
 

@@ -9,7 +9,11 @@ const BACKLOG = 1_024;
 
 export type ListenerName = 'tcp' | 'unix';
 
-type Where = { readonly host: string; readonly port: number } | { readonly path: string } | RawHandle;
+type Where =
+  | { readonly host: string; readonly port: number }
+  | { readonly path: string }
+  | { readonly fd: number }
+  | RawHandle;
 
 export class Listeners {
   readonly #config: Pick<ProxyConfig, 'host' | 'port' | 'socketDirectory'>;
@@ -53,6 +57,11 @@ export class Listeners {
       else server.listen({ ...where, backlog: BACKLOG }, begun);
     });
     this.#servers.set(name, server);
+  }
+
+  /** Of sockets that another process has opened, and that both accept on. */
+  async share(listeners: readonly { readonly name: ListenerName; readonly fd: number }[]): Promise<void> {
+    for (const { name, fd } of listeners) await this.listenOn(name, { fd });
   }
 
   /** For another process; it goes on to listen when this one has closed them. */

@@ -43,8 +43,10 @@ const handlers = (proxy: Proxy, stop: () => void): RpcHandlers<ProxyApi> => ({
     proxy.gate.unwarm();
     return null;
   },
-  hold: ({ budgetMs, unmovable, cancelTransactions, operation }) =>
-    proxy.gate.hold(budgetMs, unmovable, cancelTransactions, operation),
+  hold: ({ budgetMs, unmovable, cancelTransactions, operation, together }) =>
+    proxy.gate.hold(budgetMs, unmovable, cancelTransactions, operation, together),
+  seal: () => proxy.gate.seal(),
+  prepare: ({ decision }, { signal }) => proxy.gate.prepare(decision, signal),
   release: async () => {
     await proxy.gate.release();
     return null;
@@ -68,6 +70,16 @@ const handlers = (proxy: Proxy, stop: () => void): RpcHandlers<ProxyApi> => ({
     return result;
   },
   trace: (request, context) => proxy.traces.trace(request, context),
+  startMember: ({ program, config }) => proxy.startMember(program, config),
+  cancel: async ({ processId, secret }) => {
+    await proxy.cancelHereOrInSuccessor(processId, Buffer.from(secret, 'base64'));
+    return null;
+  },
+  movedShared: async () => {
+    await proxy.gate.movedShared();
+    return null;
+  },
+  view: () => proxy.view(),
   shutdown: () => {
     setImmediate(stop);
     return null;

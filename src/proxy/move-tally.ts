@@ -19,7 +19,8 @@ export class Tally {
     if (session.state) this.#stateMoved = addMoved(this.#stateMoved, session.state);
   }
 
-  result(total: number): MoveResult {
+  /** `each`: with the times of each session. */
+  result(total: number, each: boolean): MoveResult {
     const moved = this.#holdMs.length;
     return {
       total,
@@ -29,6 +30,7 @@ export class Tally {
       dropped: this.dropped,
       lost: this.lost,
       holdMs: holdTimes(this.#holdMs),
+      ...(each ? { heldMs: this.#holdMs } : {}),
       stateMoved: this.#stateMoved,
     };
   }

@@ -19,6 +19,7 @@ import type {
   ProxyStatus,
   SessionDetail,
   SessionReport,
+  ProxyView,
   SessionSnapshot,
 } from './control-api.js';
 import { EngineAdmin } from './engine-admin.js';
@@ -27,6 +28,9 @@ import { FailedLogins } from './failed-logins.js';
 import { Cover } from './failover/cover.js';
 import { fewAtATime } from './few-at-a-time.js';
 import { Gate, type GateServices } from './gate.js';
+import { Headcount } from './group/headcount.js';
+import { Peers } from './group/peers.js';
+import { startMember } from './group/start-member.js';
 import type { ProxyImage } from './handover/messages.js';
 import { Predecessor, type HandoverSource } from './handover/predecessor.js';
 import type { HandoverTarget, Sockets } from './handover/successor.js';
@@ -75,15 +79,20 @@ export class Proxy implements HandoverSource, HandoverTarget {
   readonly #names = new SettingNames();
   readonly #sessions = new Set<Session>();
   readonly traces = new Traces(this.#sessions);
-  readonly #keys = new CancelKeys<Session>();
+  readonly #keys: CancelKeys<Session>;
   readonly #logins: Logins;
   readonly #tunnels: Tunnels | null;
   readonly #listeners: Listeners;
   readonly #consoles = new Set<Console>();
   readonly #totals = { sessions: 0, moves: 0, failedLogins: 0 };
-  nextId = 1;
+  /** The other processes that serve clients of this port; null: there are none. */
+  readonly peers: Peers | null;
+  readonly #headcount: Headcount | null;
+  /** Of several processes each gives out every so many ids. */
+  readonly #processes: number;
+  nextId: number;
   cancelElsewhere: CancelElsewhere | null = null;
-  #mockSecret: Buffer = randomBytes(32);
+  #mockSecret: Buffer;
   #handover: Promise<HandoverResult> | null = null;
   #replaced = false;
   #primary: EngineAdmin | null = null;
@@ -98,6 +107,14 @@ export class Proxy implements HandoverSource, HandoverTarget {
     this.writer = options.writer ?? null;
     if (this.writer) this.writer.onStopped = (error) => this.#writerStopped(error);
     this.sessions = this.#sessions;
+    const { group } = config;
+    this.peers = group ? new Peers(group) : null;
+    this.#headcount = group ? new Headcount(group) : null;
+    this.#processes = group?.controlSockets.length ?? 1;
+    this.nextId = group?.number ?? 1;
+    this.#keys = new CancelKeys(this.nextId - 1, this.#processes);
+    const secret = group?.inherited?.mockSecret;
+    this.#mockSecret = secret === undefined ? randomBytes(32) : Buffer.from(secret, 'base64');
     this.#links = options.fastPath ? Link.fast() : Link.plain();
     // Both directories are their owner's alone.
     const meetingPlace = config.socketDirectory ?? dirname(config.controlSocket);
@@ -135,15 +152,25 @@ export class Proxy implements HandoverSource, HandoverTarget {
       },
       pauseWriter: async () => this.writer?.pause(),
       resumeWriter: () => this.writer?.resume(),
+      processes: this.#processes,
+      warmPeers: async () => this.peers?.warm(),
+      peersMovedShared: async (boundMs) => this.peers?.movedShared(boundMs),
     };
     this.gate = new Gate(services);
     this.cover = new Cover(services, () => this.gate.state === 'open');
     this.#torture = config.torture ? new Torture(config.torture, services) : null;
   }
 
-  /** Binds the TCP port and the Unix socket. Throws the listener's error (EADDRINUSE …). */
+  /** Binds the TCP port and the Unix socket, unless another process has. Throws the listener's error (EADDRINUSE …). */
   listen(): Promise<void> {
-    return this.#listeners.open();
+    this.#headcount?.set(0);
+    const inherited = this.config.group?.inherited;
+    return inherited ? this.#listeners.share(inherited.listeners) : this.#listeners.open();
+  }
+
+  /** See ProxyApi.startMember. */
+  startMember(program: Program, config: ProxyConfig): { pid: number } {
+    return startMember(program, config, this.#listeners.inheritable, this.#mockSecret);
   }
 
   /** Sets the engine that sessions go to. */
@@ -232,6 +259,14 @@ export class Proxy implements HandoverSource, HandoverTarget {
     };
   }
 
+  /** What consoles show of this process. */
+  view(): ProxyView {
+    const moves = [...this.#sessions].flatMap(({ identity, moveNotes }) =>
+      moveNotes.map((note) => ({ ...note, session: identity.id })),
+    );
+    return { status: this.status(), snapshots: this.snapshots(), moves };
+  }
+
   /** Ends every session with 57P01 and stops listening. */
   async close(): Promise<void> {
     this.stopListening();
@@ -240,8 +275,10 @@ export class Proxy implements HandoverSource, HandoverTarget {
     for (const session of this.#sessions) session.fail('DBP_WIRE_ENGINE_LOST');
     this.writer?.close();
     this.#primary?.close();
+    this.peers?.close();
     await this.#tunnels?.close(LAST_WORDS_MS);
-    await this.#listeners.removeName();
+    // It is the others', too.
+    if (!this.config.group) await this.#listeners.removeName();
   }
 
   // --- logins ---------------------------------------------------------------------------------------------------------
@@ -251,7 +288,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
     failedLogins: new FailedLogins(),
     tlsRequired: this.config.tls?.mode === 'required',
     timeoutMs: () => this.config.loginTimeoutMs ?? LOGIN_TIMEOUT_MS,
-    nextId: () => this.nextId++,
+    nextId: () => this.#newId(),
     mockSecret: () => this.#mockSecret,
     issueKey: (version) => this.#keys.issue(version),
     cancel: (processId, secret) => this.#cancel(processId, secret),
@@ -270,7 +307,8 @@ export class Proxy implements HandoverSource, HandoverTarget {
       const stopped = this.writer?.stopped;
       if (stopped) throw stopped;
       const limit = this.config.maxSessions;
-      if (this.#sessions.size >= limit) throw new DbproxyError('DBP_WIRE_TOO_MANY_SESSIONS', { limit });
+      const sessions = this.#sessions.size + (this.#headcount?.elsewhere ?? 0);
+      if (sessions >= limit) throw new DbproxyError('DBP_WIRE_TOO_MANY_SESSIONS', { limit });
     },
     createSession: (identity, conversation, engine) =>
       new Session(
@@ -283,6 +321,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
       ),
     register: (session, early) => {
       this.#sessions.add(session);
+      this.#headcount?.set(this.#sessions.size);
       this.#totals.sessions++;
       this.#keys.set(session.identity.cancelKey, session);
       session.start(early);
@@ -294,14 +333,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
     isConsole: (user, database) => database === CONSOLE_DATABASE && user === this.#primary?.engine.superuser,
     consoleParameters: parametersOf(this.version),
     openConsole: (conversation) => {
-      const source = {
-        status: () => this.status(),
-        snapshots: () => this.snapshots(),
-        moves: () =>
-          [...this.#sessions].flatMap(({ identity, moveNotes }) =>
-            moveNotes.map((note) => ({ ...note, session: identity.id })),
-          ),
-      };
+      const source = { own: () => this.view(), others: this.peers && (() => this.peers?.views() ?? []) };
       const console: Console = new Console(conversation.link, source, () => this.#consoles.delete(console));
       this.#consoles.add(console);
       console.start(conversation.takeRest());
@@ -342,6 +374,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
 
   #left(session: Session): void {
     this.#sessions.delete(session);
+    this.#headcount?.set(this.#sessions.size);
     this.#keys.delete(session.identity.cancelKey);
     this.gate.left(session);
     this.cover.left(session);
@@ -350,6 +383,12 @@ export class Proxy implements HandoverSource, HandoverTarget {
   }
 
   async #cancel(processId: number, secret: Buffer): Promise<void> {
+    const owner = this.peers?.ownerOf(processId) ?? null;
+    if (owner !== null) await this.peers?.cancel(owner, processId, secret);
+    else await this.cancelHereOrInSuccessor(processId, secret);
+  }
+
+  async cancelHereOrInSuccessor(processId: number, secret: Buffer): Promise<void> {
     if (!(await this.cancelHere(processId, secret))) this.cancelElsewhere?.(processId, secret);
   }
 
@@ -413,7 +452,13 @@ export class Proxy implements HandoverSource, HandoverTarget {
 
   /** Logins that are under way here take theirs from before it. */
   get nextFreeId(): number {
-    return this.nextId + this.#logins.size;
+    return this.nextId + this.#processes * this.#logins.size;
+  }
+
+  #newId(): number {
+    const id = this.nextId;
+    this.nextId += this.#processes;
+    return id;
   }
 
   save(): ProxyImage {
@@ -480,6 +525,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
     const session = new Session(image.identity, link, connection, this.#names, (left) => this.#left(left));
     session.restore(image);
     this.#sessions.add(session);
+    this.#headcount?.set(this.#sessions.size);
     this.#keys.set(session.identity.cancelKey, session);
     return session;
   }

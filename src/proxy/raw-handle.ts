@@ -16,6 +16,8 @@ export interface RawHandle {
   /** All that were given to it, those included that wait. */
   readonly bytesWritten: number;
   reading: boolean;
+  /** The descriptor; -1 once it is closed. */
+  readonly fd: number;
   readStart(): number;
   readStop(): number;
   close(): void;

@@ -9,7 +9,7 @@
  */
 import { DbproxyError } from '../errors/index.js';
 import type { Blocker, CommitResult, HoldResult, ProxyApi, SessionSnapshot } from '../proxy/control-api.js';
-import type { RpcClient } from '../rpc/index.js';
+import type { Rpc } from '../rpc/index.js';
 import { emitFence, waitUntilNear, waitUntilReplayed } from './catch-up.js';
 import { stillUnmovable } from './drain.js';
 import type { EngineLink } from './engine-link.js';
@@ -105,7 +105,7 @@ async function attemptHold(
 
 export const holdAll = (
   { operation, limits: { holdBudgetMs: budgetMs, unmovable } }: DrainPlan,
-  proxy: RpcClient<ProxyApi>,
+  proxy: Rpc<ProxyApi>,
   cancelTransactions: boolean,
 ): Promise<HoldResult> =>
   proxy.call(
@@ -118,7 +118,7 @@ export const holdAll = (
   );
 
 /** The point of no return. */
-async function commit(proxy: RpcClient<ProxyApi>): Promise<CommitResult> {
+async function commit(proxy: Rpc<ProxyApi>): Promise<CommitResult> {
   try {
     return await proxy.call('commit', {}, { timeoutMs: COMMAND_BOUND_MS });
   } catch (error) {
@@ -129,7 +129,7 @@ async function commit(proxy: RpcClient<ProxyApi>): Promise<CommitResult> {
   }
 }
 
-export const sessionsOf = (proxy: RpcClient<ProxyApi>): Promise<SessionSnapshot[]> =>
+export const sessionsOf = (proxy: Rpc<ProxyApi>): Promise<SessionSnapshot[]> =>
   proxy.call('sessions', {}, { timeoutMs: COMMAND_BOUND_MS });
 
 async function release({ proxy }: SwitchoverPorts, reason: string): Promise<AttemptResult> {

@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { EngineOperations, EngineRecord } from '../engine/types.js';
 import { DbproxyError } from '../errors/index.js';
 import type { MoveResult, ProxyApi } from '../proxy/control-api.js';
-import type { RpcClient } from '../rpc/index.js';
+import type { Rpc } from '../rpc/index.js';
 import { EngineLink } from './engine-link.js';
 import { promote } from './promote.js';
 
@@ -56,10 +56,7 @@ async function restartAndPromote(provider: EngineOperations, target: EngineRecor
 }
 
 /** Moves the sessions; idempotent. A proxy that died has taken its sessions with it: they are named as failed. */
-export async function moveSessions(
-  proxy: RpcClient<ProxyApi>,
-  sessionIds: readonly number[],
-): Promise<MoveResult> {
+export async function moveSessions(proxy: Rpc<ProxyApi>, sessionIds: readonly number[]): Promise<MoveResult> {
   for (;;) {
     try {
       return await proxy.call('move', {}, { timeoutMs: MOVE_ANSWER_MS });
@@ -72,7 +69,7 @@ export async function moveSessions(
   }
 }
 
-const answers = (proxy: RpcClient<ProxyApi>): Promise<boolean> =>
+const answers = (proxy: Rpc<ProxyApi>): Promise<boolean> =>
   proxy.call('status', {}, { timeoutMs: STATUS_BOUND_MS }).then(
     () => true,
     () => false,

@@ -2,13 +2,13 @@
 import { dropReplicationSlot } from '../engine/index.js';
 import type { EngineOperations, EngineRecord } from '../engine/types.js';
 import type { ProxyApi } from '../proxy/control-api.js';
-import type { RpcClient } from '../rpc/index.js';
+import type { Rpc } from '../rpc/index.js';
 
 const COMMAND_BOUND_MS = 10_000;
 
 export interface RollBackParts {
   /** Null when it is dead: then nobody is held and nothing is warm. */
-  readonly proxy: RpcClient<ProxyApi> | null;
+  readonly proxy: Rpc<ProxyApi> | null;
   readonly provider: EngineOperations;
   readonly from: EngineRecord;
   readonly target: EngineRecord;
@@ -37,7 +37,7 @@ export async function rollBack({ proxy, provider, from, target }: RollBackParts)
   return leftovers;
 }
 
-async function isCommitted(proxy: RpcClient<ProxyApi>): Promise<boolean> {
+async function isCommitted(proxy: Rpc<ProxyApi>): Promise<boolean> {
   try {
     const { gate } = await proxy.call('status', {}, { timeoutMs: COMMAND_BOUND_MS });
     return gate === 'committed' || gate === 'moving';

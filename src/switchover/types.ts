@@ -2,7 +2,7 @@
 import type { EngineOperations, EngineRecord, ProvisionOptions } from '../engine/types.js';
 import type { DbproxyError } from '../errors/index.js';
 import type { MoveLimits, MoveResult, ProxyApi } from '../proxy/control-api.js';
-import type { RpcClient } from '../rpc/index.js';
+import type { Rpc } from '../rpc/index.js';
 import type { SwitchoverStep } from './steps.js';
 
 export type { SwitchoverStep };
@@ -60,7 +60,7 @@ export interface Journal {
 export interface SwitchoverPorts {
   readonly provider: EngineOperations;
   /** One kept connection: when it ends after `commit`, the proxy takes the promotion into its own hands. */
-  readonly proxy: RpcClient<ProxyApi>;
+  readonly proxy: Rpc<ProxyApi>;
   readonly journal: Journal;
   /** Gives up before the point of no return; afterwards it is not looked at. */
   readonly signal: AbortSignal;

@@ -56,6 +56,8 @@ export class LiveHome {
         | 'writers'
         | 'store'
         | 'standby'
+        | 'proxies'
+        | 'maxSessions'
       >
     > = {},
   ): Promise<UpResult> {

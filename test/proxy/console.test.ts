@@ -68,10 +68,11 @@ describe('pg', () => {
       (await ask<{ name: string; value: string }>('SHOW STATS')).map(({ name, value }) => [name, value]),
     );
     expect(stats).toMatchObject({ pid: String(proxy.pid), sessions: '1', gate: 'open', failed_logins: '0' });
+    expect(await ask('show proxies')).toMatchObject([{ pid: String(proxy.pid), sessions: '1', held: '0' }]);
     expect(await ask(' Show   Version ; ')).toEqual([{ version: `dbproxy ${VERSION}` }]);
     const help = await ask<{ command: string }>('HELP');
     expect(help.map(({ command }) => command)).toEqual(
-      ['SESSIONS', 'ENGINES', 'STATS', 'MOVES', 'VERSION', 'HELP'].map((name) => `SHOW ${name}`),
+      ['SESSIONS', 'ENGINES', 'STATS', 'PROXIES', 'MOVES', 'VERSION', 'HELP'].map((name) => `SHOW ${name}`),
     );
   });
 

@@ -5,7 +5,7 @@ import type { Style } from '../style.js';
 import { facts } from '../table.js';
 
 export function handoverView(result: SelfPatchResult, style: Style): string {
-  const { from, to, sessions, holdMs, supervisor, totalMs } = result;
+  const { from, to, sessions, holdMs, supervisor, totalMs, processes } = result;
   const mark = sessions.lost === 0 ? style.ok : style.caution;
   const handed = `${plural(sessions.handed, 'session')} handed over`;
   return [
@@ -15,6 +15,12 @@ export function handoverView(result: SelfPatchResult, style: Style): string {
       [
         ['from', `process ${from.pid}, version ${from.version}`],
         ['to', `process ${to.pid}, version ${to.version}`],
+        [
+          'processes',
+          processes
+            ?.map((each) => `${each.from} → ${each.to} (${plural(each.handed, 'session')})`)
+            .join(', '),
+        ],
         ['supervisor', `${supervisor.from.pid} → ${supervisor.to.pid}`],
         [
           'held for',

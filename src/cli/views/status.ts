@@ -24,7 +24,7 @@ export function statusView(status: StatusResult, style: Style): string {
         [
           'proxy',
           proxy
-            ? `${plural(proxy.sessions, 'session')}, ${proxy.held} held${style.dim(`  pid ${proxy.pid}, version ${proxy.version}`)}`
+            ? `${plural(proxy.sessions, 'session')}, ${proxy.held} held${style.dim(`  ${processesOf(proxy)}, version ${proxy.version}`)}`
             : style.bad('not running'),
         ],
         ['store', status.store?.etcd ?? undefined],
@@ -41,6 +41,12 @@ export function statusView(status: StatusResult, style: Style): string {
   if (sessions.length > 0) blocks.push(sessionsView(sessions, style));
   return blocks.join('\n\n');
 }
+
+/** `pid 12`; of several `pids 12 (5 sessions), 13 (4)`. */
+const processesOf = ({ pid, processes }: NonNullable<StatusResult['proxy']>): string =>
+  processes
+    ? `pids ${processes.map((each) => `${each.pid} (${plural(each.sessions, 'session')})`).join(', ')}`
+    : `pid ${pid}`;
 
 export function sessionsView(sessions: readonly SessionStatus[], style: Style): string {
   if (sessions.length === 0) return style.dim('no sessions');

@@ -19,7 +19,10 @@ export function upView(result: UpResult, style: Style): string {
       [
         ['connect', style.accent(result.url)],
         ...engines.map((line, index) => [index === 0 ? 'engine' : '', line] as const),
-        ['proxy', `${result.host}:${result.port}${style.dim(`  pid ${result.proxy.pid}`)}`],
+        [
+          'proxy',
+          `${result.host}:${result.port}${style.dim(`  pid ${(result.proxy.pids ?? [result.proxy.pid]).join(', ')}`)}`,
+        ],
         ['tls', tlsLine(result)],
         ...(result.writers.length > 1 ? result.writers : []).map(
           ({ id, instance, url, port }, index) =>

@@ -1,5 +1,5 @@
 /** What the virtual database `dbproxy` can be asked, in the manner of PgBouncer's console: one statement, one table. */
-import type { ProxyStatus, SessionMoveNote, SessionSnapshot } from '../control-api.js';
+import type { ProxyStatus, ProxyView } from '../control-api.js';
 
 /** OIDs of types (catalog/pg_type.dat); all values travel as text. */
 const TEXT = 25;
@@ -13,12 +13,8 @@ export interface Table {
   readonly rows: readonly (readonly Value[])[];
 }
 
-export interface ConsoleSource {
-  status(): ProxyStatus;
-  snapshots(): readonly SessionSnapshot[];
-  /** The last moves of all sessions. */
-  moves(): readonly (SessionMoveNote & { readonly session: number })[];
-}
+/** What this process says, and after it the others, if there are several. */
+export type Views = readonly [own: ProxyView, ...others: ProxyView[]];
 
 /** `table`: a result; `tag`: of a statement that has none; `error`: of one that is not known here. */
 export type Answer =
@@ -30,7 +26,7 @@ export type Answer =
 interface Show {
   readonly help: string;
   readonly columns: Readonly<Record<string, number>>;
-  rows(source: ConsoleSource): Value[][];
+  rows(views: Views): Value[][];
 }
 
 const SHOWS: Readonly<Record<string, Show>> = {
@@ -48,29 +44,19 @@ const SHOWS: Readonly<Record<string, Show>> = {
       },
       ...{ connected_at: TEXT },
     },
-    rows: (source) =>
-      source
-        .snapshots()
-        .map((each) => [
-          ...[
-            each.id,
-            each.user,
-            each.database,
-            each.application,
-            each.client,
-            each.tls ?? null,
-            each.engine,
-          ],
-          ...[each.state, each.txStatus, each.backendPid, each.moves, each.lastMoveMs, each.heldMs],
-          each.connectedAt,
-        ]),
+    rows: (views) =>
+      snapshotsOf(views).map((each) => [
+        ...[each.id, each.user, each.database, each.application, each.client, each.tls ?? null, each.engine],
+        ...[each.state, each.txStatus, each.backendPid, each.moves, each.lastMoveMs, each.heldMs],
+        each.connectedAt,
+      ]),
   },
   ENGINES: {
     help: 'the engine that serves, and the one that sessions are moving to',
     columns: { id: TEXT, role: TEXT, address: TEXT, sessions: INT8 },
-    rows: (source) => {
-      const { primary, target } = source.status();
-      const sessions = source.snapshots();
+    rows: (views) => {
+      const { primary, target } = views[0].status;
+      const sessions = snapshotsOf(views);
       const listed = [
         { role: 'primary', engine: primary },
         { role: 'target', engine: target?.id === primary?.id ? null : target },
@@ -92,8 +78,8 @@ const SHOWS: Readonly<Record<string, Show>> = {
   STATS: {
     help: 'this proxy process, and its totals',
     columns: { name: TEXT, value: TEXT },
-    rows: (source) => {
-      const { pid, version, generation, gate, sessions, held, tunnels, totals } = source.status();
+    rows: ([{ status }]) => {
+      const { pid, version, generation, gate, sessions, held, tunnels, totals } = status;
       const figures = {
         ...{ pid, version, generation, gate, sessions, held, tls_clients: tunnels ?? 0 },
         ...{ total_sessions: totals.sessions, total_moves: totals.moves, failed_logins: totals.failedLogins },
@@ -102,18 +88,31 @@ const SHOWS: Readonly<Record<string, Show>> = {
       return Object.entries(figures).map(([name, value]) => [name, String(value)]);
     },
   },
+  PROXIES: {
+    help: 'the proxy processes that serve this port',
+    columns: {
+      ...{ pid: INT8, version: TEXT, generation: INT8, gate: TEXT, sessions: INT8, held: INT8 },
+      ...{ total_sessions: INT8, total_moves: INT8, failed_logins: INT8, answers_here: TEXT },
+    },
+    rows: (views) =>
+      views.map(({ status: { pid, version, generation, gate, sessions, held, totals } }, index) => [
+        ...[pid, version, generation, gate, sessions, held],
+        ...[totals.sessions, totals.moves, totals.failedLogins, index === 0 ? 'yes' : 'no'],
+      ]),
+  },
   MOVES: {
     help: 'the last moves of the sessions that are here',
     columns: { at: TEXT, session: INT8, from: TEXT, to: TEXT, held_ms: FLOAT8 },
-    rows: (source) =>
-      [...source.moves()]
+    rows: (views) =>
+      views
+        .flatMap(({ moves }) => moves)
         .sort((a, b) => a.at.localeCompare(b.at))
         .map(({ at, session, from, to, heldMs }) => [at, session, from, to, heldMs]),
   },
   VERSION: {
     help: 'of this proxy process',
     columns: { version: TEXT },
-    rows: (source) => [[`dbproxy ${source.status().version}`]],
+    rows: ([{ status }]) => [[`dbproxy ${status.version}`]],
   },
   HELP: {
     help: 'this',
@@ -123,7 +122,7 @@ const SHOWS: Readonly<Record<string, Show>> = {
 };
 
 /** One statement; its `;` may be missing. */
-export const answer = (sql: string, source: ConsoleSource): Answer => {
+export const answer = (sql: string, views: Views): Answer => {
   const words = sql
     .replace(/\s+/g, ' ')
     .replace(/[\s;]+$/, '')
@@ -133,13 +132,16 @@ export const answer = (sql: string, source: ConsoleSource): Answer => {
   const show = Object.hasOwn(SHOWS, name.toUpperCase()) ? SHOWS[name.toUpperCase()] : undefined;
   if (show) {
     const columns = Object.entries(show.columns).map(([column, type]) => ({ name: column, type }));
-    return { kind: 'table', table: { columns, rows: show.rows(source) } };
+    return { kind: 'table', table: { columns, rows: show.rows(views) } };
   }
   // Drivers say it when they connect. There is nothing here that it could change.
   if (/^set \w+ ?(=|to) ?[^;]+$/i.test(words)) return { kind: 'tag', tag: 'SET' };
   const message = `"${words.length > 60 ? `${words.slice(0, 59)}…` : words}" is nothing that database "dbproxy" knows`;
   return { kind: 'error', sqlstate: '42601', message, hint: 'SHOW HELP; data is in the other databases' };
 };
+
+const snapshotsOf = (views: Views): ProxyView['snapshots'] =>
+  views.flatMap(({ snapshots }) => snapshots).sort((a, b) => a.id - b.id);
 
 const addressOf = (access: NonNullable<ProxyStatus['primary']>['access']): string =>
   access.kind === 'socket' ? `${access.directory}/.s.PGSQL.${access.port}` : `${access.host}:${access.port}`;

@@ -12,8 +12,9 @@ import {
   encode,
   type Message,
 } from '../../protocol/index.js';
+import type { ProxyView } from '../control-api.js';
 import type { Link, LinkOwner } from '../link.js';
-import { answer, type Answer, type ConsoleSource, type Table } from './answers.js';
+import { answer, type Answer, type Table } from './answers.js';
 
 export const CONSOLE_DATABASE = 'dbproxy';
 
@@ -37,6 +38,12 @@ export const parametersOf = (version: string): ReadonlyMap<string, string> =>
     ['standard_conforming_strings', 'on'],
   ]);
 
+export interface ConsoleSource {
+  own(): ProxyView;
+  /** Of the other processes that serve this port; null: there are none. */
+  readonly others: (() => Promise<readonly ProxyView[]> | readonly ProxyView[]) | null;
+}
+
 export class Console implements LinkOwner {
   readonly #link: Link;
   readonly #source: ConsoleSource;
@@ -46,6 +53,8 @@ export class Console implements LinkOwner {
   readonly #portals = new Map<string, string>();
   /** After an error in the extended protocol everything up to Sync is passed over. */
   #skipping = false;
+  /** What the other processes said, for what is asked now. */
+  #others: readonly ProxyView[] = [];
 
   constructor(link: Link, source: ConsoleSource, onClosed: () => void) {
     this.#link = link;
@@ -68,6 +77,19 @@ export class Console implements LinkOwner {
 
   received(link: Link, buffer: Buffer, bytes: number): void {
     this.#reader.push(buffer.subarray(0, bytes));
+    if (!this.#source.others) {
+      this.#takeAll(link);
+      return;
+    }
+    link.pause();
+    void Promise.resolve(this.#source.others()).then((others) => {
+      this.#others = others;
+      link.resume();
+      this.#takeAll(link);
+    });
+  }
+
+  #takeAll(link: Link): void {
     try {
       for (let next = this.#reader.next(); next; next = this.#reader.next()) this.#take(next);
     } catch (error) {
@@ -170,7 +192,7 @@ export class Console implements LinkOwner {
   }
 
   #ask(sql: string): Answer {
-    return answer(Buffer.from(sql, 'latin1').toString(), this.#source);
+    return answer(Buffer.from(sql, 'latin1').toString(), [this.#source.own(), ...this.#others]);
   }
 
   #fail(sqlstate: string, text: string): void {

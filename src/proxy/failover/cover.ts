@@ -159,7 +159,7 @@ export class Cover implements Keeper {
         connection.close();
       }
     }
-    return tally.result(orphans.length);
+    return tally.result(orphans.length, false);
   }
 
   /** What the old engine has still said is delivered, and every session has seen that it is gone. */

@@ -105,7 +105,8 @@ export class Predecessor {
       await this.#finish();
       const pid = this.#child.pid ?? 0;
       const sessions = { handed: this.#holdMs.length, lost: this.#lost };
-      return { pid, version, sessions, holdMs: holdTimes(this.#holdMs) };
+      const heldMs = this.#holdMs;
+      return { pid, version, sessions, holdMs: holdTimes(heldMs), heldMs };
     } catch (error) {
       this.#child.kill('SIGKILL');
       this.#source.redirect(null);
