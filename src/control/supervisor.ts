@@ -11,7 +11,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { DbproxyError } from '../errors/index.js';
-import { isNoRoom } from '../errors/no-room.js';
+import { blamingFullDisk, isNoRoom } from '../errors/no-room.js';
 import { faultPoint } from '../fault-point.js';
 import type { RpcContext, RpcHandlers } from '../rpc/index.js';
 import type {
@@ -508,7 +508,8 @@ export class Supervisor {
       const record = await work(context);
       if ('outcome' in record && record.outcome === 'rolled-back') await this.#afterFailure();
       return record;
-    } catch (error) {
+    } catch (cause) {
+      const error = await blamingFullDisk(this.#instance.paths.enginesDirectory, cause);
       await this.#afterFailure();
       throw error;
     } finally {
