@@ -49,7 +49,10 @@ export async function runCell(ground: Ground, operation: Operation, cell: Cell):
     const before = await ground.serving();
     const standing = await operation.begin(ground, before, cell.step);
     await hit(ground, before, cell, standing);
-    const isOver = await Promise.race([standing.ended.then(() => true), delay(END_BOUND_MS, false)]);
+    const isOver = await Promise.race([
+      standing.ended.then(() => true),
+      delay(END_BOUND_MS, false, { ref: false }),
+    ]);
     if (!isOver) violations.push(`the operation did not end within ${END_BOUND_MS} ms`);
     violations.push(...(await ground.settle()));
     outcome = operation.outcome(before, await ground.serving());
