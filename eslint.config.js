@@ -2,6 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import boundaries from 'eslint-plugin-boundaries';
 import tseslint from 'typescript-eslint';
+import { sqlQuoting } from './scripts/sql-quoting.js';
 
 /** Who may import whom; `type:x` allows `import type` only. A folder may always import itself. Nobody imports commands. */
 const walls = {
@@ -88,19 +89,21 @@ export default tseslint.config(
   },
   {
     files: ['src/**/*.{ts,tsx}'],
-    plugins: { boundaries },
+    plugins: { boundaries, dbproxy: { rules: { 'sql-quoting': sqlQuoting } } },
     settings: {
       'import/resolver': { [fileURLToPath(new URL('scripts/resolve-ts.cjs', import.meta.url))]: {} },
       'boundaries/include': ['src/**/*'],
       'boundaries/elements': Object.keys(walls).map((name) => ({ type: name, pattern: `src/${name}` })),
       // Outside of every wall: whoever likes may state the version, suggest a name, stop where a test wants to kill it,
-      // write a quantity as people read it, write straight to a socket, sum up times, or name the sizes and the steps of a switchover.
+      // write a quantity as people read it, or a line in its log, write straight to a socket, sum up times, or name the sizes and the
+      // steps of a switchover.
       'boundaries/files': [
         {
           category: 'common',
           pattern: [
             'src/version.ts',
             'src/fault-point.ts',
+            'src/log-line.ts',
             'src/suggest.ts',
             'src/cli/format.ts',
             'src/cli/move-words.ts',
@@ -115,6 +118,21 @@ export default tseslint.config(
       ],
     },
     rules: {
+      'dbproxy/sql-quoting': [
+        'error',
+        {
+          quoting: [
+            ...['literal', 'quoted', 'arrayLiteral'],
+            // Make their text of what they quote themselves, or of hexadecimal digits.
+            ...['numbered', 'obstacles', 'proof'],
+          ],
+          // Of SQL that is made of SQL (session-state).
+          fragments: [
+            ...['all', 'asOwner', 'comment', 'grants', 'grantsOr', 'list', 'named', 'owner'],
+            ...['relationsWith', 'rowsOf', 'unlock'],
+          ],
+        },
+      ],
       'boundaries/no-unknown-files': 'error',
       'boundaries/dependencies': [
         'error',

@@ -134,6 +134,8 @@ export interface FailoverRecord {
    * that was acknowledged. 0: nothing is lost. Null: it cannot be told.
    */
   readonly lostBytes: number | null;
+  /** Directory of the old primary, where something is lost: nobody else has that. Removed by the next `down`. */
+  readonly kept: string | null;
   readonly sessions: {
     readonly total: number;
     readonly moved: number;

@@ -3,6 +3,7 @@
  * from here. Afterwards nothing of the instance runs and no socket is left; with `purge` no file either.
  */
 import { DbproxyError } from '../errors/index.js';
+import { isNoRoom } from '../errors/no-room.js';
 import type { DownResult } from './api.js';
 import type { StepProgress, Supervisor } from './client.js';
 import { InstanceDirectory } from './instance-directory.js';
@@ -10,6 +11,7 @@ import { withInstanceLock } from './lock.js';
 import { purgeEtcdStore } from './multiwriter/etcd-store.js';
 import { furtherWriters } from './multiwriter/names.js';
 import { StoreDirectory } from './multiwriter/store-directory.js';
+import { createOperations } from './provider.js';
 import { endProcess, isAlive, waitForExit } from './processes.js';
 import type { InstanceRecord } from './records.js';
 import { removeData, stopEverything } from './teardown.js';
@@ -44,6 +46,7 @@ export async function bringDown(
       await removeData(directory);
       await directory.purge();
     } else {
+      await removeKept(directory, onProgress);
       await directory.removeRuntime();
     }
     return {
@@ -79,8 +82,14 @@ async function markStopped(directory: InstanceDirectory): Promise<boolean> {
     if (error instanceof DbproxyError && error.code === 'DBP_INSTANCE_DAMAGED') return true;
     throw error;
   }
-  if (record && record.wanted !== 'stopped') await directory.writeInstance({ ...record, wanted: 'stopped' });
+  if (record && record.wanted !== 'stopped')
+    await directory.writeInstance({ ...record, wanted: 'stopped' }).catch(unlessNoRoom);
   return record !== null;
+}
+
+/** `down --purge` makes room. Of a `down` that could not be put on record, the next command may start the instance again. */
+function unlessNoRoom(error: unknown): void {
+  if (!isNoRoom(error)) throw error;
 }
 
 /** What it stopped; nothing when there is none, or when it does not answer in time. */
@@ -100,6 +109,25 @@ async function askSupervisor(
   } finally {
     supervisor.close();
   }
+}
+
+/** The data of engines that died with commits that no other one has (standby/fail-over.ts): somebody had the time to look into it. */
+async function removeKept(
+  directory: InstanceDirectory,
+  onProgress: (progress: StepProgress) => void,
+): Promise<void> {
+  const record = await directory.readInstance().catch(() => null);
+  if (!record?.kept) return;
+  const { kept, engines, ...rest } = record;
+  const operations = createOperations(record.spec.provider, directory.paths);
+  for (const engine of engines.filter(({ id }) => kept.includes(id))) {
+    onProgress({
+      step: 'stop',
+      detail: `removing the data of ${engine.id}, which was kept after a failover`,
+    });
+    await operations.remove(engine);
+  }
+  await directory.writeInstance({ ...rest, engines: engines.filter(({ id }) => !kept.includes(id)) });
 }
 
 /** It was there, and has ended by itself maybe, since it was asked. */

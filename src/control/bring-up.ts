@@ -336,8 +336,7 @@ function assertSameSettings(request: UpRequest, record: InstanceRecord): void {
 /** Ids of sessions and keys of cancel requests tell of how many processes one is. */
 function assertSameProxies({ name, proxies: wanted }: UpRequest, { spec }: InstanceRecord): void {
   const { proxies: running = 1 } = spec;
-  if (wanted !== undefined && wanted !== running)
-    throw settingsDiffer(name, 'proxies', running, wanted);
+  if (wanted !== undefined && wanted !== running) throw settingsDiffer(name, 'proxies', running, wanted);
 }
 
 function assertSameWriters(request: UpRequest, { spec }: InstanceRecord): void {

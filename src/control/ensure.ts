@@ -3,9 +3,11 @@
  * new supervisor, and after something died: look first, then do only what is missing.
  */
 import { isDeepStrictEqual } from 'node:util';
+import { dropReplicationSlot, unusedSlots } from '../engine/index.js';
 import type { EngineRecord } from '../engine/types.js';
 import { DbproxyError } from '../errors/index.js';
 import { routeTo } from '../switchover/index.js';
+import { ENGINES_PER_WRITER } from './instance-directory.js';
 import { unrecordedEngines, type Instance } from './instance.js';
 import { assertAgrees, isBuiltAgain } from './multiwriter/diverged.js';
 import { writerOf } from './multiwriter/names.js';
@@ -65,7 +67,7 @@ export async function ensureRunning(
   await assertAgrees(instance, proxy);
   onStep('ready', 'a query through the proxy');
   await queryThroughProxy(instance.record.spec, instance.password);
-  await removeLeftovers(instance, report);
+  await removeLeftovers(instance, primary, report);
   return { proxy, repaired: repairs };
 }
 
@@ -212,9 +214,18 @@ async function ensureRoute(instance: Instance, proxy: Proxy, primary: EngineReco
 }
 
 /** Engines that nobody needs any more, and directories of engines that were never finished. */
-async function removeLeftovers(instance: Instance, report: (repair: string) => void): Promise<void> {
-  const { record, provider, paths } = instance;
-  const recorded = record.engines.filter(({ id }) => id !== record.primary && id !== record.standby?.engine);
+async function removeLeftovers(
+  instance: Instance,
+  primary: EngineRecord,
+  report: (repair: string) => void,
+): Promise<void> {
+  const { provider, paths } = instance;
+  // It was asked for once, and is not any more.
+  if (instance.record.spec.standby === undefined && instance.record.standby)
+    await instance.update({ standby: undefined });
+  const { record } = instance;
+  const needed = [record.primary, record.standby?.engine, ...(record.kept ?? [])];
+  const recorded = record.engines.filter(({ id }) => !needed.includes(id));
   // A directory beyond the last number given out is not of our making.
   const unfinished = (await unrecordedEngines(paths, record)).filter(
     ({ id }) => Number(id.slice(1)) < record.nextEngine,
@@ -230,4 +241,24 @@ async function removeLeftovers(instance: Instance, report: (repair: string) => v
   }
   const swept = await provider.sweep(record.primary === null ? [] : [record.primary], 'all').catch(() => []);
   for (const each of swept) report(`removed ${each}`);
+  await dropUnusedSlots(instance, primary, report).catch(() => undefined);
+}
+
+/** Of standbys that are gone, or were never finished, while their primary could not be asked: it would keep WAL for them for ever. */
+async function dropUnusedSlots(
+  { record }: Instance,
+  primary: EngineRecord,
+  report: (repair: string) => void,
+): Promise<void> {
+  const isOurs = (id: string): boolean =>
+    /^e\d+$/.test(id) &&
+    // Those of other writers' copies have numbers of their own.
+    Math.floor(Number(id.slice(1)) / ENGINES_PER_WRITER) ===
+      Math.floor(record.nextEngine / ENGINES_PER_WRITER) &&
+    Number(id.slice(1)) < record.nextEngine &&
+    !record.engines.some((engine) => engine.id === id);
+  for (const id of (await unusedSlots(primary)).filter(isOurs)) {
+    await dropReplicationSlot(primary, id);
+    report(`removed the replication slot of ${id}`);
+  }
 }

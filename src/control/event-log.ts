@@ -5,6 +5,7 @@
 import { appendFile, open } from 'node:fs/promises';
 import { EventEmitter } from 'node:events';
 import { z } from 'zod';
+import { logLine } from '../log-line.js';
 import type { LogEvent } from './api.js';
 
 const logEvent = z.object({
@@ -15,6 +16,9 @@ const logEvent = z.object({
   data: z.record(z.string(), z.unknown()).optional(),
 });
 
+/** Events that a full disk makes wait; of more the oldest are lost. */
+const MOST_WAITING = 1_000;
+
 export type EventData = Readonly<Record<string, unknown>>;
 
 export class EventLog {
@@ -22,10 +26,15 @@ export class EventLog {
   readonly #live = new EventEmitter<{ event: [LogEvent] }>();
   #nextSeq: number;
   #writing: Promise<void> = Promise.resolve();
+  /** Lines that are not in the file yet. */
+  #waiting: string[] = [];
+  /** The file may end within a line: the next one begins with the end of that. */
+  #isTorn: boolean;
 
-  private constructor(file: string, nextSeq: number) {
+  private constructor(file: string, nextSeq: number, isTorn: boolean) {
     this.#file = file;
     this.#nextSeq = nextSeq;
+    this.#isTorn = isTorn;
     this.#live.setMaxListeners(0);
   }
 
@@ -34,11 +43,11 @@ export class EventLog {
     let text: string;
     try {
       text = await handle.readFile('utf8');
-      if (text !== '' && !text.endsWith('\n')) await handle.appendFile('\n');
     } finally {
       await handle.close();
     }
-    return new EventLog(file, (parseEvents(text).at(-1)?.seq ?? 0) + 1);
+    const isTorn = text !== '' && !text.endsWith('\n');
+    return new EventLog(file, (parseEvents(text).at(-1)?.seq ?? 0) + 1, isTorn);
   }
 
   /** Numbers the event and tells the followers at once; the line is on its way to the file, in order. */
@@ -50,17 +59,31 @@ export class EventLog {
       message,
       ...(data ? { data } : {}),
     };
-    this.#writing = this.#writing
-      .then(() => appendFile(this.#file, `${JSON.stringify(event)}\n`))
-      .catch((error: unknown) => {
-        process.stderr.write(`event ${event.seq} (${type}: ${message}) was not written: ${String(error)}\n`);
-      });
+    this.#waiting.push(`${JSON.stringify(event)}\n`);
+    this.#writing = this.#writing.then(() => this.#write());
     this.#live.emit('event', event);
     return event;
   }
 
-  /** Resolves when everything appended so far is in the file. */
+  /** What a full disk does not take waits for the next event, or for whoever reads. Never rejects. */
+  async #write(): Promise<void> {
+    for (let line = this.#waiting[0]; line !== undefined; line = this.#waiting[0]) {
+      try {
+        await appendFile(this.#file, `${this.#isTorn ? '\n' : ''}${line}`);
+        this.#waiting.shift();
+        this.#isTorn = false;
+      } catch (error) {
+        this.#isTorn = true;
+        if (this.#waiting.length > MOST_WAITING) this.#waiting.shift();
+        logLine(`${this.#waiting.length} events are not written yet: ${String(error)}`);
+        return;
+      }
+    }
+  }
+
+  /** Resolves when everything appended so far is in the file, or the disk has not taken it. */
   flush(): Promise<void> {
+    this.#writing = this.#writing.then(() => this.#write());
     return this.#writing;
   }
 

@@ -18,6 +18,7 @@ export class Instance {
   readonly provider: EngineOperations;
   readonly password: string;
   #record: InstanceRecord;
+  #written: InstanceRecord;
   #writing: Promise<void> = Promise.resolve();
 
   private constructor(
@@ -32,6 +33,7 @@ export class Instance {
     this.provider = provider;
     this.password = password;
     this.#record = record;
+    this.#written = record;
   }
 
   /** Throws DBP_INSTANCE_DAMAGED. */
@@ -64,12 +66,25 @@ export class Instance {
     return this.#record.engines.find((engine) => engine.id === id) ?? null;
   }
 
-  /** Changes the record in memory now, and on disk when this resolves. */
+  /**
+   * Changes the record in memory now, and on disk when this resolves. When it rejects (a full disk) the record is again what is on
+   * disk, unless more has changed since: whoever tries again finds everything still to be done.
+   */
   update(change: Partial<Omit<InstanceRecord, 'schema'>>): Promise<void> {
     this.#record = { ...this.#record, ...change };
     const record = this.#record;
-    this.#writing = this.#writing.catch(() => undefined).then(() => this.directory.writeInstance(record));
+    this.#writing = this.#writing.catch(() => undefined).then(() => this.#write(record));
     return this.#writing;
+  }
+
+  async #write(record: InstanceRecord): Promise<void> {
+    try {
+      await this.directory.writeInstance(record);
+      this.#written = record;
+    } catch (error) {
+      if (this.#record === record) this.#record = this.#written;
+      throw error;
+    }
   }
 
   /** Adds the engine, or replaces the record of that id. */

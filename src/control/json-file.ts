@@ -3,6 +3,7 @@ import { open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { z } from 'zod';
 import { DbproxyError } from '../errors/index.js';
+import { diskFull, isNoRoom } from '../errors/no-room.js';
 
 let temporaryNumber = 0;
 
@@ -23,6 +24,7 @@ export async function writeJson(path: string, value: unknown, { durable = true }
     await rename(temporary, path);
   } catch (cause) {
     await rm(temporary, { force: true });
+    if (isNoRoom(cause)) throw diskFull(dirname(path), cause);
     throw new DbproxyError(
       'DBP_ENV_DIRECTORY',
       { directory: dirname(path), reason: String(cause) },

@@ -6,6 +6,7 @@ import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { DbproxyError } from '../errors/index.js';
+import { blamingFullDisk } from '../errors/no-room.js';
 import type { InstanceDirectory } from './instance-directory.js';
 import { engineCache } from './paths.js';
 
@@ -48,7 +49,9 @@ export async function launchSupervisor(directory: InstanceDirectory): Promise<vo
     await Promise.race([answered(), failed]);
   } catch (cause) {
     const reason = `${(cause as Error).message}\n${await tail(paths.supervisorLog)}`;
-    throw new DbproxyError('DBP_INSTANCE_START_FAILED', { name: paths.name, reason }, { cause });
+    const error = new DbproxyError('DBP_INSTANCE_START_FAILED', { name: paths.name, reason }, { cause });
+    // Its log could not be written either.
+    throw await blamingFullDisk(paths.directory, error);
   } finally {
     await log.close();
   }

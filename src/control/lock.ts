@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { lock } from 'proper-lockfile';
 import { DbproxyError } from '../errors/index.js';
+import { diskFull, isNoRoom } from '../errors/no-room.js';
 import type { InstancePaths } from './paths.js';
 
 const STALE_MS = 5_000;
@@ -10,7 +11,7 @@ const STALE_MS = 5_000;
 const WAIT_MS = 90_000;
 const RETRY_MS = 50;
 
-/** Throws DBP_INSTANCE_BUSY when somebody else holds the lock all the time. */
+/** Throws DBP_INSTANCE_BUSY when somebody else holds the lock all the time, DBP_ENV_DISK_FULL. */
 export async function withInstanceLock<T>(paths: InstancePaths, work: () => Promise<T>): Promise<T> {
   await mkdir(dirname(paths.lockDirectory), { recursive: true, mode: 0o700 });
   return whileHeld(await acquire(paths), work);
@@ -42,6 +43,7 @@ async function acquire(paths: InstancePaths, waitMs = WAIT_MS): Promise<() => Pr
       onCompromised: () => undefined,
     });
   } catch (cause) {
+    if (isNoRoom(cause)) throw diskFull(dirname(paths.lockDirectory), cause);
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new DbproxyError(
       'DBP_INSTANCE_BUSY',

@@ -4,6 +4,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { logLine } from '../log-line.js';
 import { processIdentity } from '../engine/index.js';
 import { RpcServer } from '../rpc/index.js';
 import { VERSION } from '../version.js';
@@ -51,7 +52,7 @@ async function claim(directory: InstanceDirectory): Promise<void> {
 }
 
 function log(message: string): void {
-  process.stderr.write(`${new Date().toISOString()} ${message}\n`);
+  logLine(`${new Date().toISOString()} ${message}`);
 }
 
 // Files of an instance are for its owner only; engines make their own modes.

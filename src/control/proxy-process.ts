@@ -10,6 +10,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { processIdentity } from '../engine/index.js';
 import type { ProcessIdentity } from '../engine/types.js';
 import { DbproxyError } from '../errors/index.js';
+import { blamingFullDisk } from '../errors/no-room.js';
 import type { WriterConfig } from '../multiwriter/writer/config.js';
 import type { Program, ProxyApi, ProxyConfig, ProxyStatus } from '../proxy/control-api.js';
 import { RpcClient, type Rpc } from '../rpc/index.js';
@@ -338,10 +339,11 @@ async function startFailed(
   { paths }: InstanceDirectory,
   name: string,
   end: string | number | null,
-): Promise<DbproxyError> {
+): Promise<unknown> {
   const log = await readFile(paths.proxyLog, 'utf8').catch(() => '');
   const tail = log.trimEnd().split('\n').slice(-LOG_TAIL_LINES).join('\n');
   const what =
     end === null ? `the proxy did not answer within ${READY_BOUND_MS} ms` : `the proxy ended (${end})`;
-  return new DbproxyError('DBP_INSTANCE_START_FAILED', { name, reason: `${what}\n${tail}` });
+  const error = new DbproxyError('DBP_INSTANCE_START_FAILED', { name, reason: `${what}\n${tail}` });
+  return blamingFullDisk(paths.directory, error);
 }

@@ -79,6 +79,8 @@ export const instanceRecord = z.object({
   primary: z.string().nullable(),
   /** The engine that takes over from the primary `of`; `sync`: it has every commit that was acknowledged. */
   standby: z.object({ engine: z.string(), of: z.string(), sync: z.boolean() }).optional(),
+  /** Engines that died with commits that no other one has: their data stays until the next `down`. */
+  kept: z.array(z.string()).optional(),
   nextEngine: z.int().positive(),
   nextOperation: z.int().positive(),
   engines: z.array(engineRecord),

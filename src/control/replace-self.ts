@@ -5,6 +5,7 @@
 import type { HandoverRecord, OperationProgress } from './api.js';
 import { connectSupervisor } from './client.js';
 import { DbproxyError } from '../errors/index.js';
+import { assertSomeRoom } from '../errors/no-room.js';
 import { InstanceDirectory } from './instance-directory.js';
 import { writerOf } from './multiwriter/names.js';
 import { waitForExit } from './processes.js';
@@ -17,12 +18,13 @@ export type SelfPatchResult = HandoverRecord & {
   readonly supervisor: { readonly from: { readonly pid: number }; readonly to: { readonly pid: number } };
 };
 
-/** Throws DBP_INSTANCE_NOT_RUNNING, DBP_INSTANCE_BUSY, DBP_PROXY_HANDOVER, DBP_WRITERS_SELF. */
+/** Throws DBP_INSTANCE_NOT_RUNNING, DBP_INSTANCE_BUSY, DBP_PROXY_HANDOVER, DBP_WRITERS_SELF, DBP_ENV_DISK_FULL. */
 export async function replaceSelf(
   name: string,
   onProgress: (progress: Pick<OperationProgress, 'step' | 'detail'>) => void,
 ): Promise<SelfPatchResult> {
   await assertOneWriter(name);
+  await assertSomeRoom(InstanceDirectory.of(name).paths.directory);
   onProgress({ step: 'supervisor', detail: 'a new one looks after the instance' });
   const from = await retire(name);
   const supervisor = await connectSupervisor(name);

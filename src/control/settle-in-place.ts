@@ -28,8 +28,9 @@ export async function settleInPlace(
     throw new DbproxyError('DBP_INSTANCE_DAMAGED', { file, reason: `there is no engine ${from}` });
   }
   const running = await ensureServer(instance, engine, operation);
-  await makePrimary(instance, { ...running, role: 'primary' });
+  // Whoever is held waits for nothing but the server: what runs is the truth.
   const sessionsMoved = found ? await goOn(found) : 0;
+  await makePrimary(instance, { ...running, role: 'primary' });
   const { to } = operation.inPlace;
   const outcome = running.postgres === to.postgres && running.size === to.size ? 'completed' : 'rolled-back';
   const described = `${running.id} runs PostgreSQL ${running.postgres} (${running.size})`;

@@ -12,7 +12,7 @@ import { settleResize } from './settle-resize.js';
 import { unrecordedEngine, type Instance } from './instance.js';
 import type { Proxy } from './proxy-process.js';
 import { judge, type Verdict } from './reconcile.js';
-import type { OperationRecord } from './records.js';
+import type { InstanceRecord, OperationRecord } from './records.js';
 
 export interface ProxyFacts {
   readonly proxy: Proxy;
@@ -106,7 +106,11 @@ async function goForward(
 }
 
 /** The target is the primary, everything else of before is to be removed. */
-export async function makePrimary(instance: Instance, promoted: EngineRecord): Promise<void> {
+export async function makePrimary(
+  instance: Instance,
+  promoted: EngineRecord,
+  change: Pick<Partial<InstanceRecord>, 'standby' | 'kept'> = {},
+): Promise<void> {
   const others = instance.record.engines
     .filter(({ id }) => id !== promoted.id)
     .map((engine): EngineRecord => ({ ...engine, role: 'retired' }));
@@ -116,6 +120,7 @@ export async function makePrimary(instance: Instance, promoted: EngineRecord): P
     ? spec.postgres
     : promoted.postgres;
   await instance.update({
+    ...change,
     primary: promoted.id,
     engines: [...others, { ...promoted, role: 'primary' }],
     spec: { ...spec, ...imageOf(promoted, spec), provider: promoted.provider, postgres, size: promoted.size },

@@ -11,6 +11,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { DbproxyError } from '../errors/index.js';
+import { blamingFullDisk, isNoRoom } from '../errors/no-room.js';
 import { faultPoint } from '../fault-point.js';
 import type { RpcContext, RpcHandlers } from '../rpc/index.js';
 import type {
@@ -80,6 +81,8 @@ export class Supervisor {
   #ready: Promise<void> = Promise.resolve();
   #queue: Promise<unknown> = Promise.resolve();
   #failedRepairs = 0;
+  /** Degraded by a full disk: that may be over at any moment, and nobody tells. */
+  #waitsForRoom = false;
   readonly #progressListeners = new Set<(step: string, detail: string) => void>();
   /** Resolves when this process has nothing left to do: the instance is down. */
   readonly ended: Promise<void>;
@@ -92,7 +95,7 @@ export class Supervisor {
       instance.provider,
       () =>
         this.#state === 'running' || this.#state === 'degraded'
-          ? { proxy: this.#proxy, primary: instance.primary }
+          ? { proxy: this.#proxy, primary: instance.primary, waitsForRoom: this.#waitsForRoom }
           : null,
       (losses) => this.#onLoss(losses),
     );
@@ -190,8 +193,7 @@ export class Supervisor {
         await this.#giveUpStart(error);
         throw error;
       }
-      this.#state = 'degraded';
-      this.#report('supervisor.repaired', `not repaired yet: ${messageOf(error)}`);
+      this.#notRepaired(error);
       await this.#lookAfter();
       throw error;
     }
@@ -245,6 +247,7 @@ export class Supervisor {
     if (proxy !== this.#proxy) this.#adopt(proxy);
     this.#repaired = repaired;
     this.#failedRepairs = 0;
+    this.#waitsForRoom = false;
     if (this.#state !== 'stopping') this.#state = 'running';
     if (repaired.length > 0) this.#report('supervisor.repaired', repaired.join('; '));
   }
@@ -301,7 +304,7 @@ export class Supervisor {
     await this.#stopAll(false).catch((failure: unknown) => {
       this.#report('instance.down', `not everything could be stopped: ${messageOf(failure)}`);
     });
-    await this.#instance.update({ wanted: 'stopped' });
+    await this.#noteStopped();
     await events.flush();
     await faultPoint('given-up');
     // Nothing was made: nothing is to be kept, and the next `up` starts with its own settings. One that has begun (it has the lock, and
@@ -327,9 +330,15 @@ export class Supervisor {
         await this.#ensure();
       } catch (error) {
         this.#failedRepairs++;
-        this.#report('supervisor.repaired', `not repaired yet: ${messageOf(error)}`);
+        this.#notRepaired(error);
       }
     });
+  }
+
+  #notRepaired(error: unknown): void {
+    this.#state = 'degraded';
+    this.#waitsForRoom = isNoRoom(error);
+    this.#report('supervisor.repaired', `not repaired yet: ${messageOf(error)}`);
   }
 
   async #reportLoss(loss: Loss): Promise<void> {
@@ -498,7 +507,8 @@ export class Supervisor {
       const record = await work(context);
       if ('outcome' in record && record.outcome === 'rolled-back') await this.#afterFailure();
       return record;
-    } catch (error) {
+    } catch (cause) {
+      const error = await blamingFullDisk(this.#instance.paths.enginesDirectory, cause);
       await this.#afterFailure();
       throw error;
     } finally {
@@ -512,8 +522,7 @@ export class Supervisor {
     try {
       await this.#ensure();
     } catch (error) {
-      this.#state = 'degraded';
-      this.#report('supervisor.repaired', `not repaired yet: ${messageOf(error)}`);
+      this.#notRepaired(error);
     }
   }
 
@@ -555,12 +564,19 @@ export class Supervisor {
     const reason = new DbproxyError('DBP_INSTANCE_NOT_RUNNING', { name: paths.name });
     this.#end.abort(reason);
     await Promise.race([this.#queue.catch(() => undefined), pause(GIVE_UP_BOUND_MS)]);
-    await this.#instance.update({ wanted: 'stopped' });
+    await this.#noteStopped();
     const stopped = await this.#stopAll(purge);
     this.#report('instance.down', `instance ${paths.name} is down`, { stopped });
     await events.flush();
     setImmediate(() => this.#markEnded());
     return { schema: 'dbproxy.down/1', instance: paths.name, wasRunning: true, purged: purge, stopped };
+  }
+
+  /** Stopping does not depend on it: on a full disk the next command may start the instance again. */
+  async #noteStopped(): Promise<void> {
+    await this.#instance.update({ wanted: 'stopped' }).catch((error: unknown) => {
+      if (!isNoRoom(error)) throw error;
+    });
   }
 
   /** The other writers first: they need the storage nodes until they have ended. */

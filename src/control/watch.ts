@@ -13,6 +13,8 @@ export type Loss =
 export interface Watched {
   readonly proxy: Proxy | null;
   readonly primary: EngineRecord | null;
+  /** What is to be repaired is none of the two: `onLoss` is called without a loss. */
+  readonly waitsForRoom: boolean;
 }
 
 export class Watch {
@@ -60,6 +62,7 @@ export class Watch {
     }
     // The look took a moment: an operation may have begun, and the engine may be another one now.
     const now = this.#watched();
-    if (losses.length > 0 && now && now.primary?.id === watched.primary?.id) await this.#onLoss(losses);
+    if (!now || now.primary?.id !== watched.primary?.id) return;
+    if (losses.length > 0 || now.waitsForRoom) await this.#onLoss(losses);
   }
 }

@@ -23,7 +23,7 @@ export {
   type AdminTarget,
 } from './admin.js';
 export { flushedPosition, standbyLag, switchPosition, type StandbyLag } from './standby-lag.js';
-export { createReplicationSlot, dropReplicationSlot, slotName } from './replication.js';
+export { createReplicationSlot, dropReplicationSlot, slotName, unusedSlots } from './replication.js';
 export { containerLog, followContainerLog } from './providers/docker/log.js';
 export { killContainer } from './providers/docker/kill.js';
 export { containerOwners } from './providers/docker/sweep.js';

@@ -46,6 +46,15 @@ export async function dropReplicationSlot(primary: AdminTarget, standbyId: strin
   }
 }
 
+/** Standbys, by their ids as far as a slot's name has them, that have a slot on this engine and do not use it. */
+export async function unusedSlots(primary: AdminTarget): Promise<string[]> {
+  const rows = await adminQuery<{ id: string }>(
+    primary,
+    `select substr(slot_name, 9) as id from pg_replication_slots where slot_name like 'dbproxy\\_%' and not active`,
+  );
+  return rows.map(({ id }) => id);
+}
+
 const OBJECT_IN_USE = '55006';
 
 /** A copy would have its tablespaces where the primary has them: two servers on the same files. */

@@ -58,7 +58,7 @@ export class EngineAdmin {
   settableNames(): Promise<string> {
     this.#settableNames ??= this.#query(
       `select name from pg_catalog.pg_settings where context in ('user', 'superuser')
-         and name not in ${OF_A_TRANSACTION} and name not in (${hiddenFromMost})`,
+         and name not in ${OF_A_TRANSACTION} and name not in (${HIDDEN_FROM_MOST})`,
     ).then((rows) => arrayLiteral(rows.map(([name]) => name ?? '')));
     this.#settableNames.catch(() => (this.#settableNames = null));
     return this.#settableNames;
@@ -141,6 +141,6 @@ export class EngineAdmin {
 }
 
 /** GUC_SUPERUSER_ONLY settings that a superuser can set in a session: reading one raises an error for others. */
-const hiddenFromMost = ['dynamic_library_path', 'extension_control_path', 'session_preload_libraries']
+const HIDDEN_FROM_MOST = ['dynamic_library_path', 'extension_control_path', 'session_preload_libraries']
   .map((name) => `'${name}'`)
   .join(', ');

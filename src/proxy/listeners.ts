@@ -1,6 +1,7 @@
 /** The sockets on which clients come in: TCP, and a Unix socket if there is a directory for it. */
 import { chmod, mkdir, rename, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
+import { logLine } from '../log-line.js';
 import type { ProxyConfig } from './control-api.js';
 import { rawHandle, type RawHandle } from './raw-handle.js';
 
@@ -50,7 +51,7 @@ export class Listeners {
       const begun = (): void => {
         server.removeListener('error', reject);
         // Running out of descriptors must not end the process; the next accept may succeed.
-        server.on('error', (error) => process.stderr.write(`listener: ${error.message}\n`));
+        server.on('error', (error) => logLine(`listener: ${error.message}`));
         resolve();
       };
       if ('onread' in where) server.listen(where, BACKLOG, begun);

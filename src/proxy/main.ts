@@ -4,6 +4,7 @@
  * With DBPROXY_PROXY_SUCCESSOR it is that successor, and takes over from the process that started it (handover/).
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import { logLine } from '../log-line.js';
 import { RpcServer, type RpcHandlers } from '../rpc/index.js';
 import { DEFAULT_LIMITS } from '../session-state/index.js';
 import { VERSION } from '../version.js';
@@ -136,6 +137,6 @@ const run = async (): Promise<void> => {
 };
 
 run().catch((error: NodeJS.ErrnoException) => {
-  process.stderr.write(`${error.stack ?? String(error)}\n`);
+  logLine(error.stack ?? String(error));
   process.exit(error.code === 'EADDRINUSE' ? EXIT_ADDRESS_IN_USE : 1);
 });

@@ -117,6 +117,7 @@ const take = (locks: readonly AdvisoryLock[]): ReplayStep[] => {
   return [step([begin, ...calls, 'commit'].join(';'), 'advisory locks')];
 };
 
+/* eslint-disable dbproxy/sql-quoting -- keys and counts are numbers, as the engine has written them */
 const lockAll = (locks: readonly AdvisoryLock[], shared: boolean, parts: number): string => {
   const type = parts === 1 ? 'int8' : 'int4';
   const keys = Array.from({ length: parts }, (_, part) => locks.map(({ key }) => key.split(', ')[part]));
@@ -129,3 +130,4 @@ const lockAll = (locks: readonly AdvisoryLock[], shared: boolean, parts: number)
     from rows from (${arrays.map((array) => `pg_catalog.unnest(${array})`).join(', ')}) k (${names}, times),
       pg_catalog.generate_series(1, times)`;
 };
+/* eslint-enable dbproxy/sql-quoting */

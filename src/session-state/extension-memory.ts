@@ -55,6 +55,7 @@ export const extensionMemory: StateKindModule<ExtensionMemory> = {
   replay: () => [],
 };
 
+/* eslint-disable dbproxy/sql-quoting -- the schema comes quoted from the engine (quote_ident) */
 /** As text in text, so that the look does not fail when the extension has been dropped meanwhile. */
 const connectionsNow = (schema: string): string => {
   const query = `select pg_catalog.encode(pg_catalog.convert_to(pg_catalog.array_to_string(
@@ -62,6 +63,7 @@ const connectionsNow = (schema: string): string => {
   return `case when pg_catalog.to_regprocedure(${literal(`${schema}.dblink_get_connections()`)}) is not null
     then pg_catalog.query_to_xml(${literal(query)}, false, true, '')::pg_catalog.text end`;
 };
+/* eslint-enable dbproxy/sql-quoting */
 
 const connectionsIn = (xml: string): string[] => {
   const [, hex = ''] = /<names>([0-9a-f]+)<\/names>/.exec(xml) ?? [];

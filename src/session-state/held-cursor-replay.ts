@@ -1,11 +1,9 @@
 /** Re-creates held cursors from their rows (held-cursors.ts): DECLARE in a transaction with exact input, then MOVE. */
-import { arrayLiteral } from './kind.js';
+import { arrayLiteral, quoted } from './kind.js';
 import { encode } from '../protocol/index.js';
 import { BEGIN_EXACT } from './exact.js';
 import type { CursorContents, HeldCursor, HeldCursors } from './held-cursors.js';
 import type { ReplayStep } from './kind.js';
-
-export const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`;
 
 export const recreate = (wanted: HeldCursors, there: HeldCursors): ReplayStep[] => {
   if (wanted.mark === there.mark) return [];
@@ -55,6 +53,7 @@ const declare = (cursor: HeldCursor): ReplayStep[] => {
 
 const NOT_READ: CursorContents = { rows: [], position: { at: 'before' }, failed: false };
 
+/* eslint-disable dbproxy/sql-quoting -- types are as the engine has written them (format_type) */
 const selection = ({ columns }: HeldCursor): string => {
   if (columns.length === 0) return 'select from pg_catalog.generate_series(1, $1::pg_catalog.int8)';
   const list = columns.map(({ name, type }, i) => `v.c${i}::${type} as ${quoted(name)}`);
@@ -62,6 +61,7 @@ const selection = ({ columns }: HeldCursor): string => {
   const places = columns.map((_, i) => `c${i}`);
   return `select ${list.join(', ')} from rows from (${arrays.join(', ')}) v (${places.join(', ')})`;
 };
+/* eslint-enable dbproxy/sql-quoting */
 
 /** A NO SCROLL cursor that is on a row: its own cannot be read again, another takes its place. */
 const withRowBefore = ({ scrollable, columns }: HeldCursor, { rows, position }: CursorContents) =>
@@ -74,6 +74,7 @@ const moves = ({ name }: HeldCursor, { position }: CursorContents): string[] => 
   return [`move forward ${count} from ${quoted(name)}`];
 };
 
+/* eslint-disable dbproxy/sql-quoting -- types are as the engine has written them (format_type) */
 /** One that cannot be run any more: reading backward fails, and it with it. */
 const failed = (cursor: HeldCursor): ReplayStep[] => [
   query(
@@ -84,6 +85,7 @@ const failed = (cursor: HeldCursor): ReplayStep[] => [
   ),
   { ...query(cursor, `fetch prior from ${quoted(cursor.name)}`), onError: 'carry' },
 ];
+/* eslint-enable dbproxy/sql-quoting */
 
 /** An array literal, with NULLs (manual 8.15.2). */
 const arrayOf = (values: readonly (string | null)[]): string =>

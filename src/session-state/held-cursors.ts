@@ -10,9 +10,9 @@
  * Differences that stay: pg_cursors.statement and creation_time; RowDescription names no table.
  */
 import type { Rows } from './channel.js';
-import { quoted, recreate } from './held-cursor-replay.js';
+import { recreate } from './held-cursor-replay.js';
 import type { Ask, ReadContext, StateKindModule } from './kind.js';
-import { listed } from './kind.js';
+import { listed, quoted } from './kind.js';
 
 export interface CursorColumn {
   readonly name: string;
@@ -144,6 +144,7 @@ function* describe(counted: readonly HeldCursor[]): Generator<Ask, HeldCursor[],
   for (const [hex, scrollable, binary] of rows) {
     const name = nameOf(hex ?? '');
     const described: Rows = yield { describe: name };
+    /* eslint-disable dbproxy/sql-quoting -- oids and modifiers are numbers, as the engine has written them */
     const types: Rows =
       described.length === 0
         ? []
@@ -156,6 +157,7 @@ function* describe(counted: readonly HeldCursor[]): Generator<Ask, HeldCursor[],
                 left join pg_catalog.pg_type t on t.oid = c.type
               order by c.place`,
           };
+    /* eslint-enable dbproxy/sql-quoting */
     const columns = described.map(([column], i) => ({
       name: column ?? '',
       type: types[i]?.[0] ?? '',

@@ -139,6 +139,9 @@ export const names = (array: string | null | undefined): string[] =>
 /** A string constant that reads the same whatever standard_conforming_strings says (manual 4.1.2.2). */
 export const literal = (text: string): string => ` E'${text.replace(/(['\\])/g, '\\$1')}'`;
 
+/** A name. */
+export const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`;
+
 /** `make` of the last text it was asked for is kept: settings' names are kilobytes, and nearly always the same. */
 export const keepingLast = <T>(make: (text: string) => T): ((text: string) => T) => {
   let last: { readonly text: string; readonly made: T } | null = null;

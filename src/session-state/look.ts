@@ -17,6 +17,7 @@ const BEGIN = 'begin isolation level read committed not deferrable';
  * The session's own limits are not for us. What others have locked is not waited for as long as they like: the client of the
  * session waits meanwhile. After the settings, which are read as the session has them.
  */
+/* eslint-disable dbproxy/sql-quoting -- two names, in the line above */
 const unlimited = keepingLast(
   (settableNames) =>
     ['statement_timeout', 'transaction_timeout']
@@ -24,6 +25,7 @@ const unlimited = keepingLast(
       .map((name) => `set local ${name} = 0; `)
       .join('') + `set local lock_timeout = ${LOCK_TIMEOUT_MS}`,
 );
+/* eslint-enable dbproxy/sql-quoting */
 /** These change search_path within the transaction, so they are read at the end. */
 const lastOnes: readonly KindName[] = ['sequences', 'heldCursors'];
 const inOrder = kindNames.toSorted((a, b) => Number(lastOnes.includes(a)) - Number(lastOnes.includes(b)));
@@ -89,6 +91,7 @@ const answer = async (
     ({ ask }) => ask && ('describe' in ask || 'exact' in ask || 'exactly' in ask || 'committed' in ask),
   );
   const list = scalars.flatMap(({ expressions }) => expressions).join(', ');
+  // eslint-disable-next-line dbproxy/sql-quoting -- expressions of the kinds, who are looked at themselves
   const scalar = list === '' ? [] : [`select ${list}`];
   const together = scalars.length + others.length > 0;
   const sets = !together

@@ -212,6 +212,7 @@ const stateOf = (rows: Rows, byOid: ReadonlyMap<string, string>, last: string): 
   return { values, last: ofLast, obstacle: null };
 };
 
+/* eslint-disable dbproxy/sql-quoting -- name and owner come quoted from the engine (quote_ident), the value is a number of it */
 /** Bounds as wide as they get: the value may be out of those the sequence has by now. */
 const restore = (name: string, { value, owner }: Sequence, by: 'setval' | 'nextval'): ReplayStep => ({
   messages: encode.query(`begin isolation level read committed read write not deferrable;
@@ -226,6 +227,7 @@ const restore = (name: string, { value, owner }: Sequence, by: 'setval' | 'nextv
   onError: 'fail',
   afterPromotion: true,
 });
+/* eslint-enable dbproxy/sql-quoting */
 
 const DISCARD: ReplayStep = {
   messages: encode.query('discard sequences'),

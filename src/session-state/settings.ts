@@ -110,6 +110,7 @@ export const setConfig = (
 });
 
 const reset = (name: string): ReplayStep => ({
+  // eslint-disable-next-line dbproxy/sql-quoting -- nothing is left that needs quotes
   messages: encode.query(`reset ${name.replace(/[^\w.$]/g, '')}`),
   ends: 'query',
   what: `setting ${name}`,

@@ -2,6 +2,7 @@
  * The rows of temporary tables and the values of temporary sequences. Rows travel as COPY writes them: binary where all types of
  * a table are built in, else as text, because the binary form of composite and array values holds the oids of their types.
  */
+/* eslint dbproxy/sql-quoting: 'off' -- names of tables, columns and owners come quoted from the engine (temp-definitions.ts: quote_ident) */
 import { Frontend, encode } from '../protocol/index.js';
 import type { Rows } from './channel.js';
 import { literal } from './kind.js';

@@ -4,6 +4,7 @@
  * nothing is checked twice, and circles do not matter. What can do none of that comes with the table, which saves its ALTER:
  * defaults that need nothing else, and a primary key.
  */
+/* eslint dbproxy/sql-quoting: 'off' -- names, types and definitions are as the engine has written them, quoted (temp-definitions.ts: quote_ident, format_type, pg_get_*def) */
 import { literal } from './kind.js';
 import {
   own,

@@ -7,7 +7,7 @@
 import { arrayElements, encode } from '../protocol/index.js';
 import type { StateChannel } from './channel.js';
 import type { SessionState } from './kinds.js';
-import { names } from './kind.js';
+import { names, quoted } from './kind.js';
 
 /** Statements and tables looked at, at most. */
 const MAX_STATEMENTS = 100;
@@ -27,6 +27,7 @@ const LARGEST_TABLES = `select array(select c.oid::pg_catalog.regclass::pg_catal
 export const warmUp = async (channel: StateChannel, state: SessionState): Promise<void> => {
   const [tables] = await channel.exchange(encode.query(LARGEST_TABLES), 1);
   await explainAll(channel, [
+    // eslint-disable-next-line dbproxy/sql-quoting -- quoted by the engine (regclass)
     ...names(tables?.sets[0]?.[0]?.[0]).map((table) => `select * from ${table}`),
     ...[...state.preparedStatements.byName]
       .filter(([, { planned }]) => planned)
@@ -37,7 +38,7 @@ export const warmUp = async (channel: StateChannel, state: SessionState): Promis
 
 const executeOf = (name: string, types: string): string => {
   const parameters = arrayElements(types).map(() => 'null');
-  return `execute "${name.replaceAll('"', '""')}"${parameters.length > 0 ? `(${parameters.join(', ')})` : ''}`;
+  return `execute ${quoted(name)}${parameters.length > 0 ? `(${parameters.join(', ')})` : ''}`;
 };
 
 /** Each in a transaction of its own, all in one round trip: one that fails does not hinder the others. */
@@ -45,6 +46,7 @@ const explainAll = async (channel: StateChannel, statements: readonly string[]):
   if (statements.length === 0) return;
   const messages = statements.flatMap((sql) => [
     encode.query(BEGIN),
+    // eslint-disable-next-line dbproxy/sql-quoting -- of the two above
     encode.query(`explain (costs off) ${sql}`),
     encode.query('rollback'),
   ]);

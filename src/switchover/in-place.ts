@@ -37,7 +37,7 @@ export async function inPlace(plan: InPlacePlan, ports: SwitchoverPorts): Promis
   try {
     sessionIds = await upToSaved(plan, ports, watch, progress);
   } catch (error) {
-    return release(ports, watch, progress, error);
+    return release(plan, ports, watch, progress, error);
   }
   const given = await stopAndStart(plan, ports, watch, progress.found);
   watch.enter('move');
@@ -141,25 +141,32 @@ async function stopAndStart(
   if (found) return { engine: from, error: found };
   const next: EngineRecord = { ...from, ...to, process: null };
   watch.enter('catchup');
-  // The disk is not waited for before it has to be.
-  const recorded = journal.starting(next);
+  // The disk is not waited for before it has to be; that it takes nothing does not leave the engine between stop and start.
+  const recorded = journal.starting(next).then(
+    () => null,
+    (error: unknown) => ({ error }),
+  );
   await journal.mark('catchup', `stopping ${from.id}, with its shutdown checkpoint`);
-  await Promise.all([provider.stop(from, 'fast'), recorded]);
+  const [, unrecorded] = await Promise.all([provider.stop(from, 'fast'), recorded]);
 
   watch.enter('promote');
   await journal.mark('promote', `starting ${from.id} with PostgreSQL ${to.postgres} (${to.size})`);
   try {
+    if (unrecorded) throw unrecorded.error;
     return { engine: await provider.start(next, { readyWithinMs: START_BOUND_MS }), error: null };
-  } catch (error) {
+  } catch (cause) {
+    const error = await asSwitchoverError(cause, 'promote', from);
     const before = { ...from, process: null };
-    await journal.starting(before);
+    // Recovery starts what was there before, whether this is on record or not.
+    await journal.starting(before).catch(() => undefined);
     await journal.mark('promote', `starting ${from.id} with PostgreSQL ${from.postgres} again`);
-    return { engine: await provider.start(before), error: asSwitchoverError(error, 'promote') };
+    return { engine: await provider.start(before), error };
   }
 }
 
 /** Nothing has been stopped. Whoever is held goes on. */
 async function release(
+  { from }: InPlacePlan,
   { proxy }: SwitchoverPorts,
   watch: Stopwatch,
   { attempts, sessions }: Progress,
@@ -168,7 +175,7 @@ async function release(
   const step = watch.current ?? 'provision';
   watch.stop();
   const leftovers = await letGo(proxy);
-  const error = asSwitchoverError(cause, step);
+  const error = await asSwitchoverError(cause, step, from);
   return {
     outcome: 'rolled-back',
     target: null,

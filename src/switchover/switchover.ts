@@ -9,6 +9,7 @@
  */
 import type { EngineRecord } from '../engine/types.js';
 import { DbproxyError } from '../errors/index.js';
+import { blamingFullDisk } from '../errors/no-room.js';
 import type { EngineRoute, MoveLimits, ProxyApi } from '../proxy/control-api.js';
 import { attemptWhenNear, type Links } from './attempt.js';
 import { rehearseCatchUp } from './catch-up.js';
@@ -190,11 +191,13 @@ async function undo(
   const step = watch.current ?? 'provision';
   watch.stop();
   const target = progress.target;
+  // To remove the target makes room.
+  const error = await asSwitchoverError(cause, step, plan.from);
   const leftovers = target ? await rollBack({ proxy, provider, from: plan.from, target }) : [];
   return {
     outcome: 'rolled-back',
     target,
-    error: asSwitchoverError(cause, step),
+    error,
     sessions: progress.sessions,
     leftovers,
     attempts: progress.attempts,
@@ -205,8 +208,12 @@ async function undo(
 /** That say `rolled back`, or what to do about this machine or that image; others are named as the reason. */
 const SPEAKS_FOR_ITSELF = /^DBP_(SWITCH_|ENV_|ENGINE_INCOMPATIBLE$)/;
 
-export function asSwitchoverError(cause: unknown, step: string): DbproxyError {
-  const error = DbproxyError.from(cause);
+export async function asSwitchoverError(
+  cause: unknown,
+  step: string,
+  { directory }: EngineRecord,
+): Promise<DbproxyError> {
+  const error = DbproxyError.from(await blamingFullDisk(directory, cause));
   if (SPEAKS_FOR_ITSELF.test(error.code)) return error;
   return new DbproxyError('DBP_SWITCH_ROLLED_BACK', { step, reason: error.message }, { cause });
 }

@@ -1,38 +1,22 @@
 /** The engine dies, and its standby takes over (`up --standby`): real processes, clients that stay connected. */
-import { readdir, readFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { access, chmod, cp, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { setTimeout as delay } from 'node:timers/promises';
-import pg from 'pg';
+import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { StatusResult } from '../../src/control/api.js';
 import { stopInstance } from '../../src/control/client.js';
+import { adminQuery, embeddedProvider } from '../../src/engine/index.js';
 import { events, isRunning, killSupervisor, LiveHome, processesBelow, scale, status, until } from './live.js';
+import { childOf, connect, engineOf, killPrimary } from './with-standby.js';
 
 let live: LiveHome;
 beforeAll(async () => {
   live = await LiveHome.open();
 });
 afterAll(() => live.close());
-
-interface Client {
-  readonly client: pg.Client;
-  readonly notices: string[];
-  readonly details: string[];
-}
-
-async function connect(url: string): Promise<Client> {
-  const client = new pg.Client({ connectionString: url });
-  const notices: string[] = [];
-  const details: string[] = [];
-  client.on('error', () => undefined);
-  client.on('notice', ({ message = '', detail = '' }) => {
-    notices.push(message);
-    details.push(detail);
-  });
-  await client.connect();
-  return { client, notices, details };
-}
-
-const engineOf = ({ engines }: StatusResult, role: string) => engines.find((engine) => engine.role === role);
 
 /** A client that inserts numbers, and what it was told of each. */
 class Inserter {
@@ -63,15 +47,6 @@ class Inserter {
     this.#stop = true;
     await this.#done;
   }
-}
-
-/** Resolves when that was noticed: until then backends that have not may still answer. */
-async function killPrimary(name: string): Promise<void> {
-  const pid = engineOf(await status(name), 'primary')?.pid;
-  process.kill(pid!, 'SIGKILL');
-  await until('the failover has begun', async () =>
-    (await events(name)).some(({ type }) => type === 'failover.started'),
-  );
 }
 
 describe('synchronous', () => {
@@ -186,7 +161,7 @@ describe('asynchronous', () => {
     await client.end();
   });
 
-  test('what the standby did not get is lost, and counted; the old engine stays dead', async () => {
+  test('what the standby did not get is lost, and counted; the old engine stays dead, and its data is kept', async () => {
     await follows();
     const { client, details } = await connect(url);
     const before = await status(NAME);
@@ -207,9 +182,50 @@ describe('asynchronous', () => {
     // No server; `postgres --check`, which gives back the memory that it shared, is none, and ends.
     expect((await below()).filter((line) => !line.includes('--check'))).toEqual([]);
     await until('nothing of it runs', async () => (await below()).length === 0);
+
+    const record = (await failovers())[1];
+    const kept = String(record?.data?.['kept']);
+    expect(kept).toBe(`${live.home}/instances/${NAME}/engines/${old!.id}`);
+    expect(record?.message).toContain(kept);
+    expect(details.join()).toContain(`the data of ${old!.id} is kept`);
+    await follows();
+    expect(await rowsIn(kept)).toEqual([{ n: 1 }, { n: 2 }]);
+
+    // The next one that loses nothing leaves it alone; `down` does not.
+    await until('nothing is missing', async () => (await status(NAME)).standby?.lagBytes === 0);
+    await killPrimary(NAME);
+    await until('it has failed over', async () => (await failovers()).length === 3, 60_000);
+    expect((await failovers())[2]?.data).toMatchObject({ lostBytes: 0, kept: null });
+    await access(kept);
     await client.end();
+    await stopInstance(NAME);
+    await expect(access(kept)).rejects.toMatchObject({ code: 'ENOENT' });
+    await live.up(NAME);
+    expect((await status(NAME)).engines.map(({ role }) => role).sort()).toEqual(['primary', 'standby']);
   });
 });
+
+/** Of `kept`, as a server on a copy of an engine's data shows it (docs/reliability.md). */
+async function rowsIn(directory: string): Promise<unknown> {
+  const copy = await mkdtemp(join(tmpdir(), 'dbplook-'));
+  await chmod(copy, 0o711);
+  const provider = embeddedProvider({ cacheDirectory: join(copy, 'cache') });
+  try {
+    await cp(directory, join(copy, 'engine'), { recursive: true, preserveTimestamps: true });
+    await promisify(execFile)('chown', ['-R', `--reference=${directory}`, join(copy, 'engine')]);
+    const engine = await provider.start({
+      ...{ id: 'look', provider: 'embedded', role: 'primary', size: 'small', postgres: '17' },
+      access: { kind: 'socket', directory: join(copy, 'run'), port: 5432 },
+      ...{ superuser: 'postgres', systemIdentifier: '', process: null },
+      ...{ directory: join(copy, 'engine'), logFile: join(copy, 'engine', 'engine.log') },
+    });
+    const rows = await adminQuery(engine, 'select n from public.kept order by n');
+    await provider.stop(engine, 'fast');
+    return rows;
+  } finally {
+    await rm(copy, { recursive: true, force: true });
+  }
+}
 
 describe('around it', () => {
   const NAME = 'around';
@@ -289,16 +305,4 @@ async function stopped(url: string, first: string, last: string) {
     (error: { code?: string }) => error.code ?? 'none',
   );
   return { client, code };
-}
-
-/** A process of an engine by what it does. */
-async function childOf(postmaster: number, what: string): Promise<number> {
-  for (const pid of await readdir('/proc')) {
-    if (!/^\d+$/.test(pid)) continue;
-    const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-    const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
-    const parent = Number(stat.split(') ')[1]?.split(' ')[1]);
-    if (parent === postmaster && command.includes(what)) return Number(pid);
-  }
-  throw new Error(`engine ${postmaster} has no ${what}`);
 }

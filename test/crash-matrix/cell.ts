@@ -2,12 +2,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { processIdentity } from '../../src/engine/index.js';
 import { until } from '../control/live.js';
-import type { Ground, Victim } from './ground.js';
+import { isDisk, type Ground, type Serving, type Victim } from './ground.js';
 import { judge } from './judge.js';
 import { CLIENTS, Load } from './load.js';
-import type { Operation } from './operations.js';
+import type { Operation, Standing } from './operations.js';
 
-export const FAULTS = ['kill', 'stop'] as const;
+export const FAULTS = ['kill', 'stop', 'full'] as const;
 export type Fault = (typeof FAULTS)[number];
 
 export interface Cell {
@@ -29,6 +29,10 @@ export interface CellResult extends Cell {
 }
 
 const STOPPED_MS = 5_000;
+/** Until somebody makes room. */
+const FULL_MS = 5_000;
+/** Of WAL, with each statement: the disk is needed. */
+const PADDING_BYTES = 16_384;
 const END_BOUND_MS = 180_000;
 
 export const nameOf = ({ operation, step, victim, fault }: Cell): string =>
@@ -40,17 +44,21 @@ export async function runCell(ground: Ground, operation: Operation, cell: Cell):
   let [load, outcome]: [Load | null, string] = [null, 'not reached'];
   try {
     await operation.prepare?.(ground, cell.step);
-    load = await Load.start(ground.url);
+    load = await Load.start(ground.url, cell.fault === 'full' ? PADDING_BYTES : 0);
     if ((await load.stuck()) > 0) throw new Error('clients do not go on before anybody is hit');
     const before = await ground.serving();
     const standing = await operation.begin(ground, before, cell.step);
-    const processes = await ground.processesOf(cell.victim, before);
-    if (processes.length === 0) violations.push(`there was no ${cell.victim}`);
-    await hit(processes, cell, standing.goOn);
-    const isOver = await Promise.race([standing.ended.then(() => true), delay(END_BOUND_MS, false)]);
+    await hit(ground, before, cell, standing);
+    const isOver = await Promise.race([
+      standing.ended.then(() => true),
+      delay(END_BOUND_MS, false, { ref: false }),
+    ]);
     if (!isOver) violations.push(`the operation did not end within ${END_BOUND_MS} ms`);
     violations.push(...(await ground.settle()));
     outcome = operation.outcome(before, await ground.serving());
+    const told = isOver ? (await standing.ended).told : null;
+    if (cell.fault === 'full' && told !== null && !operation.fails && !told.includes('DBP_ENV_DISK_FULL'))
+      violations.push(`the full disk is not named: ${told}`);
   } catch (error) {
     violations.push(String(error));
   }
@@ -71,20 +79,30 @@ async function judged(load: Load): Promise<{ found: string[] }> {
   return { found: [...found, ...judge(load.statements, await load.rows())] };
 }
 
-/** kill: of the one process that the others belong to. stop: of all of them, for 5 s, and whoever waits goes on meanwhile. */
-async function hit(
-  pids: readonly number[],
-  { victim, fault }: Cell,
-  goOn: () => Promise<void>,
-): Promise<void> {
-  if (fault === 'kill') {
-    const [pid] = pids;
-    if (pid !== undefined) {
-      signal(pid, 'SIGKILL');
-      await until(`${victim} is gone`, () => processIdentity(pid) === null);
-    }
-    return goOn();
+async function hit(ground: Ground, before: Serving, cell: Cell, { goOn }: Standing): Promise<void> {
+  const { victim, fault } = cell;
+  if (isDisk(victim)) {
+    await ground.fill(victim);
+    await goOn();
+    await delay(FULL_MS);
+    return ground.makeRoom(victim);
   }
+  const pids = await ground.processesOf(victim, before);
+  if (pids.length === 0) throw new Error(`there was no ${victim}`);
+  return fault === 'kill' ? kill(pids, victim, goOn) : stop(pids, victim, goOn);
+}
+
+/** Of the one process that the others belong to. */
+async function kill([pid]: readonly number[], victim: Victim, goOn: () => Promise<void>): Promise<void> {
+  if (pid !== undefined) {
+    signal(pid, 'SIGKILL');
+    await until(`${victim} is gone`, () => processIdentity(pid) === null);
+  }
+  return goOn();
+}
+
+/** All of them, for 5 s, and whoever waits goes on meanwhile. */
+async function stop(pids: readonly number[], victim: Victim, goOn: () => Promise<void>): Promise<void> {
   for (const pid of pids) signal(pid, 'SIGSTOP');
   // A supervisor that is stopped cannot be told.
   if (victim !== 'supervisor') await goOn();
@@ -106,8 +124,9 @@ const BEFORE_COMMIT = ['provision', 'warm', 'drain', 'fence', 'catchup'];
 /** From here on the new proxy has sessions. */
 const GIVEN_OVER = ['handover.go', 'handover.successor.go', 'handover.successor.finish'];
 
-/** What no client may notice: whatever befalls the supervisor, and a new engine or proxy that nobody is on yet. */
+/** What no client may notice: whatever befalls the supervisor or its files, and a new engine or proxy that nobody is on yet. */
 const isUnnoticed = ({ victim, step }: Cell): boolean =>
   victim === 'supervisor' ||
+  victim === 'state-disk' ||
   (victim === 'new-engine' && BEFORE_COMMIT.includes(step)) ||
   (victim === 'new-proxy' && !GIVEN_OVER.includes(step));

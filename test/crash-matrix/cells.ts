@@ -1,7 +1,7 @@
 /** Which cells there are, which of them are asked for, and in which order. */
-import { FAULTS, type Cell } from './cell.js';
-import { VICTIMS } from './ground.js';
-import { OPERATIONS } from './operations.js';
+import { FAULTS, type Cell, type Fault } from './cell.js';
+import { DISKS, VICTIMS, type Victim } from './ground.js';
+import { OPERATIONS, type Operation } from './operations.js';
 
 export interface Asked {
   readonly operation?: string | undefined;
@@ -29,14 +29,16 @@ export function cellsOf(asked: Asked): Cell[] {
       operation.steps
         .filter((step) => steps.includes(step))
         .flatMap((step) =>
-          operation
-            .victims(step)
+          victimsOf(operation, step, fault)
             .filter((victim) => victims.includes(victim))
             .map((victim) => ({ operation: operation.name, step, victim, fault })),
         ),
     ),
   );
 }
+
+const victimsOf = (operation: Operation, step: string, fault: Fault): readonly Victim[] =>
+  fault === 'full' ? DISKS : operation.victims(step);
 
 /** Shuffled by the seed (Fisher and Yates; Park and Miller's generator); without one as they are. */
 export function inOrderOf<T>(items: readonly T[], seed: string | undefined): T[] {

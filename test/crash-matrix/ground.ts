@@ -6,16 +6,31 @@ import { InstanceDirectory } from '../../src/control/instance-directory.js';
 import { processIdentity } from '../../src/engine/index.js';
 import { readProcessStat } from '../../src/engine/process-identity.js';
 import { killSupervisor, LiveHome, pidOf, processesBelow, status, until } from '../control/live.js';
+import { withPg } from '../support/clients.js';
 import { successorsOf } from '../support/proxies.js';
 import { addBroken, cacheWithBoth, OLDER } from '../support/versions.js';
+import { Disk } from './disk.js';
 
-export const VICTIMS = ['supervisor', 'old-proxy', 'new-proxy', 'old-engine', 'new-engine'] as const;
-export type Victim = (typeof VICTIMS)[number];
+/** What somebody may have a disk for: the data of all engines; all else of the instance (records, events, logs of supervisor and proxies); both. */
+export const DISKS = ['state-disk', 'engine-disk', 'whole-disk'] as const;
+export type DiskName = (typeof DISKS)[number];
+
+const PROCESSES = ['supervisor', 'old-proxy', 'new-proxy', 'old-engine', 'new-engine'] as const;
+export type ProcessName = (typeof PROCESSES)[number];
+export const VICTIMS = [...PROCESSES, ...DISKS] as const;
+export type Victim = ProcessName | DiskName;
+
+export const isDisk = (victim: Victim): victim is DiskName => DISKS.some((disk) => disk === victim);
 
 const NAME = 'matrix';
 /** `up` and then a healthy look. Repairs have bounds of their own that are shorter. */
 const HEALTHY_MS = 90_000;
 const TIDY_MS = 30_000;
+const STATE_MEGABYTES = 64;
+/** Two engines and their WAL. */
+const ENGINES_MEGABYTES = 384;
+/** Little is kept for later, so that a full disk shows. */
+const LITTLE_WAL = ["alter system set min_wal_size = '4MB'", "alter system set max_wal_size = '32MB'"];
 
 /** What serves. */
 export interface Serving {
@@ -25,26 +40,58 @@ export interface Serving {
   readonly proxy: number;
 }
 
+interface Disks {
+  readonly state: Disk;
+  readonly engines: Disk;
+}
+
 export class Ground {
   readonly name = NAME;
   readonly url: string;
   readonly home: string;
   readonly #live: LiveHome;
   readonly #directory = InstanceDirectory.of(NAME);
+  readonly #disks: Disks | null;
   #pauses = 0;
 
-  private constructor(live: LiveHome, url: string) {
+  private constructor(live: LiveHome, url: string, disks: Disks | null) {
     this.#live = live;
     this.home = live.home;
     this.url = url;
+    this.#disks = disks;
   }
 
-  static async open(): Promise<Ground> {
+  /** `disks`: on small ones, which can be filled. */
+  static async open(disks = false): Promise<Ground> {
     const live = await LiveHome.open();
-    const cache = await cacheWithBoth(live.home);
-    await addBroken(cache);
+    const state = disks ? await Disk.mount(live.home, STATE_MEGABYTES) : null;
+    const { enginesDirectory } = InstanceDirectory.of(NAME).paths;
+    const engines = disks ? await Disk.mount(enginesDirectory, ENGINES_MEGABYTES) : null;
+    await addBroken(await cacheWithBoth(live.home));
     const { url } = await live.up(NAME, { postgres: OLDER });
-    return new Ground(live, url);
+    if (disks)
+      await withPg(url, async (client) => {
+        for (const setting of [...LITTLE_WAL, 'select pg_reload_conf()']) await client.query(setting);
+      });
+    return new Ground(live, url, state && engines && { state, engines });
+  }
+
+  get hasDisks(): boolean {
+    return this.#disks !== null;
+  }
+
+  #disksOf(name: DiskName): Disk[] {
+    if (!this.#disks) throw new Error('this ground has no disks of its own');
+    const { state, engines } = this.#disks;
+    return { 'state-disk': [state], 'engine-disk': [engines], 'whole-disk': [state, engines] }[name];
+  }
+
+  async fill(name: DiskName): Promise<void> {
+    for (const disk of this.#disksOf(name)) await disk.fill();
+  }
+
+  async makeRoom(name: DiskName): Promise<void> {
+    for (const disk of this.#disksOf(name)) await disk.free();
   }
 
   async serving(): Promise<Serving> {
@@ -75,7 +122,7 @@ export class Ground {
   }
 
   /** The processes that are it now; none: it does not run. The first one is what a kill is for, the rest goes with it. */
-  async processesOf(victim: Victim, before: Serving): Promise<number[]> {
+  async processesOf(victim: ProcessName, before: Serving): Promise<number[]> {
     if (victim === 'supervisor') return [await pidOf(NAME)];
     if (victim === 'old-proxy') return [before.proxy];
     if (victim === 'new-proxy') return successorsOf(before.proxy);
@@ -129,6 +176,7 @@ export class Ground {
       (await readdir(directory)).filter((name) => !but.includes(name)).map((name) => join(directory, name));
     return [
       ...processes,
+      ...(await slotsOf(this.url)).map((slot) => `replication slot ${slot}`),
       ...(await names(paths.enginesDirectory, [engine])),
       ...(await names(paths.runDirectory, [engine, 'control', 'clients'])),
       ...((await this.#directory.readOperation()) ? [paths.operationFile] : []),
@@ -138,6 +186,8 @@ export class Ground {
   /** `down --purge`, and what that has left. */
   async close(): Promise<string[]> {
     const { runDirectory } = this.#directory.paths;
+    // What is mounted cannot be removed.
+    if (this.#disks) await stopInstance(NAME).then(() => this.#disks?.engines.unmount());
     await stopInstance(NAME, { purge: true });
     let left: string[] = [];
     await until(
@@ -152,10 +202,18 @@ export class Ground {
     );
     for (const entry of (await Promise.all(files)).flat())
       if (!entry.isDirectory()) left.push(join(entry.parentPath, entry.name));
+    await this.#disks?.state.unmount();
     await this.#live.close().catch(() => undefined);
     return left.map((each) => `left after down --purge: ${each.replaceAll(this.home, '')}`);
   }
 }
+
+/** A slot that nobody uses makes its engine keep WAL for ever. */
+const slotsOf = (url: string): Promise<string[]> =>
+  withPg(url, async (client) => {
+    const { rows } = await client.query<{ slot_name: string }>('select slot_name from pg_replication_slots');
+    return rows.map(({ slot_name: name }) => name);
+  });
 
 async function childrenOf(pid: number): Promise<number[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);

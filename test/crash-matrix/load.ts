@@ -21,15 +21,16 @@ export class Load {
   readonly #writers: readonly Writer[];
   readonly #holder: Holder;
 
-  private constructor(url: string, holder: Holder) {
+  private constructor(url: string, holder: Holder, paddingBytes: number) {
     this.#url = url;
     this.#holder = holder;
-    this.#writers = Array.from({ length: WRITERS }, (_, n) => new Writer(url, n % 2 === 0));
+    this.#writers = Array.from({ length: WRITERS }, (_, n) => new Writer(url, n % 2 === 0, paddingBytes));
   }
 
-  static async start(url: string): Promise<Load> {
+  /** `paddingBytes`: of WAL beside each row. */
+  static async start(url: string, paddingBytes = 0): Promise<Load> {
     await withPg(url, (client) => client.query('create table if not exists written (id bigint)'));
-    return new Load(url, await Holder.open(url));
+    return new Load(url, await Holder.open(url), paddingBytes);
   }
 
   get statements(): readonly Statement[] {
@@ -76,13 +77,15 @@ class Writer {
   isLost = false;
   readonly #url: string;
   readonly #isPrepared: boolean;
+  readonly #paddingBytes: number;
   #client: pg.Client | null = null;
   #isStopped = false;
   readonly #done: Promise<void>;
 
-  constructor(url: string, isPrepared: boolean) {
+  constructor(url: string, isPrepared: boolean, paddingBytes: number) {
     this.#url = url;
     this.#isPrepared = isPrepared;
+    this.#paddingBytes = paddingBytes;
     this.#done = this.#run();
   }
 
@@ -111,7 +114,8 @@ class Writer {
 
   /** The server says which it is in the same statement. */
   #insert(id: number): pg.QueryConfig {
-    const returning = `returning current_setting('data_directory') as engine`;
+    const padding = `pg_logical_emit_message(true, 'padding', repeat('x', ${this.#paddingBytes}))`;
+    const returning = `returning current_setting('data_directory') as engine${this.#paddingBytes > 0 ? `, ${padding}` : ''}`;
     return this.#isPrepared
       ? { name: 'put', text: `insert into written values ($1) ${returning}`, values: [id] }
       : { text: `insert into written values (${id}) ${returning}` };

@@ -1,5 +1,5 @@
 /**
- * `npm run crash-matrix -- [--operation scale,…] [--step …] [--victim …] [--fault kill,stop] [--seed N] [--fresh] [--table] [--write]`
+ * `npm run crash-matrix -- [--operation scale,…] [--step …] [--victim …] [--fault kill,stop,full] [--seed N] [--fresh] [--table] [--write]`
  *
  * Every operation, stopped at every step of its, and everybody who is there hit. One line per cell; then the tables of all cells on
  * record (`bench/results/crash-matrix.ndjson`, the last result of each). `--seed`: in an order of its own, as one instance serves many
@@ -13,7 +13,8 @@ import { parseArgs } from 'node:util';
 import { format, resolveConfig } from 'prettier';
 import { NEWER, OLDER } from '../support/versions.js';
 import { cellsOf, inOrderOf } from './cells.js';
-import { nameOf, runCell, type CellResult } from './cell.js';
+import { nameOf, runCell, type Cell, type CellResult } from './cell.js';
+import { whyNoMount } from './disk.js';
 import { Ground } from './ground.js';
 import { OPERATIONS } from './operations.js';
 import { lineOf, tablesOf } from './table.js';
@@ -49,13 +50,23 @@ if (!values.write) print(`\n${tables}`);
 else await writePage(results, tables);
 
 async function run(): Promise<void> {
-  const cells = inOrderOf(cellsOf(values), values.seed);
+  const shuffled = inOrderOf(cellsOf(values), values.seed);
+  const isFull = ({ fault }: Cell): boolean => fault === 'full';
+  const noMount = shuffled.some(isFull) ? await whyNoMount() : null;
+  // Those have a ground of their own.
+  const full = noMount === null ? shuffled.filter(isFull) : [];
+  const cells = [...shuffled.filter((cell) => !isFull(cell)), ...full];
+  if (noMount !== null) print(`not run, no disk can be mounted (${noMount}): cells with a full disk`);
   await mkdir(new URL('.', RESULTS), { recursive: true });
   let ground: Ground | null = null;
   let violations = 0;
   for (const [at, cell] of cells.entries()) {
     if (isStopped) break;
-    ground ??= await Ground.open();
+    if (ground?.hasDisks === false && isFull(cell)) {
+      await ground.close();
+      ground = null;
+    }
+    ground ??= await Ground.open(isFull(cell));
     const operation = OPERATIONS.find(({ name }) => name === cell.operation);
     if (!operation) continue;
     let result = await runCell(ground, operation, cell);

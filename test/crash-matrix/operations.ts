@@ -1,13 +1,14 @@
 /** The operations of the matrix: their steps, who is there at each, and how one is begun and stopped at a step. */
 import { access, writeFile } from 'node:fs/promises';
-import type { MoveParams, MoveRecord, OperationProgress } from '../../src/control/api.js';
+import type { HandoverRecord, MoveParams, MoveRecord, OperationProgress } from '../../src/control/api.js';
 import { connectSupervisor, type Supervisor } from '../../src/control/client.js';
 import { InstanceDirectory } from '../../src/control/instance-directory.js';
 import { replaceSelf } from '../../src/control/replace-self.js';
+import { DbproxyError } from '../../src/errors/index.js';
 import { SWITCHOVER_STEPS, type SwitchoverStep } from '../../src/switchover/index.js';
 import { SCALE, until } from '../control/live.js';
 import { BROKEN, NEWER, OLDER } from '../support/versions.js';
-import type { Ground, Serving, Victim } from './ground.js';
+import type { Ground, ProcessName, Serving } from './ground.js';
 
 const REACHED_MS = 60_000;
 /** Long enough to hit something while everybody is held. */
@@ -16,15 +17,17 @@ const LIMITS = { ...SCALE, holdBudgetMs: 3_000, deadlineMs: 30_000 };
 /** An operation that stands at its step. */
 export interface Standing {
   readonly goOn: () => Promise<void>;
-  /** Never rejects. `error`: as the command would end with it. */
-  readonly ended: Promise<{ readonly error: unknown }>;
+  /** Never rejects. `told`: what the command would end with, `CODE: message`; null when it is done. */
+  readonly ended: Promise<{ readonly told: string | null }>;
 }
 
 export interface Operation {
   readonly name: string;
   readonly steps: readonly string[];
-  /** Who can be hit at this step. */
-  victims(step: string): readonly Victim[];
+  /** Never done, whoever is hit. */
+  readonly fails?: true;
+  /** Who can be hit at this step; a disk can be full at every one. */
+  victims(step: string): readonly ProcessName[];
   /** Before there are clients. */
   prepare?(ground: Ground, step: string): Promise<void>;
   begin(ground: Ground, before: Serving, step: string): Promise<Standing>;
@@ -51,13 +54,13 @@ const isBefore = (step: string, other: SwitchoverStep): boolean =>
   SWITCHOVER_STEPS.findIndex((each) => each === step) < SWITCHOVER_STEPS.indexOf(other);
 
 /** To a standby that is promoted: there is a new engine once it has been provided. */
-const standbyVictims = (step: string): readonly Victim[] => [
+const standbyVictims = (step: string): readonly ProcessName[] => [
   ...(['supervisor', 'old-proxy', 'old-engine'] as const),
   ...(step === 'provision' ? [] : (['new-engine'] as const)),
 ];
 
 /** There is one engine; its server is the old one, until it has stopped. */
-const inPlaceVictims = (step: string): readonly Victim[] => [
+const inPlaceVictims = (step: string): readonly ProcessName[] => [
   ...(['supervisor', 'old-proxy'] as const),
   ...(isBefore(step, 'catchup') ? (['old-engine'] as const) : []),
 ];
@@ -95,6 +98,7 @@ export const OPERATIONS: readonly Operation[] = [
   {
     // The new server does not start: the old one is started again, and everybody is logged in there.
     name: 'rollback',
+    fails: true,
     steps: IN_PLACE_STEPS,
     victims: inPlaceVictims,
     begin: (ground, _before, step) => beginPatch(ground, step, BROKEN, 'in-place'),
@@ -141,7 +145,7 @@ async function beginMove({ name }: Ground, step: string, call: Call): Promise<St
   const isThere = async (): Promise<boolean> =>
     seen.has(step) && (await InstanceDirectory.of(name).readOperation())?.step === step;
   await until(`the operation is at ${step}`, async () => isOver || (await isThere()), REACHED_MS);
-  if (isOver) throw new Error(`ended before ${step}: ${String((await ended).error)}`);
+  if (isOver) throw new Error(`ended before ${step}: ${(await ended).told}`);
   const goOn = (): Promise<void> => teller.call('goOn', {}).then(ignore, ignore);
   return { goOn, ended };
 }
@@ -153,15 +157,17 @@ async function beginHandover(ground: Ground, _before: Serving, point: string): P
   const ended = endOf(replaceSelf(ground.name, ignore)).finally(() => (isOver = true));
   const isThere = (): Promise<boolean> => access(`${file}.reached`).then(yes, no);
   await until(`the handover is at ${point}`, async () => isOver || (await isThere()), REACHED_MS);
-  if (isOver) throw new Error(`ended before ${point}: ${String((await ended).error)}`);
+  if (isOver) throw new Error(`ended before ${point}: ${(await ended).told}`);
   return { goOn: () => writeFile(file, ''), ended };
 }
 
-const endOf = (running: Promise<unknown>): Promise<{ error: unknown }> =>
+const endOf = (running: Promise<MoveRecord | HandoverRecord>): Standing['ended'] =>
   running.then(
-    () => ({ error: null }),
-    (error: unknown) => ({ error }),
+    (record) => ({ told: 'error' in record && record.error ? inWords(record.error) : null }),
+    (error: unknown) => ({ told: inWords(DbproxyError.from(error)) }),
   );
+const inWords = ({ code, message }: { readonly code: string; readonly message: string }): string =>
+  `${code}: ${message}`;
 const ignore = (): void => undefined;
 const yes = (): boolean => true;
 const no = (): boolean => false;

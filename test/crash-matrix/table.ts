@@ -3,7 +3,11 @@ import type { CellResult, Fault } from './cell.js';
 import { VICTIMS } from './ground.js';
 import { OPERATIONS } from './operations.js';
 
-const FAULT_NAMES: Record<Fault, string> = { kill: '`kill -9`', stop: 'stopped for 5 s' };
+const FAULT_NAMES: Record<Fault, string> = {
+  kill: '`kill -9`',
+  stop: 'stopped for 5 s',
+  full: 'disk full for 5 s',
+};
 
 export function tablesOf(results: readonly CellResult[]): string {
   const sections = OPERATIONS.flatMap(({ name, steps }) =>

@@ -93,9 +93,11 @@ async function findRow(
   if (values.length !== columns.length)
     return refuse(`the key of ${table} is (${named}): --key has ${values.length} values`);
   const where = columns.map(({ column, type }, index) => `${column} = $${index + 1}::${type}`).join(' and ');
+  // eslint-disable-next-line dbproxy/sql-quoting -- names come quoted from the engine (regclass, quote_ident, format_type)
   const rows = await first?.query<{ is: boolean }>(`select true as is from ${name} where ${where}`, values);
   if (!rows || rows.length === 0)
     return refuse(`${table} has no row with (${named}) = (${values.join(', ')})`);
   const column = columns[0]?.column ?? '';
+  // eslint-disable-next-line dbproxy/sql-quoting -- as above
   return { statement: { sql: `update ${name} set ${column} = ${column} where ${where}`, params: values } };
 }

@@ -59,6 +59,7 @@ async function eventually(
   const end = performance.now() + APPLIED_WITHIN_MS;
   for (;;) {
     const [row] = await client
+      // eslint-disable-next-line dbproxy/sql-quoting -- SQL of a scene, which is ours
       .query<{ is: string | null }>(`select (${sql})::text as is`)
       .catch((error: unknown) => {
         if (must && performance.now() < end) return [];

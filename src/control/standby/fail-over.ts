@@ -5,7 +5,8 @@
  *
  * Decided and resumed by what runs: a supervisor that dies on the way finds the primary gone and the standby there, promoted or
  * not, and does the same again. The new primary is on record before any client is answered by it; from then on the old one is
- * not started any more, and its data is removed. Before anything is promoted every process of the old one is ended.
+ * not started any more, and its data is removed; unless it has commits that the new one may not have: then it stays, for somebody
+ * to look into. Before anything is promoted every process of the old one is ended.
  */
 import { switchPosition } from '../../engine/index.js';
 import type { EngineRecord } from '../../engine/types.js';
@@ -45,10 +46,12 @@ export async function failOver(instance: Instance, found: ProxyFacts | null): Pr
     role: 'primary',
   };
   const promoteMs = watch();
-  await makePrimary(instance, promoted);
-  await instance.update({ standby: undefined });
+  // Before it is known whether there is a reason to: what is removed cannot be kept.
+  const keptBefore = instance.record.kept;
+  await makePrimary(instance, promoted, { standby: undefined, kept: sync ? keptBefore : [primary.id] });
   const lostBytes = await lostOf(instance, primary, promoted);
-  const dataLoss = sync ? null : inWords(lostBytes);
+  const dataLoss = sync ? null : inWords(lostBytes, primary.id);
+  if (!sync && dataLoss === null) await instance.update({ kept: keptBefore });
   const move = found && (await reviveSessions(found.proxy, promoted, id, dataLoss));
   const moveMs = watch();
   await instance.provider.afterPromotion(promoted);
@@ -60,6 +63,7 @@ export async function failOver(instance: Instance, found: ProxyFacts | null): Pr
     to: promoted.id,
     mode: sync ? 'sync' : 'async',
     lostBytes,
+    kept: dataLoss === null ? null : primary.directory,
     sessions: { total: move?.total ?? 0, moved: move?.moved ?? 0, failed: move?.failed ?? [] },
     lost: move?.lost ?? [],
     holdMs: move?.holdMs ?? { count: 0, p50: 0, p99: 0, max: 0 },
@@ -69,7 +73,8 @@ export async function failOver(instance: Instance, found: ProxyFacts | null): Pr
     const data = { operation: id, what, sessions: ids };
     instance.events.append('session.lost', `${id}: ${whose} lost ${what}`, data);
   }
-  const loss = dataLoss === null ? 'nothing acknowledged is lost' : `lost: ${dataLoss}`;
+  const where = `${primary.directory} (how to look into it: docs/reliability.md; dbproxy down removes it)`;
+  const loss = dataLoss === null ? 'nothing acknowledged is lost' : `lost: ${dataLoss}, in ${where}`;
   const done = `${id}: ${promoted.id} took over from ${primary.id}, ${record.sessions.moved} sessions went on; ${loss}`;
   instance.events.append('failover.completed', done, { ...record });
   return done;
@@ -104,11 +109,12 @@ async function lostOf(
   return position === null ? null : provider.walAfter(old, position);
 }
 
-/** For clients; null: nothing is lost. */
-function inWords(lostBytes: number | null): string | null {
+/** For clients, who need not know of directories; null: nothing is lost. */
+function inWords(lostBytes: number | null, engine: string): string | null {
   if (lostBytes === 0) return null;
   const bound = lostBytes === null ? '' : ` (at most ${lostBytes} bytes of WAL)`;
-  return `what was committed in the last moment before and had not reached the standby${bound}`;
+  const what = `what was committed in the last moment before and had not reached the standby${bound}`;
+  return `${what}; the data of ${engine} is kept`;
 }
 
 /** ms since it was made, or last asked. */

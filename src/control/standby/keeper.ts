@@ -101,6 +101,13 @@ export class StandbyKeeper {
     return standby !== undefined && standby.of === primary;
   }
 
+  /** Null: it is what its primary is. A primary that was patched in place or resized is something else now. */
+  #whyOther({ size, postgres }: EngineRecord): string | null {
+    const { primary } = this.#instance;
+    if (!primary || (primary.size === size && primary.postgres === postgres)) return null;
+    return `the standby is PostgreSQL ${postgres} (${size}), its primary is ${primary.postgres} (${primary.size}) by now`;
+  }
+
   #primary(): EngineRecord {
     const { primary, paths } = this.#instance;
     if (primary) return primary;
@@ -112,7 +119,7 @@ export class StandbyKeeper {
     const { record, provider, events } = this.#instance;
     const standby = this.#instance.engine(record.standby?.engine ?? null);
     if (!standby) return null;
-    if (this.#fits) {
+    if (this.#fits && this.#whyOther(standby) === null) {
       try {
         const health = await provider.inspect(standby);
         if (health.state !== 'stopped') return { ...standby, process: health.process };
@@ -225,6 +232,8 @@ export class StandbyKeeper {
     const standby = this.#instance.engine(record.standby?.engine ?? null);
     if (!primary) return null;
     if (!standby || !this.#fits) return 'there is none of this primary';
+    const other = this.#whyOther(standby);
+    if (other !== null) return other;
     if (!(await provider.isRunning(standby))) return `standby ${standby.id} is gone`;
     this.#lag = await standbyLag(primary, standby.id);
     const now = performance.now();
@@ -238,6 +247,7 @@ export class StandbyKeeper {
   async #replace(reason: string): Promise<void> {
     if (!this.#ports.serves()) return;
     const { events, record } = this.#instance;
+    this.#lag = null;
     if (record.standby) events.append('standby.lost', reason, { engine: record.standby.engine });
     await this.#letGo();
     try {

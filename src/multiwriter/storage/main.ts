@@ -3,6 +3,7 @@
  * its socket answers `status`; it votes once that says `in-service`. Ends with 4 and one line on stderr, `CODE: message`,
  * when its data is not what it must be.
  */
+import { logLine } from '../../log-line.js';
 import { DbproxyError } from '../../errors/index.js';
 import { RpcServer } from '../../rpc/index.js';
 import type { StoreApi, StoreConfig } from './api.js';
@@ -11,7 +12,7 @@ import { NodeService } from './service.js';
 
 const end = (error: unknown): never => {
   const known = DbproxyError.from(error);
-  process.stderr.write(`${known.code}: ${known.message}\n`);
+  logLine(`${known.code}: ${known.message}`);
   process.exit(known.exitCode);
 };
 

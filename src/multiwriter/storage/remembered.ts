@@ -3,7 +3,7 @@ import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { NodeId } from '../protocol/index.js';
-import { isNoRoom } from './no-room.js';
+import { isNoRoom } from '../../errors/no-room.js';
 
 const schema = z.record(z.string(), z.number());
 

@@ -24,7 +24,7 @@ import {
 } from '../protocol/index.js';
 import type { NodeStatus, Service, StoreConfig } from './api.js';
 import { Journal } from './journal.js';
-import { isNoRoom } from './no-room.js';
+import { isNoRoom } from '../../errors/no-room.js';
 import { LogFile } from './log-file.js';
 import { Peers } from './peers.js';
 import { Remembered } from './remembered.js';

@@ -2,6 +2,7 @@
  * The proxy process that takes over from its parent (messages.ts). It owns a session from `go` on. If the parent dies before
  * that, whatever came whole is taken over at once: nobody else can.
  */
+import { logLine } from '../../log-line.js';
 import { faultPoint } from '../../fault-point.js';
 import type { CancelElsewhere } from '../cancel.js';
 import type { ListenerName } from '../listeners.js';
@@ -178,7 +179,7 @@ export class Successor {
       this.#end(new Error('the predecessor is gone before there was anything to take over'));
       return;
     }
-    process.stderr.write('the predecessor is gone in the middle of the handover: going on alone\n');
+    logLine('the predecessor is gone in the middle of the handover: going on alone');
     this.#target.cancelElsewhere = null;
     for (const { session } of this.#frozen.values()) session.thaw();
     this.#frozen.clear();

@@ -5,6 +5,7 @@
 import { X509Certificate, constants } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { createSecureContext, type SecureContext } from 'node:tls';
+import { logLine } from '../../log-line.js';
 import { endPointBinding } from '../../protocol/index.js';
 
 /** The files are not looked at more often than this, ms. */
@@ -51,9 +52,7 @@ export class CertificateStore {
       this.#current = await load(this.#files);
     } catch (error) {
       const { certificateFile } = this.#files;
-      process.stderr.write(
-        `tls: ${certificateFile} cannot be used, the one before stays: ${(error as Error).message}\n`,
-      );
+      logLine(`tls: ${certificateFile} cannot be used, the one before stays: ${(error as Error).message}`);
     }
     return this.#current;
   }

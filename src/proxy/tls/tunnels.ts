@@ -8,6 +8,7 @@ import { chmod, readdir, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { logLine } from '../../log-line.js';
 import type { Link, LinkFactory, LinkOwner } from '../link.js';
 import type { RawHandle } from '../raw-handle.js';
 import type { CertificateStore } from './certificate.js';
@@ -125,7 +126,7 @@ export class Tunnels {
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject).listen({ path: this.#path, backlog: BACKLOG }, () => resolve());
     });
-    server.on('error', (error) => process.stderr.write(`tls: ${error.message}\n`));
+    server.on('error', (error) => logLine(`tls: ${error.message}`));
     await chmod(this.#path, 0o600);
     return server;
   }

@@ -12,9 +12,11 @@ export const heldCursor: Probe = {
     let cursor = '';
     let next = 1;
     const declare = async (): Promise<void> => {
+      // eslint-disable-next-line dbproxy/sql-quoting -- letters and digits
       if (cursor !== '') await client.query(`CLOSE ${cursor}`);
       cursor = `probe_cursor_${Math.floor(random() * 2 ** 31)}`;
       await client.query(
+        // eslint-disable-next-line dbproxy/sql-quoting -- letters and digits
         `DECLARE ${cursor} CURSOR WITH HOLD FOR SELECT n FROM generate_series(1, ${ROWS}) AS n`,
       );
       next = 1;
@@ -26,6 +28,7 @@ export const heldCursor: Probe = {
       const { rows } = await lostWhen(
         [INVALID_CURSOR_NAME],
         'the cursor',
+        // eslint-disable-next-line dbproxy/sql-quoting -- letters and digits
         client.query<{ n: number }>(`FETCH ${FETCH} FROM ${cursor}`),
       );
       const expected = Array.from({ length: FETCH }, (_, i) => next + i);

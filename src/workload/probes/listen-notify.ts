@@ -10,6 +10,7 @@ export const listenNotify: Probe = {
   summary: 'LISTEN on two channels; each transaction notifies one of them and waits for it',
   open: async ({ client, context: { clientId } }) => {
     const channels = [`probe_${clientId}_a`, `probe_${clientId}_b`];
+    // eslint-disable-next-line dbproxy/sql-quoting -- letters and digits
     for (const channel of channels) await client.query(`LISTEN ${channel}`);
     let count = 0;
     return async () => {
@@ -17,6 +18,7 @@ export const listenNotify: Probe = {
       const payload = String(++count);
       const heard = waitFor();
       try {
+        // eslint-disable-next-line dbproxy/sql-quoting -- letters and digits
         await client.query(`NOTIFY ${channel}, '${payload}'`);
         if (!(await heard.until))
           throw new StateLost(`channel ${channel} is silent: notification ${payload} did not come`);

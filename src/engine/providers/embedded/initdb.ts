@@ -1,6 +1,6 @@
 /** Makes the data directory of a new primary. */
 import { execFile } from 'node:child_process';
-import { appendFile, chown, rm, writeFile } from 'node:fs/promises';
+import { appendFile, chown, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { DbproxyError } from '../../../errors/index.js';
@@ -69,12 +69,19 @@ function initdbArguments(dataDirectory: string, passwordFile: string): string[] 
   ];
 }
 
-/** A file of the engine: 0600 and owned by the user it runs as. */
+/** A file of the engine, whole or as it was: 0600 and owned by the user it runs as. */
 export async function writeOwned(
   path: string,
   content: string | Buffer,
   user: ServerUser | null,
 ): Promise<void> {
-  await writeFile(path, content, { mode: 0o600 });
-  if (user !== null) await chown(path, user.uid, user.gid);
+  const next = `${path}.new`;
+  try {
+    await writeFile(next, content, { mode: 0o600 });
+    if (user !== null) await chown(next, user.uid, user.gid);
+    await rename(next, path);
+  } catch (error) {
+    await rm(next, { force: true });
+    throw error;
+  }
 }

@@ -1,5 +1,5 @@
 /** Writes the configuration of a primary anew while it runs: after its promotion, and when its size changes. */
-import { readFile, rename } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CONFIGURATION_FILE, configuration, synchronousOf } from '../../configuration.js';
 import { reloadConfiguration } from '../../pending-restart.js';
@@ -18,9 +18,7 @@ export async function afterPromotion(engine: EngineRecord): Promise<void> {
 }
 
 async function rewrite(engine: EngineRecord, text: string): Promise<void> {
-  const file = join(dataDirectoryOf(engine), CONFIGURATION_FILE);
-  await writeOwned(`${file}.new`, text, await serverUser());
-  await rename(`${file}.new`, file);
+  await writeOwned(join(dataDirectoryOf(engine), CONFIGURATION_FILE), text, await serverUser());
 }
 
 /** Written there and not by ALTER SYSTEM: a copy of the engine has a file of its own, and would wait for nobody that it does not know. */

@@ -6,6 +6,7 @@
  */
 import { join } from 'node:path';
 import { DbproxyError } from '../../../errors/index.js';
+import { blamingFullDisk } from '../../../errors/no-room.js';
 import { assertSameCollations } from '../../compatible.js';
 import { CONFIGURATION_FILE, configuration } from '../../configuration.js';
 import {
@@ -17,6 +18,7 @@ import {
 } from '../../replication.js';
 import type { EngineRecord, ProvisionOptions } from '../../types.js';
 import { takeBaseBackup } from './base-backup.js';
+import { assertRoomFor } from './room.js';
 import { HBA } from './configuration.js';
 import { receiveBaseBackup } from './receive-backup.js';
 import type { Binaries } from './binaries.js';
@@ -36,6 +38,7 @@ export async function makeStandby(
   const { signal, onProgress } = options;
   try {
     await refuseTablespaces(primary);
+    await assertRoomFor(primary, standby);
     await createReplicationSlot(primary, standby.id);
     const data = dataDirectoryOf(standby);
     const backup = { label: slotName(standby.id), user, signal, onProgress };
@@ -56,7 +59,8 @@ export async function makeStandby(
     const passed: readonly string[] = ['DBP_INTERRUPTED', 'DBP_ENGINE_INCOMPATIBLE'];
     if (cause instanceof DbproxyError && passed.includes(cause.code)) throw cause;
     const reason = (cause as Error).message;
-    throw new DbproxyError('DBP_ENGINE_STANDBY', { engine: standby.id, reason }, { cause });
+    const error = new DbproxyError('DBP_ENGINE_STANDBY', { engine: standby.id, reason }, { cause });
+    throw await blamingFullDisk(standby.directory, error);
   }
 }
 

@@ -8,6 +8,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DbproxyError } from '../../../errors/index.js';
+import { blamingFullDisk } from '../../../errors/no-room.js';
 import { askFacts, type ServerFacts } from '../../facts.js';
 import { processIdentity } from '../../process-identity.js';
 import type { EngineRecord, ProcessIdentity } from '../../types.js';
@@ -30,7 +31,7 @@ export interface StartedServer extends ServerFacts {
   readonly process: ProcessIdentity;
 }
 
-/** Throws DBP_ENGINE_START, with the end of the log. */
+/** Throws DBP_ENGINE_START, with the end of the log; DBP_ENV_DISK_FULL. */
 export async function startServer(
   engine: Startable,
   binaries: Binaries,
@@ -57,7 +58,12 @@ export async function startServer(
     const waitedMs = Math.round(performance.now() - startedAt);
     const log = await logTail(logFileOf(engine), from);
     const reason = (cause as Error).message;
-    throw new DbproxyError('DBP_ENGINE_START', { engine: engine.id, waitedMs, reason, log }, { cause });
+    const error = new DbproxyError(
+      'DBP_ENGINE_START',
+      { engine: engine.id, waitedMs, reason, log },
+      { cause },
+    );
+    throw await blamingFullDisk(engine.directory, error);
   }
 }
 
