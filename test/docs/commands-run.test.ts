@@ -21,6 +21,10 @@ const ELSEWHERE: readonly (readonly [pattern: RegExp, where: string])[] = [
   [/dbproxy (sessions|trace) \d|mine\./, 'names what only a reader has'],
   [/dbproxy (watch|top)|--watch/, 'test/tui, in a terminal'],
   [/--store etcd:/, 'test/control/multiwriter-etcd.test.ts, with an etcd of its own'],
+  [
+    /ENGINE_DIRECTORY|-D look|-p 5999/,
+    'test/control/standby-paths.test.ts, after a failover that lost something',
+  ],
   [/docker/, 'test/engine/docker.test.ts, where there is a container runtime'],
   [/dbproxy autoscale on/, 'test/e2e/autoscale.test.ts; here it would move others by itself'],
 ];
