@@ -100,7 +100,7 @@ export class Churn {
     for (let i = 0; i < 1 + (own % 3); i++) await DEEDS[(own + i * 3) % DEEDS.length]?.(client, own);
     // One in five vanishes in the middle of a statement.
     if (own % 5 !== 0) return client.end();
-    void client.query('select pg_sleep(30)').catch(() => undefined);
+    void client.query('select pg_sleep(10)').catch(() => undefined);
     (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
   }
 }
