@@ -1,5 +1,6 @@
 /** Sessions that are connected and do nothing, beside those at work: each holds a prepared statement, and has it after the switches. */
 import pg from 'pg';
+import { fewAtATime } from '../../src/proxy/few-at-a-time.js';
 
 /** Logins at a time. */
 const AT_ONCE = 20;
@@ -15,13 +16,10 @@ export class IdleSessions {
 
   static async open(url: string, count: number): Promise<IdleSessions> {
     const clients = Array.from({ length: count }, () => new pg.Client({ connectionString: url }));
-    for (let at = 0; at < count; at += AT_ONCE)
-      await Promise.all(
-        clients.slice(at, at + AT_ONCE).map(async (client, i) => {
-          await client.connect();
-          await client.query(`prepare own (int) as select $1 + ${at + i}`);
-        }),
-      );
+    await fewAtATime(clients.entries(), AT_ONCE, async ([own, client]) => {
+      await client.connect();
+      await client.query(`prepare own (int) as select $1 + ${own}`);
+    });
     return new IdleSessions(clients);
   }
 

@@ -28,7 +28,7 @@ export async function main(
     const words = rewriteHelp(argv);
     const config = await Config.load({ root: fileURLToPath(entry), ignoreManifest });
     command = commandIn(words, config);
-    assertCommandExists(words, config);
+    assertCommandExists(words, config, command);
     await run([...words], config);
   } catch (thrown) {
     const error = toDbproxyError(thrown, command);

@@ -47,9 +47,13 @@ export function commandIn(argv: readonly string[], config: Config): string | und
 
 /**
  * Refuses what names no command: the framework would answer some of these with a help page and exit code 0.
- * Throws DBP_USAGE_UNKNOWN_COMMAND or DBP_USAGE.
+ * `named`: what commandIn says. Throws DBP_USAGE_UNKNOWN_COMMAND or DBP_USAGE.
  */
-export function assertCommandExists(argv: readonly string[], config: Config): void {
+export function assertCommandExists(
+  argv: readonly string[],
+  config: Config,
+  named: string | undefined,
+): void {
   const words = wordsOf(argv);
   const [first, second] = words;
   if (first === undefined) {
@@ -58,9 +62,9 @@ export function assertCommandExists(argv: readonly string[], config: Config): vo
       throw new DbproxyError('DBP_USAGE', { reason: `${ours[0]} must come after a command` });
     return;
   }
-  const named = commandIn(argv, config)?.split(' ') ?? [];
-  const command = config.findCommand(named.join(':'));
-  if (command) return assertTakes(words.slice(named.length), command);
+  const typed = named?.split(' ') ?? [];
+  const command = config.findCommand(typed.join(':'));
+  if (command) return assertTakes(words.slice(typed.length), command);
   if (config.findTopic(first) && second === undefined) return;
   throw unknownCommand(words.slice(0, config.findTopic(first) ? 2 : 1).join(' '), config);
 }

@@ -3,7 +3,7 @@
  * from here. Afterwards nothing of the instance runs and no socket is left; with `purge` no file either.
  */
 import { DbproxyError } from '../errors/index.js';
-import { isNoRoom } from '../errors/no-room.js';
+import { unlessNoRoom } from '../errors/no-room.js';
 import type { DownResult } from './api.js';
 import type { StepProgress, Supervisor } from './client.js';
 import { InstanceDirectory } from './instance-directory.js';
@@ -82,14 +82,10 @@ async function markStopped(directory: InstanceDirectory): Promise<boolean> {
     if (error instanceof DbproxyError && error.code === 'DBP_INSTANCE_DAMAGED') return true;
     throw error;
   }
+  // `down --purge` makes room. Of a `down` that could not be put on record, the next command may start the instance again.
   if (record && record.wanted !== 'stopped')
     await directory.writeInstance({ ...record, wanted: 'stopped' }).catch(unlessNoRoom);
   return record !== null;
-}
-
-/** `down --purge` makes room. Of a `down` that could not be put on record, the next command may start the instance again. */
-function unlessNoRoom(error: unknown): void {
-  if (!isNoRoom(error)) throw error;
 }
 
 /** What it stopped; nothing when there is none, or when it does not answer in time. */

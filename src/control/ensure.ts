@@ -15,7 +15,15 @@ import { writerConfig } from './multiwriter/writer-config.js';
 import { goOnBehind } from './multiwriter/numbers.js';
 import { copyWriter, relaxEngine } from './multiwriter/writer-engine.js';
 import { failOver, reviveSessions } from './standby/fail-over.js';
-import { endSilent, findProxy, proxyStatus, rememberProxy, startProxy, type Proxy } from './proxy-process.js';
+import {
+  endSilent,
+  findProxy,
+  isWhole,
+  proxyStatus,
+  rememberProxy,
+  startProxy,
+  type Proxy,
+} from './proxy-process.js';
 import { settleOperation, type ProxyFacts } from './settle-operation.js';
 import { queryThroughProxy } from './verify.js';
 
@@ -127,8 +135,6 @@ async function ensureProxy(
   }
   return proxy;
 }
-
-const isWhole = ({ members, wanted }: Proxy): boolean => members.length === wanted;
 
 async function ensurePrimary(
   instance: Instance,

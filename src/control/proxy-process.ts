@@ -70,10 +70,13 @@ export async function findProxy(directory: InstanceDirectory): Promise<Proxy | n
   );
 }
 
+/** All of its processes run. */
+export const isWhole = ({ members, wanted }: Proxy): boolean => members.length === wanted;
+
 /** The same, for somebody who needs all of it. Throws DBP_RPC_UNREACHABLE. */
 export async function connectProxy(directory: InstanceDirectory): Promise<Proxy> {
   const proxy = await findProxy(directory);
-  if (proxy?.members.length === proxy?.wanted && proxy) return proxy;
+  if (proxy && isWhole(proxy)) return proxy;
   proxy?.rpc.close();
   throw new DbproxyError('DBP_RPC_UNREACHABLE', {
     socket: directory.paths.proxySocket,

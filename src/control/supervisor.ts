@@ -11,7 +11,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { DbproxyError } from '../errors/index.js';
-import { blamingFullDisk, isNoRoom } from '../errors/no-room.js';
+import { blamingFullDisk, isNoRoom, unlessNoRoom } from '../errors/no-room.js';
 import { faultPoint } from '../fault-point.js';
 import type { RpcContext, RpcHandlers } from '../rpc/index.js';
 import type {
@@ -574,9 +574,7 @@ export class Supervisor {
 
   /** Stopping does not depend on it: on a full disk the next command may start the instance again. */
   async #noteStopped(): Promise<void> {
-    await this.#instance.update({ wanted: 'stopped' }).catch((error: unknown) => {
-      if (!isNoRoom(error)) throw error;
-    });
+    await this.#instance.update({ wanted: 'stopped' }).catch(unlessNoRoom);
   }
 
   /** The other writers first: they need the storage nodes until they have ended. */

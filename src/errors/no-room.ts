@@ -18,6 +18,11 @@ export function isNoRoom(error: unknown): boolean {
   return CODES.has(code ?? '') || WORDS.test(message) || isNoRoom(cause);
 }
 
+/** For `catch`, where what could not be written need not be: throws everything but that. */
+export function unlessNoRoom(error: unknown): void {
+  if (!isNoRoom(error)) throw error;
+}
+
 export const diskFull = (directory: string, cause: unknown): DbproxyError =>
   new DbproxyError('DBP_ENV_DISK_FULL', { directory, reason: reasonOf(cause) }, { cause });
 

@@ -120,7 +120,7 @@ const run = async (): Promise<void> => {
     fastPath: await selfTest(),
     openControl: () =>
       control.listen(config.controlSocket, () => {
-        process.stderr.write(`${config.controlSocket} was removed: nobody can reach this proxy any more\n`);
+        logLine(`${config.controlSocket} was removed: nobody can reach this proxy any more`);
         stop();
       }),
   });

@@ -5,7 +5,7 @@
 import { encode } from '../protocol/index.js';
 import type { Rows } from './channel.js';
 import type { ReplayStep, StateKindModule } from './kind.js';
-import { listed, names } from './kind.js';
+import { listed, names, quoted } from './kind.js';
 
 export const listen: StateKindModule<readonly string[]> = {
   none: [],
@@ -32,7 +32,7 @@ export const listen: StateKindModule<readonly string[]> = {
 };
 
 const step = (command: 'listen' | 'unlisten', channel: string): ReplayStep => ({
-  messages: encode.query(`${command} "${channel.replaceAll('"', '""')}"`),
+  messages: encode.query(`${command} ${quoted(channel)}`),
   ends: 'query',
   what: `${command.toUpperCase()} ${channel}`,
   onError: 'fail',

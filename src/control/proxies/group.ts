@@ -175,6 +175,20 @@ export class ProxyGroup implements Rpc<ProxyApi> {
 const DECISION_PREFIX = 'switch-';
 const RELEASE_BOUND = { timeoutMs: 5_000 };
 
+/** Of those that answer nothing: to every one of them, or to those that run. */
+const toAll =
+  <M extends 'route' | 'lookAhead'>(method: M) =>
+  async (group: ProxyGroup, call: Call<M>): Promise<null> => {
+    await group.all(method, call);
+    return null;
+  };
+const toLiving =
+  <M extends 'unwarm' | 'release' | 'left' | 'shutdown'>(method: M) =>
+  async (group: ProxyGroup, call: Call<M>): Promise<null> => {
+    await group.living(method, call);
+    return null;
+  };
+
 const ANSWERS: Answers = {
   status: async (group, call) => statusOf([...(await group.living('status', call)).values()]),
   sessions: (group, call) => group.sessions(call),
@@ -187,10 +201,7 @@ const ANSWERS: Answers = {
     else await group.ofSession(session)?.call('trace', call.params, call.options);
     return null;
   },
-  route: async (group, call) => {
-    await group.all('route', call);
-    return null;
-  },
+  route: toAll('route'),
   warm: async (group, call) => {
     const parts = await group.all('warm', call);
     return {
@@ -207,30 +218,15 @@ const ANSWERS: Answers = {
     };
   },
   lookAgain: async (group, call) => (await group.all('lookAgain', call)).flat(),
-  lookAhead: async (group, call) => {
-    await group.all('lookAhead', call);
-    return null;
-  },
-  unwarm: async (group, call) => {
-    await group.living('unwarm', call);
-    return null;
-  },
+  lookAhead: toAll('lookAhead'),
+  unwarm: toLiving('unwarm'),
   hold: (group, call) => group.hold(call),
-  release: async (group, call) => {
-    await group.living('release', call);
-    return null;
-  },
+  release: toLiving('release'),
   commit: (group, call) => group.decide('commit', call),
   save: (group, call) => group.decide('save', call),
   move: (group, call) => group.move(call),
-  left: async (group, call) => {
-    await group.living('left', call);
-    return null;
-  },
-  shutdown: async (group, call) => {
-    await group.living('shutdown', call);
-    return null;
-  },
+  left: toLiving('left'),
+  shutdown: toLiving('shutdown'),
 };
 
 const byId = <T extends { readonly id: number }>(items: readonly T[]): T[] =>
