@@ -198,7 +198,7 @@ export class Gate {
   async #warmOne(session: Session, withinMs: number): Promise<void> {
     // What fails now is tried again while held, and counts then.
     await this.#moveOf(session)
-      .warm(withinMs)
+      .warm(withinMs, () => this.#state === 'open')
       .catch(() => undefined);
   }
 

@@ -100,7 +100,8 @@ export class SessionMove {
   #warmed: EngineConnection | null = null;
   /** Why the session cannot move; empty: it can. */
   obstacles: readonly KindReport[] = [];
-  #abandoned = false;
+  /** Finished or abandoned: nothing is opened any more. */
+  #over = false;
   /** The gate has seen that the session holds advisory locks. */
   holdsLocks = false;
 
@@ -110,13 +111,16 @@ export class SessionMove {
     this.#services = services;
   }
 
-  /** Opens the connection and, if the session comes to a safe point within `withinMs`, brings its state over. */
-  async warm(withinMs: number): Promise<void> {
+  /**
+   * Opens the connection and, if the session comes to a safe point within `withinMs`, brings its state over. `inTime`: the
+   * connection may still be warmed up by then; false, where everybody is held and would wait for that.
+   */
+  async warm(withinMs: number, inTime: () => boolean = () => true): Promise<void> {
     if (!this.#target.restarts) await this.#open();
     // Once is enough for what is costly to look for and seldom there.
     const thorough = this.session.state === null;
     await whileHeld(this.session, withinMs, () => this.prepare(false, { thorough }));
-    if (!this.#target.restarts) await this.#warmUp();
+    if (!this.#target.restarts && inTime()) await this.#warmUp();
   }
 
   /** Only while the session is held. Throws when its state cannot be re-created there. */
@@ -230,6 +234,8 @@ export class SessionMove {
 
   /** After promotion, session held. Swaps the server link; the old connection is returned, to be closed. */
   async finish(): Promise<EngineConnection> {
+    // Answers to questions of ours would reach the client.
+    await this.#preparing.catch(() => undefined);
     await this.#open();
     if (this.#postponed > 0 || this.holdsLocks || this.#replayed !== this.session.state)
       await this.prepare(true, { quietSinceMs: this.#quietSinceMs });
@@ -239,6 +245,7 @@ export class SessionMove {
     if (this.session.isClosed) throw new Error('the client has left');
     if (!connection || connection.isLost) throw new Error('the connection to the new engine was lost');
     this.#connection = null;
+    this.#over = true;
     return this.session.moveTo(connection, this.#broken);
   }
 
@@ -255,7 +262,7 @@ export class SessionMove {
 
   /** Idempotent. What runs on the connection is cancelled: a backend that waits for a lock does not see that we are gone. */
   abandon(): void {
-    this.#abandoned = true;
+    this.#over = true;
     void this.#connection
       ?.then(async (connection) => {
         if (connection.isBusy) await cancelOnEngine(connection);
@@ -296,7 +303,7 @@ export class SessionMove {
   async #open(): Promise<EngineConnection> {
     const current = await this.#connection?.catch(() => null);
     if (current && !current.isLost) return current;
-    if (this.#abandoned) throw new Error('the move was given up');
+    if (this.#over) throw new Error('the move is over');
     const { identity } = this.session;
     const opening = EngineConnection.open(
       this.#services.links,

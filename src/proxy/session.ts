@@ -113,7 +113,7 @@ export class Session {
   #flowWaiters: (() => void)[] = [];
   /** When the current hold began to keep the client waiting (ms, monotonic). */
   #heldSinceMs = 0;
-  /** The look under way: the server link is not lent before it has ended. */
+  /** The looks under way: the server link is not lent before they have ended. */
   #reading: Promise<unknown> = Promise.resolve();
   /** Those of the last look: how much is counted depends on them. */
   #limits = '';
@@ -314,7 +314,7 @@ export class Session {
   /** Gives the engine back what our own queries took, then relays again, unless someone asked for a hold meanwhile. */
   async #leaveHold(): Promise<void> {
     this.#phase = 'busy';
-    await this.#reading.catch(() => undefined);
+    await this.#reading;
     await this.#restoreUnnamed();
     if (this.#failTransaction && this.#holds === 0 && this.#isBusy) await this.#enterFailedTransaction();
     this.#afterBusy();
@@ -329,6 +329,11 @@ export class Session {
   #goOn(): void {
     if (this.server.isLost) {
       this.#engineGone();
+      return;
+    }
+    if (this.server.isBusy) {
+      // Never: what it has still to say to us would answer the client's next request.
+      this.fail('DBP_INTERNAL', { reason: 'the engine connection answers queries of the proxy' });
       return;
     }
     if (this.#holds === 0) this.#canceling = null;
@@ -367,7 +372,7 @@ export class Session {
     this.#limits = limits;
     this.#unnamedLost = this.tracker.unnamedStatement !== null;
     const reading = look(this.server, { ...context, tracker: this.tracker }, this.state);
-    this.#reading = reading;
+    this.#reading = Promise.allSettled([this.#reading, reading]);
     this.state = await reading;
     this.#relay.dirty = false;
     return this.state;

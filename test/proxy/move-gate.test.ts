@@ -441,6 +441,25 @@ describe('forward only', () => {
     await switchBack();
   });
 
+  it('held while it is still being warmed: what the new engine says to that does not reach the client', async () => {
+    const client = await connect(proxy.url());
+    // Its planning takes long, and so does the warm-up, which plans it on the target.
+    await client.query(`create function slow() returns int immutable language plpgsql
+      as 'begin perform pg_sleep(1); return 1; end'`);
+    await client.query('prepare planned as select slow()');
+    await client.query('execute planned');
+    const warming = warm();
+    expect(await hold()).toMatchObject({ held: true });
+    expect(await proxy.control.call('commit', {})).toMatchObject({ committed: true });
+    await withPg(directTo(standby), (admin) => admin.query('select pg_promote()'));
+    expect(await proxy.control.call('move', {})).toMatchObject({ total: 1, moved: 1, failed: [] });
+    for (let i = 0; i < 20; i++)
+      expect((await client.query('select $1::int as i', [i])).rows).toEqual([{ i }]);
+    await warming;
+    await client.end();
+    await switchBack();
+  });
+
   it('the caller is killed between commit and move: the proxy promotes and moves by itself', async () => {
     const client = await connect(proxy.url());
     await client.query(`set work_mem = '4MB'`);
