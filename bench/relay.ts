@@ -12,7 +12,7 @@ import pg from 'pg';
 import { initialiseWorkload } from '../src/workload/index.js';
 import { socketUrl, startEngine, type BenchEngine } from './support/engine.js';
 import { pgbench, type PgbenchResult } from './support/pgbench.js';
-import { cpuUs, residentBytes } from './support/processes.js';
+import { cpuParts, residentBytes, type CpuParts } from './support/processes.js';
 import { startDbproxy, startHaproxy, startPgbouncer, type Relay } from './support/relays.js';
 import { conditions, conditionsLine, markdown, median, save } from './support/report.js';
 import { requireTools } from './support/tools.js';
@@ -32,8 +32,8 @@ const MODES = [
 interface Sample extends PgbenchResult {
   readonly relay: string;
   readonly mode: string;
-  /** CPU of the relay's process; null without a relay. */
-  readonly cpuUsPerTransaction: number | null;
+  /** CPU of the relay's process for a transaction; null without a relay. */
+  readonly cpu: CpuParts | null;
 }
 
 const tools = await requireTools(['pgbench', 'pgbouncer', 'haproxy']);
@@ -62,11 +62,23 @@ try {
   print(conditionsLine(about));
   print(
     markdown(
-      ['select-only', 'relay', 'CPU µs/transaction', '× PgBouncer', 'TPS', 'p50 ms', 'p99 ms'],
+      [
+        'select-only',
+        'relay',
+        'CPU µs/transaction',
+        'user',
+        'kernel',
+        '× PgBouncer',
+        'TPS',
+        'p50 ms',
+        'p99 ms',
+      ],
       table.map((row) => [
         row.mode,
         row.relay,
         row.cpuUs?.toFixed(1) ?? '–',
+        row.userUs?.toFixed(1) ?? '–',
+        row.kernelUs?.toFixed(1) ?? '–',
         row.timesPgbouncer?.toFixed(2) ?? '–',
         row.tps.toFixed(0),
         row.p50Ms.toFixed(2),
@@ -98,7 +110,7 @@ async function measureRounds(engine: BenchEngine, all: readonly Relay[]): Promis
         const sample = await measure(engine, relay, mode);
         samples.push(sample);
         process.stderr.write(
-          `round ${round}/${ROUNDS} ${mode.name} ${sample.relay}: ${sample.cpuUsPerTransaction?.toFixed(1) ?? '–'} µs, ${sample.tps.toFixed(0)} tps\n`,
+          `round ${round}/${ROUNDS} ${mode.name} ${sample.relay}: ${sample.cpu ? totalUs(sample.cpu).toFixed(1) : '–'} µs, ${sample.tps.toFixed(0)} tps\n`,
         );
       }
     }
@@ -111,7 +123,7 @@ async function measure(
   relay: Relay | null,
   mode: (typeof MODES)[number],
 ): Promise<Sample> {
-  const before = relay ? await cpuUs(relay.pid) : 0;
+  const before = relay && (await cpuParts(relay.pid));
   const result = await pgbench({
     host: relay ? '127.0.0.1' : engine.socket.directory,
     port: relay?.port ?? engine.socket.port,
@@ -121,19 +133,32 @@ async function measure(
     protocol: mode.protocol,
     seconds: SECONDS,
   });
-  const used = relay ? (await cpuUs(relay.pid)) - before : null;
+  const after = relay && (await cpuParts(relay.pid));
   return {
     ...result,
     relay: relay?.name ?? 'direct',
     mode: mode.name,
-    cpuUsPerTransaction: used === null ? null : used / result.transactions,
+    cpu: before && after && perTransaction(before, after, result.transactions),
   };
+}
+
+function perTransaction(before: CpuParts, after: CpuParts, transactions: number): CpuParts {
+  return {
+    userUs: (after.userUs - before.userUs) / transactions,
+    kernelUs: (after.kernelUs - before.kernelUs) / transactions,
+  };
+}
+
+function totalUs({ userUs, kernelUs }: CpuParts): number {
+  return userUs + kernelUs;
 }
 
 interface Row {
   readonly mode: string;
   readonly relay: string;
   readonly cpuUs: number | null;
+  readonly userUs: number | null;
+  readonly kernelUs: number | null;
   readonly timesPgbouncer: number | null;
   readonly tps: number;
   readonly p50Ms: number;
@@ -143,20 +168,22 @@ interface Row {
 function summarise(samples: readonly Sample[]): Row[] {
   const of = (mode: string, relay: string): Sample[] =>
     samples.filter((sample) => sample.mode === mode && sample.relay === relay);
-  const cpuOf = (mode: string, relay: string): number | null => {
-    const all = of(mode, relay).flatMap(({ cpuUsPerTransaction }) => cpuUsPerTransaction ?? []);
+  const cpuOf = (mode: string, relay: string, part: (cpu: CpuParts) => number): number | null => {
+    const all = of(mode, relay).flatMap(({ cpu }) => (cpu ? [part(cpu)] : []));
     return all.length === 0 ? null : median(all);
   };
   const names = [...new Set(samples.map(({ relay }) => relay))];
   const peer = names.find((name) => name.startsWith('PgBouncer')) ?? '';
   return MODES.flatMap(({ name: mode }) =>
     names.map((relay) => {
-      const own = cpuOf(mode, relay);
-      const theirs = cpuOf(mode, peer);
+      const own = cpuOf(mode, relay, totalUs);
+      const theirs = cpuOf(mode, peer, totalUs);
       return {
         mode,
         relay,
         cpuUs: own,
+        userUs: cpuOf(mode, relay, ({ userUs }) => userUs),
+        kernelUs: cpuOf(mode, relay, ({ kernelUs }) => kernelUs),
         timesPgbouncer: own === null || theirs === null ? null : own / theirs,
         tps: median(of(mode, relay).map(({ tps }) => tps)),
         p50Ms: median(of(mode, relay).map(({ p50Ms }) => p50Ms)),

@@ -28,6 +28,9 @@ const NAME = 'soak';
 /** Quiet moments in all; at least one a minute. */
 const LOOKS = 12;
 const QUIET_BOUND_MS = 30_000;
+const POLL_MS = 100;
+/** Looks in a row that are alike. */
+const SAME = 10;
 
 export async function soak({ minutes, clients, everyMs, print }: SoakPlan): Promise<SoakResult> {
   const { url, engines } = await startInstance({ name: NAME, port: await freePort(), provider: 'embedded' });
@@ -62,36 +65,56 @@ export async function soak({ minutes, clients, everyMs, print }: SoakPlan): Prom
   }
 }
 
-/** Everybody has gone, also at the engine. */
+/** Everybody has gone, also at the engine: a backend whose client vanished ends when its statement does. */
 async function quietly(supervisor: Supervisor, churn: Churn, url: string): Promise<Record<Part, number>> {
-  const end = performance.now() + QUIET_BOUND_MS;
-  for (;;) {
+  await until('sessions to go', async () => {
     const { sessions } = await supervisor.call('status', {});
-    if (churn.isQuiet && sessions.length === 0) break;
-    if (performance.now() > end) throw new Error(`${sessions.length} sessions do not go`);
-    await delay(50);
-  }
+    return churn.isQuiet && sessions.length === 0;
+  });
+  await until('backends to end', async () => (await ask(url, BACKENDS))[0] === 0);
+  const [temporary, slots] = await ask(url, LEFT);
   const { proxy } = await supervisor.call('status', {});
   const directory = InstanceDirectory.of(NAME);
   const watcher = (await directory.readSupervisor())?.process.pid ?? 0;
-  const [temporary, slots] = await ask(url);
   return {
     'proxy MB': await residentMB(proxy?.pid ?? 0),
     'supervisor MB': await residentMB(watcher),
-    'proxy descriptors': await descriptors(proxy?.pid ?? 0),
-    'supervisor descriptors': await descriptors(watcher),
+    'proxy descriptors': await settled(() => descriptors(proxy?.pid ?? 0)),
+    'supervisor descriptors': await settled(() => descriptors(watcher)),
     'files beside data': await filesBesideData(directory.paths.directory),
     'temporary files of the engine': temporary ?? NaN,
     'replication slots': slots ?? NaN,
   };
 }
 
-async function ask(url: string): Promise<readonly number[]> {
+async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
+  const end = performance.now() + QUIET_BOUND_MS;
+  while (!(await condition())) {
+    if (performance.now() > end) throw new Error(`waited ${QUIET_BOUND_MS} ms for ${what}`);
+    await delay(POLL_MS);
+  }
+}
+
+/** The count, when it was the same for a while: our own questions were connections, too. */
+async function settled(count: () => Promise<number>): Promise<number> {
+  let [last, same] = [await count(), 0];
+  await until('a count that stays', async () => {
+    const now = await count();
+    same = now === last ? same + 1 : 0;
+    last = now;
+    return same === SAME;
+  });
+  return last;
+}
+
+const BACKENDS = `select count(*)::int as n from pg_stat_activity
+  where backend_type = 'client backend' and pid <> pg_backend_pid() and application_name not like 'dbproxy%'`;
+const LEFT = `select count(*)::int as n from pg_ls_tmpdir() union all select count(*)::int from pg_replication_slots`;
+
+async function ask(url: string, sql: string): Promise<readonly number[]> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
-  const { rows } = await client.query<{ n: number }>(
-    `select count(*)::int as n from pg_ls_tmpdir() union all select count(*)::int from pg_replication_slots`,
-  );
+  const { rows } = await client.query<{ n: number }>(sql);
   await client.end();
   return rows.map(({ n }) => n);
 }

@@ -12,8 +12,19 @@ const CLOCK_TICK_US = 10_000;
 
 /** utime + stime of all threads since the start, µs. */
 export async function cpuUs(pid: number): Promise<number> {
+  const { userUs, kernelUs } = await cpuParts(pid);
+  return userUs + kernelUs;
+}
+
+/** CPU of all threads since the start, µs, by where it went. */
+export interface CpuParts {
+  readonly userUs: number;
+  readonly kernelUs: number;
+}
+
+export async function cpuParts(pid: number): Promise<CpuParts> {
   const fields = await statFields(pid);
-  return (Number(fields[11]) + Number(fields[12])) * CLOCK_TICK_US;
+  return { userUs: Number(fields[11]) * CLOCK_TICK_US, kernelUs: Number(fields[12]) * CLOCK_TICK_US };
 }
 
 /** /proc/PID/stat from its third field on: the command name (field 2) may hold spaces. */
