@@ -112,6 +112,8 @@ export class EngineStream {
 
   #show(buffer: Buffer, start: number, end: number): void {
     if (this.#type === ReadyForQuery) {
+      // The byte after an empty body is another message's.
+      if (end - start !== 1) throw new ProtocolViolation('invalid ReadyForQuery from the engine');
       this.#exchange.ready(statusOf(buffer[start]));
       this.#answered = true;
     } else if (this.#type === CommandComplete)

@@ -72,6 +72,14 @@ describe('engine stream', () => {
     );
   });
 
+  it('refuses a ReadyForQuery that is not one byte, whatever comes after it', () => {
+    for (const body of ['', 'II']) {
+      const bytes = Buffer.concat([message('Z', body), message('T', Buffer.alloc(5))]);
+      for (let cut = 0; cut < bytes.length; cut++)
+        expect(() => followEngine(pieces(bytes, [cut]))).toThrow(ProtocolViolation);
+    }
+  });
+
   it('knows whether the last thing the engine said was an error', () => {
     const stream = new EngineStream(new Exchange(), new RecordingEngineObserver());
     const feed = (bytes: Buffer): boolean => stream.scan(bytes, 0, bytes.length);
