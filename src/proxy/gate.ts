@@ -207,7 +207,9 @@ export class Gate {
     if (known) return known;
     if (!this.#target) throw new DbproxyError('DBP_INTERNAL', { reason: 'no target to move to' });
     const move = new SessionMove(session, this.#target.shared, this.#services);
-    if (!session.isClosed) this.#moves.set(session, move);
+    // Of one that has left nobody says so again: it would keep a connection for ever.
+    if (session.isClosed) move.abandon();
+    else this.#moves.set(session, move);
     return move;
   }
 

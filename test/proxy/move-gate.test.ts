@@ -8,7 +8,7 @@ import type { EngineRecord } from '../../src/engine/index.js';
 import type { CommitResult, HoldResult, ProxyApi, StateKind } from '../../src/proxy/control-api.js';
 import { encode } from '../../src/protocol/index.js';
 import { RpcClient } from '../../src/rpc/index.js';
-import { connectPg, directTo, eventually, withPg } from '../support/clients.js';
+import { connectPg, directTo, eventually, value, withPg } from '../support/clients.js';
 import { PASSWORD, TestEngines, routeTo } from '../support/engines.js';
 import { TestProxy } from '../support/proxies.js';
 import { RawClient } from '../support/raw-client.js';
@@ -132,6 +132,22 @@ describe('state that cannot move', () => {
       await Promise.all([client.end(), other.end()]);
     },
   );
+
+  it('who leaves before its turn to be warmed leaves no connection behind', async () => {
+    const clients = await Promise.all(Array.from({ length: 40 }, () => connect(proxy.url('app'))));
+    // While somebody works they are warmed one after the other.
+    await clients[0]?.query('begin');
+    const warming = warm();
+    await Promise.all(clients.slice(1).map((client) => client.end()));
+    await warming;
+    await withPg(directTo(standby), (admin) =>
+      eventually('only the connection of who stayed', async () => {
+        const sql = `select count(*)::int from pg_stat_activity where usename = 'app'`;
+        return (await value(admin, sql)) === 1;
+      }),
+    );
+    await clients[0]?.end();
+  });
 
   it('made only after the warm phase it is found while held', async () => {
     const client = await connect(proxy.url());
