@@ -16,6 +16,8 @@ const containerIdentity = z.object({
   imageId: z.string(),
 });
 
+const socketAccess = z.object({ kind: z.literal('socket'), directory: z.string(), port: z.int() });
+
 const engineRecord = z.object({
   id: z.string(),
   provider: providerKind,
@@ -23,9 +25,10 @@ const engineRecord = z.object({
   size,
   postgres: z.string(),
   access: z.discriminatedUnion('kind', [
-    z.object({ kind: z.literal('socket'), directory: z.string(), port: z.int() }),
+    socketAccess,
     z.object({ kind: z.literal('tcp'), host: z.string(), port: z.int() }),
   ]),
+  socket: socketAccess.optional(),
   superuser: z.string(),
   superuserPasswordFile: z.string().optional(),
   directory: z.string(),

@@ -7,10 +7,16 @@ import { SIZE_NAMES, type SizeName } from './size-names.js';
 export type EngineRole = 'primary' | 'standby' | 'writer' | 'retired';
 export type ProviderKind = 'embedded' | 'docker';
 
+/** A Unix socket `directory/.s.PGSQL.port` in a 0700 directory; the engine trusts whoever can open it. */
+export interface SocketAccess {
+  readonly kind: 'socket';
+  readonly directory: string;
+  readonly port: number;
+}
+
 /** The way in to an engine, open to nobody but us. */
 export type EngineAccess =
-  /** A Unix socket `directory/.s.PGSQL.port` in a 0700 directory; the engine trusts whoever can open it. */
-  | { readonly kind: 'socket'; readonly directory: string; readonly port: number }
+  | SocketAccess
   /** A TCP port on loopback with SCRAM-SHA-256. */
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
 
@@ -33,6 +39,8 @@ export interface EngineRecord {
   /** PostgreSQL version, `17.10`. */
   readonly postgres: string;
   readonly access: EngineAccess;
+  /** Of a container: a way for sessions past the program of the runtime that forwards the published port, where there is one. */
+  readonly socket?: SocketAccess | undefined;
   /** Superuser that initdb made, and its way in; we connect as it for our own queries. */
   readonly superuser: string;
   /** Path of its password, where the way in asks for one (TCP). */

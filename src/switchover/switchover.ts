@@ -218,7 +218,7 @@ export async function asSwitchoverError(
   return new DbproxyError('DBP_SWITCH_ROLLED_BACK', { step, reason: error.message }, { cause });
 }
 
-export function routeTo({ id, access, superuser, superuserPasswordFile }: EngineRecord): EngineRoute {
+export function routeTo({ id, access, socket, superuser, superuserPasswordFile }: EngineRecord): EngineRoute {
   const secret = superuserPasswordFile === undefined ? {} : { superuserPasswordFile };
-  return { id, access, superuser, ...secret };
+  return { id, access: socket ?? access, superuser, ...secret };
 }

@@ -1,7 +1,7 @@
 /** The docker provider with a real runtime: what a container is made with, how it ends, and what is left of it. */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import {
   adminQuery,
@@ -35,7 +35,11 @@ class ContainerBench {
   options(more: Partial<ProvisionOptions> = {}): ProvisionOptions {
     const id = more.id ?? `e${this.#next++}`;
     return {
-      ...{ id, directory: join(this.directory, 'engines', id), socketDirectory: '' },
+      ...{
+        id,
+        directory: join(this.directory, 'engines', id),
+        socketDirectory: join(this.directory, 's', id),
+      },
       ...{ size: 'small', postgres: '17', image: IMAGE },
       superuserPassword: 'correct horse',
       superuserPasswordFile: join(this.directory, 'password'),
@@ -58,6 +62,21 @@ const one = async (engine: EngineRecord, sql: string): Promise<unknown> => {
   const [row] = await adminQuery<Record<string, unknown>>(engine, sql);
   return Object.values(row ?? {})[0];
 };
+
+/** The tests' image of 17, with another script before its own. */
+async function imageWithEntrypoint(name: string, script: string): Promise<void> {
+  const directory = await mkdtemp(join(tmpdir(), 'dbi-'));
+  const file = join(directory, 'before.sh');
+  await writeFile(file, `#!/bin/sh\n${script}`, { mode: 0o755 });
+  const container = await docker('create', `${IMAGE}:17`);
+  try {
+    await docker('cp', file, `${container}:/usr/local/bin/before.sh`);
+    await docker('commit', '--change', 'ENTRYPOINT ["before.sh"]', container, name);
+  } finally {
+    await docker('rm', '--volumes', container);
+    await rm(directory, { recursive: true });
+  }
+}
 
 describe.skipIf(!hasDocker)('an engine in a container', () => {
   let bench: ContainerBench;
@@ -108,6 +127,36 @@ describe.skipIf(!hasDocker)('an engine in a container', () => {
       'password authentication failed',
     );
   });
+
+  it('has a socket here, too, in a directory that nobody else can enter; killed and started, it has it again', async () => {
+    const { socket } = primary;
+    if (!socket) throw new Error('the containers of this machine run on another kernel');
+    expect((await stat(dirname(socket.directory))).mode & 0o777).toBe(0o700);
+    const past: EngineRecord = { ...primary, access: socket, superuserPasswordFile: undefined };
+    expect(await one(past, `select inet_server_addr() is null`)).toBe(true);
+    await bench.provider.stop(primary, 'immediate');
+    await expect(adminQuery(past, 'select 1')).rejects.toThrow();
+    primary = await bench.provider.start(primary);
+    expect(primary.socket).toEqual(socket);
+    expect(await one(past, 'select 1')).toBe(1);
+  });
+
+  it(
+    'where its server cannot make a socket in that directory it has none, and is there all the same',
+    async () => {
+      const image = 'dbproxy-test/no-socket:17';
+      await imageWithEntrypoint(
+        image,
+        `chmod 0700 /dbproxy-socket || true\nexec docker-entrypoint.sh "$@"\n`,
+      );
+      const engine = await bench.provider.create(bench.options({ image: 'dbproxy-test/no-socket' }));
+      expect(engine.socket).toBeUndefined();
+      expect(await one(engine, 'show shared_preload_libraries')).toBe('pg_prewarm');
+      await bench.provider.remove(engine);
+      await docker('rmi', image);
+    },
+    LONG_MS,
+  );
 
   it('reports what it uses', async () => {
     await bench.provider.usage(primary);

@@ -111,7 +111,8 @@ export class Autoscaler {
       load: newest && size ? rounded(loadOf(newest, cpus[size])) : null,
       beyond: since && { ...since, forMs: Math.round(since.forMs) },
       coolDownMs: this.#memory.coolDownMs,
-      ...{ failures, last },
+      // The one under way is counted ahead (#scale).
+      ...{ failures: isUnderWay(last) ? failures - 1 : failures, last },
     };
   }
 
@@ -247,7 +248,7 @@ export class Autoscaler {
   /** The supervisor before this one died while it scaled; how that ended stands in the record of the instance. */
   async #settleLast(): Promise<void> {
     const { last } = this.#memory.record;
-    if (last?.decision !== 'scale' || last.outcome !== null) return;
+    if (!isUnderWay(last)) return;
     if (this.#instance.primary?.size !== last.to) {
       await this.#memory.change({ last: { ...last, outcome: 'rolled-back' } });
       return;
@@ -274,3 +275,6 @@ function rounded<T extends object>(figures: T): T {
     typeof value === 'number' ? Math.round(value * 10) / 10 : value;
   return Object.fromEntries(Object.entries(figures).map(([name, value]) => [name, round(value)])) as T;
 }
+
+const isUnderWay = (last: LastDecision | null): last is LastDecision =>
+  last?.decision === 'scale' && last.outcome === null;

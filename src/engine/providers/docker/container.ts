@@ -7,11 +7,12 @@ import { DbproxyError } from '../../../errors/index.js';
 import { INCLUDE_CONFIGURATION, POSTGRES_PORT, serverArguments, SUPERUSER } from '../../configuration.js';
 import { freePort } from '../../free-port.js';
 import { capSize } from '../../sizes.js';
-import type { ContainerIdentity, SizeName } from '../../types.js';
+import type { ContainerIdentity, SizeName, SocketAccess } from '../../types.js';
 import type { Image } from './image.js';
 import { containerName, labelsOf, volumeName, type Owner } from './naming.js';
 import { ensureNetwork } from './network.js';
 import { answered, HOST, statusOf, type Container, type Runtime } from './runtime.js';
+import { SOCKETS } from './socket.js';
 import { tarOf, type TarEntry } from '../../tar.js';
 
 /** Where the engine's volume is mounted. Not a path of the image's own volumes, which differ between its versions. */
@@ -26,7 +27,7 @@ const STOP_SECONDS = 30;
 const MIN_SHM_BYTES = 64 * 1024 * 1024;
 
 /**
- * Everybody needs a password but who is inside of the container. Replication is for engines of the same network; so is what
+ * Everybody needs a password but who is inside of the container, or can open its socket in a directory of ours. Replication is for engines of the same network; so is what
  * comes in by the published port, whose packets the runtime sends from the network's own gateway.
  */
 const HBA = `# Written by dbproxy.
@@ -47,6 +48,8 @@ export interface ContainerPlan {
   readonly files?: readonly TarEntry[];
   /** Files and directories of the host, `/here:/there`. */
   readonly binds?: readonly string[];
+  /** A directory of the host in which it is to make its socket, too. */
+  readonly socket?: SocketAccess | undefined;
   /** Where it was published before. */
   readonly port?: number | undefined;
 }
@@ -65,11 +68,11 @@ export async function makeContainer(
 ): Promise<MadeContainer> {
   const { client } = runtime;
   const name = containerName(owner, plan.id);
-  const { id, size, image } = plan;
-  const server = [
-    'postgres',
-    ...serverArguments(id, { listen_addresses: '*', hba_file: `${ETC}/pg_hba.conf` }),
-  ];
+  const { id, size, image, socket } = plan;
+  const own = { listen_addresses: '*', hba_file: `${ETC}/pg_hba.conf` };
+  // Its own directory stays: there the entrypoint, and who is inside, look for it.
+  const sockets = socket ? { unix_socket_directories: `${image.socketDirectories},${SOCKETS}` } : {};
+  const server = ['postgres', ...serverArguments(id, { ...own, ...sockets })];
   const network = await ensureNetwork(runtime, owner);
   const container = await answered(
     client.container.create({
@@ -94,7 +97,8 @@ export async function makeContainer(
             },
           },
         ],
-        Binds: [...(plan.binds ?? [])],
+        // z: where SELinux is, it may be used by containers.
+        Binds: [...(plan.binds ?? []), ...(socket ? [`${socket.directory}:${SOCKETS}:z`] : [])],
         NetworkMode: network,
         RestartPolicy: { Name: 'no' },
         LogConfig: { Type: 'json-file', Config: { 'max-size': '16m', 'max-file': '2' } },

@@ -10,6 +10,8 @@ export interface ImageFacts {
   /** `17.10` */
   readonly postgres: string;
   readonly hasBaseBackup: boolean;
+  /** unix_socket_directories, as its server has it by itself. Empty: it did not say. */
+  readonly socketDirectories: string;
 }
 
 /** `id`: `sha256:…`, as the runtime says it. */
@@ -17,11 +19,12 @@ const fileOf = (cache: string, id: string): string => join(cache, 'images', `${i
 
 export async function recallFacts(cache: string, id: string): Promise<ImageFacts | null> {
   try {
-    const { postgres, hasBaseBackup } = JSON.parse(
+    const { postgres, hasBaseBackup, socketDirectories } = JSON.parse(
       await readFile(fileOf(cache, id), 'utf8'),
     ) as Partial<ImageFacts>;
     if (typeof postgres !== 'string' || !/^\d+\.\d+$/.test(postgres)) return null;
-    return typeof hasBaseBackup === 'boolean' ? { postgres, hasBaseBackup } : null;
+    if (typeof hasBaseBackup !== 'boolean' || typeof socketDirectories !== 'string') return null;
+    return { postgres, hasBaseBackup, socketDirectories };
   } catch {
     return null;
   }

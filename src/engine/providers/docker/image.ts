@@ -136,7 +136,11 @@ async function factsOf(
 }
 
 /** The entrypoint of the official image runs what is not `postgres` as it is. */
-const PROBE = ['sh', '-c', 'postgres --version; command -v pg_basebackup || true'];
+const PROBE = [
+  'sh',
+  '-c',
+  'postgres --version; command -v pg_basebackup || true; postgres --describe-config | grep ^unix_socket_directories || true',
+];
 
 async function probe(docker: Dockerode, owner: Owner, name: string, id: string): Promise<ImageFacts> {
   const unfit = (reason: string, cause?: unknown): DbproxyError =>
@@ -154,7 +158,10 @@ async function probe(docker: Dockerode, owner: Owner, name: string, id: string):
     const [, postgres] = /^postgres \(PostgreSQL\) (\d+\.\d+)/m.exec(said) ?? [];
     if (postgres === undefined)
       throw unfit(said.trim().slice(0, 300) || 'it has no server that says its version');
-    return { postgres, hasBaseBackup: /^\/.*pg_basebackup\s*$/m.test(said) };
+    // Name, context, group, type, value (guc.c, printMixedStruct).
+    const [, socketDirectories = ''] =
+      /^unix_socket_directories(?:\t[^\t]*){3}\t(\/[^\t]*)/m.exec(said) ?? [];
+    return { postgres, hasBaseBackup: /^\/.*pg_basebackup\s*$/m.test(said), socketDirectories };
   } catch (error) {
     const status = statusOf(error);
     throw status === null ? error : unfit((error as Error).message, error);

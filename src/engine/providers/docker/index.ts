@@ -9,7 +9,13 @@ import { DbproxyError } from '../../../errors/index.js';
 import { CONFIGURATION_FILE, configuration, preloadOf, SUPERUSER } from '../../configuration.js';
 import { askFacts, askRecovery } from '../../facts.js';
 import { pendingSettings, reloadConfiguration } from '../../pending-restart.js';
-import type { EngineHealth, EngineProvider, EngineRecord, ProvisionOptions } from '../../types.js';
+import type {
+  EngineHealth,
+  EngineProvider,
+  EngineRecord,
+  ProvisionOptions,
+  SocketAccess,
+} from '../../types.js';
 import { DATA, file, newCluster, putFiles, removeContainer } from './container.js';
 import { howItEnded, type ContainerFacts } from './ended.js';
 import {
@@ -37,6 +43,7 @@ import {
 import { pendingShm, replaceConfiguration, updateLimits } from './resize.js';
 import { makeStandby } from './standby.js';
 import { startEngine } from './start.js';
+import { makeSocketDirectory, parentOf, withSocket } from './socket.js';
 import { sweep } from './sweep.js';
 import { fileOf } from '../../tar.js';
 import { UsageMeter } from './usage.js';
@@ -76,14 +83,19 @@ export function dockerProvider(owner: OwnerWithCache): EngineProvider {
     async create(options) {
       const runtime = await containerRuntime();
       const image = await imageFor(runtime, owner, options);
-      const draft = draftRecord(options, 'primary', image);
+      const socket = await socketFor(runtime, image, options.socketDirectory);
+      const draft = { ...draftRecord(options, 'primary', image), socket };
       await makeDirectory(options.directory);
       try {
         options.onProgress?.({ step: 'initdb' });
         const { id, size } = options;
         const text = configuration(id, size, { machine: runtime.machine });
         const plan = { id, size, image, ...newCluster(options.superuserPassword, image, text) };
-        return await startEngine(runtime, owner, draft, plan, options);
+        return await withSocket(
+          socket,
+          (way) => startEngine(runtime, owner, draft, { ...plan, socket: way }, options),
+          () => removeVolume(runtime, owner, draft),
+        );
       } catch (error) {
         await discard(runtime, owner, draft).catch(() => undefined);
         throw error;
@@ -97,10 +109,15 @@ export function dockerProvider(owner: OwnerWithCache): EngineProvider {
       const same = container?.image === options.image && primary.postgres === options.postgres;
       const image = await imageFor(runtime, owner, options, same ? container?.imageId : undefined);
       assertMajor(image, primary.postgres);
-      const draft = draftRecord(options, 'standby', image);
+      const socket = await socketFor(runtime, image, options.socketDirectory);
+      const draft = { ...draftRecord(options, 'standby', image), socket };
       await makeDirectory(options.directory);
       try {
-        return await makeStandby({ runtime, owner, primary, draft, image, options });
+        return await withSocket(
+          socket,
+          (way) => makeStandby({ runtime, owner, primary, draft, image, options, socket: way }),
+          () => removeVolume(runtime, owner, draft),
+        );
       } catch (error) {
         await discard(runtime, owner, draft).catch(() => undefined);
         throw error;
@@ -125,15 +142,19 @@ export function dockerProvider(owner: OwnerWithCache): EngineProvider {
       options.onProgress?.({ step: 'start' });
       const { id, size, access } = engine;
       const port = access.kind === 'tcp' && access.port > 0 ? access.port : undefined;
-      return startEngine(
-        runtime,
-        owner,
-        engine,
-        { id, size, image, port },
-        {
-          ...options,
-          beforeStart: ({ container }) => rewriteConfiguration(container, engine, runtime),
-        },
+      return withSocket(
+        engine.socket && (await socketFor(runtime, image, parentOf(engine.socket))),
+        (socket) =>
+          startEngine(
+            runtime,
+            owner,
+            engine,
+            { id, size, image, port, socket },
+            {
+              ...options,
+              beforeStart: ({ container }) => rewriteConfiguration(container, engine, runtime),
+            },
+          ),
       );
     },
 
@@ -272,10 +293,22 @@ async function clear(container: Container, engine: EngineRecord): Promise<void> 
 async function discard(runtime: Runtime, owner: Owner, engine: EngineRecord): Promise<void> {
   const found = await look(runtime, owner, engine);
   if (found) await removeContainer(found.container);
-  await ifThere(runtime.docker.getVolume(volumeName(owner, engine.id)).remove());
+  await removeVolume(runtime, owner, engine);
   await removeNetwork(runtime, owner);
   await rm(engine.directory, { recursive: true, force: true });
+  if (engine.socket) await rm(parentOf(engine.socket), { recursive: true, force: true });
 }
+
+const removeVolume = async ({ docker }: Runtime, owner: Owner, { id }: EngineRecord): Promise<void> =>
+  void (await ifThere(docker.getVolume(volumeName(owner, id)).remove()));
+
+/** Where an image does not say where its server makes sockets by itself, that stays its own business. */
+const socketFor = async (
+  runtime: Runtime,
+  { socketDirectories }: Image,
+  parent: string,
+): Promise<SocketAccess | undefined> =>
+  socketDirectories === '' ? undefined : makeSocketDirectory(runtime, parent);
 
 async function imageFor(
   runtime: Runtime,

@@ -27,7 +27,7 @@ import {
   waitForStreaming,
 } from '../../replication.js';
 import { streamBaseBackup } from '../../base-backup-stream.js';
-import type { EngineRecord, ProvisionOptions } from '../../types.js';
+import type { EngineRecord, ProvisionOptions, SocketAccess } from '../../types.js';
 import { DATA, ETC, file, putFiles, type ContainerPlan, type MadeContainer } from './container.js';
 import type { Image } from './image.js';
 import { containerName, type Owner } from './naming.js';
@@ -42,6 +42,7 @@ export interface StandbyPlan {
   readonly draft: EngineRecord;
   readonly image: Image;
   readonly options: ProvisionOptions;
+  readonly socket: SocketAccess | undefined;
 }
 
 /** A copy takes as long as the data is big; this is for one that does not move. */
@@ -75,7 +76,7 @@ const PASS: readonly string[] = [
 ];
 
 async function copyAndStart(plan: StandbyPlan): Promise<EngineRecord> {
-  const { runtime, owner, primary, draft, image, options } = plan;
+  const { runtime, owner, primary, draft, image, options, socket } = plan;
   const { id, size } = options;
   const { upstream, binds } = await wayToPrimary(plan);
   const [row] = await adminQuery<{ preload: string }>(
@@ -84,7 +85,7 @@ async function copyAndStart(plan: StandbyPlan): Promise<EngineRecord> {
   );
   const preload = librariesOf(row?.preload ?? '');
   const content = configuration(id, size, { upstream, machine: runtime.machine, preload });
-  const base = { id, size, image, binds };
+  const base = { id, size, image, binds, socket };
   options.onProgress?.({ step: 'backup' });
   if (image.hasBaseBackup && primary.provider === 'docker') {
     const copying = copiedInside(upstream, content, image);

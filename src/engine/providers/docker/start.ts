@@ -7,6 +7,7 @@ import { keepLog, logTail } from './log.js';
 import { removeContainer, startContainer, type ContainerPlan, type MadeContainer } from './container.js';
 import { howItEnded } from './ended.js';
 import type { Owner } from './naming.js';
+import { answers } from './socket.js';
 import { answered, HOST, ifThere, type Container, type Runtime } from './runtime.js';
 
 /** initdb, or the replay of up to max_wal_size of WAL after a crash. */
@@ -36,7 +37,8 @@ export async function startEngine(
   const engine: EngineRecord = { ...draft, access: { kind: 'tcp', host: HOST, port }, container: identity };
   try {
     const facts = await waitForAnswer(container, engine, readyWithinMs, signal, onLine);
-    return { ...engine, ...facts };
+    const socket = plan.socket && (await answers(plan.socket)) ? plan.socket : undefined;
+    return { ...engine, ...facts, socket };
   } catch (cause) {
     const log = await logTail(container).catch(() => '');
     await keepLog(container, draft).catch(() => undefined);

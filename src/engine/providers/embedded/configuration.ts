@@ -1,11 +1,6 @@
 /** What is particular to an embedded engine's configuration: its Unix socket, and who may use it. */
 import { join } from 'node:path';
-import { POSTGRES_PORT, serverArguments } from '../../configuration.js';
-
-/** Of the path of a Unix socket, without the final NUL (sockaddr_un: 108 bytes on Linux, 104 on macOS). */
-export const MAX_SOCKET_PATH_BYTES = process.platform === 'darwin' ? 103 : 107;
-
-export const socketPath = (directory: string): string => join(directory, `.s.PGSQL.${POSTGRES_PORT}`);
+import { serverArguments } from '../../configuration.js';
 
 /** Who may open the socket is decided by its 0700 directory; there is no other way in. */
 export const HBA = `# Written by dbproxy. The only way in is the Unix socket, in a directory that only dbproxy can open.

@@ -4,7 +4,7 @@ import { chmod, chown, mkdir, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DbproxyError } from '../../../errors/index.js';
 import type { ProvisionOptions } from '../../types.js';
-import { MAX_SOCKET_PATH_BYTES, socketPath } from './configuration.js';
+import { MAX_SOCKET_PATH_BYTES, socketPath } from '../../socket-path.js';
 import { blockedAt, type ServerUser } from './server-user.js';
 import { giveWay } from './yield-processor.js';
 
