@@ -20,6 +20,7 @@ export class EngineAdmin {
   readonly #links: LinkFactory;
   #connection: Promise<EngineConnection> | null = null;
   #settableNames: Promise<string> | null = null;
+  #closed = false;
 
   constructor(links: LinkFactory, engine: EngineRoute) {
     this.#links = links;
@@ -111,7 +112,9 @@ export class EngineAdmin {
     await this.#query('select pg_catalog.pg_promote(false)');
   }
 
+  /** For good. */
   close(): void {
+    this.#closed = true;
     void this.#connection?.then((connection) => connection.close()).catch(() => undefined);
     this.#connection = null;
   }
@@ -122,8 +125,17 @@ export class EngineAdmin {
   }
 
   async #open(): Promise<EngineConnection> {
-    const current = await this.#connection?.catch(() => null);
+    const known = this.#connection;
+    const current = await known?.catch(() => null);
+    // Somebody else has seen it, too, and opens another one: there is one for all.
+    if (this.#connection !== known && this.#connection) return this.#connection;
     if (current && !current.isLost) return current;
+    if (this.#closed) throw new EngineLostError(`engine ${this.engine.id} is not asked any more`);
+    this.#connection = this.#connect();
+    return this.#connection;
+  }
+
+  async #connect(): Promise<EngineConnection> {
     const parameters = new Map([
       ['user', this.engine.superuser],
       ['database', 'postgres'],
@@ -134,9 +146,7 @@ export class EngineAdmin {
       superuserPasswordFile === undefined
         ? null
         : { password: (await readFile(superuserPasswordFile, 'utf8')).trimEnd() };
-    const opening = EngineConnection.open(this.#links, this.engine, parameters, secret);
-    this.#connection = opening;
-    return opening;
+    return EngineConnection.open(this.#links, this.engine, parameters, secret);
   }
 }
 

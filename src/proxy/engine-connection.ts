@@ -180,6 +180,9 @@ export class EngineConnection implements LinkOwner, StateChannel {
   /** From now on bytes go to `owner`. */
   lend(owner: LinkOwner): Link {
     this.#link.owner = owner;
+    // What was said unasked may be here in part.
+    const begun = this.#reader.takeRest();
+    if (begun.length > 0) owner.received(this.#link, begun, begun.length);
     return this.#link;
   }
 

@@ -232,9 +232,14 @@ export class Gate {
       if (cancelTransactions) cancelTransactionsOf(hold);
     }, budgetMs / 2);
     void this.#letHoldersStep(hold);
-    const all = await Promise.race([this.#holdAll(hold).then(() => true), hold.spent.then(() => false)]);
+    const whole = this.#holdAll(hold).then(async () => {
+      clearTimeout(early);
+      if (this.#hold === hold) await this.#services.pauseWriter();
+      return true;
+    });
+    whole.catch(() => undefined);
+    const all = await Promise.race([whole, hold.spent.then(() => false)]);
     clearTimeout(early);
-    if (all) await Promise.race([this.#services.pauseWriter(), hold.spent]);
     const result = {
       held: all && this.#hold === hold,
       sessions: hold.sessions.size,
@@ -311,7 +316,7 @@ export class Gate {
 
   #begin(asked: Pick<Hold, 'unmovable' | 'operation' | 'together'> & { budgetMs: number }): Hold {
     const primary = this.#services.primary();
-    const refusals = primary && this.#target?.shared.restarts ? new Refusals(primary) : null;
+    const refusals = primary && this.#target?.shared.restarts ? new Refusals(() => primary) : null;
     const hold = newHold({ ...asked, refusals }, () => {
       if (this.#hold === hold && this.#state === 'held') void this.release();
     });
@@ -651,6 +656,7 @@ export class Gate {
   /** There is no way forward and none back: every session is told that its engine is gone. */
   #giveUp(): void {
     if (this.#state !== 'committed') return;
+    this.#onMoving();
     this.#shared?.resolve();
     for (const session of this.#endHold()) session.fail('DBP_WIRE_ENGINE_LOST');
     this.#services.resumeWriter();

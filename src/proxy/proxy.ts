@@ -178,8 +178,13 @@ export class Proxy implements HandoverSource, HandoverTarget {
     if (this.gate.state !== 'open')
       throw new DbproxyError('DBP_INTERNAL', { reason: `the gate is ${this.gate.state}` });
     const admin = new EngineAdmin(this.#links, engine);
-    await admin.warm();
-    await this.#attachWriter(engine);
+    try {
+      await admin.warm();
+      await this.#attachWriter(engine);
+    } catch (error) {
+      admin.close();
+      throw error;
+    }
     this.#primary?.close();
     this.#primary = admin;
     this.gate.wake();
@@ -196,7 +201,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
 
   async check(withinMs: number, limits: MoveLimits): Promise<SessionReport[]> {
     const reports: SessionReport[] = [];
-    const refusals = new Refusals(this.#admin());
+    const refusals = new Refusals(() => this.#admin());
     await fewAtATime([...this.#sessions], CHECK_CONCURRENCY, async (session) => {
       const report = await this.#report(session, withinMs, limits, refusals);
       if (!session.isClosed) reports.push(report);
@@ -219,7 +224,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
   async inspect(id: number, withinMs: number, limits: MoveLimits): Promise<SessionDetail | null> {
     const session = [...this.#sessions].find(({ identity }) => identity.id === id);
     if (!session) return null;
-    const report = await this.#report(session, withinMs, limits, new Refusals(this.#admin()));
+    const report = await this.#report(session, withinMs, limits, new Refusals(() => this.#admin()));
     if (session.isClosed) return null;
     const holds = session.state ? inventory(session.state) : [];
     return { session: this.#snapshot(session), report, holds, moves: session.moveNotes };
@@ -343,10 +348,14 @@ export class Proxy implements HandoverSource, HandoverTarget {
 
   /** With a standby, who cannot reach the primary waits for the next one. */
   async #onPrimary<T>(work: () => Promise<T>): Promise<T> {
+    const before = this.#primary;
     try {
       return await work();
     } catch (error) {
-      if (!(error instanceof EngineLostError && this.cover.isOn)) throw error;
+      if (!(error instanceof EngineLostError)) throw error;
+      // Asked in the very moment of a switch.
+      if (this.#primary !== null && this.#primary !== before) return work();
+      if (!this.cover.isOn) throw error;
       if (!(await this.cover.isThereAnother())) throw error;
       return work();
     }
@@ -396,6 +405,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
   async cancelHere(processId: number, secret: Buffer): Promise<boolean> {
     const session = this.#keys.find(processId, secret);
     if (!session) return false;
+    if (session.hasNothingToCancel) return true;
     await this.gate.opened();
     await session.cancel();
     return true;

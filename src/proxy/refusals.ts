@@ -6,10 +6,11 @@ import type { EngineAdmin } from './engine-admin.js';
 import type { SessionIdentity } from './session.js';
 
 export class Refusals {
-  readonly #admin: EngineAdmin;
+  readonly #admin: () => EngineAdmin;
   readonly #known = new Map<string, Promise<string | null>>();
 
-  constructor(admin: EngineAdmin) {
+  /** `admin`: of the engine that is the primary at the moment. */
+  constructor(admin: () => EngineAdmin) {
     this.#admin = admin;
   }
 
@@ -18,7 +19,7 @@ export class Refusals {
     const key = JSON.stringify([user, database]);
     let refusal = this.#known.get(key);
     if (!refusal) {
-      refusal = this.#admin
+      refusal = this.#admin()
         .whyRefused(user, database)
         .then((reason) => (reason === null ? null : `could not log in again: ${reason}`));
       this.#known.set(key, refusal);

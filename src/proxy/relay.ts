@@ -144,7 +144,7 @@ export class Relay implements LinkOwner {
     this.client.owner = this;
     this.#lend();
     if (early.length > 0) this.received(this.client, early, early.length);
-    else this.client.resume();
+    this.pump();
   }
 
   /** Before `start`: transactions are certified (certify/). */
@@ -441,7 +441,11 @@ export class Relay implements LinkOwner {
       else this.client.forward(buffer, 0, bytes, link);
     }
     if (this.client.blocked) link.pause();
-    if (!answered) return;
+    if (!answered) {
+      // The end of something said unasked may be all that was missing.
+      if (this.#flow === 'step' && !whole && this.atSafePoint) this.#events.advanced();
+      return;
+    }
     this.sinceMs = coarseNow();
     if (this.#flow === 'step') this.#events.advanced();
     else if (this.onSafePoint !== null && this.atSafePoint) this.onSafePoint();

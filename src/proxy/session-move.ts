@@ -291,7 +291,8 @@ export class SessionMove {
   async #baseOf(connection: EngineConnection): Promise<SessionState> {
     const key = JSON.stringify([...this.session.identity.parameters]);
     const known = this.#target.bases.get(key);
-    if (known) return known;
+    // Who was to read it may have left; then we do.
+    if (known) return known.catch(() => this.#baseOf(connection));
     const context = await this.#services.context(false);
     const base = baseState(connection, context, this.#services.names);
     this.#target.bases.set(key, base);
@@ -301,20 +302,33 @@ export class SessionMove {
 
   /** The connection to the target; opened anew if it was lost while it waited. */
   async #open(): Promise<EngineConnection> {
-    const current = await this.#connection?.catch(() => null);
+    const known = this.#connection;
+    const current = await known?.catch(() => null);
+    // Somebody else has seen it, too, and opens another one.
+    if (this.#connection !== known && this.#connection) return this.#connection;
     if (current && !current.isLost) return current;
     if (this.#over) throw new Error('the move is over');
+    this.#connection = this.#connect();
+    return this.#connection;
+  }
+
+  /** With what it is right after login; nobody has it before. */
+  async #connect(): Promise<EngineConnection> {
     const { identity } = this.session;
-    const opening = EngineConnection.open(
-      this.#services.links,
+    const { links } = this.#services;
+    const connection = await EngineConnection.open(
+      links,
       this.#target.route,
       startUpOf(identity),
       identity.keys,
     );
-    this.#connection = opening;
-    const connection = await opening;
-    connection.loginNotices.length = 0;
-    this.#base = await this.#baseOf(connection);
+    try {
+      connection.loginNotices.length = 0;
+      this.#base = await this.#baseOf(connection);
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
     this.#there = this.#base;
     this.#replayed = null;
     this.#postponed = 0;

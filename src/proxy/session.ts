@@ -134,6 +134,8 @@ export class Session {
   #keeper: Keeper | null = null;
   /** Where the client stood when its engine was lost. */
   #standing: Standing | null = null;
+  /** What its client sends up to the next Sync belongs to a batch that has failed. */
+  #skipping = false;
   readonly #onClosed: (session: Session) => void;
 
   constructor(
@@ -265,6 +267,15 @@ export class Session {
     if (this.#phase === 'held') await this.#leaveHold();
     else if (this.#phase === 'draining') this.#goOn();
     // busy: what is under way sees that nobody holds the session any more.
+  }
+
+  /**
+   * Everything of the client's was answered, or will be without an engine: what comes next is not what its CancelRequest means.
+   * PostgreSQL lets such a one come to nothing, too.
+   */
+  get hasNothingToCancel(): boolean {
+    const waits = this.#phase === 'held' || this.#phase === 'busy' || this.#phase === 'orphaned';
+    return waits && !this.hasWaitingBytes;
   }
 
   /** Passes on the client's CancelRequest when client bytes flow: before that there is nothing of the client's to cancel. */
@@ -540,6 +551,7 @@ export class Session {
   }
 
   #skipToSync(failed: boolean): void {
+    this.#skipping = true;
     const skipping = new SkipToSync();
     const relay = this.#relay;
     relay.intercept = (bytes) => {
@@ -549,6 +561,7 @@ export class Session {
         if (rest === null) relay.client.resume();
         else {
           relay.intercept = null;
+          this.#skipping = false;
           relay.tell(encode.readyForQuery(failed ? 'E' : 'I'));
           relay.pump();
         }
@@ -563,7 +576,7 @@ export class Session {
 
   /** Stops all bytes, wherever they are; false when the session is held, or ended: try again, or it is no more. */
   async freeze(): Promise<boolean> {
-    if (this.#phase !== 'relaying' || this.#holds > 0 || this.#cancels > 0) return false;
+    if (this.#phase !== 'relaying' || this.#holds > 0 || this.#cancels > 0 || this.#skipping) return false;
     this.#phase = 'frozen';
     await this.#relay.freeze();
     return !this.isClosed;

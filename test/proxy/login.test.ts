@@ -5,8 +5,15 @@ import { join } from 'node:path';
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { EngineRecord } from '../../src/engine/index.js';
-import { PROTOCOL_3_2, StartupCode, cstrings, encode, protocolVersion } from '../../src/protocol/index.js';
-import { connectPg, directTo, eventually, withPg } from '../support/clients.js';
+import {
+  PROTOCOL_3_0,
+  PROTOCOL_3_2,
+  StartupCode,
+  cstrings,
+  encode,
+  protocolVersion,
+} from '../../src/protocol/index.js';
+import { connectPg, directTo, eventually, value, withPg } from '../support/clients.js';
 import { PASSWORD, TestEngines } from '../support/engines.js';
 import { TestProxy } from '../support/proxies.js';
 import { LoginRefused, RawClient } from '../support/raw-client.js';
@@ -85,6 +92,30 @@ describe.each([
     expect((await bystander?.query('select 1 as one'))?.rows).toEqual([{ one: 1 }]);
     await bystander?.end();
     await proxy?.stop();
+  });
+
+  it('what a client sends with the end of its login is answered, and so is what comes later; its end is seen', async () => {
+    const client = await RawClient.connect(proxy.port);
+    const parameters = new Map(Object.entries({ user: 'good', database: 'postgres' }));
+    client.send(encode.startupMessage(PROTOCOL_3_0, parameters));
+    await client.authenticate(PASSWORD, encode.query('select 1'));
+    expect((await client.answer()).rows).toEqual([['1']]);
+    expect((await client.query('select 2')).rows).toEqual([['2']]);
+    const before = (await proxy.control.call('sessions', {})).length;
+    client.socket.end();
+    await eventually('its session to end', async () => {
+      return (await proxy.control.call('sessions', {})).length === before - 1;
+    });
+    client.close();
+  });
+
+  it('the connection of ours is lost: one takes its place, however many log in at that moment', async () => {
+    const ours = `from pg_stat_activity where application_name = 'dbproxy'`;
+    await admin.query(`select pg_terminate_backend(pid) ${ours}`);
+    await eventually('it to be gone', async () => (await value(admin, `select count(*)::int ${ours}`)) === 0);
+    const clients = await Promise.all(Array.from({ length: 10 }, () => connectPg(proxy.url('good'))));
+    expect(await value(admin, `select count(*)::int ${ours}`)).toBe(1);
+    await Promise.all(clients.map((client) => client.end()));
   });
 
   it('runs on the path that is meant', async () => {

@@ -6,7 +6,7 @@ import type pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { EngineRecord } from '../../src/engine/index.js';
 import type { CommitResult, HoldResult, ProxyApi, StateKind } from '../../src/proxy/control-api.js';
-import { encode } from '../../src/protocol/index.js';
+import { StartupCode, encode } from '../../src/protocol/index.js';
 import { RpcClient } from '../../src/rpc/index.js';
 import { connectPg, directTo, eventually, value, withPg } from '../support/clients.js';
 import { PASSWORD, TestEngines, routeTo } from '../support/engines.js';
@@ -361,6 +361,42 @@ describe('hold and release', () => {
     await proxy.control.call('release', {});
     (await late).close();
     await client.end();
+  });
+
+  it('a cancel request for what was answered comes to nothing, and not to what is asked later', async () => {
+    const client = await logIn(proxy.port);
+    await client.query('select 1');
+    await warm();
+    expect((await hold()).held).toBe(true);
+    const canceler = await RawClient.connect(proxy.port);
+    canceler.send(encode.cancelRequest(StartupCode.cancel, client.processId, client.secret));
+    // Its connection is closed when it was taken care of.
+    await canceler.end();
+    const later = client.query('select pg_sleep(0.3)');
+    await eventually('the request to wait', async () => {
+      const [session] = await proxy.control.call('sessions', {});
+      return session?.state === 'held' && (session.heldMs ?? 0) > 50;
+    });
+    await proxy.control.call('release', {});
+    expect(await later).toMatchObject({ errors: [], tags: ['SELECT 1'] });
+    client.close();
+  });
+
+  it('one that is meant for what waits does cancel it', async () => {
+    const client = await logIn(proxy.port);
+    await warm();
+    expect((await hold()).held).toBe(true);
+    const waits = client.query('select pg_sleep(30)');
+    await eventually('the request to wait', async () => {
+      const [session] = await proxy.control.call('sessions', {});
+      return (session?.heldMs ?? 0) > 50;
+    });
+    const canceler = await RawClient.connect(proxy.port);
+    canceler.send(encode.cancelRequest(StartupCode.cancel, client.processId, client.secret));
+    await proxy.control.call('release', {});
+    expect((await waits).errors).toEqual(['57014']);
+    canceler.close();
+    client.close();
   });
 
   it.each([

@@ -120,8 +120,8 @@ export class RawClient {
     return client;
   }
 
-  /** From the first Authentication request to ReadyForQuery. */
-  async authenticate(password: string): Promise<Message[]> {
+  /** From the first Authentication request to ReadyForQuery. `early`: goes with the last message of ours. */
+  async authenticate(password: string, early: Buffer = Buffer.alloc(0)): Promise<Message[]> {
     const seen: Message[] = [];
     const scram = new ScramClient({ password });
     for (;;) {
@@ -138,7 +138,7 @@ export class RawClient {
         const code = body.readInt32BE(0);
         if (code === AuthCode.sasl) this.send(encode.saslInitialResponse(SCRAM_MECHANISM, scram.first()));
         else if (code === AuthCode.saslContinue)
-          this.send(encode.saslResponse(scram.final(body.toString('latin1', 4))));
+          this.send(encode.saslResponse(scram.final(body.toString('latin1', 4))), early);
       } else if (type === Backend.ParameterStatus) this.#parameter(body);
       else if (type === Backend.BackendKeyData) {
         this.processId = body.readInt32BE(0);

@@ -140,7 +140,10 @@ export class Cover implements Keeper {
   async revive({ target, operation, dataLoss }: ReviveParams): Promise<ReviveResult> {
     const before = this.#services.primary()?.engine.id ?? '';
     const admin = new EngineAdmin(this.#services.links, target);
-    await admin.warm();
+    await admin.warm().catch((error: unknown) => {
+      admin.close();
+      throw error;
+    });
     await this.#lastWords(target);
     this.#services.setPrimary(admin);
     const orphans = [...this.#orphans];

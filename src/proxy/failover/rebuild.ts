@@ -34,14 +34,20 @@ export const rebuild = async (
   const connection = await open(session, route, services);
   if (!known)
     return { connection, broken: new Map(), lost: ['everything of it, which had not been read yet'] };
-  const base = await baseOf(connection, services);
   try {
+    const base = await baseOf(connection, services);
     const { broken, lost } = await replay(connection, known.state, base, base, true);
     return { connection, broken, lost: [...known.lost, ...settings(lost)] };
   } catch {
     connection.close();
   }
-  return kindByKind(await open(session, route, services), known.state, known.lost, services);
+  const another = await open(session, route, services);
+  try {
+    return await kindByKind(another, known.state, known.lost, services);
+  } catch (error) {
+    another.close();
+    throw error;
+  }
 };
 
 /** Something could not be re-created as it was: everything else still is. */
