@@ -12,6 +12,10 @@ import { offeredEngines } from '../../src/engine/index.js';
 import type { ErrorJson } from '../../src/errors/index.js';
 import { BIN, Cli, freePort, type CliResult } from '../support/cli.js';
 import { NpmRegistry } from '../support/npm-registry.js';
+import { useProvider } from '../support/provider.js';
+
+// Of binaries.
+useProvider('embedded');
 
 let cli: Cli;
 let registry: NpmRegistry;

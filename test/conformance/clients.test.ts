@@ -11,7 +11,7 @@ import postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { EngineRecord } from '../../src/engine/index.js';
 import { makeCertificate } from '../support/certificates.js';
-import { directTo, withPg } from '../support/clients.js';
+import { directTo, socketOf, withPg } from '../support/clients.js';
 import { PASSWORD, TestEngines } from '../support/engines.js';
 import { TestProxy } from '../support/proxies.js';
 import { Switching } from '../support/switching.js';
@@ -114,7 +114,7 @@ describe.each(WAYS)('%s', (way) => {
       await admin.query('create database app owner app');
     });
     if (way.startsWith('straight')) {
-      const { directory, port } = engine.access as { directory: string; port: number };
+      const { directory, port } = socketOf(engine);
       target = { host: directory, port };
       return;
     }

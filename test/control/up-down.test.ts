@@ -18,6 +18,10 @@ import {
   status,
   until,
 } from './live.js';
+import { useProvider } from '../support/provider.js';
+
+// By their processes; containers have tests of their own (docker.test.ts).
+useProvider('embedded');
 
 let live: LiveHome;
 beforeAll(async () => {

@@ -158,6 +158,23 @@ describe.skipIf(!hasDocker)('an engine in a container', () => {
     LONG_MS,
   );
 
+  it(
+    'two that are made at the same moment share the network of the instance',
+    async () => {
+      const other = await ContainerBench.open();
+      try {
+        const both = await Promise.all([1, 2].map(() => other.provider.create(other.options())));
+        const networks = await Promise.all(
+          both.map((engine) => inspected(engine, '{{range .NetworkSettings.Networks}}{{.NetworkID}}{{end}}')),
+        );
+        expect(new Set(networks).size).toBe(1);
+      } finally {
+        await other.close();
+      }
+    },
+    LONG_MS,
+  );
+
   it('reports what it uses', async () => {
     await bench.provider.usage(primary);
     const usage = await bench.provider.usage(primary);

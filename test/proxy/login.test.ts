@@ -1,6 +1,6 @@
 /** Logins through the proxy: what is refused is refused as PostgreSQL itself refuses it, and nobody else notices. */
 import { readdir, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { createServer, type NetConnectOpts } from 'node:net';
 import { join } from 'node:path';
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -24,6 +24,8 @@ let admin: pg.Client;
 
 /** The engine asks everybody but its superuser for SCRAM, so that it can be asked the same as the proxy. */
 const askForPasswords = async (): Promise<void> => {
+  // A container does so by its port.
+  if (engine.access.kind === 'tcp') return;
   const hba = join(engine.directory, 'data', 'pg_hba.conf');
   await writeFile(hba, 'local all postgres trust\nlocal all all scram-sha-256\n');
   await admin.query('select pg_reload_conf()');
@@ -33,10 +35,10 @@ const askForPasswords = async (): Promise<void> => {
   });
 };
 
-const enginePath = (): { path: string } => {
-  if (engine.access.kind !== 'socket') throw new Error('not a Unix socket');
-  return { path: `${engine.access.directory}/.s.PGSQL.${engine.access.port}` };
-};
+const enginePath = (): NetConnectOpts =>
+  engine.access.kind === 'tcp'
+    ? { host: engine.access.host, port: engine.access.port }
+    : { path: `${engine.access.directory}/.s.PGSQL.${engine.access.port}` };
 
 const refusal = async (login: () => Promise<RawClient>): Promise<LoginRefused> => {
   try {

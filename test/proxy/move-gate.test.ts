@@ -8,7 +8,7 @@ import type { EngineRecord } from '../../src/engine/index.js';
 import type { CommitResult, HoldResult, ProxyApi, StateKind } from '../../src/proxy/control-api.js';
 import { StartupCode, encode } from '../../src/protocol/index.js';
 import { RpcClient } from '../../src/rpc/index.js';
-import { connectPg, directTo, eventually, value, withPg } from '../support/clients.js';
+import { connectPg, directTo, eventually, socketInside, value, withPg } from '../support/clients.js';
 import { PASSWORD, TestEngines, routeTo } from '../support/engines.js';
 import { TestProxy } from '../support/proxies.js';
 import { RawClient } from '../support/raw-client.js';
@@ -188,7 +188,7 @@ describe('state that cannot move', () => {
     const client = await connect(proxy.url());
     for (const sql of [
       ...unmovables.flatMap(({ make }) => make),
-      `select dblink_connect('remote', 'host=${(primary.access as { directory: string }).directory} user=postgres')`,
+      `select dblink_connect('remote', 'host=${socketInside(primary)} user=postgres')`,
       `set work_mem = '5MB'`,
       `set app.x = '1'`,
       'prepare p as select 1',

@@ -4,7 +4,7 @@ import type pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { EngineRecord } from '../../src/engine/index.js';
 import { Frontend, PROTOCOL_3_2, StartupCode, encode } from '../../src/protocol/index.js';
-import { connectPg, directTo, eventually, withPg } from '../support/clients.js';
+import { connectPg, directTo, eventually, socketOf, withPg } from '../support/clients.js';
 import { PASSWORD, TestEngines } from '../support/engines.js';
 import { TestProxy } from '../support/proxies.js';
 import { RawClient, type Answer } from '../support/raw-client.js';
@@ -90,10 +90,9 @@ describe.each([
       `set application_name = 'me'`,
       'listen x; notify x; unlisten *',
     ];
-    const path = {
-      path: `${(engine.access as { directory: string }).directory}/.s.PGSQL.${engine.access.port}`,
-    };
-    const [direct, through] = [await RawClient.login(path), await login()];
+    const { directory, port } = socketOf(engine);
+    const direct = await RawClient.login({ path: `${directory}/.s.PGSQL.${port}` });
+    const through = await login();
     const bytes = ({ messages }: Answer): string[] =>
       messages
         // The process id in a notification is the backend's.

@@ -4,6 +4,7 @@ import type { EngineRecord } from '../../src/engine/index.js';
 import { encode } from '../../src/protocol/index.js';
 import { DEFAULT_LIMITS, losses, report, unmovable } from '../../src/session-state/index.js';
 import { MAX_SETTING_NAMES } from '../../src/session-state/setting-names.js';
+import { socketInside } from '../support/clients.js';
 import { TestEngines } from '../support/engines.js';
 import { Backend } from './support.js';
 
@@ -81,11 +82,8 @@ it.each([
 it('dblink connections stand in the way, by name', async () => {
   const session = await Backend.open(primary, { database: 'linked' });
   expect(report(await session.look(), DEFAULT_LIMITS)).toEqual([]);
-  const { access } = primary;
-  if (access.kind !== 'socket') throw new Error('a socket is expected');
-  await session.run(
-    `select dblink_connect('far', 'host=${access.directory} port=${access.port} dbname=postgres user=postgres')`,
-  );
+  const where = `host=${socketInside(primary)} dbname=postgres user=postgres`;
+  await session.run(`select dblink_connect('far', '${where}')`);
   expect(unmovable(await session.look(), DEFAULT_LIMITS)).toMatchObject([
     { kind: 'extensionMemory', movable: false, detail: '1 dblink connection: far' },
   ]);
@@ -95,9 +93,7 @@ it('dblink connections stand in the way, by name', async () => {
 it('a dblink connection that is opened after the first look is found while the session is held, and gone with its extension', async () => {
   const session = await Backend.open(primary, { database: 'linked' });
   const before = await session.look();
-  const { access } = primary;
-  if (access.kind !== 'socket') throw new Error('a socket is expected');
-  const where = `host=${access.directory} port=${access.port} dbname=postgres user=postgres`;
+  const where = `host=${socketInside(primary)} dbname=postgres user=postgres`;
   await session.run(`select dblink_connect('late one', '${where}')`);
   const held = await session.look(before, false);
   expect(unmovable(held, DEFAULT_LIMITS)).toMatchObject([{ detail: '1 dblink connection: late one' }]);

@@ -4,7 +4,7 @@ import type { EngineRecord } from '../../src/engine/index.js';
 import { encode } from '../../src/protocol/index.js';
 import { readExactly } from '../../src/session-state/exact.js';
 import { stateKinds, type KindName } from '../../src/session-state/index.js';
-import { directTo, withPg } from '../support/clients.js';
+import { directTo, socketInside, withPg } from '../support/clients.js';
 import { TestEngines } from '../support/engines.js';
 import { Backend } from './support.js';
 
@@ -170,7 +170,7 @@ it('short limits of the session itself do not apply', async () => {
 
 it('dblink connections are found', async () => {
   const superuser = await Backend.open(engine);
-  const { directory } = engine.access as { directory: string };
+  const directory = socketInside(engine);
   await superuser.run(`select dblink_connect('far', 'host=${directory} user=postgres dbname=postgres')`);
   expect(stateKinds(await superuser.look())).toContain('extensionMemory');
   superuser.close();

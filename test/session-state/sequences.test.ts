@@ -12,6 +12,7 @@ import {
 import { kinds } from '../../src/session-state/kinds.js';
 import { directTo, withPg } from '../support/clients.js';
 import { TestEngines } from '../support/engines.js';
+import { engineKind } from '../support/provider.js';
 import { Backend } from './support.js';
 
 let engines: TestEngines;
@@ -268,26 +269,30 @@ describe('sequences', () => {
     session.close();
   });
 
-  it('asking leaves no error in the log, whatever the settings of the session', async () => {
-    const session = await open();
-    const logged = (await readFile(primary.logFile)).length;
-    await session.run(
-      `set search_path = 'odd', "x y"`,
-      'set default_transaction_read_only = on',
-      'set default_transaction_isolation = serializable',
-      'set standard_conforming_strings = off',
-    );
-    await session.look();
-    await session.run('set default_transaction_read_only = off', `select nextval('app.one')`);
-    await session.run('set default_transaction_read_only = on', `set lock_timeout = 1`);
-    const wanted = await session.look();
-    const target = await bring(wanted);
-    expect(await target.rows('show search_path')).toEqual([[`odd, "x y"`]]);
-    expect(await target.rows('select lastval()')).toEqual(await session.rows('select lastval()'));
-    expect((await readFile(primary.logFile)).subarray(logged).toString()).not.toContain('ERROR:');
-    session.close();
-    target.close();
-  });
+  // The log of a container comes here when it ends.
+  it.skipIf(engineKind() === 'docker')(
+    'asking leaves no error in the log, whatever the settings of the session',
+    async () => {
+      const session = await open();
+      const logged = (await readFile(primary.logFile)).length;
+      await session.run(
+        `set search_path = 'odd', "x y"`,
+        'set default_transaction_read_only = on',
+        'set default_transaction_isolation = serializable',
+        'set standard_conforming_strings = off',
+      );
+      await session.look();
+      await session.run('set default_transaction_read_only = off', `select nextval('app.one')`);
+      await session.run('set default_transaction_read_only = on', `set lock_timeout = 1`);
+      const wanted = await session.look();
+      const target = await bring(wanted);
+      expect(await target.rows('show search_path')).toEqual([[`odd, "x y"`]]);
+      expect(await target.rows('select lastval()')).toEqual(await session.rows('select lastval()'));
+      expect((await readFile(primary.logFile)).subarray(logged).toString()).not.toContain('ERROR:');
+      session.close();
+      target.close();
+    },
+  );
 
   it('many sessions at once, all of one sequence', async () => {
     const sessions = await Promise.all(Array.from({ length: 20 }, () => open()));

@@ -1,7 +1,7 @@
 /** Clients of tests on the libraries people use, closed together at the end of a test. */
 import { readFileSync } from 'node:fs';
 import pg from 'pg';
-import type { EngineRecord } from '../../src/engine/index.js';
+import type { EngineRecord, SocketAccess } from '../../src/engine/index.js';
 
 /** A connected client; losing its connection is seen by its queries, not by the process. */
 export const connectPg = async (config: string | pg.ClientConfig): Promise<pg.Client> => {
@@ -14,6 +14,17 @@ export const connectPg = async (config: string | pg.ClientConfig): Promise<pg.Cl
 /** The first column of the first row. */
 export const value = async (client: pg.Client, text: string): Promise<unknown> =>
   (await client.query<unknown[]>({ text, rowMode: 'array' })).rows[0]?.[0];
+
+/** The Unix socket of an engine, also of a container, where containers run on this kernel. */
+export const socketOf = ({ access, socket }: EngineRecord): SocketAccess => {
+  const found = access.kind === 'socket' ? access : socket;
+  if (!found) throw new Error('the engine has no socket here');
+  return found;
+};
+
+/** The directory of that socket, as the server itself sees it. */
+export const socketInside = (engine: EngineRecord): string =>
+  engine.container ? '/dbproxy-socket' : socketOf(engine).directory;
 
 /** Straight to an engine, past every proxy. */
 export const directTo = (engine: EngineRecord, config: pg.ClientConfig = {}): pg.ClientConfig => {

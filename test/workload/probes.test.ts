@@ -5,6 +5,7 @@ import { runWorkload } from '../../src/workload/index.js';
 import { PROBES } from '../../src/workload/probes/index.js';
 import { seededRandom } from '../../src/workload/random.js';
 import { StateLost } from '../../src/workload/taxonomy.js';
+import { socketOf } from '../support/clients.js';
 import { TestEngines } from '../support/engines.js';
 
 let engines: TestEngines;
@@ -13,8 +14,7 @@ let client: pg.Client;
 
 beforeAll(async () => {
   engines = await TestEngines.open();
-  const { access } = await engines.primary();
-  if (access.kind !== 'socket') throw new Error('these tests want a socket');
+  const access = socketOf(await engines.primary());
   url = `postgres://postgres@localhost/postgres?host=${access.directory}&port=${access.port}`;
 });
 afterAll(() => engines.close());

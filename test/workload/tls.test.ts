@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { TLSSocket } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { initialiseWorkload, PROTOCOLS, runWorkload } from '../../src/workload/index.js';
+import { socketOf } from '../support/clients.js';
 import { TestEngines } from '../support/engines.js';
 
 const SSL_REQUEST_BYTES = 8;
@@ -35,8 +36,7 @@ describe.skipIf(!hasCertificate)('over TLS (openssl makes the certificate)', () 
 
   beforeAll(async () => {
     engines = await TestEngines.open();
-    const { access } = await engines.primary();
-    if (access.kind !== 'socket') throw new Error('these tests want a socket');
+    const access = socketOf(await engines.primary());
     const [key, cert] = await Promise.all(['key', 'cert'].map((file) => readFile(join(directory, file))));
     server = createServer((socket) => {
       socket.on('error', () => {});
