@@ -212,11 +212,14 @@ describe('roles', () => {
 it('one whose temporary tables are left of a crash is dropped all the same', async () => {
   const engine = await engines.primary();
   await (await TestWriter.open(engine, 1)).end();
-  const session = await connectAdmin(engine);
-  session.on('error', () => undefined);
+  const [session, other] = [await connectAdmin(engine), await connectAdmin(engine)];
+  for (const client of [session, other]) client.on('error', () => undefined);
   await session.query('create role ghost; set role ghost; create temp table own (id serial)');
   const { rows } = await session.query<{ pid: number }>('select pg_backend_pid() as pid');
+  // Before the others are ended, the server has not noticed.
+  const noticed = new Promise((resolve) => other.once('end', resolve));
   process.kill(rows[0]!.pid, 'SIGKILL');
+  await noticed;
   const after = await eventually('the engine to be up again', async () => {
     const admin = await connectAdmin(engine).catch(() => null);
     const free = await admin?.query('select 1').catch(() => null);
