@@ -52,7 +52,24 @@ export async function ensureRunning(
   signal: AbortSignal,
   beside: Beside | null = null,
 ): Promise<Ensured> {
-  const found = await observeProxy(instance);
+  const asked: Proxy[] = [];
+  try {
+    return await ensure(instance, onStep, signal, beside, (proxy) => asked.push(proxy));
+  } catch (error) {
+    // Who tries again asks anew.
+    for (const { rpc } of asked) rpc.close();
+    throw error;
+  }
+}
+
+async function ensure(
+  instance: Instance,
+  onStep: OnStep,
+  signal: AbortSignal,
+  beside: Beside | null,
+  asks: (proxy: Proxy) => void,
+): Promise<Ensured> {
+  const found = await observeProxy(instance, asks);
   const settled = await settleOperation(instance, found);
   const failedOver = await failOver(instance, found);
   const before = instance.primary?.process;
@@ -64,12 +81,14 @@ export async function ensureRunning(
   await beside?.before(onStep, report);
   const [proxy, primary] = await together(
     signal,
-    () => ensureProxy(instance, found, onStep, report),
+    () => ensureProxy(instance, found, onStep, report, asks),
     (ended) => ensurePrimary(instance, ended, onStep, report),
   );
+  const hadAnother = found !== null && (await proxyStatus(proxy)).primary?.id !== primary.id;
   await ensureRoute(instance, proxy, primary);
-  // No standby could take over: what waits for an engine goes on on the one that was started again.
-  if (found && instance.record.spec.standby !== undefined && !isDeepStrictEqual(before, primary.process))
+  // No standby could take over, or who saw to that died in the middle of it: what waits for an engine goes on on this one.
+  const isAnother = hadAnother || !isDeepStrictEqual(before, primary.process);
+  if (found && instance.record.spec.standby !== undefined && isAnother)
     await reviveSessions(proxy, primary, await instance.nextOperationId('restart'), null);
   await beside?.routed(proxy);
   await assertAgrees(instance, proxy);
@@ -79,8 +98,12 @@ export async function ensureRunning(
   return { proxy, repaired: repairs };
 }
 
-async function observeProxy({ directory }: Instance): Promise<ProxyFacts | null> {
+async function observeProxy(
+  { directory }: Instance,
+  asks: (proxy: Proxy) => void,
+): Promise<ProxyFacts | null> {
   const proxy = await findProxy(directory);
+  if (proxy) asks(proxy);
   return proxy && { proxy, status: await proxyStatus(proxy) };
 }
 
@@ -112,6 +135,7 @@ async function ensureProxy(
   found: ProxyFacts | null,
   onStep: OnStep,
   report: (repair: string) => void,
+  asks: (proxy: Proxy) => void,
 ): Promise<Proxy> {
   const { directory, record, events } = instance;
   // A replacement whose supervisor died in the middle of it left the old process on record.
@@ -120,10 +144,12 @@ async function ensureProxy(
   found?.proxy.rpc.close();
   // Busy is not dead: who is silent is asked once more before its clients are sacrificed.
   const before = await findProxy(directory);
+  if (before) asks(before);
   if (before && isWhole(before)) return before;
   await endSilent(directory, before);
   onStep('proxy', `binding ${record.spec.host}:${record.spec.port}`);
   const proxy = await startProxy(directory, record.spec, await writerConfig(record.spec), before);
+  asks(proxy);
   for (const { number, process } of proxy.members) {
     if (before?.members.some((each) => each.number === number)) continue;
     events.append(

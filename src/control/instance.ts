@@ -1,6 +1,7 @@
 /** An instance as its supervisor knows it: the record on disk, its log, its provider. Every change is written at once. */
 import { readdir } from 'node:fs/promises';
-import type { EngineOperations, EngineRecord, ProvisionOptions } from '../engine/types.js';
+import { join } from 'node:path';
+import type { EngineOperations, EngineRecord, ProviderKind, ProvisionOptions } from '../engine/types.js';
 import { DbproxyError } from '../errors/index.js';
 import { EventLog } from './event-log.js';
 import type { InstanceDirectory } from './instance-directory.js';
@@ -131,15 +132,23 @@ export class Instance {
 /**
  * An engine whose maker died before it could record it: enough of a record to find, stop and remove it by its directory.
  */
-export function unrecordedEngine(paths: InstancePaths, record: InstanceRecord, id: string): EngineRecord {
+export function unrecordedEngine(
+  paths: InstancePaths,
+  record: InstanceRecord,
+  id: string,
+  provider: ProviderKind = record.spec.provider,
+): EngineRecord {
   const directory = engineDirectory(paths, id);
+  const socketDirectory = engineSocketDirectory(paths, id);
   return {
     id,
-    provider: record.spec.provider,
+    provider,
     role: 'standby',
     size: record.spec.size,
     postgres: record.spec.postgres,
-    access: { kind: 'socket', directory: engineSocketDirectory(paths, id), port: ENGINE_PORT },
+    access: { kind: 'socket', directory: socketDirectory, port: ENGINE_PORT },
+    // Of a container: below that one (providers/docker/socket.ts).
+    socket: { kind: 'socket', directory: join(socketDirectory, 's'), port: ENGINE_PORT },
     superuser: 'postgres',
     directory,
     logFile: `${directory}/engine.log`,

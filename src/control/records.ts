@@ -104,6 +104,8 @@ export const operationRecord = z.object({
   startedAt: z.string(),
   from: z.string(),
   target: z.string(),
+  /** Whose engine the target is to be: it may not be on record yet. */
+  provider: providerKind.optional(),
   /** In place, `target` is `from`: what it was before, and what it is to be. */
   inPlace: z.object({ before: engineKind, to: engineKind }).optional(),
   /** A resize, `target` is `from` too: the size that it is being brought to, and what the operation has come to then. */

@@ -143,7 +143,7 @@ async function goBack(
     proxy: found?.proxy.rpc ?? null,
     provider: instance.provider,
     from,
-    target: target ?? unrecordedEngine(instance.paths, instance.record, operation.target),
+    target: target ?? unrecordedEngine(instance.paths, instance.record, operation.target, operation.provider),
   });
   await unfence(from);
   await instance.forgetEngine(operation.target);

@@ -11,7 +11,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { DbproxyError } from '../errors/index.js';
-import { blamingFullDisk, isNoRoom, unlessNoRoom } from '../errors/no-room.js';
+import { blamingFullDisk, unlessNoRoom } from '../errors/no-room.js';
 import { faultPoint } from '../fault-point.js';
 import type { RpcContext, RpcHandlers } from '../rpc/index.js';
 import type {
@@ -81,8 +81,10 @@ export class Supervisor {
   #ready: Promise<void> = Promise.resolve();
   #queue: Promise<unknown> = Promise.resolve();
   #failedRepairs = 0;
-  /** Degraded by a full disk: that may be over at any moment, and nobody tells. */
-  #waitsForRoom = false;
+  /** Degraded by what may be over at any moment, and nobody tells: a full disk, sessions that leave the proxy no place. */
+  #triesAgain = false;
+  /** Told once, not at each attempt. */
+  #lastFailure = '';
   readonly #progressListeners = new Set<(step: string, detail: string) => void>();
   /** Resolves when this process has nothing left to do: the instance is down. */
   readonly ended: Promise<void>;
@@ -95,7 +97,7 @@ export class Supervisor {
       instance.provider,
       () =>
         this.#state === 'running' || this.#state === 'degraded'
-          ? { proxy: this.#proxy, primary: instance.primary, waitsForRoom: this.#waitsForRoom }
+          ? { proxy: this.#proxy, primary: instance.primary, isDegraded: this.#triesAgain }
           : null,
       (losses) => this.#onLoss(losses),
     );
@@ -247,7 +249,8 @@ export class Supervisor {
     if (proxy !== this.#proxy) this.#adopt(proxy);
     this.#repaired = repaired;
     this.#failedRepairs = 0;
-    this.#waitsForRoom = false;
+    this.#triesAgain = false;
+    this.#lastFailure = '';
     if (this.#state !== 'stopping') this.#state = 'running';
     if (repaired.length > 0) this.#report('supervisor.repaired', repaired.join('; '));
   }
@@ -257,7 +260,7 @@ export class Supervisor {
     try {
       await this.#ensure();
     } catch (error) {
-      if (!(error instanceof DbproxyError) || error.code !== 'DBP_WRITER_DIVERGED') throw error;
+      if (!isDiverged(error)) throw error;
       await this.#buildAgain();
     }
   }
@@ -329,7 +332,6 @@ export class Supervisor {
       try {
         await this.#ensure();
       } catch (error) {
-        this.#failedRepairs++;
         this.#notRepaired(error);
       }
     });
@@ -337,8 +339,12 @@ export class Supervisor {
 
   #notRepaired(error: unknown): void {
     this.#state = 'degraded';
-    this.#waitsForRoom = isNoRoom(error);
-    this.#report('supervisor.repaired', `not repaired yet: ${messageOf(error)}`);
+    this.#failedRepairs++;
+    // Of a writer that holds other rows than the log nothing but `up` makes another one.
+    this.#triesAgain = !isDiverged(error);
+    const failure = messageOf(error);
+    if (failure !== this.#lastFailure) this.#report('supervisor.repaired', `not repaired yet: ${failure}`);
+    this.#lastFailure = failure;
   }
 
   async #reportLoss(loss: Loss): Promise<void> {
@@ -495,6 +501,8 @@ export class Supervisor {
     work: (on: OperationContext) => Promise<Done>,
     tell: (progress: OperationProgress) => void,
   ): Promise<Done> {
+    // The one before is not settled yet, and another engine may be the primary than stands on record.
+    if (await this.#instance.directory.readOperation()) await this.#ensure();
     const proxy = this.#runningProxy();
     this.#state = 'operating';
     const onProgress = (progress: OperationProgress): void => {
@@ -625,6 +633,9 @@ function assertReplaceable(spec: InstanceSpec): void {
 const summaryOfWriter = ({ id, instance, url, port }: WriterStatus): WriterSummary => ({
   ...{ id, instance, url, port },
 });
+
+const isDiverged = (error: unknown): boolean =>
+  error instanceof DbproxyError && error.code === 'DBP_WRITER_DIVERGED';
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 

@@ -524,7 +524,7 @@ export class Gate {
     this.#drop(unmovable);
     this.#lastMove = null;
     this.#state = 'committed';
-    const limit = setTimeout(() => this.#giveUp(), boundMs).unref();
+    const limit = setTimeout(() => void this.#giveUp(), boundMs).unref();
     const orphaned = (): void => void this.#finishAlone();
     if (gone.aborted) orphaned();
     else gone.addEventListener('abort', orphaned);
@@ -650,11 +650,19 @@ export class Gate {
       }
       await delay(ORPHAN_RETRY_MS);
     }
-    this.#giveUp();
+    await this.#giveUp();
   }
 
-  /** There is no way forward and none back: every session is told that its engine is gone. */
-  #giveUp(): void {
+  /**
+   * There is no way forward and none back: every session is told that its engine is gone. Unless the target was promoted after all:
+   * then nobody may write on the old engine any more.
+   */
+  async #giveUp(): Promise<void> {
+    const isThere = this.#target?.admin.isInRecovery().then((recovers) => !recovers);
+    if ((await isThere?.catch(() => false)) && this.#state === 'committed') {
+      await this.move(() => undefined).catch(() => undefined);
+      return;
+    }
     if (this.#state !== 'committed') return;
     this.#onMoving();
     this.#shared?.resolve();

@@ -17,11 +17,15 @@ const RETRY_PAUSE_MS = 100;
 const MOVE_ANSWER_MS = 60_000;
 const STATUS_BOUND_MS = 10_000;
 
-/** Promotes the target, over the kept connection if it still works. Returns its record: its process may be a new one. */
+/**
+ * Promotes the target, over the kept connection if it still works. Returns its record: its process may be a new one. `isOver`: the
+ * proxy has given up, and clients are on the old engine again; then there is no other primary. Throws DBP_SWITCH_HOLD_LOST.
+ */
 export async function promoteForSure(
   provider: EngineOperations,
   target: EngineRecord,
   kept: EngineLink | null,
+  isOver: () => Promise<boolean> = () => Promise.resolve(false),
 ): Promise<EngineRecord> {
   if (kept) {
     try {
@@ -33,6 +37,11 @@ export async function promoteForSure(
   }
   const end = performance.now() + FORWARD_BOUND_MS;
   for (;;) {
+    if (await isOver())
+      throw new DbproxyError('DBP_SWITCH_HOLD_LOST', {
+        reason: 'the proxy has given up the switch',
+        command: 'scale --to SIZE',
+      });
     try {
       return await restartAndPromote(provider, target);
     } catch (error) {

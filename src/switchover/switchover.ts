@@ -11,6 +11,7 @@ import type { EngineRecord } from '../engine/types.js';
 import { DbproxyError } from '../errors/index.js';
 import { blamingFullDisk } from '../errors/no-room.js';
 import type { EngineRoute, MoveLimits, ProxyApi } from '../proxy/control-api.js';
+import type { Rpc } from '../rpc/index.js';
 import { attemptWhenNear, type Links } from './attempt.js';
 import { rehearseCatchUp } from './catch-up.js';
 import { drain, unmovable } from './drain.js';
@@ -27,6 +28,7 @@ export const WARM_LOOK_MS = 1_000;
 export const WARM_BOUND_MS = 120_000;
 /** The proxy takes a few seconds at most to close what its sessions left behind. */
 const LEFT_BOUND_MS = 10_000;
+const STATUS_BOUND_MS = 5_000;
 
 /** Runs the whole switchover. Throws only after `commit`, when the way forward is blocked; before, it rolls back. */
 export async function switchover(plan: SwitchoverPlan, ports: SwitchoverPorts): Promise<SwitchoverResult> {
@@ -99,7 +101,7 @@ async function fromCommit(
   const fenced = setReadOnly(links.primary).catch(() => undefined);
   // Ending its many processes takes more CPU than the clients have to spare when they go on.
   provider.yieldProcessor(plan.from);
-  const primary = await promoteForSure(provider, target, links.standby);
+  const primary = await promoteForSure(provider, target, links.standby, () => hasGivenUp(proxy, target));
   await Promise.all([fenced, journal.settled()]);
 
   watch.enter('move');
@@ -118,6 +120,12 @@ async function fromCommit(
     attempts: progress.attempts,
     phasesMs: watch.times,
   };
+}
+
+/** Clients are on the old engine again. Who does not answer has not said so. */
+async function hasGivenUp(proxy: Rpc<ProxyApi>, { id }: EngineRecord): Promise<boolean> {
+  const status = await proxy.call('status', {}, { timeoutMs: STATUS_BOUND_MS }).catch(() => null);
+  return status !== null && status.gate === 'open' && status.primary?.id !== id;
 }
 
 async function provision(

@@ -144,7 +144,9 @@ function begin(
   { operation, strategy, to, limits }: Goal,
   { from, ...rest }: Begun,
 ): OperationJournal {
-  const journal = new OperationJournal(instance, { operation, from: from.id, ...rest }, onProgress, (step) =>
+  const { provider } = to;
+  const record = { operation, from: from.id, ...(provider ? { provider } : {}), ...rest };
+  const journal = new OperationJournal(instance, record, onProgress, (step) =>
     pause.at(step, limits.pauseAt),
   );
   const described = ({ size, postgres }: typeof to): string => `${size}, PostgreSQL ${postgres}`;

@@ -77,5 +77,8 @@ export async function withSocket<T>(
   }
 }
 
+/** PostgreSQL's words (pqcomm.c, miscinit.c); that it listens there is in every log. */
+const NOT_MADE = new RegExp(`could not [^\\n]*"${SOCKETS}/`);
+
 const blames = (error: unknown): boolean =>
-  error instanceof DbproxyError && JSON.stringify(error.details).includes(`${SOCKETS}/`);
+  error instanceof DbproxyError && NOT_MADE.test(Object.values(error.details).join('\n'));
