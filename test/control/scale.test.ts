@@ -227,3 +227,21 @@ test('down while it runs: both engines go, the data is that of the primary', asy
   await again.end();
   expect(await engines()).toHaveLength(1);
 });
+
+test('degraded, because its sessions leave no place for a query of ours: as soon as there is one it runs again', async () => {
+  const { url: full } = await live.up('full', { maxSessions: 1 });
+  const client = new pg.Client({ connectionString: full });
+  await client.connect();
+  await client.query('begin');
+  const supervisor = await connectSupervisor('full');
+  const limits = { ...MOVE_DEFAULTS, deadlineMs: 1_000 };
+  expect(await supervisor.call('scale', { ...limits, to: 'medium' })).toMatchObject({
+    outcome: 'rolled-back',
+  });
+  supervisor.close();
+  expect(await status('full')).toMatchObject({ state: 'degraded' });
+  await client.end();
+  await until('it to run again', async () => (await status('full')).state === 'running');
+  const told = (await events('full')).filter(({ message }) => message.startsWith('not repaired yet'));
+  expect(told).toHaveLength(1);
+});
