@@ -54,6 +54,8 @@ import { renewCertificate } from './tls/renewal.js';
 import { urlOf } from './verify.js';
 import { Watch, type Loss } from './watch.js';
 
+/** After a start that failed: how long whoever began it may take to ask, ms. */
+const ASKED_BOUND_MS = 2_000;
 /** Pauses between attempts to repair what does not come back. */
 const REPAIR_PAUSES_MS = [0, 500, 1_000, 2_000, 5_000];
 /** While it runs nobody else's can: one that was not asked for is given up sooner, and comes again later. */
@@ -85,6 +87,9 @@ export class Supervisor {
   #triesAgain = false;
   /** Told once, not at each attempt. */
   #lastFailure = '';
+  /** Resolves when somebody waits for the start. */
+  #markAsked: () => void = () => undefined;
+  readonly #asked = new Promise<void>((resolve) => (this.#markAsked = resolve));
   readonly #progressListeners = new Set<(step: string, detail: string) => void>();
   /** Resolves when this process has nothing left to do: the instance is down. */
   readonly ended: Promise<void>;
@@ -318,6 +323,8 @@ export class Supervisor {
         await directory.purge();
       });
     }
+    // Who launched us finds us by our socket, and is to learn why.
+    await Promise.race([this.#asked, pause(ASKED_BOUND_MS)]);
     setImmediate(() => this.#markEnded());
   }
 
@@ -363,6 +370,7 @@ export class Supervisor {
   // --- questions --------------------------------------------------------------------------------------------------------
 
   async #awaitReady(context: RpcContext<{ step: string; detail: string }>): Promise<UpResult> {
+    this.#markAsked();
     const tell = (step: string, detail: string): void => context.progress({ step, detail });
     this.#progressListeners.add(tell);
     context.signal.addEventListener('abort', () => this.#progressListeners.delete(tell));
