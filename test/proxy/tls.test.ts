@@ -415,7 +415,7 @@ describe('TLS and the life of a proxy', () => {
 
     expect([first, second].map((pid) => processIdentity(pid) !== null)).toEqual([true, true]);
     // Both are nothing but tunnels: no listener, no connection to the engine.
-    expect(await engineConnections()).toBe(4 + 1);
+    await eventually('their own to be closed', async () => (await engineConnections()) === 4 + 1);
     for (const client of [open!, idle!, reading!]) client.close();
     await waitForExit(first);
     expect((await later.query('commit')).status).toBe('I');
