@@ -1,6 +1,5 @@
 /** What is looked at in a quiet moment, and when it counts as growth. */
-import { readdir } from 'node:fs/promises';
-import { residentBytes } from '../support/processes.js';
+import { descriptorsOf, residentBytes } from '../support/processes.js';
 
 export const PARTS = [
   'proxy MB',
@@ -23,7 +22,7 @@ export interface Look {
 const MIB = 2 ** 20;
 export const residentMB = async (pid: number): Promise<number> =>
   Math.round((await residentBytes(pid)) / MIB);
-export const descriptors = async (pid: number): Promise<number> => (await readdir(`/proc/${pid}/fd`)).length;
+export const descriptors = descriptorsOf;
 
 /** Looks at the beginning that do not count: code is compiled, caches are filled. */
 const WARM = 2;

@@ -50,11 +50,7 @@ export async function cpuUsOfTree(root: number): Promise<number> {
   return ticksOf(root) * CLOCK_TICK_US;
 }
 
-export async function residentBytes(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8');
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1] ?? NaN) * 1024;
-}
-
+export { descriptorsOf, residentBytes } from '../../test/support/process-usage.js';
 export { freePort } from '../../test/support/free-port.js';
 
 export interface Server {

@@ -102,7 +102,7 @@ export class Supervisor {
       instance.provider,
       () =>
         this.#state === 'running' || this.#state === 'degraded'
-          ? { proxy: this.#proxy, primary: instance.primary, isDegraded: this.#triesAgain }
+          ? { proxy: this.#proxy, primary: instance.primary, triesAgain: this.#triesAgain }
           : null,
       (losses) => this.#onLoss(losses),
     );

@@ -14,7 +14,7 @@ export interface Watched {
   readonly proxy: Proxy | null;
   readonly primary: EngineRecord | null;
   /** What is to be repaired is none of the two: `onLoss` is called without a loss. */
-  readonly isDegraded: boolean;
+  readonly triesAgain: boolean;
 }
 
 export class Watch {
@@ -63,6 +63,6 @@ export class Watch {
     // The look took a moment: an operation may have begun, and the engine may be another one now.
     const now = this.#watched();
     if (!now || now.primary?.id !== watched.primary?.id) return;
-    if (losses.length > 0 || now.isDegraded) await this.#onLoss(losses);
+    if (losses.length > 0 || now.triesAgain) await this.#onLoss(losses);
   }
 }

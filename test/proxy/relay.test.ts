@@ -1,11 +1,11 @@
 /** What passes through the proxy is what PostgreSQL and the client say, in order, complete, and without filling memory. */
-import { readFile } from 'node:fs/promises';
 import type pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { EngineRecord } from '../../src/engine/index.js';
 import { Frontend, PROTOCOL_3_2, StartupCode, encode } from '../../src/protocol/index.js';
 import { connectPg, directTo, eventually, socketOf, withPg } from '../support/clients.js';
 import { PASSWORD, TestEngines } from '../support/engines.js';
+import { residentBytes } from '../support/process-usage.js';
 import { TestProxy } from '../support/proxies.js';
 import { RawClient, type Answer } from '../support/raw-client.js';
 
@@ -31,11 +31,6 @@ afterAll(async () => {
   await admin?.end();
   await engines?.close();
 });
-
-const rssOf = async ({ process }: TestProxy): Promise<number> => {
-  const status = await readFile(`/proc/${process.pid}/status`, 'utf8');
-  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1024;
-};
 
 /** Sends a CancelRequest and waits until the peer has closed that connection. */
 const cancel = async (port: number, processId: number, secret: Buffer): Promise<void> => {
@@ -248,7 +243,7 @@ describe.each([
 
   it('a slow reader of 300 MB costs the proxy no memory, and the others no time', async () => {
     const client = await login();
-    const before = await rssOf(proxy);
+    const before = await residentBytes(proxy.pid);
     client.socket.pause();
     client.send(encode.query(`select repeat('r', 10000) from generate_series(1, 30000)`));
     await withPg(proxy.url(), async (other) => {
@@ -260,19 +255,19 @@ describe.each([
         return rows.length === 1;
       });
     });
-    expect((await rssOf(proxy)) - before).toBeLessThan(24 * MB);
+    expect((await residentBytes(proxy.pid)) - before).toBeLessThan(24 * MB);
     let bytes = 0;
     client.socket.removeAllListeners('data').on('data', (chunk) => (bytes += chunk.length));
     client.socket.resume();
     await eventually('the whole result', () => (bytes > 300_000_000 ? true : null), 30_000);
-    expect((await rssOf(proxy)) - before).toBeLessThan(48 * MB);
+    expect((await residentBytes(proxy.pid)) - before).toBeLessThan(48 * MB);
     client.close();
   });
 
   it('a fast writer to a slow engine is held back', async () => {
     const client = await login();
     await admin.query('begin; lock table copied');
-    const before = await rssOf(proxy);
+    const before = await residentBytes(proxy.pid);
     client.send(encode.query('copy copied from stdin'));
     const chunk = encode.message(Frontend.CopyData, Buffer.from(`1\t${'w'.repeat(100_000)}\n`));
     let drained = true;
@@ -286,7 +281,7 @@ describe.each([
       }
     }
     expect(drained).toBe(false);
-    expect((await rssOf(proxy)) - before).toBeLessThan(24 * MB);
+    expect((await residentBytes(proxy.pid)) - before).toBeLessThan(24 * MB);
     await admin.query('commit');
     client.close();
   });

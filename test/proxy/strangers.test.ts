@@ -1,12 +1,12 @@
 /** Crowds of connections that never log in: memory and descriptors stay bounded, sessions feel nothing, and afterwards all is as before. */
 import { once } from 'node:events';
-import { readFile, readdir } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { PROTOCOL_3_0, encode } from '../../src/protocol/index.js';
 import { connectPg, eventually, withPg } from '../support/clients.js';
 import { TestEngines } from '../support/engines.js';
+import { descriptorsOf, residentBytes } from '../support/process-usage.js';
 import { TestProxy } from '../support/proxies.js';
 
 const LOGIN_TIMEOUT_MS = 2_000;
@@ -42,9 +42,8 @@ afterEach(() => {
   for (const socket of strangers.splice(0)) socket.destroy();
 });
 
-const descriptors = async (): Promise<number> => (await readdir(`/proc/${proxy.pid}/fd`)).length;
-const memory = async (): Promise<number> =>
-  Number(/VmRSS:\s+(\d+)/.exec(await readFile(`/proc/${proxy.pid}/status`, 'utf8'))?.[1]) * 1024;
+const descriptors = (): Promise<number> => descriptorsOf(proxy.pid);
+const memory = (): Promise<number> => residentBytes(proxy.pid);
 
 let before = { descriptors: 0, memory: 0 };
 beforeEach(async () => {

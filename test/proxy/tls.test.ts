@@ -3,7 +3,7 @@ import { execFile, execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { readdir, stat, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -24,6 +24,7 @@ import { makeServer } from '../../src/control/tls/generate.js';
 import { makeCertificate, type TestCertificate } from '../support/certificates.js';
 import { connectPg, directTo, eventually, value, withPg } from '../support/clients.js';
 import { PASSWORD, TestEngines } from '../support/engines.js';
+import { descriptorsOf, residentBytes } from '../support/process-usage.js';
 import { TestProxy, waitForExit } from '../support/proxies.js';
 import { RawClient, SSL_REQUEST } from '../support/raw-client.js';
 import { Switching } from '../support/switching.js';
@@ -68,10 +69,6 @@ const config = (proxy: TestProxy): pg.ClientConfig => ({
   ...{ host: 'localhost', port: proxy.port, user: 'app', password: PASSWORD, database: 'postgres' },
   ssl: { ca: readFileSync(certificate.rootFile) },
 });
-
-const descriptorsOf = async (pid: number): Promise<number> => (await readdir(`/proc/${pid}/fd`)).length;
-const residentBytes = async (pid: number): Promise<number> =>
-  Number(/VmRSS:\s+(\d+)/.exec(await readFile(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024;
 
 describe.each([
   { path: 'fast path', fastPath: true },

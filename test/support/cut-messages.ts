@@ -1,36 +1,25 @@
 /** A way to an engine on which, when asked to, a NotificationResponse comes in two pieces, the second when the test lets it go. */
-import { once } from 'node:events';
-import { mkdir } from 'node:fs/promises';
-import { connect, createServer, type Server, type Socket } from 'node:net';
-import { join } from 'node:path';
+import { connect, type Socket } from 'node:net';
 import type { EngineRecord } from '../../src/engine/index.js';
 import { Backend } from '../../src/protocol/index.js';
-import { socketOf } from './clients.js';
-import { routeTo } from './engines.js';
+import { WayToEngine } from './way-to-engine.js';
 
 /** Bytes of the first piece: in the middle of the header's length, or of the body. */
 export type CutAt = 3 | 12;
 
 export class CutMessages {
-  readonly #server: Server;
+  #way!: WayToEngine;
   #cutAt: CutAt | null = null;
   #rest: (() => void) | null = null;
-  /** For the proxy: leads to the engine through here. */
-  readonly route: ReturnType<typeof routeTo>;
-
-  private constructor(server: Server, route: ReturnType<typeof routeTo>) {
-    this.#server = server;
-    this.route = route;
-  }
 
   static async before(engine: EngineRecord, directory: string): Promise<CutMessages> {
-    const access = socketOf(engine);
-    const name = `.s.PGSQL.${access.port}`;
-    const server = createServer((socket) => way.#pass(socket, join(access.directory, name)));
-    const way = new CutMessages(server, { ...routeTo(engine), access: { ...access, directory } });
-    await mkdir(directory);
-    await once(server.listen(join(directory, name)), 'listening');
-    return way;
+    const through = new CutMessages();
+    through.#way = await WayToEngine.open(engine, directory, (socket, path) => through.#pass(socket, path));
+    return through;
+  }
+
+  get route(): WayToEngine['route'] {
+    return this.#way.route;
   }
 
   /** The next one is cut. */
@@ -48,9 +37,8 @@ export class CutMessages {
     this.#rest = null;
   }
 
-  async close(): Promise<void> {
-    this.#server.close();
-    await once(this.#server, 'close');
+  close(): Promise<void> {
+    return this.#way.close();
   }
 
   #pass(socket: Socket, path: string): void {
