@@ -6,6 +6,7 @@ import pg from 'pg';
 import { connectSupervisor, startInstance, stopInstance, type Supervisor } from '../../src/control/client.js';
 import { InstanceDirectory } from '../../src/control/instance-directory.js';
 import { MOVE_DEFAULTS } from '../../src/control/move-defaults.js';
+import { eventually } from '../../test/support/clients.js';
 import { freePort } from '../support/processes.js';
 import { Churn } from './churn.js';
 import { descriptors, residentMB, type Look, type Part } from './growth.js';
@@ -67,11 +68,22 @@ export async function soak({ minutes, clients, everyMs, print }: SoakPlan): Prom
 
 /** Everybody has gone, also at the engine: a backend whose client vanished ends when its statement does. */
 async function quietly(supervisor: Supervisor, churn: Churn, url: string): Promise<Record<Part, number>> {
-  await until('sessions to go', async () => {
-    const { sessions } = await supervisor.call('status', {});
-    return churn.isQuiet && sessions.length === 0;
-  });
-  await until('backends to end', async () => (await ask(url, BACKENDS))[0] === 0);
+  await eventually(
+    'sessions to go',
+    async () => {
+      const { sessions } = await supervisor.call('status', {});
+      return churn.isQuiet && sessions.length === 0;
+    },
+    QUIET_BOUND_MS,
+  );
+  await eventually(
+    'backends to end',
+    async () => {
+      await delay(POLL_MS);
+      return (await ask(url, BACKENDS))[0] === 0;
+    },
+    QUIET_BOUND_MS,
+  );
   const [temporary, slots] = await ask(url, LEFT);
   const { proxy } = await supervisor.call('status', {});
   const directory = InstanceDirectory.of(NAME);
@@ -87,23 +99,20 @@ async function quietly(supervisor: Supervisor, churn: Churn, url: string): Promi
   };
 }
 
-async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
-  const end = performance.now() + QUIET_BOUND_MS;
-  while (!(await condition())) {
-    if (performance.now() > end) throw new Error(`waited ${QUIET_BOUND_MS} ms for ${what}`);
-    await delay(POLL_MS);
-  }
-}
-
 /** The count, when it was the same for a while: our own questions were connections, too. */
 async function settled(count: () => Promise<number>): Promise<number> {
   let [last, same] = [await count(), 0];
-  await until('a count that stays', async () => {
-    const now = await count();
-    same = now === last ? same + 1 : 0;
-    last = now;
-    return same === SAME;
-  });
+  await eventually(
+    'a count that stays',
+    async () => {
+      await delay(POLL_MS);
+      const now = await count();
+      same = now === last ? same + 1 : 0;
+      last = now;
+      return same === SAME;
+    },
+    QUIET_BOUND_MS,
+  );
   return last;
 }
 

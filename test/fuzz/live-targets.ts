@@ -4,11 +4,11 @@
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import fc from 'fast-check';
 import type pg from 'pg';
 import { AuthCode, Backend, PROTOCOL_3_0, SCRAM_MECHANISM, encode } from '../../src/protocol/index.js';
+import { residentBytes } from '../support/process-usage.js';
 import { connectPg, eventually } from '../support/clients.js';
 import { PASSWORD, TestEngines } from '../support/engines.js';
 import { TestProxy } from '../support/proxies.js';
@@ -43,7 +43,7 @@ class Besieged {
     const engines = await TestEngines.open();
     const proxy = await TestProxy.start(engines, await engines.primary(), { loginTimeoutMs: 2_000 });
     const besieged = new Besieged(engines, proxy, await connectPg(proxy.url()));
-    besieged.#before = await besieged.#rssBytes();
+    besieged.#before = await residentBytes(besieged.proxy.process.pid ?? 0);
     return besieged;
   }
 
@@ -53,7 +53,10 @@ class Besieged {
       await eventually('the hostile sessions to be over', async () =>
         (await proxy.control.call('sessions', {})).length === 1 ? true : null,
       );
-      assert.ok((await this.#rssBytes()) - this.#before < MOST_GROWTH_BYTES, 'the proxy has grown');
+      assert.ok(
+        (await residentBytes(this.proxy.process.pid ?? 0)) - this.#before < MOST_GROWTH_BYTES,
+        'the proxy has grown',
+      );
       this.#over = true;
       assert.ok((await this.#watching) < MOST_WAIT_MS, 'the session beside waited');
       assert.equal(proxy.process.exitCode, null);
@@ -79,11 +82,6 @@ class Besieged {
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
     return slowestMs;
-  }
-
-  async #rssBytes(): Promise<number> {
-    const status = await readFile(`/proc/${this.proxy.process.pid}/status`, 'utf8');
-    return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1024;
   }
 }
 
