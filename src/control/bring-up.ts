@@ -65,12 +65,7 @@ async function assertMayBe(request: UpRequest, directory: InstanceDirectory): Pr
   }
   assertMayStandBy(request, stored);
   assertMayShare(request, stored);
-  if (asked) return;
-  const multiwriter = multiwriterOf(request, stored?.spec.multiwriter);
-  if (multiwriter && (request.provider ?? stored?.spec.provider) === 'docker') {
-    const reason = 'several writers are embedded engines: --provider embedded';
-    throw new DbproxyError('DBP_USAGE', { reason });
-  }
+  if (!asked) multiwriterOf(request, stored?.spec.multiwriter);
 }
 
 /** Several proxy processes have not learned what only one of them knows. Throws DBP_USAGE. */
@@ -150,9 +145,7 @@ async function originOf(
   const { postgres = UP_DEFAULTS.postgres } = request;
   const image = request.image ?? (usualImage || undefined);
   const needsImage = request.image !== undefined;
-  // A copy of an engine beside it: containers have not learned that.
-  const several = (request.writers ?? 1) > 1 || request.writerOf !== undefined;
-  const kind = several || standbyOf(request, undefined) !== undefined ? 'embedded' : wanted;
+  const kind = standbyOf(request, undefined) === undefined ? wanted : 'embedded';
   if (kind === 'embedded' && needsImage) throw onlyForContainers(request.image);
   const wish = { provider: kind, postgres, image, needsImage, onProgress };
   const { provider, reason } = await pickProvider(wish, paths);

@@ -1,4 +1,5 @@
 /** Where an instance's engines come from. Binaries of embedded ones are in a cache that all instances share. */
+import { dirname, join } from 'node:path';
 import {
   chooseProvider,
   engineOperations,
@@ -8,14 +9,21 @@ import {
   type Wish,
 } from '../engine/index.js';
 import type { EngineOperations, EngineProvider, ProviderKind } from '../engine/types.js';
+import { parseWriterName } from './multiwriter/names.js';
 import { engineCache, type InstancePaths } from './paths.js';
 
 type Owner = Pick<InstancePaths, 'name' | 'directory'>;
 
 const optionsOf = ({ name, directory }: Owner): ProviderOptions => ({
   cacheDirectory: engineCache(),
-  owner: { name, directory },
+  owner: { name, directory, network: firstWriter({ name, directory }) },
 });
+
+/** Of a further writer: a copy of one on another network could not be made. */
+function firstWriter({ name, directory }: Owner): Owner | undefined {
+  const first = parseWriterName(name)?.instance;
+  return first === undefined ? undefined : { name: first, directory: join(dirname(directory), first) };
+}
 
 /** All engines of an instance; new ones are of that kind unless they are asked for of another. */
 export const createOperations = (kind: ProviderKind, owner: Owner): EngineOperations =>

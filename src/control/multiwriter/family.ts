@@ -134,8 +134,7 @@ export class Family implements Beside {
     const fresh = stored
       ? {}
       : {
-          size: spec.size,
-          host: spec.host,
+          ...{ size: spec.size, provider: spec.provider, image: spec.image, host: spec.host },
           maxSessions: spec.maxSessions,
           postgres: this.#instance.primary?.postgres,
         };

@@ -27,9 +27,10 @@ export async function copyWriter(
   const id = await instance.nextEngineId();
   onStep('engine', `copying ${source.id} of ${from}`);
   const { size } = instance.record.spec;
-  const { postgres } = source;
+  const { postgres, provider, container } = source;
+  const kind = { size, postgres, provider, image: container?.image };
   const standby = await instance.provider.createStandby(source, {
-    ...instance.provisionOptions(id, { size, postgres, provider: source.provider }, signal),
+    ...instance.provisionOptions(id, kind, signal),
     onProgress: ({ step, detail }) => onStep(`engine:${step}`, detail ?? id),
   });
   try {

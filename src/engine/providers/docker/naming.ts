@@ -11,6 +11,8 @@ export interface Owner {
   readonly name: string;
   /** Of the instance; two homes may have an instance of the same name. */
   readonly directory: string;
+  /** On whose network its engines are, where that is not its own: the engines of several writers are copies of each other. */
+  readonly network?: Omit<Owner, 'network'> | undefined;
 }
 
 /** And where all instances keep what they share. */
@@ -45,10 +47,14 @@ export const ownedBy = ({ directory }: Owner): { label: string[] } => ({
 });
 
 /** Also the name by which engines reach each other on the instance's network. */
-export const containerName = (owner: Owner, engine: string): string => `${networkName(owner)}-${engine}`;
+export const containerName = (owner: Owner, engine: string): string => `${nameOf(owner)}-${engine}`;
 export const volumeName = containerName;
 
-export function networkName({ name, directory }: Owner): string {
+/** Who the network is called after. */
+export const onNetworkOf = (owner: Owner): Owner => owner.network ?? owner;
+export const networkName = (owner: Owner): string => nameOf(onNetworkOf(owner));
+
+function nameOf({ name, directory }: Owner): string {
   const key = createHash('sha256').update(directory).digest('hex').slice(0, 8);
   return `dbproxy-${name}-${key}`;
 }

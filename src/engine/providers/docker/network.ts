@@ -1,5 +1,5 @@
 /** The network of an instance: its engines reach each other there, and nobody else is on it. */
-import { labelsOf, networkName, type Owner } from './naming.js';
+import { labelsOf, networkName, onNetworkOf, type Owner } from './naming.js';
 import { answered, ifThere, statusOf, type Runtime } from './runtime.js';
 
 interface Known {
@@ -28,7 +28,7 @@ async function make(runtime: Runtime, owner: Owner): Promise<string> {
       runtime.docker.createNetwork({
         Name: name,
         CheckDuplicate: true,
-        Labels: labelsOf(owner, 'network'),
+        Labels: labelsOf(onNetworkOf(owner), 'network'),
       }),
     );
   } catch (error) {

@@ -124,7 +124,7 @@ async function wayToPrimary({ primary, owner, options }: StandbyPlan): Promise<W
     const bind = `${primary.access.directory}/${name}:${SOCKET_DIRECTORY}/${name}`;
     return { upstream: { connection: { host: SOCKET_DIRECTORY, ...common }, slot }, binds: [bind] };
   }
-  const host = containerName(owner, primary.id);
+  const host = primary.container?.name ?? containerName(owner, primary.id);
   const connection = { host, ...common, password: options.superuserPassword, sslmode: 'disable' };
   return { upstream: { connection, slot }, binds: [] };
 }
