@@ -30,6 +30,7 @@ import {
   type Proposal,
   type Vector,
   type WriterId,
+  writerOf,
 } from '../protocol/index.js';
 
 /** One connection as superuser, to the database that is written. */
@@ -81,6 +82,8 @@ export class EngineLink {
   /** Handed over, and not yet in the engine; and of those the own. */
   readonly #missing = new Set<Lsn>();
   readonly #missingOwn = new Set<Lsn>();
+  /** Of this writer's former processes, and not yet in the engine. */
+  readonly #former = new Set<Lsn>();
   #round: Round | null = null;
   #compactedAt = 0;
   #durable: Vector = {};
@@ -104,6 +107,10 @@ export class EngineLink {
   has(upTo: Vector): boolean {
     for (const lsn of this.#missing) if (includes(upTo, lsn)) return false;
     return true;
+  }
+  /** All that this writer's former processes have committed is in the engine. */
+  get hasFormer(): boolean {
+    return this.#former.size === 0;
   }
   get queued(): number {
     return this.#queue.length;
@@ -146,6 +153,7 @@ export class EngineLink {
   enqueue({ lsn, payload, base }: Proposal): void {
     const entry = { lsn, payload, after: at(base, this.#writer) };
     this.#missing.add(lsn);
+    if (writerOf(lsn) === this.#writer) this.#former.add(lsn);
     this.#retained.set(lsn, entry);
     this.#queue.push(entry);
     this.#queueBytes += payload.length;
@@ -284,6 +292,7 @@ export class EngineLink {
 
   #done(lsn: Lsn): void {
     this.#missing.delete(lsn);
+    this.#former.delete(lsn);
     if (this.#missingOwn.delete(lsn) && this.#queue.length > 0) void this.#run();
     if (this.#round?.missing.delete(lsn)) void this.#finishRound();
   }

@@ -254,8 +254,12 @@ export class WriterService {
     return this.#isReady ? null : this.#untilReady();
   }
 
+  /**
+   * What this writer has committed is in its engine, but for what sessions there hold the locks of: the log tells no transaction that
+   * it has missed one of its own writer.
+   */
   get #isReady(): boolean {
-    return this.#state === 'open' && this.#orphans.size === 0;
+    return this.#state === 'open' && this.#orphans.size === 0 && this.#link.hasFormer;
   }
 
   async #untilReady(): Promise<void> {

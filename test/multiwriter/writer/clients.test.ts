@@ -210,3 +210,29 @@ it('a client that dies in the middle of a transaction, or of its COMMIT, leaves 
   expect(await codeOf(retrying(() => other.query('update t set n = 0 where id in (2, 3)')))).toBe(null);
   await cluster.atRest();
 }, 60_000);
+
+it('after its proxy was killed nobody begins before what its former process committed is in the engine', async () => {
+  const [first, member] = [await connect(0), cluster.members[2]!];
+  const accepted = `${cluster.engines.home}/accepted`;
+  const applying = `${cluster.engines.home}/applying`;
+  await retrying(() => first.query('update t set n = 0 where id = 3'));
+  await cluster.atRest();
+  const restart = async (step: string): Promise<pg.Client> => {
+    await member.kill();
+    await member.start({ DBPROXY_TEST_PAUSE_AT: step });
+    await member.isOpen();
+    return connect(2);
+  };
+  const doomed = await restart(`proxy.certify@${accepted}`);
+  void doomed.query('update t set n = n + 1 where id = 3').catch(() => undefined);
+  await eventually('the store has accepted it', () => exists(`${accepted}.reached`));
+
+  const client = await restart(`writer.applying@${applying}`);
+  await eventually('it is about to be applied', () => exists(`${applying}.reached`));
+  const added = retrying(() => client.query('update t set n = n + 10 where id = 3'));
+  for (let i = 0; i < 20; i++) await retrying(() => first.query('update t set n = n + 1 where id = 2'));
+  await writeFile(applying, '');
+  await added;
+  await cluster.atRest();
+  expect(await value(first, 'select n from t where id = 3')).toBe(11);
+}, 60_000);
