@@ -89,10 +89,6 @@ function assertMayStandBy(request: UpRequest, stored: InstanceRecord | null): vo
     throw new DbproxyError('DBP_USAGE', {
       reason: 'with several writers there is no standby: each of them can be built again from the log',
     });
-  if ((request.provider ?? stored?.spec.provider) === 'docker') {
-    const reason = 'a standby that takes over is an embedded engine: --provider embedded';
-    throw new DbproxyError('DBP_USAGE', { reason });
-  }
 }
 
 /** What a new instance's engines come from. */
@@ -145,9 +141,8 @@ async function originOf(
   const { postgres = UP_DEFAULTS.postgres } = request;
   const image = request.image ?? (usualImage || undefined);
   const needsImage = request.image !== undefined;
-  const kind = standbyOf(request, undefined) === undefined ? wanted : 'embedded';
-  if (kind === 'embedded' && needsImage) throw onlyForContainers(request.image);
-  const wish = { provider: kind, postgres, image, needsImage, onProgress };
+  if (wanted === 'embedded' && needsImage) throw onlyForContainers(request.image);
+  const wish = { provider: wanted, postgres, image, needsImage, onProgress };
   const { provider, reason } = await pickProvider(wish, paths);
   const origin = { provider: provider.kind, providerReason: reason };
   if (provider.kind === 'docker') return { ...origin, image };

@@ -271,7 +271,8 @@ async function removeLeftovers(
       instance.events.append('engine.stopped', `engine ${engine.id} could not be removed: ${String(error)}`);
     }
   }
-  const swept = await provider.sweep(record.primary === null ? [] : [record.primary], 'all').catch(() => []);
+  const kept = needed.filter((id) => typeof id === 'string');
+  const swept = await provider.sweep(kept, 'all').catch(() => []);
   for (const each of swept) report(`removed ${each}`);
   await dropUnusedSlots(instance, primary, report).catch(() => undefined);
 }

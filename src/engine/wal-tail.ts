@@ -1,48 +1,35 @@
 /**
- * How much WAL a server that has stopped wrote after a position: read from its files, because nobody answers for it any more.
+ * How much WAL a server that has stopped wrote: read from its files, because nobody answers for it any more.
  *
  * A page carries its own position (xlp_pageaddr, access/xlog_internal.h), by which one that was written is told from what a
  * recycled segment still holds of its former life; and it is zeroed before it is filled. So the last byte that is not zero, on
  * pages that are in their place, is the end. After the end of a record another one adds bytes that are not zero: its length.
  */
-import { open, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
-
 const PAGE_BYTES = 8192;
 /** Of XLogPageHeaderData. */
 const PAGE_ADDRESS = 8;
 /** Of XLogLongPageHeaderData, on the first page of a segment. */
 const SEGMENT_BYTES = 32;
 
-/** `position`: `0/3000148`. Bytes; 0: it has nothing that comes after it. Null: there is no WAL to be read. */
-export async function walAfter(dataDirectory: string, position: string): Promise<number | null> {
-  const directory = join(dataDirectory, 'pg_wal');
-  const files = (await readdir(directory)).filter((name) => /^[0-9A-F]{24}$/.test(name)).sort();
-  for (const name of files.reverse()) {
-    const end = await endOf(directory, name);
-    if (end !== null) return Math.max(0, Number(end - lsnOf(position)));
-  }
-  return null;
-}
+/** Timeline and number: of these the last one by name is the last one written, or was made ahead of time. */
+export const isSegment = (name: string): boolean => /^[0-9A-F]{24}$/.test(name);
 
-/** The position behind the last byte of this segment; null: nothing of it was written yet. */
-async function endOf(directory: string, name: string): Promise<bigint | null> {
-  const file = await open(join(directory, name), 'r');
-  try {
-    const bytes = await file.readFile();
-    const segmentBytes = bytes.readUInt32LE(SEGMENT_BYTES);
-    // Made ahead of time, and never used.
-    if (segmentBytes === 0) return null;
-    const start = startOf(name, BigInt(segmentBytes));
-    let end: bigint | null = null;
-    for (let at = 0; at + PAGE_BYTES <= bytes.length; at += PAGE_BYTES) {
-      if (bytes.readBigUInt64LE(at + PAGE_ADDRESS) !== start + BigInt(at)) break;
-      end = start + BigInt(at + lengthOf(bytes.subarray(at, at + PAGE_BYTES)));
-    }
-    return end;
-  } finally {
-    await file.close();
+/** `position`: `0/3000148`. `end`: of a segment (`endOfSegment`). Bytes; 0: nothing comes after it. */
+export const bytesBetween = (position: string, end: bigint): number =>
+  Math.max(0, Number(end - lsnOf(position)));
+
+/** The position behind the last byte of a segment, a file of pg_wal; null: nothing of it was written yet. */
+export function endOfSegment(name: string, bytes: Buffer): bigint | null {
+  const segmentBytes = bytes.readUInt32LE(SEGMENT_BYTES);
+  // Made ahead of time, and never used.
+  if (segmentBytes === 0) return null;
+  const start = startOf(name, BigInt(segmentBytes));
+  let end: bigint | null = null;
+  for (let at = 0; at + PAGE_BYTES <= bytes.length; at += PAGE_BYTES) {
+    if (bytes.readBigUInt64LE(at + PAGE_ADDRESS) !== start + BigInt(at)) break;
+    end = start + BigInt(at + lengthOf(bytes.subarray(at, at + PAGE_BYTES)));
   }
+  return end;
 }
 
 /** Up to the last byte that is not zero. */

@@ -63,7 +63,7 @@ export async function failOver(instance: Instance, found: ProxyFacts | null): Pr
     to: promoted.id,
     mode: sync ? 'sync' : 'async',
     lostBytes,
-    kept: dataLoss === null ? null : primary.directory,
+    kept: dataLoss === null ? null : placeOf(primary),
     sessions: { total: move?.total ?? 0, moved: move?.moved ?? 0, failed: move?.failed ?? [] },
     lost: move?.lost ?? [],
     holdMs: move?.holdMs ?? { count: 0, p50: 0, p99: 0, max: 0 },
@@ -73,7 +73,7 @@ export async function failOver(instance: Instance, found: ProxyFacts | null): Pr
     const data = { operation: id, what, sessions: ids };
     instance.events.append('session.lost', `${id}: ${whose} lost ${what}`, data);
   }
-  const where = `${primary.directory} (how to look into it: docs/reliability.md; dbproxy down removes it)`;
+  const where = `${placeOf(primary)} (how to look into it: docs/reliability.md; dbproxy down removes it)`;
   const loss = dataLoss === null ? 'nothing acknowledged is lost' : `lost: ${dataLoss}, in ${where}`;
   const done = `${id}: ${promoted.id} took over from ${primary.id}, ${record.sessions.moved} sessions went on; ${loss}`;
   instance.events.append('failover.completed', done, { ...record });
@@ -116,6 +116,10 @@ function inWords(lostBytes: number | null, engine: string): string | null {
   const what = `what was committed in the last moment before and had not reached the standby${bound}`;
   return `${what}; the data of ${engine} is kept`;
 }
+
+/** Where somebody would look into its data: a directory, or the volume of a container, which is called as it is. */
+const placeOf = ({ directory, container }: EngineRecord): string =>
+  container ? `volume ${container.name}` : directory;
 
 /** ms since it was made, or last asked. */
 function stopwatch(): () => number {

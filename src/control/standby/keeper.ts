@@ -141,7 +141,8 @@ export class StandbyKeeper {
     const id = await this.#instance.nextEngineId();
     onStep('standby', `making ${id}, a standby of ${primary.id}`);
     const { size, postgres } = primary;
-    const kind = { size, postgres, provider: primary.provider };
+    const { provider: of, container } = primary;
+    const kind = { size, postgres, provider: of, image: container?.image };
     const options = this.#instance.provisionOptions(id, kind, this.#ports.signal);
     const standby: EngineRecord = { ...(await provider.createStandby(primary, options)), role: 'standby' };
     await this.#instance.putEngine(standby, { standby: { engine: id, of: primary.id, sync: false } });

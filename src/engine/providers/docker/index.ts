@@ -47,6 +47,7 @@ import { makeSocketDirectory, parentOf, withSocket } from './socket.js';
 import { sweep } from './sweep.js';
 import { fileOf } from '../../tar.js';
 import { UsageMeter } from './usage.js';
+import { walAfter } from './wal-tail.js';
 
 /** A shutdown checkpoint on a slow disk. */
 const STOP_BOUND_MS = 60_000;
@@ -200,7 +201,7 @@ export function dockerProvider(owner: OwnerWithCache): EngineProvider {
     async afterPromotion(engine) {
       const runtime = await containerRuntime();
       try {
-        await replaceConfiguration(runtime, owner, engine);
+        await replaceConfiguration(runtime, owner, engine, { standby: null });
       } catch (error) {
         // It has died since: whoever starts it again writes the configuration of a primary.
         const found = await look(runtime, owner, engine);
@@ -220,13 +221,14 @@ export function dockerProvider(owner: OwnerWithCache): EngineProvider {
       return [...shm, ...(await pendingSettings(engine))];
     },
 
-    /** `up` gives standbys to embedded engines only. */
-    commitWith() {
-      return Promise.resolve();
+    async commitWith(engine, standby) {
+      await replaceConfiguration(await containerRuntime(), owner, engine, { standby });
+      await reloadConfiguration(engine);
     },
 
-    walAfter() {
-      return Promise.resolve(null);
+    async walAfter(engine, position) {
+      const runtime = await containerRuntime();
+      return walAfter(runtime, owner, engine, position).catch(() => null);
     },
 
     yieldProcessor(engine) {

@@ -4,7 +4,7 @@
  * that is gone.
  */
 import { DbproxyError } from '../../../errors/index.js';
-import { CONFIGURATION_FILE, configuration, preloadOf } from '../../configuration.js';
+import { CONFIGURATION_FILE, configuration, preloadOf, synchronousOf } from '../../configuration.js';
 import type { EngineRecord, PendingRestart, SizeName } from '../../types.js';
 import { DATA, limitsOf } from './container.js';
 import { containerName, type Owner } from './naming.js';
@@ -49,13 +49,15 @@ const CONFIGURATION = `${DATA}/${CONFIGURATION_FILE}`;
 const REPLACE = `printf %s "$1" >${CONFIGURATION}.new && mv ${CONFIGURATION}.new ${CONFIGURATION}`;
 
 /**
- * That of a primary, of the size of the record; the libraries that it loads stay. Throws DBP_ENGINE_RESIZE, also when the container
- * does not run: its next start writes the configuration by itself.
+ * That of a primary, of the size of the record; the libraries that it loads stay. `standby`: commits wait for that one (undefined: for
+ * whom they wait now; null: for nobody). Throws DBP_ENGINE_RESIZE, also when the container does not run: its next start writes the
+ * configuration by itself.
  */
 export async function replaceConfiguration(
   runtime: Runtime,
   owner: Owner,
   engine: EngineRecord,
+  { standby }: { readonly standby?: string | null } = {},
 ): Promise<void> {
   const container = containerOf(runtime, owner, engine);
   const exec = async (...command: string[]): Promise<string> => {
@@ -69,7 +71,11 @@ export async function replaceConfiguration(
     if (exitCode === 0) return output;
     throw failed(`${command[0]} in its container: ${output.trim()}`);
   };
-  const preload = preloadOf(await exec('cat', CONFIGURATION));
-  const text = configuration(engine.id, engine.size, { machine: runtime.machine, preload });
+  const before = await exec('cat', CONFIGURATION);
+  const text = configuration(engine.id, engine.size, {
+    machine: runtime.machine,
+    preload: preloadOf(before),
+    synchronous: standby === undefined ? synchronousOf(before) : (standby ?? undefined),
+  });
   await exec('sh', '-c', REPLACE, 'sh', text);
 }
