@@ -14,7 +14,7 @@ import { createHash } from 'node:crypto';
 import { lsn, type Lsn, type Vector } from '../protocol/index.js';
 
 /** One row; see `readBegun`. SERIALIZABLE is refused here (SQLSTATE 0A000, with a hint). */
-export const BEGIN_QUERY = 'select * from dbproxy.begun()';
+export const BEGIN_QUERY = 'select dbproxy.begun()';
 
 export interface Begun {
   /** What is applied, in the transaction's snapshot or (READ COMMITTED) earlier: the proposal's base. */
@@ -23,11 +23,11 @@ export interface Begun {
   readonly transaction: string;
 }
 
-/** The row of BEGIN_QUERY, as text. */
-export const readBegun = ([transaction, base]: readonly (string | null)[]): Begun => ({
-  transaction: transaction ?? '',
-  base: readVector(base ?? '{}'),
-});
+/** The row of BEGIN_QUERY: `4711.1764444444000000 {"0": 17179952128}`. */
+export function readBegun([text]: readonly (string | null)[]): Begun {
+  const [transaction = '', ...base] = (text ?? '').split(' ');
+  return { transaction, base: readVector(base.join(' ') || '{}') };
+}
 
 /** A JSON object, writer → LSN. */
 export const readVector = (json: string): Vector =>
@@ -63,6 +63,6 @@ export const reassigned = (secret: string, { transaction }: Begun, statement: Bu
   return `select dbproxy.reassigned('${proof(secret, transaction, `reassigned ${hex}`)}', '${hex}')`;
 };
 
-/** As dbproxy.is_proven() in sql/guard.ts makes it. */
+/** As IS_PROVEN in sql/guard.ts asks for it. */
 const proof = (secret: string, transaction: string, what: string): string =>
   createHash('sha256').update(`${secret}:${transaction}:${what}:${secret}`).digest('hex');

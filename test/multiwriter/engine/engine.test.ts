@@ -460,7 +460,6 @@ describe('refusals', () => {
     for (const sql of [
       'select * from dbproxy.self',
       'delete from dbproxy.captured',
-      `select dbproxy.mark(1)`,
       'set session authorization dbproxy_apply',
     ]) {
       await a.client.query('set role poor');
@@ -486,7 +485,7 @@ describe('refusals', () => {
 
   it('SERIALIZABLE, tables without a key, unlogged ones', async () => {
     await a.client.query('begin isolation level serializable');
-    expect((await failure(a.client.query('select * from dbproxy.begun()')))?.code).toBe('0A000');
+    expect((await failure(a.client.query('select dbproxy.begun()')))?.code).toBe('0A000');
     await a.client.query('rollback');
     await onBoth('create table keyless (v int)');
     await onBoth('insert into keyless values (1)');

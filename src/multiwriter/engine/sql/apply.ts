@@ -2,6 +2,8 @@
  * Apply: for every table a function of its own, with plans that last. It runs as the table's owner: what the owner wrote
  * (checks, generated columns, expressions of indexes) is not to run as a superuser on another writer.
  */
+import { MARK } from './markers.js';
+
 export const APPLY = String.raw`
 create or replace function dbproxy.prepare_applier() returns void language plpgsql as $$
 begin
@@ -57,12 +59,15 @@ begin
   if session_user <> 'dbproxy_apply' or current_setting('session_replication_role') <> 'replica' then
     raise exception 'this is for the applier' using errcode = '42501';
   end if;
-  if not dbproxy.mark(at) then return false; end if;
+  ${MARK}
+  if not found then return false; end if;
   for change in select jsonb_array_elements(payload::jsonb) loop
     -- Tables of one TRUNCATE go together: each may refer to the others.
     if change->>'kind' = 'truncate' then truncated := truncated || (change->>'table'); continue; end if;
-    perform dbproxy.apply_truncate(truncated);
-    truncated := '{}';
+    if truncated <> '{}' then
+      perform dbproxy.apply_truncate(truncated);
+      truncated := '{}';
+    end if;
     case change->>'kind'
       -- Not TRUNCATE, which others that refer to the table would forbid.
       when 'empty' then execute 'delete from only ' || (change->>'table');
@@ -79,13 +84,13 @@ begin
         end if;
     end case;
   end loop;
-  perform dbproxy.apply_truncate(truncated);
+  if truncated <> '{}' then perform dbproxy.apply_truncate(truncated); end if;
   return true;
 end $$;
 
 create or replace function dbproxy.apply_truncate(tables text[]) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-  if tables <> '{}' then execute 'truncate only ' || array_to_string(array(select distinct unnest(tables)), ', only '); end if;
+  execute 'truncate only ' || array_to_string(array(select distinct unnest(tables)), ', only ');
 end $$;
 
 -- The statement, by the role that ran it and with the names it saw: in a function that is that role's, since there nobody can become

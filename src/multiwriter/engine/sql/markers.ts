@@ -1,4 +1,9 @@
 /** Schema, who the engine is, and the markers: which LSN is in it. */
+
+/** In PL/pgSQL, for the variable \`at\`. Not FOUND: it is in this engine already. Two that write one marker wait for each other at its key. */
+export const MARK = `insert into dbproxy.applied select dbproxy.writer_of(at), at
+    where not exists (select from dbproxy.reached r where r.writer = dbproxy.writer_of(at) and r.lsn >= at) on conflict do nothing;`;
+
 export const MARKERS = String.raw`
 create schema if not exists dbproxy;
 grant usage on schema dbproxy to public;
@@ -32,17 +37,8 @@ create or replace function dbproxy.compact(vector jsonb) returns void language s
   delete from dbproxy.applied a using dbproxy.reached r where a.writer = r.writer and a.lsn <= r.lsn;
 $$;
 
--- False: it is in this engine already. Two that write one marker wait for each other at its key.
-create or replace function dbproxy.mark(at bigint) returns boolean language plpgsql
-  set search_path = pg_catalog, pg_temp as $$
-begin
-  if exists (select from dbproxy.reached r where r.writer = dbproxy.writer_of(at) and r.lsn >= at) then
-    return false;
-  end if;
-  insert into dbproxy.applied values (dbproxy.writer_of(at), at) on conflict do nothing;
-  return found;
-end $$;
-revoke execute on function dbproxy.compact(jsonb), dbproxy.mark(bigint), dbproxy.reached() from public;
+drop function if exists dbproxy.mark(bigint);
+revoke execute on function dbproxy.compact(jsonb), dbproxy.reached() from public;
 
 do $$ begin
   if not exists (select from pg_roles where rolname = 'dbproxy_apply') then

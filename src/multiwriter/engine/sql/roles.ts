@@ -9,6 +9,20 @@
  *   whether it was there or not.
  * - pg_authid and pg_db_role_setting are written as rows, which nothing else depends on: texts of a client are never part of a statement.
  */
+
+/**
+ * By what the session counts, in its own memory, of rows in pg_authid, pg_auth_members, pg_database, pg_shdescription and
+ * pg_db_role_setting: what was counted in an earlier transaction may be in it, what was in this one always is. A sum of calls and no
+ * query, which PL/pgSQL would have to run.
+ */
+export const MAY_HAVE_CHANGED_ROLES = `(current_setting('track_counts') = 'off' or ${[
+  1260, 1261, 1262, 2396, 2964,
+]
+  .flatMap((catalog) =>
+    ['inserted', 'updated', 'deleted'].map((what) => `pg_stat_get_xact_tuples_${what}(${catalog})`),
+  )
+  .join(' + ')} > 0)`;
+
 export const ROLES = String.raw`
 create table if not exists dbproxy.roles (role oid primary key, name name not null, digest text not null);
 alter table dbproxy.roles enable row level security;
@@ -44,12 +58,7 @@ end $$;
 create or replace function dbproxy.note_roles() returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare me xid8; changed jsonb; gone jsonb;
 begin
-  -- By what the session counts, in its own memory, of rows in pg_authid, pg_auth_members, pg_database, pg_shdescription and
-  -- pg_db_role_setting: what was counted in an earlier transaction may be in it, what was in this one always is.
-  if current_setting('track_counts') <> 'off' and not exists (select from unnest('{1260,1261,1262,2396,2964}'::oid[]) c
-       where pg_stat_get_xact_tuples_inserted(c) + pg_stat_get_xact_tuples_updated(c) + pg_stat_get_xact_tuples_deleted(c) > 0) then
-    return;
-  end if;
+  if not (${MAY_HAVE_CHANGED_ROLES}) then return; end if;
   select jsonb_agg(h.state || jsonb_build_object('name', h.name, 'was', nullif(k.name, h.name)) order by h.role) into changed
     from dbproxy.roles_here() h left join dbproxy.roles k using (role) where k.digest is distinct from h.digest;
   select jsonb_agg(k.name) into gone from dbproxy.roles k where role <> 0 and not exists (select from pg_authid where oid = k.role);
