@@ -4,7 +4,7 @@
  *
  * What a history cannot show is not reported: two reads tell nothing about appends that neither of them saw.
  */
-import { cycleIn, graphOf, path, type Edge } from './cycle.js';
+import { cycleIn, graphOf, path, ranksOf, type Edge } from './cycle.js';
 import type { Anomaly, Append, History, Read, Transaction } from './history.js';
 
 export interface Expectation {
@@ -64,8 +64,10 @@ function checkElements(
   where: string,
   appenders: Appenders,
 ): Anomaly[] {
-  return elements.flatMap((element, i): Anomaly[] => {
-    if (elements.indexOf(element) < i) return [{ kind: 'duplicate', list, element, where }];
+  const seen = new Set<number>();
+  return elements.flatMap((element): Anomaly[] => {
+    if (seen.has(element)) return [{ kind: 'duplicate', list, element, where }];
+    seen.add(element);
     const by = appenders.get(place(list, element));
     if (!by) return [{ kind: 'phantom', list, element, where }];
     return by.outcome === 'aborted' && by.id !== where
@@ -152,7 +154,9 @@ function cycles(
   const information = cycleIn(seen);
   if (information) return [{ kind: 'cycle', of: 'information', transactions: information }];
   if (isolation === 'committed') return [];
-  for (const { from, to } of of('rw')) {
+  const ranks = ranksOf(seen);
+  const mayLead = (from: string, to: string): boolean => (ranks.get(from) ?? 0) <= (ranks.get(to) ?? 0);
+  for (const { from, to } of of('rw').filter(({ from, to }) => mayLead(to, from))) {
     const way = path(seen, to, from);
     if (way) return [{ kind: 'cycle', of: 'one-anti-dependency', transactions: [from, ...way] }];
   }

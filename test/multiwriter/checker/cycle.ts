@@ -27,21 +27,27 @@ export function cycleIn(next: Graph): string[] | null {
 }
 
 /** What is left when all that nothing leads to is taken away, again and again (Kahn): none, if there is no cycle. */
-function cyclic(next: Graph): string[] {
+const cyclic = (next: Graph): string[] => {
+  const gone = ranksOf(next);
+  return [...next.keys()].filter((one) => !gone.has(one));
+};
+
+/** Where there is no cycle: a path leads from lower numbers to higher ones. */
+export function ranksOf(next: Graph): ReadonlyMap<string, number> {
   const incoming = new Map<string, number>();
   for (const targets of next.values())
     for (const to of targets) incoming.set(to, (incoming.get(to) ?? 0) + 1);
   const free = [...next.keys()].filter((one) => !incoming.has(one));
-  const gone = new Set<string>();
-  for (let one = free.pop(); one !== undefined; one = free.pop()) {
-    gone.add(one);
+  const ranks = new Map<string, number>();
+  for (const one of free) {
+    ranks.set(one, ranks.size);
     for (const to of next.get(one) ?? []) {
       const left = (incoming.get(to) ?? 0) - 1;
       incoming.set(to, left);
       if (left === 0) free.push(to);
     }
   }
-  return [...next.keys()].filter((one) => !gone.has(one));
+  return ranks;
 }
 
 /** From one to the other, without the latter; a shortest one (breadth first). */
