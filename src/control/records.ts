@@ -90,7 +90,7 @@ export const instanceRecord = z.object({
 });
 export type InstanceRecord = z.infer<typeof instanceRecord>;
 
-const engineKind = z.object({ size, postgres: z.string() });
+const engineKind = z.object({ size, postgres: z.string(), container: containerIdentity.optional() });
 
 /** `operation.json`: exists only while an operation runs, or after its supervisor died in the middle of it. */
 export const operationRecord = z.object({

@@ -54,7 +54,9 @@ async function ensureServer(
   const { postgres, process } = await provider.start(engine);
   // Which size it runs with, the server does not say: that of the version; of one version, what the operation had come to.
   const isNew = postgres === to.postgres && (before.postgres !== to.postgres || !BEFORE_START.includes(step));
-  return { ...engine, postgres, process, size: isNew ? to.size : before.size };
+  return isNew
+    ? { ...engine, postgres, process, size: to.size }
+    : { ...engine, ...before, postgres, process };
 }
 
 /** Whoever is held, in whatever state, goes on. */

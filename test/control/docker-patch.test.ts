@@ -5,7 +5,7 @@ import { startInstance, stopInstance } from '../../src/control/client.js';
 import { value } from '../support/clients.js';
 import { docker, hasOlder, IMAGE, leftOf } from '../support/docker/index.js';
 import { NEWER, OLDER } from '../support/versions.js';
-import { LiveHome, patch, status, Writer } from './live.js';
+import { events, killSupervisor, LiveHome, patch, pausingAt, SCALE, status, until, Writer } from './live.js';
 
 const LONG_MS = 240_000;
 
@@ -48,6 +48,36 @@ describe.skipIf(!hasOlder)('patch of containers', () => {
       expect(back.engines).toMatchObject([{ postgres: OLDER }]);
       expect(await Writer.count(back.url)).toBeGreaterThan(10);
       await stopInstance(strategy, { purge: true });
+    },
+    LONG_MS,
+  );
+
+  test.each(['catchup', 'promote'] as const)(
+    'in-place, its supervisor killed at %s: the image that ran before is the one that runs, now and after down',
+    async (step) => {
+      const name = `killed-${step}`;
+      await live.up(name, { provider: 'docker', image: IMAGE, postgres: OLDER });
+      const supervisor = await pausingAt(name, step);
+      const ended = supervisor
+        .call('patch', { ...SCALE, strategy: 'in-place', to: NEWER })
+        .catch((error: unknown) => error)
+        .finally(() => supervisor.close());
+      await until(`it is at ${step}`, async () =>
+        (await events(name)).some(({ message }) => message.includes(`: ${step}:`)),
+      );
+      await killSupervisor(name);
+      await ended;
+      const runs = async (): Promise<string> => {
+        const { container } = (await status(name)).engines[0]!;
+        return docker('inspect', '--format', '{{.Image}}', container!);
+      };
+      const older = await docker('inspect', '--format', '{{.Id}}', `${IMAGE}:${OLDER}`);
+      expect(await runs()).toBe(older);
+      await stopInstance(name);
+      const { engines } = await startInstance({ name });
+      expect(engines).toMatchObject([{ postgres: OLDER }]);
+      expect(await runs()).toBe(older);
+      await stopInstance(name, { purge: true });
     },
     LONG_MS,
   );

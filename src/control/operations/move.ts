@@ -116,7 +116,7 @@ async function inPlaceOf(
   const to = { size: goal.to.size, postgres: goal.to.postgres };
   const journal = begin(context, goal, {
     ...{ id: operation, from, target: from.id },
-    inPlace: { before: { size, postgres }, to },
+    inPlace: { before: { size, postgres, container }, to },
   });
   const plan = { operation, command, from, to: { ...to, ...other }, limits };
   const result = await inPlace(plan, portsOf(context, journal));
