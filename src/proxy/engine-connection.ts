@@ -230,7 +230,7 @@ export class EngineConnection implements LinkOwner, StateChannel {
     this.#fail(new EngineLostError(`engine ${this.engine.id} closed the connection`));
   }
 
-  /** The socket went away while the session had it. */
+  /** The socket went away while the session had it, or is about to. */
   markLost(): void {
     this.#fail(new EngineLostError(`engine ${this.engine.id} closed the connection`));
   }
@@ -272,6 +272,8 @@ export class EngineConnection implements LinkOwner, StateChannel {
       case Backend.ErrorResponse: {
         const fields = errorFields(body);
         this.#error ??= { sqlstate: fields.get('C') ?? '', message: fields.get('M') ?? '' };
+        // Said unasked it is the backend's last word; the end of its process, and of the socket, may take a while.
+        if (!this.isBusy) this.markLost();
         break;
       }
       case Backend.NotificationResponse:

@@ -1,6 +1,6 @@
 /** Logins through the proxy: what is refused is refused as PostgreSQL itself refuses it, and nobody else notices. */
 import { readdir, writeFile } from 'node:fs/promises';
-import { createServer, type NetConnectOpts } from 'node:net';
+import { connect, createServer, type NetConnectOpts } from 'node:net';
 import { join } from 'node:path';
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -14,9 +14,10 @@ import {
   protocolVersion,
 } from '../../src/protocol/index.js';
 import { connectPg, directTo, eventually, value, withPg } from '../support/clients.js';
-import { PASSWORD, TestEngines } from '../support/engines.js';
+import { PASSWORD, routeTo, TestEngines } from '../support/engines.js';
 import { TestProxy } from '../support/proxies.js';
 import { LoginRefused, RawClient } from '../support/raw-client.js';
+import { WayToEngine } from '../support/way-to-engine.js';
 
 let engines: TestEngines;
 let engine: EngineRecord;
@@ -397,13 +398,32 @@ describe('limits of logins', () => {
     const proxy = await TestProxy.start(engines, null);
     const waiting = RawClient.login(proxy.port, { user: 'good' });
     await eventually('the login to wait', () => true);
-    await proxy.control.call('route', {
-      engine: { id: engine.id, access: engine.access, superuser: engine.superuser },
-    });
+    await proxy.control.call('route', { engine: routeTo(engine) });
     const client = await waiting;
     expect((await client.query('select 1')).rows).toEqual([['1']]);
     client.close();
     await proxy.stop();
+  });
+
+  it('the connection of ours was told its end, and its socket is still open: another one is asked', async () => {
+    let ended = 0;
+    const way = await WayToEngine.open(engine, join(engines.home, 'lingers'), (socket, path) => {
+      const server = connect(path);
+      socket.pipe(server).pipe(socket, { end: false });
+      socket.on('error', () => server.destroy());
+      server.on('end', () => ended++).on('error', () => undefined);
+    });
+    const proxy = await TestProxy.start(engines, null);
+    await proxy.control.call('route', { engine: way.route });
+    await (await connectPg(proxy.url('good'))).end();
+    const before = ended;
+    await admin.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'dbproxy'`,
+    );
+    await eventually('it to be told', () => ended > before);
+    await (await connectPg(proxy.url('good'))).end();
+    await proxy.stop();
+    await way.close();
   });
 
   it('a taken port ends the proxy with 98', async () => {
