@@ -86,7 +86,12 @@ const failures: readonly [args: string[], code: number, error: string, message: 
   [['status', '--jsn'], 2, 'DBP_USAGE', /unknown flag --jsn \(did you mean --json\?\)/],
   [['up', '--port', 'x'], 2, 'DBP_USAGE', /--port: expected an integer/],
   [['up', '--name', 'Not a name'], 2, 'DBP_USAGE_INSTANCE_NAME', /instance name "Not a name" is not allowed/],
-  [['up', '--postgres', '9.6'], 2, 'DBP_USAGE_UNKNOWN_VERSION', /PostgreSQL 9\.6 is not available/],
+  [
+    ['up', '--provider', 'embedded', '--postgres', '9.6'],
+    2,
+    'DBP_USAGE_UNKNOWN_VERSION',
+    /PostgreSQL 9\.6 is not available/,
+  ],
   [['up', '--writers', '5'], 2, 'DBP_USAGE', /--writers: expected an integer less than or equal to 4/],
   [['up', '--storage-nodes', '5'], 2, 'DBP_USAGE', /--storage-nodes is for several writers/],
   [

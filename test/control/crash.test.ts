@@ -5,8 +5,8 @@ import { startInstance } from '../../src/control/client.js';
 import { InstanceDirectory } from '../../src/control/instance-directory.js';
 import { SWITCHOVER_STEPS, type SwitchoverStep } from '../../src/switchover/index.js';
 import {
+  crashEngine,
   events,
-  isRunning,
   killSupervisor,
   LiveHome,
   pausingAt,
@@ -87,8 +87,7 @@ describe('target killed', () => {
       const running = supervisor.call('scale', { ...SCALE, holdBudgetMs: 3_000, to: 'xlarge' });
       await until(`the operation is at ${step}`, async () => (await operationStep()) === step);
       const target = (await supervisor.call('status', {})).engines.find(({ role }) => role === 'standby');
-      process.kill(target!.pid!, 'SIGKILL');
-      await until('the target is gone', () => !isRunning(target!.pid!));
+      await crashEngine(target!);
       await writeFile(go, '');
       const move = await running;
       supervisor.close();

@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { expect } from 'vitest';
 import type {
+  EngineSummary,
   LogEvent,
   MoveParams,
   MoveRecord,
@@ -15,7 +16,9 @@ import type {
 } from '../../src/control/api.js';
 import { connectSupervisor, startInstance, stopInstance, type UpRequest } from '../../src/control/client.js';
 import { InstanceDirectory } from '../../src/control/instance-directory.js';
+import { killEngine } from '../../src/control/kill-engine.js';
 import { initialiseWorkload, startWorkloadProcess } from '../../src/workload/index.js';
+import { docker } from '../support/docker/index.js';
 import { freePort } from '../support/free-port.js';
 
 export const SCALE: MoveParams = {
@@ -202,6 +205,17 @@ export async function pausingAt(
   } finally {
     delete process.env['DBPROXY_TEST_PAUSE_AT'];
   }
+}
+
+/** kill -9 of an engine, a process or a container; resolves when it is gone. */
+export async function crashEngine(engine: EngineSummary): Promise<void> {
+  await killEngine(engine);
+  const { pid, container } = engine;
+  await until('the engine is gone', async () =>
+    container === null
+      ? !isRunning(pid!)
+      : (await docker('inspect', '--format', '{{.State.Running}}', container)) === 'false',
+  );
 }
 
 export function isRunning(pid: number): boolean {

@@ -5,8 +5,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { MoveRecord, PatchParams } from '../../src/control/api.js';
 import { startInstance } from '../../src/control/client.js';
 import { InstanceDirectory } from '../../src/control/instance-directory.js';
+import { addBroken, BROKEN } from '../support/broken-version.js';
 import { value } from '../support/clients.js';
-import { addBroken, BROKEN, cacheWithBoth, NEWER, OLDER } from '../support/versions.js';
+import { cacheWithBoth, NEWER, OLDER } from '../support/versions.js';
 import { events, killSupervisor, LiveHome, patch, pausingAt, SCALE, status, until, Writer } from './live.js';
 
 const NAME = 'inplace';

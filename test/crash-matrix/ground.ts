@@ -6,10 +6,15 @@ import { InstanceDirectory } from '../../src/control/instance-directory.js';
 import { processIdentity } from '../../src/engine/index.js';
 import { readProcessStat } from '../../src/engine/process-identity.js';
 import { killSupervisor, LiveHome, pidOf, processesBelow, status, until } from '../control/live.js';
+import { addBroken } from '../support/broken-version.js';
 import { withPg } from '../support/clients.js';
 import { successorsOf } from '../support/proxies.js';
-import { addBroken, cacheWithBoth, OLDER } from '../support/versions.js';
+import { useProvider } from '../support/provider.js';
+import { cacheWithBoth, OLDER } from '../support/versions.js';
 import { Disk } from './disk.js';
+
+// Its victims are processes: of an engine each one by its pid, killed or stopped, and its data a disk that is mounted here.
+useProvider('embedded');
 
 /** What somebody may have a disk for: the data of all engines; all else of the instance (records, events, logs of supervisor and proxies); both. */
 export const DISKS = ['state-disk', 'engine-disk', 'whole-disk'] as const;

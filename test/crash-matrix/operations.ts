@@ -7,7 +7,8 @@ import { replaceSelf } from '../../src/control/replace-self.js';
 import { DbproxyError } from '../../src/errors/index.js';
 import { SWITCHOVER_STEPS, type SwitchoverStep } from '../../src/switchover/index.js';
 import { SCALE, until } from '../control/live.js';
-import { BROKEN, NEWER, OLDER } from '../support/versions.js';
+import { BROKEN } from '../support/broken-version.js';
+import { NEWER, OLDER } from '../support/versions.js';
 import type { Ground, ProcessName, Serving } from './ground.js';
 
 const REACHED_MS = 60_000;

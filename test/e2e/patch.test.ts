@@ -5,7 +5,8 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { MoveRecord, StatusResult, UpResult } from '../../src/control/api.js';
 import { Cli, freePort } from '../support/cli.js';
 import { engineKind } from '../support/provider.js';
-import { addBroken, BROKEN, cacheWithBoth, NEWER, OLDER } from '../support/versions.js';
+import { addBroken, BROKEN } from '../support/broken-version.js';
+import { cacheWithBoth, NEWER, OLDER } from '../support/versions.js';
 
 const LONG_MS = 120_000;
 let cli: Cli;
@@ -103,8 +104,7 @@ it('names the nearest versions when there is no such one', async () => {
   expect(error.message).toMatch(engineKind() === 'docker' ? /nearest: 17/ : /nearest: 17\.\d+, 17\.\d+/);
 });
 
-// The server that does not start is binaries of ours; on containers it is an image without pg_basebackup, or one that dies (engine/docker).
-it.skipIf(engineKind() === 'docker')(
+it(
   'rolls back when the new server does not start: 1, the old one serves',
   async () => {
     await addBroken(cache);
@@ -115,7 +115,7 @@ it.skipIf(engineKind() === 'docker')(
   LONG_MS,
 );
 
-it.skipIf(engineKind() === 'docker')(
+it(
   'in place, too: the old one is started again',
   async () => {
     const record = await cli.json<MoveRecord>(['patch', '--to', BROKEN, '--strategy', 'in-place'], 1);

@@ -13,7 +13,8 @@ const clients: pg.Client[] = [];
 
 beforeAll(async () => {
   engines = await TestEngines.open();
-  const primary = await engines.primary();
+  // Eight who carry much, at the same time, are more than the memory of a small container.
+  const primary = await engines.primary('medium');
   switching = new Switching(engines, primary);
   await withPg(directTo(primary), (admin) => admin.query('create table sent (sender int, n int)'));
 });

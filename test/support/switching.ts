@@ -5,6 +5,7 @@
 import type { EngineRecord } from '../../src/engine/index.js';
 import type { MoveResult } from '../../src/proxy/control-api.js';
 import type { TestEngines } from './engines.js';
+import { engineImage } from './provider.js';
 import { moveTo, restartUnder, type TestProxy } from './proxies.js';
 import { cacheWithBoth, NEWER, OLDER } from './versions.js';
 
@@ -34,7 +35,7 @@ export class Switching {
 
   /** The engine to move to, made when it is first asked for. */
   async target(): Promise<EngineRecord> {
-    this.#standby ??= await this.#engines.standbyOf(this.#primary);
+    this.#standby ??= await this.#engines.standbyOf(this.#primary, this.#primary.size);
     return this.#standby;
   }
 
@@ -55,11 +56,21 @@ export class Switching {
     this.#cache ??= cacheWithBoth(home);
     await this.#cache;
     const postgres = this.#primary.postgres === NEWER ? OLDER : NEWER;
-    await provider.prepare({ ...this.#primary, postgres });
+    const next = { ...this.#primary, ...versionOf(this.#primary, postgres), process: null };
+    await provider.prepare(next);
     return restartUnder(proxy, async () => {
       await beforeStart?.();
       await provider.stop(this.#primary, 'fast');
-      this.#primary = await provider.start({ ...this.#primary, postgres, process: null });
+      this.#primary = await provider.start(next);
     });
   }
 }
+
+/** What makes an engine that version: of a container also its image. */
+const versionOf = (
+  { container }: EngineRecord,
+  postgres: string,
+): Pick<EngineRecord, 'postgres' | 'container'> => {
+  const image = `${engineImage()}:${postgres}`;
+  return { postgres, container: container && { ...container, image, imageId: image } };
+};
