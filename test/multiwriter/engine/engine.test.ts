@@ -338,6 +338,12 @@ describe('statements', () => {
     await onBoth('alter table had_rows add id serial, add r float8 default random()');
     await onBoth('create extension citext');
     await onBoth(
+      'create role extender',
+      'do $$ begin execute format($f$grant create on database %I to extender$f$, current_database()); end $$',
+      'set local role extender',
+      'create extension pg_trgm',
+    );
+    await onBoth(
       'create table ci (id int primary key, v public.citext unique)',
       `insert into ci values (1, 'Abc')`,
     );

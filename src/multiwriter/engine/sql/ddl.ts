@@ -1,7 +1,7 @@
 /** Definitions: what they change is captured anew, and the statement itself, which every writer has to run. */
 /** Before anything is installed: what is defined meanwhile is nobody else's business. */
 export const WITHOUT_DDL =
-  'drop event trigger if exists dbproxy_ddl; drop event trigger if exists dbproxy_drop; drop event trigger if exists dbproxy_rewrite';
+  'drop event trigger if exists dbproxy_ddl; drop event trigger if exists dbproxy_drop; drop event trigger if exists dbproxy_rewrite; drop event trigger if exists dbproxy_extension';
 
 export const DDL = String.raw`
 create or replace function dbproxy.refresh() returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -69,6 +69,13 @@ begin
   end if;
 end $$;
 
+-- Who creates it may be a role of this transaction, which has to be there before it. Afterwards is too late: those that the
+-- extension's script makes are there when it has run.
+create or replace function dbproxy.on_extension() returns event_trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if session_user <> 'dbproxy_apply' then perform dbproxy.note_roles(); end if;
+end $$;
+
 -- Elsewhere the session's user is another one.
 create or replace function dbproxy.require_names(tag text, statement text) returns void language plpgsql
   set search_path = pg_catalog, pg_temp as $$
@@ -106,7 +113,7 @@ begin
         hint = 'Send the statements one by one (in a transaction), or in a DO block; not several in one query, nor in a function in SQL.';
     end if;
     perform dbproxy.require_names(tag, statement);
-    -- It may need a role of this transaction. One that an extension's script makes is there when its script has run.
+    -- It may need a role of this transaction (on_extension).
     if tag <> 'CREATE EXTENSION' then perform dbproxy.note_roles(); end if;
     insert into dbproxy.captured values (me, 'x', null, null, null, jsonb_build_array(tag, role, path), statement, not exists (select from dbproxy.captured where xid = me));
   end if;
@@ -172,4 +179,6 @@ create event trigger dbproxy_drop on sql_drop execute function dbproxy.on_drop()
 alter event trigger dbproxy_drop enable always;
 create event trigger dbproxy_rewrite on table_rewrite execute function dbproxy.on_rewrite();
 alter event trigger dbproxy_rewrite enable always;
+create event trigger dbproxy_extension on ddl_command_start when tag in ('CREATE EXTENSION') execute function dbproxy.on_extension();
+alter event trigger dbproxy_extension enable always;
 `;
