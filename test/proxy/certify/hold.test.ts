@@ -1,0 +1,45 @@
+/** A hold of one of several writers: its clients come to their safe points, and then what others have written is waited for. */
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { eventually, value } from '../../support/clients.js';
+import { TestCluster } from '../../multiwriter/writer/cluster.js';
+
+const HOLD = { unmovable: 'rollback', cancelTransactions: false, operation: 'test' } as const;
+
+let cluster: TestCluster;
+beforeAll(async () => void (cluster = await TestCluster.start()), 60_000);
+afterAll(() => cluster?.close());
+
+it('one whose budget is spent while the writer still applies something is given up, and nobody stays held', async () => {
+  const [first, second] = cluster.members as [(typeof cluster.members)[0], (typeof cluster.members)[0]];
+  const goesOn = join(cluster.engines.home, 'goes-on');
+  await writeFile(goesOn, '');
+  await second.kill();
+  await second.start({ DBPROXY_TEST_PAUSE_AT: `writer.applying@${goesOn}` });
+  await second.isOpen();
+  const [writer, client] = [await first.connect(), await second.connect()];
+  await writer.query('create table t (id int primary key)');
+  await cluster.atRest();
+
+  await Promise.all([rm(goesOn), rm(`${goesOn}.reached`, { force: true })]);
+  await writer.query('insert into t values (1)');
+  await eventually('it to be about to be applied', () =>
+    second.status().then(({ queues }) => queues.apply > 0),
+  );
+  await second.call('survey', { withinMs: 500 });
+  const held = await second.call('hold', { ...HOLD, budgetMs: 300 });
+  expect(held).toMatchObject({ held: false, blockers: [] });
+  expect(await second.call('status', {})).toMatchObject({ gate: 'open', held: 0 });
+  await writeFile(goesOn, '');
+  await cluster.atRest();
+  expect(await value(client, 'select id from t')).toBe(1);
+
+  // It goes on: the next one has nothing to wait for.
+  expect(await second.call('hold', { ...HOLD, budgetMs: 5_000 })).toMatchObject({ held: true });
+  await second.call('release', {});
+  await writer.query('insert into t values (2)');
+  await cluster.atRest();
+  expect(await value(client, 'select count(*)::int from t')).toBe(2);
+  await Promise.all([writer.end(), client.end()]);
+});
