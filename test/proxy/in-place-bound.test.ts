@@ -1,6 +1,6 @@
 /** A server that does not come back: its sessions are ended when the bound is over, and new ones served when it is there. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { connectPg, withPg } from '../support/clients.js';
+import { connectPg, value, withPg } from '../support/clients.js';
 import { TestEngines } from '../support/engines.js';
 import { TestProxy } from '../support/proxies.js';
 
@@ -56,6 +56,24 @@ it('a caller that vanishes: the proxy brings them back by itself, as soon as a s
   );
   await engines.provider.start({ ...engine, process: null });
   expect((await asked).rows).toEqual([{ n: 7, kept: 'yes', locks: 1 }]);
+  await client.end();
+  await proxy.stop();
+});
+
+it('a server that was back before the bound: who was to say so does not, and nobody is ended', async () => {
+  const engine = await engines.primary();
+  const proxy = await TestProxy.start(engines, engine);
+  const client = await connectPg(proxy.url());
+  await client.query(`create temp table mine as select 7 as n`);
+  await proxy.control.call('survey', { withinMs: 500 });
+  expect(await proxy.control.call('hold', HOLD)).toMatchObject({ held: true });
+  // The caller stays, so the proxy does not finish the switch before the bound.
+  expect(await proxy.control.call('save', { boundMs: 5_000 })).toMatchObject({ committed: true });
+  await engines.provider.stop(engine, 'fast');
+  await engines.provider.start({ ...engine, process: null });
+  expect(await proxy.control.call('status', {})).toMatchObject({ gate: 'committed' });
+  expect(await value(client, 'select n from mine')).toBe(7);
+  expect(await proxy.control.call('status', {})).toMatchObject({ gate: 'open', sessions: 1 });
   await client.end();
   await proxy.stop();
 });

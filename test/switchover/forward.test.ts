@@ -1,9 +1,13 @@
-/** Moving the sessions, once there is no way back: as long as the proxy is there, its answer is waited for. */
-import { describe, expect, it } from 'vitest';
+/** Once there is no way back: the target is promoted, unless clients are back already; and the proxy's answer is waited for. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { EngineRecord } from '../../src/engine/index.js';
 import { DbproxyError } from '../../src/errors/index.js';
 import type { MoveResult, ProxyApi } from '../../src/proxy/control-api.js';
 import type { RpcClient } from '../../src/rpc/index.js';
-import { moveSessions, NOTHING_MOVED } from '../../src/switchover/forward.js';
+import { EngineLink } from '../../src/switchover/engine-link.js';
+import { moveSessions, NOTHING_MOVED, promoteForSure } from '../../src/switchover/forward.js';
+import { isInRecovery } from '../../src/switchover/promote.js';
+import { TestEngines } from '../support/engines.js';
 
 const MOVED: MoveResult = { ...NOTHING_MOVED, total: 1, moved: 1 };
 const unreachable = (): Promise<never> =>
@@ -36,5 +40,38 @@ describe('moveSessions', () => {
       total: 2,
       failed: [{ id: 1 }, { id: 2 }],
     });
+  });
+});
+
+describe('promoteForSure', () => {
+  let engines: TestEngines;
+  let target: EngineRecord;
+  beforeAll(async () => {
+    engines = await TestEngines.open();
+    target = await engines.standbyOf(await engines.primary());
+  });
+  afterAll(() => engines?.close());
+
+  const recovers = async (): Promise<boolean> => {
+    const link = await EngineLink.open(target);
+    return isInRecovery(link).finally(() => link.close());
+  };
+
+  it('clients are on the old engine again: there is to be no second primary', async () => {
+    const kept = await EngineLink.open(target);
+    await kept.close();
+    const isOver = (): Promise<boolean> => Promise.resolve(true);
+    await expect(promoteForSure(engines.provider, target, kept, isOver)).rejects.toMatchObject({
+      code: 'DBP_SWITCH_HOLD_LOST',
+    });
+    expect(await recovers()).toBe(true);
+  });
+
+  it('they are held: the target is promoted, also where the kept connection was lost', async () => {
+    const kept = await EngineLink.open(target);
+    await kept.close();
+    const isOver = (): Promise<boolean> => Promise.resolve(false);
+    expect(await promoteForSure(engines.provider, target, kept, isOver)).toMatchObject({ id: target.id });
+    expect(await recovers()).toBe(false);
   });
 });
