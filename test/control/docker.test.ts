@@ -230,6 +230,32 @@ describe.skipIf(!hasDocker)('an instance of containers', () => {
     LONG_MS,
   );
 
+  test(
+    'kill -9 of the supervisor while it makes a container beside a process: what was made of it is removed',
+    async () => {
+      await live.up('half', { provider: 'embedded' });
+      const ours = (): string[] => leftOf(live.home).filter((line) => line.includes('-half-'));
+      const scaling = scale('half', 'large', { provider: 'docker', image: IMAGE }).catch(
+        (error: unknown) => error,
+      );
+      await until('its container is there', () => ours().some((line) => /-e2 /.test(line)), 60_000);
+      await killSupervisor('half');
+      await scaling;
+      const record = await InstanceDirectory.of('half').readInstance();
+      expect(record?.engines.map(({ id }) => id)).toEqual(['e1']);
+      expect(ours()).not.toEqual([]);
+
+      const { state, engines } = await status('half');
+      expect({ state, engines }).toMatchObject({ state: 'running', engines: [{ id: 'e1', size: 'small' }] });
+      expect(ours()).toEqual([]);
+      expect(await ask((await live.up('half')).url, 'select count(*)::int from pg_replication_slots')).toBe(
+        0,
+      );
+      await stopInstance('half', { purge: true });
+    },
+    LONG_MS,
+  );
+
   test.each([
     ['embedded', 'docker'],
     ['docker', 'embedded'],
