@@ -84,11 +84,22 @@ export class Layout {
   /** All that is kept; what somebody else has below the prefix stays. */
   removal(): Operation[] {
     const keys = [this.store, this.head, this.large, this.truncated];
-    const ranges = [this.log, this.marks, this.writers, this.#everyPiece];
     return [
       ...keys.map((remove) => ({ remove })),
-      ...ranges.map((remove) => ({ remove, end: endOf(remove) })),
+      ...this.#ranges.map((remove) => ({ remove, end: endOf(remove) })),
     ];
+  }
+
+  get #ranges(): string[] {
+    return [this.log, this.marks, this.writers, this.#everyPiece];
+  }
+
+  /** Stores above this one which, if there are any, take what is here for their own. */
+  outer(): Layout[] {
+    const names = this.#prefix.split('/');
+    return names
+      .map((_, count) => new Layout(names.slice(0, count).join('/')))
+      .filter((outer) => outer.#ranges.some((range) => this.everything.startsWith(range)));
   }
 
   writer(writer: WriterId): string {

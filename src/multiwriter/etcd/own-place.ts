@@ -101,6 +101,10 @@ export async function claimPrefix(
     then: [{ get: layout.store }, { get: prefix, end, keysOnly: true, limit: 1 }],
   });
   let owner = ownerIn(found);
+  for (const outer of owner === undefined ? layout.outer() : []) {
+    if ((await client.get(outer.store)).found.length > 0)
+      throw new DbproxyError('DBP_ETCD_FOREIGN', { prefix: outer.everything });
+  }
   if (isNew && found[1]?.length === 0) {
     // Only now, because etcd reads the whole range for it.
     const claim = await client.txn({

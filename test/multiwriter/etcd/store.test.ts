@@ -57,6 +57,10 @@ suite('a store on etcd', () => {
     await claimStore(etcd.url('/outer'), 'outer', true);
     await claimStore(etcd.url('/outer'), 'outer', true);
     await claimStore(etcd.url('/outer/eu'), 'inner', true);
+    // There its entries are.
+    for (const within of ['/outer/log', '/outer/key/eu'])
+      await expect(claimStore(etcd.url(within), 'inner', true)).rejects.toMatchObject(foreign);
+    await claimStore(etcd.url('/elsewhere/log'), 'inner', true);
     await etcd.withClient((client) => client.txn({ then: [{ put: '/outer/log/e/0/1/1', value: '' }] }));
     await removeStore(etcd.url('/outer'), 'inner');
     expect(await etcd.keys('/outer')).toEqual(['/outer/eu/store', '/outer/log/e/0/1/1', '/outer/store']);
