@@ -123,7 +123,11 @@ async function removeKept(
     });
     await operations.remove(engine);
   }
-  await directory.writeInstance({ ...rest, engines: engines.filter(({ id }) => !kept.includes(id)) });
+  await directory.writeInstance({
+    ...rest,
+    failover: undefined,
+    engines: engines.filter(({ id }) => !kept.includes(id)),
+  });
 }
 
 /** It was there, and has ended by itself maybe, since it was asked. */

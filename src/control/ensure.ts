@@ -6,6 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { dropReplicationSlot, unusedSlots } from '../engine/index.js';
 import type { EngineRecord } from '../engine/types.js';
 import { DbproxyError } from '../errors/index.js';
+import { faultPoint } from '../fault-point.js';
 import { routeTo } from '../switchover/index.js';
 import { ENGINES_PER_WRITER } from './instance-directory.js';
 import { unrecordedEngines, type Instance } from './instance.js';
@@ -14,7 +15,7 @@ import { writerOf } from './multiwriter/names.js';
 import { writerConfig } from './multiwriter/writer-config.js';
 import { goOnBehind } from './multiwriter/numbers.js';
 import { copyWriter, relaxEngine } from './multiwriter/writer-engine.js';
-import { failOver, reviveSessions } from './standby/fail-over.js';
+import { failOver, finishFailover, reviveSessions } from './standby/fail-over.js';
 import {
   endSilent,
   findProxy,
@@ -72,7 +73,7 @@ async function ensure(
   const found = await observeProxy(instance, asks);
   const settled = await settleOperation(instance, found);
   const failedOver = await failOver(instance, found);
-  const before = instance.primary?.process;
+  const processBefore = instance.primary?.process;
   const fresh = !found && (await isStopped(instance));
   const repairs: string[] = [settled, failedOver].filter((done) => done !== null);
   const report = (repair: string): void => {
@@ -84,11 +85,14 @@ async function ensure(
     () => ensureProxy(instance, found, onStep, report, asks),
     (ended) => ensurePrimary(instance, ended, onStep, report),
   );
-  const hadAnother = found !== null && (await proxyStatus(proxy)).primary?.id !== primary.id;
+  const resumed = await finishFailover(instance, found && proxy);
+  if (resumed !== null) repairs.push(resumed);
+  const before = found && (await proxyStatus(proxy));
   await ensureRoute(instance, proxy, primary);
   // No standby could take over, or who saw to that died in the middle of it: what waits for an engine goes on on this one.
-  const isAnother = hadAnother || !isDeepStrictEqual(before, primary.process);
-  if (found && instance.record.spec.standby !== undefined && isAnother)
+  const waits = before?.waitsForEngine === true || before?.primary?.id !== primary.id;
+  const isAnother = waits || !isDeepStrictEqual(processBefore, primary.process);
+  if (before && instance.record.spec.standby !== undefined && isAnother)
     await reviveSessions(proxy, primary, await instance.nextOperationId('restart'), null);
   await beside?.routed(proxy);
   await assertAgrees(instance, proxy);
@@ -229,6 +233,7 @@ async function startPrimary(
     { signal, onProgress: ({ step, detail }) => onStep(`engine:${step}`, detail ?? primary.id) },
   );
   await instance.putEngine(started);
+  await faultPoint('engine.restarted');
   instance.events.append('engine.started', `engine ${primary.id} runs again on its data`, {
     engine: primary.id,
   });

@@ -84,6 +84,17 @@ export const instanceRecord = z.object({
   standby: z.object({ engine: z.string(), of: z.string(), sync: z.boolean() }).optional(),
   /** Engines that died with commits that no other one has: their data stays until the next `down`. */
   kept: z.array(z.string()).optional(),
+  /** A failover whose new primary is on record, and of which nobody was told yet: who finds it goes on from there. */
+  failover: z
+    .object({
+      operation: z.string(),
+      from: z.string(),
+      sync: z.boolean(),
+      /** To be kept again, once it is known that nothing is lost. */
+      keptBefore: z.array(z.string()).optional(),
+      phasesMs: z.object({ fence: z.number(), promote: z.number() }),
+    })
+    .optional(),
   nextEngine: z.int().positive(),
   nextOperation: z.int().positive(),
   engines: z.array(engineRecord),

@@ -109,7 +109,7 @@ async function goForward(
 export async function makePrimary(
   instance: Instance,
   promoted: EngineRecord,
-  change: Pick<Partial<InstanceRecord>, 'standby' | 'kept'> = {},
+  change: Pick<Partial<InstanceRecord>, 'standby' | 'kept' | 'failover'> = {},
 ): Promise<void> {
   const others = instance.record.engines
     .filter(({ id }) => id !== promoted.id)

@@ -125,6 +125,8 @@ export interface ProxyStatus {
   readonly target: EngineRoute | null;
   readonly sessions: number;
   readonly held: number;
+  /** Sessions wait for `revive`. Undefined: nobody does. */
+  readonly waitsForEngine?: true;
   /** Data plane writes go straight to the handle (true), or through net.Socket (self-test failed). */
   readonly fastPath: boolean;
   /** Totals since start. */

@@ -257,6 +257,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
       target: this.gate.target,
       sessions: sessions.length,
       held: sessions.filter(({ held }) => held).length,
+      ...(this.cover.waits ? { waitsForEngine: true } : {}),
       fastPath,
       totals: { ...this.#totals },
       ...(this.#tunnels ? { tunnels: this.#tunnels.size } : {}),

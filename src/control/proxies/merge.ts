@@ -31,6 +31,7 @@ export function statusOf(members: readonly ProxyStatus[]): ProxyStatus {
     target: members.find(({ target }) => target !== null)?.target ?? null,
     sessions: total(({ sessions }) => sessions),
     held: total(({ held }) => held),
+    ...(members.some(({ waitsForEngine }) => waitsForEngine) ? { waitsForEngine: true } : {}),
     fastPath: members.every(({ fastPath }) => fastPath),
     totals: {
       sessions: total(({ totals }) => totals.sessions),

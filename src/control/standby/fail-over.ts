@@ -3,13 +3,15 @@
  *
  *   fence ──▶ promote ──▶ record ──▶ revive
  *
- * Decided and resumed by what runs: a supervisor that dies on the way finds the primary gone and the standby there, promoted or
- * not, and does the same again. The new primary is on record before any client is answered by it; from then on the old one is
- * not started any more, and its data is removed; unless it has commits that the new one may not have: then it stays, for somebody
- * to look into. Before anything is promoted every process of the old one is ended.
+ * Decided and resumed by what runs: who comes after a supervisor that died on the way finds the primary gone and the standby there,
+ * promoted or not, and does the same again; or the new primary on record, and that nobody was told of it yet. It is on record
+ * before any client is answered by it; from then on the old one is not started any more, and its data is removed; unless it has
+ * commits that the new one may not have: then it stays, for somebody to look into. Before anything is promoted every process of the
+ * old one is ended.
  */
 import { switchPosition } from '../../engine/index.js';
 import type { EngineRecord } from '../../engine/types.js';
+import { faultPoint } from '../../fault-point.js';
 import { promoteForSure, roundMs, routeTo } from '../../switchover/index.js';
 import { byLoss } from '../losses.js';
 import type { FailoverRecord } from '../api.js';
@@ -40,43 +42,64 @@ export async function failOver(instance: Instance, found: ProxyFacts | null): Pr
   );
 
   await instance.provider.stop(primary, 'immediate');
-  const fenceMs = watch();
+  const fence = watch();
   const promoted: EngineRecord = {
     ...(await promoteForSure(instance.provider, standby, null)),
     role: 'primary',
   };
-  const promoteMs = watch();
-  // Before it is known whether there is a reason to: what is removed cannot be kept.
   const keptBefore = instance.record.kept;
-  await makePrimary(instance, promoted, { standby: undefined, kept: sync ? keptBefore : [primary.id] });
-  const lostBytes = await lostOf(instance, primary, promoted);
-  const dataLoss = sync ? null : inWords(lostBytes, primary.id);
+  await makePrimary(instance, promoted, {
+    standby: undefined,
+    // Before it is known whether there is a reason to: what is removed cannot be kept.
+    kept: sync ? keptBefore : [primary.id],
+    failover: { operation: id, from: primary.id, sync, keptBefore, phasesMs: { fence, promote: watch() } },
+  });
+  await faultPoint('failover.recorded');
+  return finishFailover(instance, found?.proxy ?? null);
+}
+
+/**
+ * What is still to be done when the new primary, which runs, is on record: what is lost is measured, the sessions go on, it is
+ * told. Null: nothing is.
+ */
+export async function finishFailover(
+  instance: Instance,
+  proxy: Pick<Proxy, 'rpc'> | null,
+): Promise<string | null> {
+  const { record, primary: promoted } = instance;
+  if (!record.failover || !promoted) return null;
+  const { operation: id, from, sync, keptBefore, phasesMs } = record.failover;
+  const watch = stopwatch();
+  const old = instance.engine(from);
+  const lostBytes = old && (await lostOf(instance, old, promoted));
+  const dataLoss = sync ? null : inWords(lostBytes, from);
   if (!sync && dataLoss === null) await instance.update({ kept: keptBefore });
-  const move = found && (await reviveSessions(found.proxy, promoted, id, dataLoss));
+  const move = proxy && (await reviveSessions(proxy, promoted, id, dataLoss));
   const moveMs = watch();
   await instance.provider.afterPromotion(promoted);
 
-  const record: FailoverRecord = {
+  const found: FailoverRecord = {
     schema: 'dbproxy.failover/1',
     operation: id,
-    from: primary.id,
+    from,
     to: promoted.id,
     mode: sync ? 'sync' : 'async',
     lostBytes,
-    kept: dataLoss === null ? null : placeOf(primary),
+    kept: dataLoss === null || !old ? null : placeOf(old),
     sessions: { total: move?.total ?? 0, moved: move?.moved ?? 0, failed: move?.failed ?? [] },
     lost: move?.lost ?? [],
     holdMs: move?.holdMs ?? { count: 0, p50: 0, p99: 0, max: 0 },
-    phasesMs: { fence: fenceMs, promote: promoteMs, move: moveMs },
+    phasesMs: { ...phasesMs, move: moveMs },
   };
-  for (const { what, whose, ids } of byLoss(record.lost)) {
+  for (const { what, whose, ids } of byLoss(found.lost)) {
     const data = { operation: id, what, sessions: ids };
     instance.events.append('session.lost', `${id}: ${whose} lost ${what}`, data);
   }
-  const where = `${placeOf(primary)} (how to look into it: docs/reliability.md; dbproxy down removes it)`;
+  const where = `${found.kept} (how to look into it: docs/reliability.md; dbproxy down removes it)`;
   const loss = dataLoss === null ? 'nothing acknowledged is lost' : `lost: ${dataLoss}, in ${where}`;
-  const done = `${id}: ${promoted.id} took over from ${primary.id}, ${record.sessions.moved} sessions went on; ${loss}`;
-  instance.events.append('failover.completed', done, { ...record });
+  const done = `${id}: ${promoted.id} took over from ${from}, ${found.sessions.moved} sessions went on; ${loss}`;
+  instance.events.append('failover.completed', done, { ...found });
+  await instance.update({ failover: undefined });
   return done;
 }
 

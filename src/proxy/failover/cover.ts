@@ -56,6 +56,11 @@ export class Cover implements Keeper {
     return this.#covered !== null;
   }
 
+  /** For another engine. */
+  get waits(): boolean {
+    return this.#waiting;
+  }
+
   covers(engine: string): boolean {
     return this.#covered?.engine === engine;
   }
