@@ -68,7 +68,7 @@ it('a server that was back before the bound: who was to say so does not, and nob
   await proxy.control.call('survey', { withinMs: 500 });
   expect(await proxy.control.call('hold', HOLD)).toMatchObject({ held: true });
   // The caller stays, so the proxy does not finish the switch before the bound.
-  expect(await proxy.control.call('save', { boundMs: 5_000 })).toMatchObject({ committed: true });
+  expect(await proxy.control.call('save', { boundMs: 10_000 })).toMatchObject({ committed: true });
   await engines.provider.stop(engine, 'fast');
   await engines.provider.start({ ...engine, process: null });
   expect(await proxy.control.call('status', {})).toMatchObject({ gate: 'committed' });
