@@ -7,8 +7,12 @@ import { InstanceDirectory } from '../../src/control/instance-directory.js';
 import { replaceSelf } from '../../src/control/replace-self.js';
 import { value, withPg } from '../support/clients.js';
 import { cacheWithBoth, NEWER, OLDER } from '../support/versions.js';
+import { useProvider } from '../support/provider.js';
 import { events, LiveHome, patch, scale, status, until } from './live.js';
 import { connect, engineOf } from './with-standby.js';
+
+// It looks at servers' processes and files; containers: docker-standby.test.ts.
+useProvider('embedded');
 
 const NAME = 'paths';
 const LONG_MS = 120_000;

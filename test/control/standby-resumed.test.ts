@@ -3,8 +3,12 @@ import { access } from 'node:fs/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { InstanceDirectory } from '../../src/control/instance-directory.js';
 import { value } from '../support/clients.js';
+import { useProvider } from '../support/provider.js';
 import { events, killSupervisor, LiveHome, pausingAt, status, until } from './live.js';
 import { childOf, connect, engineOf } from './with-standby.js';
+
+// It looks at servers' processes and files; containers: docker-standby.test.ts.
+useProvider('embedded');
 
 const NAME = 'resumed';
 const LONG_MS = 120_000;

@@ -9,8 +9,12 @@ import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { stopInstance } from '../../src/control/client.js';
 import { adminQuery, embeddedProvider } from '../../src/engine/index.js';
+import { useProvider } from '../support/provider.js';
 import { events, isRunning, killSupervisor, LiveHome, processesBelow, scale, status, until } from './live.js';
 import { childOf, connect, engineOf, killPrimary } from './with-standby.js';
+
+// It looks at servers' processes and files; containers: docker-standby.test.ts.
+useProvider('embedded');
 
 let live: LiveHome;
 beforeAll(async () => {

@@ -5,6 +5,7 @@ import { encode } from '../../../src/protocol/index.js';
 import { EngineLink } from '../../../src/switchover/engine-link.js';
 import { promote } from '../../../src/switchover/promote.js';
 import { directTo, eventually, value, withPg } from '../../support/clients.js';
+import { docker } from '../../support/docker/index.js';
 import { PASSWORD, routeTo, TestEngines } from '../../support/engines.js';
 import { THIS_BUILD, TestProxy } from '../../support/proxies.js';
 import { RawClient } from '../../support/raw-client.js';
@@ -46,7 +47,9 @@ const areRead = (): Promise<boolean> =>
     (await proxy.control.call('sessions', {})).every(({ unasked }) => unasked),
   );
 const die = async (lost: Promise<void>): Promise<void> => {
-  process.kill(primary.process!.pid, 'SIGKILL');
+  const { process: postmaster, container } = primary;
+  if (container) await docker('kill', container.name);
+  else process.kill(postmaster!.pid, 'SIGKILL');
   await lost;
 };
 /** `meanwhile`: it takes writes, and nobody is on it yet. */
