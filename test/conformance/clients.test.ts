@@ -14,7 +14,8 @@ import { makeCertificate } from '../support/certificates.js';
 import { directTo, socketOf, withPg } from '../support/clients.js';
 import { PASSWORD, TestEngines } from '../support/engines.js';
 import { TestProxy } from '../support/proxies.js';
-import { Switching } from '../support/switching.js';
+import { engineKind } from '../support/provider.js';
+import { isInPlace, Switching } from '../support/switching.js';
 
 const run = promisify(execFile);
 const hasTool = (name: string): boolean => {
@@ -90,11 +91,12 @@ const TORTURE = {
 /** Dense enough to be called torture. */
 const LEAST_MOVES = 100;
 
+const MOVED = 'through the proxy, while sessions are moved';
 const WAYS = [
   'straight to PostgreSQL',
   'through the proxy',
   'through the proxy, over TLS',
-  'through the proxy, while sessions are moved',
+  MOVED,
   'through the proxy, while its process is replaced',
   'through the proxy, under torture',
 ];
@@ -299,7 +301,9 @@ describe.each(WAYS)('%s', (way) => {
     });
   });
 
-  it.skipIf(!hasTool('pgbench')).each(['simple', 'extended', 'prepared'])(
+  // A container's restart takes seconds; from one straight into the next no transaction of its comes in between.
+  const isHeldForGood = isInPlace() && engineKind() === 'docker' && way === MOVED;
+  it.skipIf(!hasTool('pgbench') || isHeldForGood).each(['simple', 'extended', 'prepared'])(
     'pgbench -M %s: the ledger of TPC-B is exact, and nothing failed',
     async (mode) => {
       const options = { env: environment() };

@@ -18,6 +18,10 @@ import {
   until,
 } from './live.js';
 import { rows } from './multiwriter-work.js';
+import { useProvider } from '../support/provider.js';
+
+// By the processes of its engines, too; containers have tests of their own (docker-writers.test.ts).
+useProvider('embedded');
 
 const NAME = 'shop';
 const SECOND = 'shop.w2';

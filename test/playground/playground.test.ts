@@ -132,7 +132,7 @@ describe('in the process of the test', () => {
     const port = await freePort();
     await start({ name: 'holder', port });
     await expect(start({ name: 'late', port })).rejects.toMatchObject({ code: 'DBP_ENV_PORT_TAKEN' });
-    await expect(start({ name: 'old', postgres: '9.6' })).rejects.toMatchObject({
+    await expect(start({ name: 'old', postgres: '9.6', provider: 'embedded' })).rejects.toMatchObject({
       code: 'DBP_USAGE_UNKNOWN_VERSION',
     });
     await expect(start({ name: 'No Name' })).rejects.toMatchObject({ code: 'DBP_USAGE_INSTANCE_NAME' });

@@ -10,6 +10,7 @@ import {
   type ProviderKind,
   type SizeName,
 } from '../../src/engine/index.js';
+import { docker } from './docker/index.js';
 import { engineImage, engineKind } from './provider.js';
 
 export { routeTo } from '../../src/switchover/index.js';
@@ -69,5 +70,11 @@ export class TestEngines {
     };
   }
 }
+
+/** kill -9 of one of its processes, by the pid that the server knows it by: in a container that is another one here. */
+export const killBackend = async ({ container }: EngineRecord, pid: number): Promise<void> => {
+  if (container) await docker('exec', container.name, 'kill', '-9', String(pid));
+  else process.kill(pid, 'SIGKILL');
+};
 
 export const randomName = (): string => `t${randomBytes(4).toString('hex')}`;

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ApplyDiverged, asApplier, reassigned } from '../../../src/multiwriter/engine/index.js';
 import { connectAdmin } from '../../../src/engine/index.js';
 import { eventually } from '../../support/clients.js';
-import { TestEngines } from '../../support/engines.js';
+import { killBackend, TestEngines } from '../../support/engines.js';
 import { SECRET, TestWriter } from './writers.js';
 
 let engines: TestEngines;
@@ -218,7 +218,7 @@ it('one whose temporary tables are left of a crash is dropped all the same', asy
   const { rows } = await session.query<{ pid: number }>('select pg_backend_pid() as pid');
   // Before the others are ended, the server has not noticed.
   const noticed = new Promise((resolve) => other.once('end', resolve));
-  process.kill(rows[0]!.pid, 'SIGKILL');
+  await killBackend(engine, rows[0]!.pid);
   await noticed;
   const after = await eventually('the engine to be up again', async () => {
     const admin = await connectAdmin(engine).catch(() => null);

@@ -2,6 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type pg from 'pg';
+import { killEngine } from '../../../src/control/kill-engine.js';
 import { adminQuery, connectAdmin, type EngineRecord } from '../../../src/engine/index.js';
 import { checksums, type TableChecksum } from '../../../src/multiwriter/engine/index.js';
 import { DEFAULT_QUORUMS, type Policy, quorumsFor } from '../../../src/multiwriter/protocol/index.js';
@@ -224,10 +225,11 @@ export class Member {
     await killChild(child);
   }
 
-  /** SIGKILL to the engine's first process, whose others then end; and a start. */
+  /** kill -9 of the engine, a process whose others then end or a container; and a start. */
   async crashEngine(): Promise<void> {
     const { provider } = this.#cluster.engines;
-    process.kill(this.engine.process!.pid, 'SIGKILL');
+    const { process: postmaster, container } = this.engine;
+    await killEngine({ pid: postmaster?.pid ?? null, container: container?.name ?? null });
     this.engine = await eventually(
       'the engine to start again',
       () => provider.start(this.engine).catch(() => null),
