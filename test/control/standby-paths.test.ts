@@ -10,10 +10,6 @@ import { cacheWithBoth, NEWER, OLDER } from '../support/versions.js';
 import { useProvider } from '../support/provider.js';
 import { events, LiveHome, patch, scale, status, until } from './live.js';
 import { connect, engineOf } from './with-standby.js';
-import { useProvider } from '../support/provider.js';
-
-// By the processes, signals and files of its engines; containers have tests of their own (docker-standby.test.ts).
-useProvider('embedded');
 
 // It looks at servers' processes and files; containers: docker-standby.test.ts.
 useProvider('embedded');

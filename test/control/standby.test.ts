@@ -12,10 +12,6 @@ import { adminQuery, embeddedProvider } from '../../src/engine/index.js';
 import { useProvider } from '../support/provider.js';
 import { events, isRunning, killSupervisor, LiveHome, processesBelow, scale, status, until } from './live.js';
 import { childOf, connect, engineOf, killPrimary } from './with-standby.js';
-import { useProvider } from '../support/provider.js';
-
-// By the processes, signals and files of its engines; containers have tests of their own (docker-standby.test.ts).
-useProvider('embedded');
 
 // It looks at servers' processes and files; containers: docker-standby.test.ts.
 useProvider('embedded');
