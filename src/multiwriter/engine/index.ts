@@ -7,7 +7,7 @@
 export { apply, ApplyDiverged, asApplier, type ApplyOptions, type Blocker, type Entry } from './apply.js';
 export { checksums, type TableChecksum } from './checksums.js';
 export { install, type Installation } from './install.js';
-export { compact, divergence, markDiverged, reached } from './markers.js';
+export { claimed, compact, divergence, markDiverged, reached } from './markers.js';
 export { readPosition } from './position.js';
 export {
   BEGIN_QUERY,

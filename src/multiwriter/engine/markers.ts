@@ -9,6 +9,12 @@ export async function reached(connection: ClientBase): Promise<Vector> {
   return readVector(rows[0]?.vector ?? '{}');
 }
 
+/** What the base of a transaction says that begins now: of each stream the highest marker. */
+export async function claimed(connection: ClientBase): Promise<Vector> {
+  const { rows } = await connection.query<{ vector: string }>('select dbproxy.position() as vector');
+  return readVector(rows[0]?.vector ?? '{}');
+}
+
 /** So many transactions that gave themselves a name are remembered by it. */
 const NAMES_KEPT = 100_000;
 

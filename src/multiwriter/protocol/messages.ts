@@ -66,7 +66,13 @@ export type Decide = {
   readonly decision: Decision;
 };
 /** No transaction of this writer will ever have a base below it. */
-export type Horizon = { readonly kind: 'horizon'; readonly writer: WriterId; readonly vector: Vector };
+export type Horizon = {
+  readonly kind: 'horizon';
+  readonly writer: WriterId;
+  readonly vector: Vector;
+  /** All that there are or will be: one that has not been opened yet may lack everything that is known. */
+  readonly writers: readonly WriterId[];
+};
 
 /** How far may commits have been acknowledged? `number`: for whoever asks, to know the answer by. */
 export type Survey = { readonly kind: 'survey'; readonly number: number };

@@ -299,12 +299,13 @@ export class StorageNode {
     this.#send({ to: 'peers', message: { kind: 'fetch', after: reached, slot: log.summary.slot } });
   }
 
-  /** Once every writer that was ever opened has said so, what they all have is forgotten. */
-  #horizon({ writer, vector }: Horizon): void {
+  /** Once every writer that was ever opened, or will be, has said so, what they all have is forgotten. */
+  #horizon({ writer, vector, writers }: Horizon): void {
     this.#horizons.set(writer, vector);
     const opened = Object.keys(this.#state.log.summary.incarnations).map(Number);
-    if (!opened.every((one) => this.#horizons.has(one))) return;
-    const vectors = opened.map((one) => this.#horizons.get(one) ?? {});
+    const all = [...new Set([...opened, ...writers])];
+    if (!all.every((one) => this.#horizons.has(one))) return;
+    const vectors = all.map((one) => this.#horizons.get(one) ?? {});
     const below = vectors.reduce(lowest, this.#state.reached);
     if (!isWithin(below, this.#state.truncated)) this.#record({ kind: 'truncate', below });
   }

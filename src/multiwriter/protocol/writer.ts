@@ -25,7 +25,7 @@ import type { Proposal } from './proposal.js';
 import type { Quorums } from './quorums.js';
 import { RULES, type Rules } from './rules.js';
 import { Streams } from './stream.js';
-import { at, type Vector } from './vector.js';
+import { at, isWithin, type Vector } from './vector.js';
 
 /** Votes that have not come after so many ticks are asked for again, and the primary is asked, too. */
 const PATIENCE_TICKS = 1;
@@ -51,7 +51,9 @@ export type Effect =
   | { readonly kind: 'apply'; readonly proposal: Proposal }
   | { readonly kind: 'opened'; readonly incarnation: number }
   /** A newer incarnation exists: this one must stop. */
-  | { readonly kind: 'fenced' };
+  | { readonly kind: 'fenced' }
+  /** What it lacks nobody has any more: it must stop, and its engine be built again. */
+  | { readonly kind: 'left-behind' };
 
 export interface WriterOutput {
   readonly sends: readonly WriterSend[];
@@ -72,6 +74,7 @@ export class Writer {
   readonly id: WriterId;
   readonly incarnation: number;
   readonly #quorums: Quorums;
+  readonly #writers: readonly WriterId[];
   readonly #streams: Streams;
   readonly #rules: Rules;
   readonly #log = new DecisionLog();
@@ -87,18 +90,20 @@ export class Writer {
 
   /**
    * `incarnation`: higher than any this writer had. `reached`: what its engine has applied of each stream, without a gap; what it
-   * has beyond that, the engine recognises when it is told to apply it again.
+   * has beyond that, the engine recognises when it is told to apply it again. `writers`: all that there are or will be.
    */
   constructor(
     id: WriterId,
     incarnation: number,
     quorums: Quorums,
     reached: Vector = {},
+    writers: readonly WriterId[] = [id],
     rules: Rules = RULES,
   ) {
     this.id = id;
     this.incarnation = incarnation;
     this.#quorums = quorums;
+    this.#writers = writers;
     this.#streams = new Streams(reached);
     this.#rules = rules;
   }
@@ -149,7 +154,8 @@ export class Writer {
       to: 'a-node',
       message: { kind: 'fetch', after: this.reached, slot: this.#log.summary.slot },
     });
-    if (this.#state === 'open') this.#toNodes({ kind: 'horizon', writer: this.id, vector: horizon });
+    if (this.#state === 'open')
+      this.#toNodes({ kind: 'horizon', writer: this.id, vector: horizon, writers: this.#writers });
     return this.#output();
   }
 
@@ -177,11 +183,12 @@ export class Writer {
 
   // --- facts ---------------------------------------------------------------------------------------------------------
 
-  #learn({ facts: heard, decisions }: Facts): void {
+  #learn({ facts: heard, decisions, truncated }: Facts): void {
     for (const { slot, decision } of decisions) {
       for (const followed of this.#log.learn(slot, decision)) this.#follow(followed);
     }
     this.#take(heard);
+    if (!isWithin(truncated, this.reached)) this.#end({ kind: 'left-behind' });
   }
 
   #follow({ decision, summary: { ceiling } }: Followed): void {
@@ -209,9 +216,13 @@ export class Writer {
   }
 
   #fence(): void {
+    this.#end({ kind: 'fenced' });
+  }
+
+  #end(why: Extract<Effect, { kind: 'fenced' | 'left-behind' }>): void {
     if (this.#state === 'fenced') return;
     this.#state = 'fenced';
-    this.#effects.push({ kind: 'fenced' });
+    this.#effects.push(why);
   }
 
   #take(heard: readonly Fact[]): void {

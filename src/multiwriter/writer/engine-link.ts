@@ -14,6 +14,7 @@ import {
   ApplyDiverged,
   asApplier,
   type Blocker,
+  claimed,
   compact,
   divergence,
   install,
@@ -87,6 +88,8 @@ export class EngineLink {
   #round: Round | null = null;
   #compactedAt = 0;
   #durable: Vector = {};
+  /** Of each writer the last entry that the engine had when it began; some before it may be missing. */
+  #claimed: Vector = {};
   #isRunning = false;
   #isPaused = false;
   #hasDiverged = false;
@@ -107,6 +110,9 @@ export class EngineLink {
   has(upTo: Vector): boolean {
     for (const lsn of this.#missing) if (includes(upTo, lsn)) return false;
     return true;
+  }
+  get claimed(): Vector {
+    return this.#claimed;
   }
   /** All that this writer's former processes have committed is in the engine. */
   get hasFormer(): boolean {
@@ -134,6 +140,7 @@ export class EngineLink {
       );
       await install(connection, installation);
       this.#durable = await reached(connection);
+      this.#claimed = await claimed(connection);
       const reason = await divergence(connection);
       if (reason !== null) this.#diverged(reason);
     } finally {

@@ -14,7 +14,6 @@ const EXCLUDES: Readonly<Record<KeyMode, readonly KeyMode[]>> = {
 
 export class KeyLocks {
   readonly #held = new Map<string, Counts>();
-  #waiters: (() => void)[] = [];
 
   isFree(keys: readonly KeyUse[]): boolean {
     return keys.every(({ key, mode }) => {
@@ -37,11 +36,5 @@ export class KeyLocks {
       if (held && --held[mode] <= 0 && held.exclusive + held.update + held.shared === 0)
         this.#held.delete(key);
     }
-    for (const wake of this.#waiters.splice(0)) wake();
-  }
-
-  /** Resolves when something was released. */
-  changed(): Promise<void> {
-    return new Promise((resolve) => this.#waiters.push(resolve));
   }
 }

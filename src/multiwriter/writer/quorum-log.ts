@@ -62,8 +62,8 @@ export class QuorumLog implements Log {
   }
 
   begin(has: Vector): void {
-    const { id, incarnation, quorums } = this.#config;
-    this.#writer = new Writer(id, incarnation, quorums, has);
+    const { id, incarnation, quorums, writers } = this.#config;
+    this.#writer = new Writer(id, incarnation, quorums, has, writers);
   }
 
   lead(epoch: number): void {

@@ -71,12 +71,15 @@ export class WriterService {
   /** Proposed by sessions that are gone: decided, they are carried out like those of another writer. */
   readonly #orphans = new Set<Lsn>();
   readonly #keys = new KeyLocks();
+  /** Changes of definitions that wait for their keys, of which every transaction has one: nobody else takes some meanwhile. */
+  #definitions = 0;
   readonly #reads: Reads;
   readonly #listeners = new Set<(event: WriterEvent) => void>();
   /** The highest own LSN that is committed in the engine. */
   #ownCommitted: Lsn = NO_LSN;
   readonly #totals = { committed: 0, refused: 0, applied: 0, rolledBack: 0 };
   #hasBegun = false;
+  #wasWhole = false;
   #timer: NodeJS.Timeout | null = null;
   #stopped: WriterStatus['why'] = null;
   /** Proposals wait until then (ms, monotonic): another writer changes definitions. */
@@ -256,10 +259,16 @@ export class WriterService {
 
   /**
    * What this writer has committed is in its engine, but for what sessions there hold the locks of: the log tells no transaction that
-   * it has missed one of its own writer.
+   * it has missed one of its own writer. And nothing is missing before what the engine had at first, for a base to be true: a copy may
+   * have what its source committed later and not what it was about to.
    */
   get #isReady(): boolean {
-    return this.#state === 'open' && this.#orphans.size === 0 && this.#link.hasFormer;
+    return this.#state === 'open' && this.#orphans.size === 0 && this.#link.hasFormer && this.#isWhole;
+  }
+
+  get #isWhole(): boolean {
+    this.#wasWhole ||= isWithin(this.#link.claimed, this.#log.reached) && this.#link.has(this.#link.claimed);
+    return this.#wasWhole;
   }
 
   async #untilReady(): Promise<void> {
@@ -341,21 +350,31 @@ export class WriterService {
     }
     if (writeSet.ddl.length > 0 && !this.isPrimary)
       return this.#refused(transaction, null, this.#notThePrimary());
-    for (;;) {
-      if (transaction.state !== 'open') return this.#refused(transaction, null, transaction.doom ?? STALE);
-      const submitted = this.#submit(transaction, writeSet, claim);
-      if (submitted) break;
-      if (this.#stopped) {
-        const { sqlstate = '57P03', message } = this.#stoppedError();
-        return this.#refused(transaction, null, { sqlstate, message });
-      }
-      await Promise.race([this.#change(), this.#keys.changed()]);
+    if (writeSet.ddl.length > 0) this.#definitions++;
+    try {
+      const refused = await this.#untilSubmitted(transaction, writeSet, claim);
+      if (refused) return refused;
+    } finally {
+      if (writeSet.ddl.length > 0) this.#definitions--;
     }
     const { outcome, ruling } = await transaction.decided;
     if (writeSet.ddl.length > 0) void this.#peers.ask('writer.quiet', { forMs: 0 }, QUIET_MS);
     const { lsn } = transaction;
     if (outcome === 'commit' && lsn !== null) return { kind: 'commit', lsn };
     return this.#refused(transaction, lsn, refusalOf(writeSet, ruling, transaction.refusals));
+  }
+
+  /** Not null: it cannot be. */
+  async #untilSubmitted(transaction: Transaction, writeSet: WriteSet, claim: Claim): Promise<Verdict | null> {
+    for (;;) {
+      if (transaction.state !== 'open') return this.#refused(transaction, null, transaction.doom ?? STALE);
+      if (this.#submit(transaction, writeSet, claim)) return null;
+      if (this.#stopped) {
+        const { sqlstate = '57P03', message } = this.#stoppedError();
+        return this.#refused(transaction, null, { sqlstate, message });
+      }
+      await this.#change();
+    }
   }
 
   /**
@@ -402,6 +421,7 @@ export class WriterService {
       transaction.state = 'over';
       return false;
     }
+    if (this.#definitions > 0 && writeSet.ddl.length === 0) return false;
     if (!this.#keys.isFree(writeSet.keys)) return false;
     const { keys, payload } = writeSet;
     const lsn = this.#log.submit({ base: transaction.base, keys, payload, ...claim });
@@ -432,11 +452,12 @@ export class WriterService {
 
   /** Accepted, and committed in the engine. */
   committed(transaction: Transaction): void {
-    const { lsn } = transaction;
+    const { lsn, writeSet } = transaction;
     if (lsn !== null) {
       this.#link.committed(lsn);
       this.#hasCommitted(lsn);
     }
+    if (writeSet && writeSet.ddl.length > 0) this.#redefined();
     this.#over(transaction);
   }
 
@@ -461,6 +482,12 @@ export class WriterService {
     if (lsn !== null) this.#orphans.delete(lsn);
     this.#over(transaction);
     return outcome;
+  }
+
+  /** What has begun before may know a table, a type or an index by a name that it has no more; those of other writers lose by its key. */
+  #redefined(): void {
+    this.#generation++;
+    for (const open of this.#open) open.doom ??= REDEFINED;
   }
 
   #hasCommitted(lsn: Lsn): void {
@@ -527,6 +554,11 @@ export class WriterService {
         return this.#wake();
       case 'fenced':
         return this.#stop('fenced', 'a newer process of this writer has begun');
+      case 'left-behind':
+        return this.#stop(
+          'diverged',
+          'it was away for too long: the storage nodes no longer have what this engine lacks',
+        );
     }
   }
 
@@ -599,6 +631,11 @@ export class WriterService {
   }
 }
 
+const REDEFINED: RefusedCommit = {
+  sqlstate: '40001',
+  message: 'could not serialize access: the schema was changed meanwhile',
+  hint: 'Retry the transaction.',
+};
 const STALE: RefusedCommit = {
   sqlstate: '40001',
   message: 'could not serialize access: a transaction of this writer was carried out again meanwhile',

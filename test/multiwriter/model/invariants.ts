@@ -25,6 +25,7 @@ export type Invariant =
   | 'LSN ranges never overlap'
   | 'LSN order extends causal order'
   | 'comes to rest'
+  | 'whoever comes back finds what it lacks'
   | 'all writers converge'
   | 'the log alone rebuilds them';
 

@@ -333,7 +333,18 @@ export class World {
     const writer = this.#writerAt(at);
     writer.starts++;
     writer.reachedBefore = writer.engine.flushedVector;
-    writer.machine = new Writer(at, writer.starts, this.#options.quorums, writer.reachedBefore, this.#rules);
+    writer.machine = new Writer(
+      at,
+      writer.starts,
+      this.#options.quorums,
+      writer.reachedBefore,
+      this.#everybody,
+      this.#rules,
+    );
+  }
+
+  get #everybody(): number[] {
+    return this.#writers.map((_, at) => at);
   }
 
   #crashWriter(at: number): void {
@@ -350,7 +361,7 @@ export class World {
   #zombieDid(at: number, { sends, effects }: WriterOutput): void {
     for (const effect of effects) {
       if (effect.kind === 'decided') this.observer.acknowledge(effect.proposal, effect.outcome);
-      if (effect.kind === 'fenced') this.#writerAt(at).zombie = null;
+      if (effect.kind === 'fenced' || effect.kind === 'left-behind') this.#writerAt(at).zombie = null;
     }
     this.#writerSends(at, sends);
   }
@@ -374,6 +385,8 @@ export class World {
           this.#crashWriter(at);
           this.#startWriter(at);
           return;
+        case 'left-behind':
+          fail('whoever comes back finds what it lacks', `writer ${at}`);
       }
     }
     writer.reachedBefore = writer.machine?.reached ?? writer.reachedBefore;

@@ -15,6 +15,7 @@ import {
   RULES,
   type Sealed,
   StorageNode,
+  Writer,
   type Vector,
   whyUnsafe,
   writerOf,
@@ -209,6 +210,28 @@ describe('a node', () => {
     expect(voteOf(node, proposal(0, keys))).toMatchObject({ kind: 'facts', facts: [{ outcome: 'abort' }] });
   });
 
+  it('forgets nothing that a writer may lack which has not been opened yet', () => {
+    const node = nodeWithWriters();
+    const facts = [{ outcome: 'commit', proposal: proposal(0, keys) }] as const;
+    node.receive({ kind: 'facts', facts, decisions: [], truncated: {} });
+    const says = (writer: number): void =>
+      void node.receive({ kind: 'horizon', writer, vector: node.state.reached, writers: [0, 1, 2] });
+    for (const writer of [0, 1]) says(writer);
+    expect(node.state.entries.size).toBe(1);
+    says(2);
+    expect(node.state.entries.size).toBe(0);
+  });
+
+  it('a writer that lacks what is forgotten stops', () => {
+    const writer = new Writer(1, 1, DEFAULT_QUORUMS, {}, [0, 1]);
+    const { effects } = writer.receive({
+      ...{ kind: 'facts', facts: [], decisions: [] },
+      truncated: { 0: proposal(0, keys).lsn },
+    });
+    expect(effects).toEqual([{ kind: 'left-behind' }]);
+    expect(writer.state).toBe('fenced');
+  });
+
   it('lets nothing pass that has not seen what it forgot: no vote, and no verdict either', () => {
     const node = nodeWithWriters();
     const first = proposal(0, keys);
@@ -218,7 +241,8 @@ describe('a node', () => {
       decisions: [],
       truncated: {},
     });
-    for (const writer of [0, 1]) node.receive({ kind: 'horizon', writer, vector: node.state.reached });
+    for (const writer of [0, 1])
+      node.receive({ kind: 'horizon', writer, vector: node.state.reached, writers: [0, 1] });
     expect(node.state.entries.size).toBe(0);
     expect(voteOf(node, proposal(1, keys))).toMatchObject({ refusal: { kind: 'too-old' } });
     const seal = {

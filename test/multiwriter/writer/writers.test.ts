@@ -109,6 +109,28 @@ describe('two writers', () => {
     await cluster.atRest();
   });
 
+  it('a definition refuses what has begun before it on its own writer; the others do not stop', async () => {
+    await a.query('create schema s');
+    await a.query('create table s.p (id int primary key)');
+    await cluster.atRest();
+    const other = await cluster.members[0]!.connect();
+    const changed = { code: '40001', message: expect.stringContaining('the schema was changed') as string };
+    // None of these takes a lock that the other one's rows would have to wait for.
+    for (const [write, define] of [
+      ['insert into s.p values (1)', 'alter schema s rename to s2'],
+      ['update account set balance = 0 where id = 7', 'alter index account_pkey rename to account_key'],
+    ] as const) {
+      await other.query('begin');
+      await other.query(write);
+      await a.query(define);
+      expect(await failure(other.query('commit'))).toMatchObject(changed);
+    }
+    await other.query('update account set balance = balance + 1 where id = 7');
+    await b.query('insert into s2.p values (1)').catch(() => undefined);
+    await other.end();
+    await cluster.atRest();
+  });
+
   it('a definition on a writer that is not the primary is refused with the way to the primary', async () => {
     const refused = await failure(b.query('create table elsewhere (id int primary key)'));
     expect(refused?.code).toBe('0A000');
