@@ -23,7 +23,10 @@ const PROXY_POINTS = [
 const NODE_POINTS = ['store.received', 'store.written', 'store.synced', 'store.told'] as const;
 /** Where the log is on etcd, beside those. */
 const ETCD_POINTS = ['etcd.propose', 'etcd.committed'] as const;
-const LISTS = ['a', 'b', 'c'];
+/** Three of them are fought over at a time, and others after so many appends: a read has the whole list. */
+const LISTS = Array.from({ length: 90 }, (_, i) => `list ${i}`);
+const AT_A_TIME = 3;
+const APPENDS = 400;
 const ACCOUNTS = 6;
 const REACH_MS = 10_000;
 const CLIENTS = 3;
@@ -205,8 +208,11 @@ class Work {
   /** False: the connection is gone. */
   async #transaction(client: pg.Client, id: string, session: string, n: number): Promise<boolean> {
     const operations: Transaction['operations'][number][] = [];
-    const list = LISTS[n % LISTS.length]!;
-    const other = LISTS[(n + 1) % LISTS.length]!;
+    const first = AT_A_TIME * Math.floor(this.#element / APPENDS);
+    const [list, other] = [n, n + 1].map((turn) => LISTS[(first + (turn % AT_A_TIME)) % LISTS.length]!) as [
+      string,
+      string,
+    ];
     let isCommitting = false;
     const finish = (outcome: Transaction['outcome']): void =>
       void this.#history.push({ id, session, outcome, operations });
