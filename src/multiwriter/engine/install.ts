@@ -7,6 +7,7 @@ import { DDL, WITH_DDL, WITHOUT_DDL } from './sql/ddl.js';
 import { GUARD } from './sql/guard.js';
 import { MARKERS } from './sql/markers.js';
 import { OUTCOMES } from './sql/outcomes.js';
+import { RIGHTS } from './sql/rights.js';
 import { ROLES } from './sql/roles.js';
 import { SEQUENCES } from './sql/sequences.js';
 
@@ -32,7 +33,7 @@ export async function install(
   await connection.query('begin');
   try {
     await connection.query(`set local search_path = pg_catalog; set local client_min_messages = warning`);
-    for (const part of [WITHOUT_DDL, MARKERS, GUARD, CAPTURE, SEQUENCES, ROLES, OUTCOMES, APPLY, DDL])
+    for (const part of [WITHOUT_DDL, MARKERS, GUARD, CAPTURE, SEQUENCES, ROLES, OUTCOMES, APPLY, DDL, RIGHTS])
       await connection.query(part);
     await connection.query('select dbproxy.become($1, $2, $3, $4)', [
       writer,

@@ -489,6 +489,51 @@ describe('refusals', () => {
     await a.client.query('reset role');
   });
 
+  it('a client that would have our triggers on a table of its own', async () => {
+    await onBoth('create table victim (id int primary key, v text unique)');
+    await onBoth('create unique index victim_lower on victim (lower(v))');
+    await onBoth('create role trespasser', 'create schema its authorization trespasser');
+    await onBoth('set local role trespasser', 'create table its.own (id int primary key, v text)');
+    const [[victim]] = (await a.rows(`select 'public.victim'::regclass::oid`)) as [[number]];
+    await a.client.query('set role trespasser');
+    for (const sql of [
+      `create trigger t after insert on its.own for each row execute function dbproxy.capture_${victim}()`,
+      `create trigger t after insert on its.own for each statement execute function dbproxy.capture_truncate()`,
+      `create constraint trigger t after insert on its.own for each row execute function dbproxy.guard()`,
+      `select dbproxy.expressions_${victim}(row(1, 'x'))`,
+      `select dbproxy.apply_${victim}('insert', null, '(1,x)')`,
+    ])
+      expect((await failure(a.client.query(sql)))?.code, sql).toBe('42501');
+    await a.client.query('reset role');
+    // Its own triggers fire, though it may not execute them.
+    expect(
+      (await onBoth('set local role trespasser', `insert into its.own values (1)`))!.writeSet.changes,
+    ).toEqual([{ kind: 'insert', table: 'its.own', row: '(1,)' }]);
+    await areEqual();
+  });
+
+  it('of what is in our schema everybody may execute this, and nothing else', async () => {
+    const allowed = await a.rows(
+      `select format('%s(%s)', proname, oidvectortypes(proargtypes)) from pg_proc, aclexplode(coalesce(proacl, acldefault('f', proowner)))
+        where pronamespace = 'dbproxy'::regnamespace and grantee = 0 order by 1`,
+    );
+    expect(allowed.flat()).toEqual([
+      'after_ddl(text, name, text, text, boolean)',
+      'after_reassign(text, name, text, text)',
+      'begun()',
+      'certify(bigint, text)',
+      'client_setval(name, regclass, bigint, boolean)',
+      'closing(text)',
+      'is_several(text)',
+      'position()',
+      'priority()',
+      'reassigned(text, text)',
+      'txn_id()',
+      'txn_status(text)',
+      'write_set()',
+    ]);
+  });
+
   it('SERIALIZABLE, tables without a key, unlogged ones', async () => {
     await a.client.query('begin isolation level serializable');
     expect((await failure(a.client.query('select dbproxy.begun()')))?.code).toBe('0A000');

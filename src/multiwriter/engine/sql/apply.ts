@@ -113,5 +113,4 @@ begin
   drop function dbproxy.run_ddl(text, text);
   delete from dbproxy.captured where xid = me and operation = 'w';
 end $$;
-revoke execute on function dbproxy.prepare_applier(), dbproxy.define_applier(oid, oid), dbproxy.apply(bigint, text), dbproxy.apply_truncate(text[]), dbproxy.apply_ddl(jsonb) from public;
 `;

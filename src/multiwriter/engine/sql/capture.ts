@@ -193,6 +193,7 @@ begin
   return null;
 end $f$, shape::text, replace(replace(hashes, '@@', 'new'), '@', 'new.'), replace(replace(hashes, '@@', 'old'), '@', 'old.'), coalesce(key, 'null'));
   execute format('create or replace function dbproxy.%I() returns trigger language plpgsql security definer %s as %L', 'capture_' || me, dbproxy.environment(rel), body);
+  execute format('revoke execute on function dbproxy.%I() from public', 'capture_' || me);
   perform dbproxy.define_applier(rel, row_index);
   perform dbproxy.add_trigger(rel, 'dbproxy_capture', 'after insert or update or delete', 'row', format('dbproxy.%I()', 'capture_' || me));
   perform dbproxy.add_trigger(rel, 'dbproxy_truncate', 'after truncate', 'statement', 'dbproxy.capture_truncate()');
@@ -239,5 +240,4 @@ begin
     return next;
   end loop;
 end $$;
-revoke execute on function dbproxy.attach(oid), dbproxy.add_trigger(oid, text, text, text, text), dbproxy.checksums() from public;
 `;

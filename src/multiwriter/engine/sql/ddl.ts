@@ -168,7 +168,6 @@ begin
   delete from dbproxy.captured where xid = me and operation = 'w';
 end $$;
 
-revoke execute on function dbproxy.require_names(text, text), dbproxy.refresh(), dbproxy.refresh(text, oid[]), dbproxy.capture_content(oid), dbproxy.become(int, int[], int, text) from public;
 `;
 
 /** At last. */

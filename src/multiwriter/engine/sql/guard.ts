@@ -63,7 +63,6 @@ begin
     raise exception 'this is for the proxy' using errcode = '42501';
   end if;
 end $$;
-revoke execute on function dbproxy.require_proof(text, text) from public;
 
 -- Functions that act for a client and take its role must not be told another one. They are called by a text that says current_user,
 -- a word of the language: whoever runs that text is who he says. Takes the caller's PG_CONTEXT.
@@ -74,7 +73,6 @@ begin
     raise exception 'this is not for clients' using errcode = '42501';
   end if;
 end $$;
-revoke execute on function dbproxy.require_caller(text, text) from public;
 
 -- Before the deferred constraints fire, and the guard with them. As few statements as will do: each costs some 20 µs of every COMMIT.
 create or replace function dbproxy.closing(proof text) returns void language plpgsql

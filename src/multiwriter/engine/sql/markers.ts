@@ -38,7 +38,6 @@ create or replace function dbproxy.compact(vector jsonb) returns void language s
 $$;
 
 drop function if exists dbproxy.mark(bigint);
-revoke execute on function dbproxy.compact(jsonb), dbproxy.reached() from public;
 
 do $$ begin
   if not exists (select from pg_roles where rolname = 'dbproxy_apply') then

@@ -15,7 +15,6 @@ alter table dbproxy.forgotten enable row level security;
 
 create or replace function dbproxy.own_name() returns text language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select format('w%s.%s.%s', writer + 1, incarnation, dbproxy.transaction()) from dbproxy.self $$;
-revoke execute on function dbproxy.own_name() from public;
 
 create or replace function dbproxy.keep_name(name text) returns void language sql set search_path = pg_catalog, pg_temp as $$
   insert into dbproxy.named (id, begun) values (name, split_part(name, '.', 4)::bigint) on conflict (id) do nothing $$;
@@ -24,7 +23,6 @@ create or replace function dbproxy.forget_names(kept bigint) returns void langua
   with gone as (delete from dbproxy.named where n <= (select max(n) from dbproxy.named) - kept returning begun)
   insert into dbproxy.forgotten select true, max(begun) from gone having count(*) > 0
     on conflict (only_row) do update set begun = greatest(forgotten.begun, excluded.begun) $$;
-revoke execute on function dbproxy.keep_name(text), dbproxy.forget_names(bigint) from public;
 
 create or replace function dbproxy.txn_id() returns text language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare me xid8 := pg_current_xact_id(); name text := dbproxy.own_name();

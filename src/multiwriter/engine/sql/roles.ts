@@ -159,6 +159,4 @@ begin
   end loop;
   perform dbproxy.remember_roles();
 end $$;
-revoke execute on function dbproxy.settings_of(oid), dbproxy.roles_here(), dbproxy.remember_roles(), dbproxy.note_roles(), dbproxy.rename_role(name, name),
-  dbproxy.drop_role(name), dbproxy.apply_members(name, jsonb), dbproxy.apply_privileges(jsonb), dbproxy.apply_roles(jsonb) from public;
 `;

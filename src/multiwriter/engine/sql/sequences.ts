@@ -7,7 +7,6 @@ create table if not exists dbproxy.sequences (sequence oid primary key, start bi
 alter table dbproxy.sequences enable row level security;
 
 create or replace function dbproxy.setval(regclass, bigint, boolean) returns bigint language internal strict as 'setval3_oid';
-revoke execute on function dbproxy.setval(regclass, bigint, boolean) from public;
 
 -- After a position like this, the next number is one of this writer's, and beyond it as it would have been.
 create or replace function dbproxy.align(sequence regclass, value bigint, is_called boolean) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -83,5 +82,4 @@ begin
   return $2;
 end $$;
 create or replace function pg_catalog.setval(regclass, bigint) returns bigint language sql strict volatile as $$ select pg_catalog.setval($1, $2, true) $$;
-revoke execute on function dbproxy.align(regclass, bigint, boolean), dbproxy.own_sequence(oid) from public;
 `;

@@ -1,0 +1,19 @@
+/**
+ * Who may execute what: everybody what is in this list, and nobody anything else in schema dbproxy. Whoever may execute a trigger
+ * function can put it on a table of his own, and what it captures then is taken for changes of another table. Functions that are
+ * generated for a table are nobody's from the start (attach); to fire a trigger takes no right.
+ *
+ * What is here asks for a proof, or for a caller (require_caller), or tells nothing that is not everybody's.
+ */
+export const RIGHTS = `
+revoke execute on all functions in schema dbproxy from public;
+grant execute on function
+  -- For the proxy, in the session of a client.
+  dbproxy.begun(), dbproxy.closing(text), dbproxy.write_set(), dbproxy.certify(bigint, text), dbproxy.reassigned(text, text),
+  -- For clients.
+  dbproxy.position(), dbproxy.priority(), dbproxy.txn_id(), dbproxy.txn_status(text),
+  -- Called by functions that run as the client: on_ddl, reassigned, setval.
+  dbproxy.is_several(text), dbproxy.after_ddl(text, name, text, text, boolean), dbproxy.after_reassign(text, name, text, text),
+  dbproxy.client_setval(name, regclass, bigint, boolean)
+  to public;
+`;
