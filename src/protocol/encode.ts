@@ -77,6 +77,8 @@ export const closeStatement = (name: WireText): Buffer =>
   message(Frontend.Close, Buffer.from('S'), cstring(name));
 export const sync = (): Buffer => message(Frontend.Sync);
 export const flush = (): Buffer => message(Frontend.Flush);
+/** Fails with 57014. */
+export const copyFail = (reason: string): Buffer => message(Frontend.CopyFail, cstring(reason));
 export const terminate = (): Buffer => message(Frontend.Terminate);
 
 export const saslInitialResponse = (mechanism: string, response: string): Buffer => {

@@ -43,6 +43,8 @@ import { isControl, SOME_WRITE, statementsOf, type Statement } from './statement
 
 /** Client bytes that wait, before no more are read. */
 const INBOX_BYTES = 256 * 1024;
+/** So long a statement may take to notice that it was canceled. */
+const CANCEL_AGAIN_MS = 100;
 
 export interface CertifierHost {
   readonly session: number;
@@ -91,6 +93,14 @@ export class Certifier implements LinkOwner, Participant {
   #begun: Promise<Begun | null> = Promise.resolve(null);
   /** What the client has to be told at its next request. */
   #pendingError: Buffer | null = null;
+  /** It stands in the way of what another writer has committed, until all of it is rolled back. */
+  #mustMakeWay = false;
+  /** A ROLLBACK is on its way, or done: nothing is to be canceled any more. */
+  #isRollingBack = false;
+  /** A cancel of ours is on its way, or has just arrived. */
+  #isCanceling = false;
+  /** The writer is waited for, not the engine. */
+  #waitsForWriter = false;
   /** After a refused COMMIT in a batch: up to its Sync nothing counts. */
   #skipsToSync = false;
   /** What the batch reads outside of a block is there. */
@@ -259,8 +269,8 @@ export class Certifier implements LinkOwner, Participant {
         const waits = this.#take(next);
         if (waits) await waits;
         if (this.#engine.isLost) break;
-        if (this.#pendingError && this.#engine.status === 'T' && this.#block === 'client')
-          await this.#abort();
+        const fails = this.#engine.status === 'T' || (this.#mustMakeWay && !this.#engine.failed);
+        if (fails && this.#block === 'client') await this.#abort();
       }
     } catch (error) {
       this.#host.fail(DbproxyError.from(error));
@@ -368,7 +378,8 @@ export class Certifier implements LinkOwner, Participant {
       default:
     }
     if (parts.some(({ kind }) => kind === 'write')) this.#wrote = true;
-    if (this.#isFirst && !this.#readOnly && parts.some(isDdl)) await this.#service.quiesce();
+    if (this.#isFirst && !this.#readOnly && parts.some(isDdl))
+      await this.#untilWriter(() => this.#service.quiesce());
     const refused = await this.#beforeFirst();
     if (refused) {
       await this.#failBlock();
@@ -451,6 +462,7 @@ export class Certifier implements LinkOwner, Participant {
 
   async #rollBack(message: Buffer, chain: boolean, isLast: boolean): Promise<boolean> {
     this.#pendingError = null;
+    this.#isRollingBack = true;
     this.#endTransaction();
     const ok = await this.#plain(message, isLast);
     if (chain && ok) this.#chained();
@@ -549,6 +561,7 @@ export class Certifier implements LinkOwner, Participant {
     const [portal = ''] = strings(message, 5);
     const statement = this.#portals.get(portal) ?? UNKNOWN_STATEMENT;
     if (this.#engine.failed) return this.#engine.extended(message);
+    if (this.#block === null) this.#isRollingBack = false;
     switch (statement.kind) {
       case 'begin':
         if (this.#block === 'implicit') this.#block = 'client';
@@ -559,6 +572,7 @@ export class Certifier implements LinkOwner, Participant {
         break;
       case 'rollback':
         this.#pendingError = null;
+        this.#isRollingBack = true;
         this.#endTransaction();
         if (statement.chain) this.#chained();
         else this.#block = null;
@@ -651,7 +665,7 @@ export class Certifier implements LinkOwner, Participant {
     this.#isFirst = true;
     this.#reads.blockEnded();
     this.#wrote = false;
-    this.#pendingError = null;
+    this.#wayIsClear();
   }
 
   /** Not null: what the client is told, and there is no block. */
@@ -671,7 +685,9 @@ export class Certifier implements LinkOwner, Participant {
     if (refused) return refused;
     this.#isFirst = false;
     if (this.#readOnly) return null;
-    await this.#service.whenReady();
+    await this.#untilWriter(() => this.#service.whenReady());
+    // Rolled back meanwhile.
+    if (this.#mustMakeWay) return null;
     this.#readBegun(BEGIN_QUERY);
     return null;
   }
@@ -720,11 +736,21 @@ export class Certifier implements LinkOwner, Participant {
     return refused && errorOf(refused);
   }
 
+  /** Meanwhile its locks may have to make way: perhaps for what is waited for. */
+  async #untilWriter<T>(work: () => Promise<T> | null): Promise<T | null> {
+    this.#waitsForWriter = true;
+    try {
+      return await work();
+    } finally {
+      this.#waitsForWriter = false;
+    }
+  }
+
   /** A CancelRequest ends it, as does the end of the client. */
   async #cancelable<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const wait = (this.#wait = new AbortController());
     try {
-      return await work(wait.signal);
+      return (await this.#untilWriter(() => work(wait.signal))) as T;
     } finally {
       this.#wait = null;
     }
@@ -848,6 +874,7 @@ export class Certifier implements LinkOwner, Participant {
   /** ROLLBACK of ours. */
   async #leaveBlock(): Promise<void> {
     this.#endTransaction();
+    this.#isRollingBack = true;
     this.#unnamedLost = true;
     await this.#engine.ask('rollback');
     this.#closeBlock(false);
@@ -867,7 +894,13 @@ export class Certifier implements LinkOwner, Participant {
     this.#block = null;
     this.#isFirst = false;
     this.#wrote = false;
+    this.#wayIsClear();
+  }
+
+  #wayIsClear(): void {
     this.#pendingError = null;
+    this.#mustMakeWay = false;
+    this.#isRollingBack = false;
   }
 
   #endTransaction(): void {
@@ -878,7 +911,9 @@ export class Certifier implements LinkOwner, Participant {
 
   /** After a ReadyForQuery that the client has read: the block may be over. */
   #followStatus(): void {
-    if (this.#engine.status === 'I' && this.#block !== null) this.#over();
+    if (this.#engine.status !== 'I') return;
+    if (this.#block !== null) this.#over();
+    else this.#wayIsClear();
   }
 
   /** A CancelRequest ends a read that waits. False: none does, and the request is for the engine. */
@@ -894,32 +929,75 @@ export class Certifier implements LinkOwner, Participant {
 
   // --- rolled back by others -----------------------------------------------------------------------------------------------
 
+  /** Called again and again for as long as it stands in the way. True: it will not any more. */
   overtaken(lsn: Lsn): boolean {
-    if (this.#pendingError) return false;
-    const error = overtakenBy(lsn);
+    const isNew = !this.#mustMakeWay;
+    if (isNew && !this.#giveUp(overtakenBy(lsn))) return false;
+    this.#makeWay();
+    return isNew;
+  }
+
+  /** False: it was proposed, or holds nothing. */
+  #giveUp(error: RefusedCommit): boolean {
     const transaction = this.#transaction;
-    if (transaction) {
-      if (!this.#service.giveUp(transaction, error)) return false;
-    } else if (!this.#engine.isBusy) return false;
-    this.#pendingError = errorOf(error);
-    if (this.#engine.isBusy) this.#host.canceling(cancelOnEngine(this.#connection));
+    // Without one it may hold locks all the same: those of what it has read, or of LOCK TABLE.
+    if (
+      transaction ? !this.#service.giveUp(transaction, error) : !this.#engine.isBusy && this.#block === null
+    )
+      return false;
+    this.#pendingError ??= errorOf(error);
+    this.#mustMakeWay = true;
+    return true;
+  }
+
+  #makeWay(): void {
+    if (!this.#mustMakeWay || this.#isRollingBack) return;
+    if (this.#engine.isBusy) this.#cancelStatement();
+    else if (this.#waitsForWriter) void this.#abort();
     else if (!this.#isRunning) {
       this.#inbox.unshift('abort');
       void this.#run();
     }
-    return true;
+  }
+
+  #cancelStatement(): void {
+    // While it reads from the client it takes no cancel.
+    if (this.#engine.copyIn) return this.#engine.failCopy();
+    if (this.#isCanceling) return;
+    this.#isCanceling = true;
+    const canceled = cancelOnEngine(this.#connection);
+    this.#host.canceling(canceled);
+    void canceled.then(() => setTimeout(() => (this.#isCanceling = false), CANCEL_AGAIN_MS).unref());
   }
 
   /** Savepoints and all, and in an aborted block again, as the client believes to be in one. */
   async #abort(): Promise<void> {
-    if (this.#block === null || !this.#pendingError) return;
+    if (!this.#pendingError || this.#isRollingBack) return;
+    if (this.#block === 'implicit') return this.#abortImplicit(this.#pendingError);
+    await this.#skipBatch();
     await this.#failBlock();
+  }
+
+  /** In a batch that waits for its client: at its Sync nobody would tell it. */
+  async #abortImplicit(error: Buffer): Promise<void> {
+    if (this.#engine.isBusy || this.#engine.failed) return;
+    await this.#leaveBlock();
+    this.#refuseInBatch(error);
+  }
+
+  /** A batch that has failed: the client may be slow to send its Sync. */
+  async #skipBatch(): Promise<void> {
+    if (!this.#engine.failed) return;
+    this.#skipsToSync = true;
+    this.#isRollingBack = true;
+    await this.#engine.request(encode.sync(), { passReady: false, keepTag: false });
   }
 
   async #failBlock(): Promise<void> {
     if (this.#block === null) return;
     if (this.#block === 'implicit') return this.#leaveBlock();
     this.#endTransaction();
+    this.#isRollingBack = true;
     this.#unnamedLost = true;
     this.#isFirst = false;
     await this.#engine.ask('rollback; begin; rollback to savepoint dbproxy_overtaken');
@@ -927,9 +1005,13 @@ export class Certifier implements LinkOwner, Participant {
 
   #rewrite(fields: ReadonlyMap<string, string>): Buffer | null {
     const code = fields.get('C') ?? '';
+    const makesWay = this.#mustMakeWay && this.#block === 'client';
+    // What has failed may be less than the transaction: a statement behind a savepoint.
+    if (makesWay) setImmediate(() => this.#makeWay());
     if (this.#pendingError && /^(25P02|57014|3B001)$/.test(code)) {
       const error = this.#pendingError;
-      this.#pendingError = null;
+      // The client may go back to its savepoint, which is gone, too.
+      if (!makesWay) this.#pendingError = null;
       return error;
     }
     if (code === '25000' && !this.#mustCertify && /not certified/.test(fields.get('M') ?? '')) {

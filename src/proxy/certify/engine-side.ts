@@ -115,6 +115,12 @@ export class EngineSide implements EngineMessageHandler {
     this.#send(message);
   }
 
+  /** In place of the client, which sends a COPY's data. */
+  failCopy(): void {
+    this.copyIn = false;
+    this.plain(encode.copyFail('canceled'));
+  }
+
   /** Waits until the batch so far is answered, or has failed, or reads COPY data. */
   settle(): Promise<Settled> {
     if (this.failed) return Promise.resolve('failed');
