@@ -77,6 +77,8 @@ export class Certifier implements LinkOwner, Participant {
   /** The relay was told to wait. */
   #wasBlocked = false;
   #isRunning = false;
+  /** The client has gone, or the engine: what waits for the writer does not begin any more. */
+  #isGone = false;
   /** The client will send no more. */
   #isEnding = false;
   #whenDone: (() => void) | null = null;
@@ -152,6 +154,7 @@ export class Certifier implements LinkOwner, Participant {
   /** The server link is the relay's from now on; `status`: what the client believes. */
   begin(connection: EngineConnection, status: TxStatus): void {
     this.#connection = connection;
+    this.#isGone = false;
     this.#leave();
     this.#leave = this.#service.join(this);
     this.#engine.status = status;
@@ -186,6 +189,7 @@ export class Certifier implements LinkOwner, Participant {
    * The client is gone. True: its transaction is being certified; `whenDone` is called when that is over and the connection is free.
    */
   finishAlone(whenDone: () => void): boolean {
+    this.#isGone = true;
     this.#leave();
     this.#wait?.abort();
     this.#inbox = [];
@@ -218,6 +222,7 @@ export class Certifier implements LinkOwner, Participant {
   }
 
   closed(): void {
+    this.#isGone = true;
     this.#engine.lost();
     this.#leave();
     const transaction = this.#transaction;
@@ -673,6 +678,7 @@ export class Certifier implements LinkOwner, Participant {
     const refused = this.#reads.isIdle ? null : await this.#untilApplied();
     if (refused) return refused;
     await this.#service.whenReady();
+    if (this.#isGone) return errorOf(GONE);
     this.#open('implicit', false);
     this.#readBegun(`begin; ${BEGIN_QUERY}`);
     return null;
@@ -686,6 +692,7 @@ export class Certifier implements LinkOwner, Participant {
     this.#isFirst = false;
     if (this.#readOnly) return null;
     await this.#untilWriter(() => this.#service.whenReady());
+    if (this.#isGone) return errorOf(GONE);
     // Rolled back meanwhile.
     if (this.#mustMakeWay) return null;
     this.#readBegun(BEGIN_QUERY);
@@ -1063,6 +1070,9 @@ const overtakenBy = (lsn: Lsn): RefusedCommit => ({
 });
 
 const ENGINE_GONE: RefusedCommit = { sqlstate: '57P01', message: 'the engine has ended the connection' };
+
+/** Nobody reads it. */
+const GONE: RefusedCommit = { sqlstate: '57P01', message: 'the session is over' };
 
 const UNKNOWN_BASE: RefusedCommit = {
   sqlstate: '40001',

@@ -1,4 +1,5 @@
 /** Three writers, and clients that work, cancel, copy and die. */
+import { randomUUID } from 'node:crypto';
 import { access, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type pg from 'pg';
@@ -211,28 +212,64 @@ it('a client that dies in the middle of a transaction, or of its COMMIT, leaves 
   await cluster.atRest();
 }, 60_000);
 
-it('after its proxy was killed nobody begins before what its former process committed is in the engine', async () => {
-  const [first, member] = [await connect(0), cluster.members[2]!];
-  const accepted = `${cluster.engines.home}/accepted`;
-  const applying = `${cluster.engines.home}/applying`;
-  await retrying(() => first.query('update t set n = 0 where id = 3'));
-  await cluster.atRest();
-  const restart = async (step: string): Promise<pg.Client> => {
+/** Restarts a writer's proxy such that it has committed something which its engine does not get before `goOn`: nobody begins there. */
+async function withheld(writer: number, sql: string): Promise<{ goOn: () => Promise<void> }> {
+  const member = cluster.members[writer]!;
+  const [accepted, applying] = ['accepted', 'applying'].map(
+    (name) => `${cluster.engines.home}/${name}-${randomUUID()}`,
+  ) as [string, string];
+  const restart = async (step: string): Promise<void> => {
     await member.kill();
     await member.start({ DBPROXY_TEST_PAUSE_AT: step });
     await member.isOpen();
-    return connect(2);
   };
-  const doomed = await restart(`proxy.certify@${accepted}`);
-  void doomed.query('update t set n = n + 1 where id = 3').catch(() => undefined);
+  await restart(`proxy.certify@${accepted}`);
+  const doomed = await connect(writer);
+  void doomed.query(sql).catch(() => undefined);
   await eventually('the store has accepted it', () => exists(`${accepted}.reached`));
-
-  const client = await restart(`writer.applying@${applying}`);
+  await restart(`writer.applying@${applying}`);
   await eventually('it is about to be applied', () => exists(`${applying}.reached`));
+  return { goOn: () => writeFile(applying, '') };
+}
+
+it('after its proxy was killed nobody begins before what its former process committed is in the engine', async () => {
+  const first = await connect(0);
+  await retrying(() => first.query('update t set n = 0 where id = 3'));
+  await cluster.atRest();
+  const { goOn } = await withheld(2, 'update t set n = n + 1 where id = 3');
+  const client = await connect(2);
   const added = retrying(() => client.query('update t set n = n + 10 where id = 3'));
   for (let i = 0; i < 20; i++) await retrying(() => first.query('update t set n = n + 1 where id = 2'));
-  await writeFile(applying, '');
+  await goOn();
   await added;
   await cluster.atRest();
   expect(await value(first, 'select n from t where id = 3')).toBe(11);
 }, 60_000);
+
+it.each([
+  ['a statement', ['insert into t values (601)']],
+  ['a transaction', ['begin', 'insert into t values (602)']],
+])(
+  '%s of a client that goes before it could begin is not begun: nodes keep nothing for it',
+  async (_what, statements) => {
+    const member = cluster.members[2]!;
+    const { goOn } = await withheld(2, 'update t set n = n + 1 where id = 3');
+    const raw = await RawClient.login(member.port);
+    const last = statements.at(-1)!;
+    for (const sql of statements.slice(0, -1)) await raw.query(sql);
+    raw.send(encode.query(last));
+    await eventually('it to wait', async () => (await member.status()).queues.waiting > 0);
+    raw.socket.resetAndDestroy();
+    await eventually('its session to be gone', async () => (await member.call('sessions', {})).length === 0);
+    await goOn();
+    const first = await connect(0);
+    for (let i = 0; i < 3; i++) await retrying(() => first.query('update t set n = n + 1 where id = 2'));
+    await cluster.atRest();
+    expect(await value(first, 'select count(*)::int from t where id in (601, 602)')).toBe(0);
+    await eventually('the nodes to keep nothing', async () => {
+      const all = await Promise.all(cluster.store!.nodes.map((node) => node.status()));
+      return all.every(({ entries }) => entries === 0);
+    });
+  },
+  60_000,
+);
