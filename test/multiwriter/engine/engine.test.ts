@@ -512,6 +512,62 @@ describe('refusals', () => {
     await areEqual();
   });
 
+  it('code of a client that runs while the proxy closes its transaction', async () => {
+    await onBoth('create table meanwhile (id int primary key)', 'create table earlier (id int primary key)');
+    await onBoth(
+      `create function takes() returns trigger language plpgsql as $$ begin perform dbproxy.write_set(); return null; end $$`,
+    );
+    await onBoth(
+      `create function closes() returns trigger language plpgsql as $$
+         begin
+           perform dbproxy.closing(split_part(current_query(), '''', 2));
+           return null;
+         end $$`,
+    );
+    for (const does of ['takes', 'closes']) {
+      await onBoth(
+        `create constraint trigger meanwhile after insert on meanwhile deferrable initially deferred for each row execute function ${does}()`,
+      );
+      // The guard of the first one is passed before.
+      const written = a.write('insert into earlier values (1)', 'insert into meanwhile values (1)');
+      expect((await failure(written))?.code, does).toBe('42501');
+      await onBoth('drop trigger meanwhile on meanwhile');
+    }
+    expect(await a.rows('select id from public.meanwhile union select id from public.earlier')).toEqual([]);
+    await areEqual();
+  });
+
+  it('code of a client that runs at the very COMMIT, with the proof of the closing before it', async () => {
+    await onBoth('create table at_last (id int primary key)');
+    await onBoth(
+      `create function keeps() returns trigger language plpgsql as $$
+         begin
+           perform set_config('its.proof', split_part(current_query(), '''', 2), false);
+           return null;
+         end $$`,
+    );
+    await onBoth(
+      `create function writes() returns void language plpgsql as $$ begin set constraints all deferred; insert into public.at_last values (1); end $$`,
+    );
+    await a.write(
+      'create temp table bait (id int)',
+      'create constraint trigger bait after insert on bait deferrable initially deferred for each row execute function keeps()',
+    );
+    expect(
+      (
+        await failure(
+          a.write(
+            'insert into bait values (1)',
+            `declare c cursor with hold for select writes(), dbproxy.closing(current_setting('its.proof'))`,
+          ),
+        )
+      )?.code,
+    ).toBe('42501');
+    await a.client.query('drop table bait');
+    expect(await a.rows('select * from public.at_last')).toEqual([]);
+    await areEqual();
+  });
+
   it('of what is in our schema everybody may execute this, and nothing else', async () => {
     const allowed = await a.rows(
       `select format('%s(%s)', proname, oidvectortypes(proargtypes)) from pg_proc, aclexplode(coalesce(proacl, acldefault('f', proowner)))

@@ -22,6 +22,12 @@ const APPLIED = `select coalesce(jsonb_object_agg(w, lsn), '{}')::text
 const IS_PROVEN = `coalesce(proof = (select encode(sha256(convert_to(
        secret || ':' || dbproxy.transaction() || ':' || what || ':' || secret, 'UTF8')), 'hex') from dbproxy.self), false)`;
 
+/**
+ * In PL/pgSQL, for the variable `context`, which is PG_CONTEXT: code of a client has called it. What the proxy sends is nobody's
+ * function, but triggers run in the same query, which shows them the proof.
+ */
+const IS_NESTED = String.raw`position(E'\n' in context) > 0`;
+
 export const GUARD = String.raw`
 create unlogged table if not exists dbproxy.captured (
   xid xid8 not null,
@@ -77,9 +83,11 @@ end $$;
 -- Before the deferred constraints fire, and the guard with them. As few statements as will do: each costs some 20 µs of every COMMIT.
 create or replace function dbproxy.closing(proof text) returns void language plpgsql
   security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
-declare what text := 'closing';
+declare what text := 'closing'; context text;
 begin
-  if not ${IS_PROVEN} then
+  get diagnostics context = pg_context;
+  -- Nor at another time, as by a cursor WITH HOLD, which runs at the COMMIT: this is what was sent.
+  if not ${IS_PROVEN} or ${IS_NESTED} or not starts_with(current_query(), format('select dbproxy.closing(%L)', proof)) then
     raise exception 'this is for the proxy' using errcode = '42501';
   end if;
   if pg_current_xact_id_if_assigned() is null then return; end if;
@@ -107,13 +115,14 @@ create or replace function dbproxy.write_set(out operation text, out about text,
                                              out key text, out new_row text)
   returns setof record language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 declare me xid8 := pg_current_xact_id_if_assigned();
-  size bigint; is_closed boolean;
+  size bigint; is_closed boolean; context text;
 begin
   if me is null then return; end if;
+  get diagnostics context = pg_context;
   select sum(coalesce(length(c.new_row), 0) + coalesce(pg_column_size(c.key), 0)), bool_or(c.operation = 'p') into size, is_closed
     from dbproxy.captured c where c.xid = me;
   if size is null then return; end if;
-  if not is_closed then
+  if not is_closed or ${IS_NESTED} then
     raise exception 'this is for the proxy' using errcode = '42501';
   end if;
   if size > 16777216 then
