@@ -505,6 +505,15 @@ describe('refusals', () => {
     ])
       expect((await failure(a.client.query(sql)))?.code, sql).toBe('42501');
     await a.client.query('reset role');
+    // It owns the function that applies its rows, so that these are written as by it: and would be as by a superuser.
+    const [[own]] = (await a.rows(`select 'its.own'::regclass::oid`)) as [[number]];
+    for (const sql of [
+      `alter function dbproxy.apply_${own}(text, jsonb, text) security invoker`,
+      `alter function dbproxy.apply_${own}(text, jsonb, text) set search_path = its`,
+      `comment on function dbproxy.apply_${own}(text, jsonb, text) is 'x'`,
+      `drop function dbproxy.apply_${own}(text, jsonb, text)`,
+    ])
+      expect((await failure(a.write('set local role trespasser', sql)))?.code, sql).toBe('42501');
     // Its own triggers fire, though it may not execute them.
     expect(
       (await onBoth('set local role trespasser', `insert into its.own values (1)`))!.writeSet.changes,

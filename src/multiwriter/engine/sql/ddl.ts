@@ -93,6 +93,11 @@ begin
   perform dbproxy.require_caller(context, 'dbproxy.after_ddl(tg_tag, current_user, path, statement, is_unclear)');
   -- What we define ourselves, below, comes here again.
   if exists (select from dbproxy.captured where xid = me and operation = 'w') then return; end if;
+  -- Functions that run as the owner of a table belong to him (define_applier), and are not his to change: as SECURITY INVOKER they would
+  -- run what he wrote as a superuser.
+  if exists (select from pg_event_trigger_ddl_commands() where schema_name = 'dbproxy') and not (select rolsuper from pg_roles where rolname = role) then
+    raise exception 'what is in schema dbproxy is not for clients' using errcode = '42501';
+  end if;
   -- Of this engine's storage only (PostgreSQL 17 fires for it).
   if tag = 'REINDEX' then return; end if;
   -- What an extension's script does is done by CREATE EXTENSION.
@@ -157,6 +162,10 @@ create or replace function dbproxy.on_drop() returns event_trigger language plpg
 declare gone record; me xid8 := pg_current_xact_id();
 begin
   if exists (select from dbproxy.captured where xid = me and operation = 'w') then return; end if;
+  -- DROP OWNED takes the tables, too, to which these belong.
+  if tg_tag <> 'DROP OWNED' and exists (select from pg_event_trigger_dropped_objects() where schema_name = 'dbproxy') then
+    raise exception 'what is in schema dbproxy is not for clients' using errcode = '42501';
+  end if;
   if exists (select from pg_event_trigger_dropped_objects() where not is_temporary) then
     insert into dbproxy.captured values (me, 'm', null, null, null, null, null, false);
   end if;
