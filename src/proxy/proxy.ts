@@ -406,7 +406,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
   async cancelHere(processId: number, secret: Buffer): Promise<boolean> {
     const session = this.#keys.find(processId, secret);
     if (!session) return false;
-    if (session.hasNothingToCancel) return true;
+    if (await session.hasNothingToCancel()) return true;
     await this.gate.opened();
     await session.cancel();
     return true;

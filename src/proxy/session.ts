@@ -12,6 +12,7 @@
  * Rejected: holding at any ReadyForQuery whatever its status (an open transaction cannot move); reading ahead without bound
  * while held (memory; the kernel's buffers are the queue).
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { DbproxyError, type ErrorCode, type ErrorDetails } from '../errors/index.js';
 import { encode, type ProtocolViolation, type ScramKeys } from '../protocol/index.js';
 import {
@@ -44,6 +45,13 @@ import { nameBroken } from './broken-statements.js';
 import type { RawHandle } from './raw-handle.js';
 import { Relay, type RelayImage, type RelayTap, type Standing } from './relay.js';
 import type { WriterService } from '../multiwriter/writer/index.js';
+
+/** Of the loop, after which what a client had sent before is read: one to begin reading, one to read. */
+const READ_TURNS = 2;
+/** So long after a hold a statement counts as just forwarded, ms. */
+const EARLY_MS = 100;
+/** Pauses before a CancelRequest is repeated, ms: a backend that the system lets wait so long before it reads its statement is rare. */
+const AGAIN_MS = [10, 40, 150, 500];
 
 /** Who the client is and how it came; enough to log in again as it did. */
 export interface SessionIdentity {
@@ -111,6 +119,8 @@ export class Session {
   #holds = 0;
   #waiters: ((held: boolean) => void)[] = [];
   #flowWaiters: (() => void)[] = [];
+  /** Since when client bytes flow again, ms, monotonic. */
+  #flowsSinceMs = -Infinity;
   /** When the current hold began to keep the client waiting (ms, monotonic). */
   #heldSinceMs = 0;
   /** The looks under way: the server link is not lent before they have ended. */
@@ -269,20 +279,41 @@ export class Session {
     // busy: what is under way sees that nobody holds the session any more.
   }
 
-  /**
-   * Everything of the client's was answered, or will be without an engine: what comes next is not what its CancelRequest means.
-   * PostgreSQL lets such a one come to nothing, too.
-   */
-  get hasNothingToCancel(): boolean {
-    const waits = this.#phase === 'held' || this.#phase === 'busy' || this.#phase === 'orphaned';
-    return waits && !this.hasWaitingBytes;
+  /** The engine does not know yet what its client asks: no bytes flow, or what comes next has to wait. */
+  get #keepsBack(): boolean {
+    const { backlog, atSafePoint } = this.#relay;
+    const flows = this.#phase === 'relaying' || this.#phase === 'draining';
+    return this.#phase !== 'closed' && (!flows || (backlog !== null && atSafePoint));
   }
 
-  /** Passes on the client's CancelRequest when client bytes flow: before that there is nothing of the client's to cancel. */
+  /**
+   * Everything of the client's was answered, or will be without an engine: what comes next is not what its CancelRequest means.
+   * PostgreSQL lets such a one come to nothing, too. What the client sent before it may still be unread.
+   */
+  async hasNothingToCancel(): Promise<boolean> {
+    if (!this.#keepsBack || this.hasWaitingBytes) return false;
+    this.#relay.client.resume();
+    for (let turn = 0; turn < READ_TURNS; turn++) await new Promise(setImmediate);
+    return this.#keepsBack && !this.hasWaitingBytes;
+  }
+
+  /**
+   * Passes on the client's CancelRequest when client bytes flow. Where the statement was forwarded just before it, the engine may
+   * not have begun it, and ignores what comes meanwhile (postgres.c, ProcessInterrupts): it is told again, as long as that
+   * statement is not answered.
+   */
   async cancel(): Promise<void> {
-    while (this.#phase === 'held' || this.#phase === 'busy' || this.#phase === 'orphaned')
-      await new Promise<void>((resolve) => this.#flowWaiters.push(resolve));
+    const wasKeptBack = this.#keepsBack || performance.now() - this.#flowsSinceMs < EARLY_MS;
+    while (this.#keepsBack) await new Promise<void>((resolve) => this.#flowWaiters.push(resolve));
+    const { exchange } = this.#relay;
+    const { sent } = exchange;
+    const isUnanswered = (): boolean => exchange === this.#relay.exchange && exchange.answered < sent;
     await this.#cancelOnEngine();
+    for (const pauseMs of wasKeptBack ? AGAIN_MS : []) {
+      await delay(pauseMs, undefined, { ref: false });
+      if (!isUnanswered()) return;
+      await this.#cancelOnEngine();
+    }
   }
 
   async #cancelOnEngine(): Promise<void> {
@@ -352,6 +383,7 @@ export class Session {
     if (this.#holds === 0) this.#relay.rewrite = nameBroken(this.#broken);
     this.#relay.flow(this.#holds === 0 ? 'free' : 'step');
     this.#relay.pump();
+    this.#flowsSinceMs = performance.now();
     this.#settleFlowWaiters();
   }
 
