@@ -149,9 +149,17 @@ export class WriterService {
     this.#tick();
   }
 
-  /** Nothing is applied between the two: the engine is being changed for another. */
-  pause(): Promise<void> {
-    return this.#link.pause();
+  /**
+   * Nothing is applied between the two, and nobody commits what was proposed: the engine is being changed for another. Who asks gives
+   * up after a while, and resumes.
+   */
+  async pause(): Promise<void> {
+    await Promise.all([this.#link.pause(), this.#untilNobodyCommits()]);
+  }
+
+  /** Those whose client is gone: what they commit here now would be missing there. Orphans are replayed there. */
+  async #untilNobodyCommits(): Promise<void> {
+    while ([...this.#proposed.keys()].some((lsn) => !this.#orphans.has(lsn))) await this.#change();
   }
   resume(): void {
     this.#link.resume();

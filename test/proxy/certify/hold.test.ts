@@ -1,8 +1,11 @@
 /** A hold of one of several writers: its clients come to their safe points, and then what others have written is waited for. */
+import { existsSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { encode } from '../../../src/protocol/index.js';
 import { eventually, value } from '../../support/clients.js';
+import { RawClient } from '../../support/raw-client.js';
 import { TestCluster } from '../../multiwriter/writer/cluster.js';
 
 const HOLD = { unmovable: 'rollback', cancelTransactions: false, operation: 'test' } as const;
@@ -42,4 +45,33 @@ it('one whose budget is spent while the writer still applies something is given 
   await cluster.atRest();
   expect(await value(client, 'select count(*)::int from t')).toBe(2);
   await Promise.all([writer.end(), client.end()]);
+});
+
+it('a COMMIT that is certified without its client is waited for: the engine that takes over would never get it', async () => {
+  const [first, second] = cluster.members as [(typeof cluster.members)[0], (typeof cluster.members)[0]];
+  const writer = await first.connect();
+  await writer.query('create table alone (id int primary key)');
+  await cluster.atRest();
+  const goesOn = join(cluster.engines.home, 'certifies');
+  await second.kill();
+  await second.start({ DBPROXY_TEST_PAUSE_AT: `proxy.certify@${goesOn}` });
+  await second.isOpen();
+  const raw = await RawClient.login(second.port);
+  await raw.query('begin');
+  await raw.query('insert into alone values (1)');
+  raw.send(encode.query('commit'));
+  await eventually('it to be certified', () => existsSync(`${goesOn}.reached`));
+  raw.socket.resetAndDestroy();
+  await eventually('its session to be gone', async () => (await second.call('sessions', {})).length === 0);
+
+  await second.call('survey', { withinMs: 500 });
+  expect(await second.call('hold', { ...HOLD, budgetMs: 300 })).toMatchObject({ held: false, blockers: [] });
+  expect(await second.call('status', {})).toMatchObject({ gate: 'open', held: 0 });
+  const held = second.call('hold', { ...HOLD, budgetMs: 10_000 });
+  await writeFile(goesOn, '');
+  expect(await held).toMatchObject({ held: true });
+  await second.call('release', {});
+  await cluster.atRest();
+  expect(await value(writer, 'select id from alone')).toBe(1);
+  await writer.end();
 });
