@@ -16,7 +16,7 @@ begin
 end $$;
 
 create or replace function dbproxy.define_applier(rel oid, row_index oid) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare t text := dbproxy.name_of(rel); owner name; columns text; fresh text; sets text; found text; replaces text; name text := 'apply_' || rel; is_forced boolean;
+declare t text := dbproxy.name_of(rel); owner name; columns text; fresh text; sets text; found text; replaces text; name text := 'apply_' || rel; is_forced boolean; numbers text;
 begin
   select pg_get_userbyid(relowner), relforcerowsecurity into owner, is_forced from pg_class where oid = rel;
   -- Generated columns generate themselves, also here.
@@ -27,6 +27,7 @@ begin
   select string_agg(format('x.%I %s (key->>%s)::%s%s', a.attname, '=', n, format_type(a.atttypid, -1),
            case when indcollation[n] <> 0 then (select format(' collate %I.%I', nspname, collname) from pg_collation c join pg_namespace ns on ns.oid = collnamespace where c.oid = indcollation[n]) else '' end), ' and ' order by n)
     into found from pg_index cross join generate_series(0, indnkeyatts - 1) n join pg_attribute a on attrelid = rel and attnum = indkey[n] where indexrelid = row_index;
+  select string_agg(format('%L, r.%s', n.sequence, dbproxy.quoted(n.name)), ', ') into numbers from dbproxy.numbered(rel) n;
   execute format('create or replace function dbproxy.%I(kind text, key jsonb, new_row text) returns bigint language plpgsql security definer set search_path = pg_catalog, pg_temp as %L', name, format($f$
 declare r %1$s; n bigint;
 begin
@@ -39,6 +40,7 @@ begin
     %4$s
   end if;
   get diagnostics n = row_count;
+  %5$s
   return n;
 end $f$, t,
     case when columns is null then format('insert into %s default values;', t)
@@ -48,19 +50,22 @@ end $f$, t,
          when replaces is not null then format('if exists (select from only %1$s x where %2$s and (%3$s)) then delete from only %1$s x where %2$s; insert into %1$s (%4$s) overriding system value values (%5$s); else %6$s end if;',
            t, found, replaces, columns, fresh, coalesce(format('update only %s x set %s where %s;', t, sets, found), 'return 1;'))
          else format('update only %s x set %s where %s;', t, sets, found) end,
-    case when found is null then 'return 0;' else format('delete from only %s x where %s;', t, found) end));
+    case when found is null then 'return 0;' else format('delete from only %s x where %s;', t, found) end,
+    -- Whose numbers they are apply() finds out, which may.
+    case when numbers is not null then format('if kind <> ''delete'' and current_setting(''dbproxy.is_own'', true) = ''on'' then perform set_config(''dbproxy.numbers'', jsonb_build_object(%s)::text, true); end if;', numbers) end));
   if not is_forced then execute format('alter function dbproxy.%I(text, jsonb, text) owner to %I', name, owner); end if;
   execute format('revoke execute on function dbproxy.%I(text, jsonb, text) from public', name);
 end $$;
 
 create or replace function dbproxy.apply(at bigint, payload text) returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare change jsonb; n bigint; truncated text[] := '{}'; target oid;
+declare change jsonb; n bigint; truncated text[] := '{}'; target oid; is_own boolean := dbproxy.writer_of(at) = (select writer from dbproxy.self);
 begin
   if session_user <> 'dbproxy_apply' or current_setting('session_replication_role') <> 'replica' then
     raise exception 'this is for the applier' using errcode = '42501';
   end if;
   ${MARK}
   if not found then return false; end if;
+  if is_own then perform set_config('dbproxy.is_own', 'on', true); end if;
   for change in select jsonb_array_elements(payload::jsonb) loop
     -- Tables of one TRUNCATE go together: each may refer to the others.
     if change->>'kind' = 'truncate' then truncated := truncated || (change->>'table'); continue; end if;
@@ -81,6 +86,10 @@ begin
         execute format('select dbproxy.%I($1, $2, $3)', 'apply_' || target) into n using change->>'kind', change->'key', change->>'row';
         if n is distinct from 1 then
           raise exception '% of % in %: % rows instead of one', change->>'kind', coalesce(change->>'key', 'a row'), change->>'table', n using errcode = 'DBP01';
+        end if;
+        if is_own and current_setting('dbproxy.numbers', true) <> '' then
+          perform dbproxy.took(sequence::oid, value::numeric) from jsonb_each_text(current_setting('dbproxy.numbers')::jsonb) e(sequence, value);
+          perform set_config('dbproxy.numbers', '', true);
         end if;
     end case;
   end loop;

@@ -23,6 +23,43 @@ begin
   perform dbproxy.setval(align.sequence, v::bigint, is_called);
 end $$;
 
+-- The columns of a table that have the numbers of a sequence as they are.
+create or replace function dbproxy.numbered(rel oid, out name name, out sequence oid) returns setof record language sql stable set search_path = pg_catalog, pg_temp as $$
+  with family as (select rel as oid union select relid from pg_partition_ancestors(rel)),
+       source as (
+         -- Its own: an identity, or one that the client asks by itself. Or a default that is nothing else.
+         select d.refobjid as rel, d.refobjsubid::int2 as attnum, d.objid as sequence from pg_depend d join pg_attribute a on attrelid = d.refobjid and attnum = d.refobjsubid
+          where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass and d.refobjid in (select oid from family) and d.deptype in ('a', 'i') and not a.atthasdef
+         union
+         select x.adrelid, x.adnum, d.refobjid from pg_attrdef x join pg_depend d on d.classid = 'pg_attrdef'::regclass and d.objid = x.oid and d.refclassid = 'pg_class'::regclass
+          where x.adrelid in (select oid from family) and pg_get_expr(x.adbin, x.adrelid) = format('nextval(%L::regclass)', d.refobjid::regclass))
+  select distinct mine.attname, s.sequence from source s
+    join pg_class c on c.oid = s.sequence and c.relkind = 'S'
+    join pg_attribute a on a.attrelid = s.rel and a.attnum = s.attnum
+    join pg_attribute mine on mine.attrelid = numbered.rel and mine.attname = a.attname and not mine.attisdropped
+   where dbproxy.base_type(mine.atttypid) in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'numeric'::regtype) $$;
+
+-- A row of this writer's own has come back by the log. The number in it may be one that a crash took back from the sequence.
+create or replace function dbproxy.took(target oid, value numeric) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare s dbproxy.sequences; q pg_sequence; at bigint; is_called boolean; steps numeric;
+begin
+  select * into s from dbproxy.sequences where sequence = target;
+  select * into q from pg_sequence where seqrelid = target;
+  -- Not this writer's, or of nobody's sequence.
+  if s.sequence is null or value is null or value not between q.seqmin and q.seqmax or (value - s.started) % s.stepped <> 0 then return; end if;
+  execute format('select last_value, is_called from %s', target::regclass) into at, is_called;
+  steps := (value - at) / s.stepped;
+  if steps < 0 or steps = 0 and is_called then return; end if;
+  -- Sessions may be taking numbers at the same time, and must not be set back: so far ahead as here they are not.
+  if steps > 1000 then
+    perform dbproxy.setval(target::regclass, value::bigint, true);
+  else
+    loop
+      exit when (nextval(target::regclass) - value) / s.stepped >= 0;
+    end loop;
+  end if;
+end $$;
+
 create or replace function dbproxy.own_sequence(target oid) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare q pg_sequence; s dbproxy.sequences; me int; at bigint; is_called boolean; c pg_class;
 begin
