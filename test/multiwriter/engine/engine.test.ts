@@ -354,6 +354,96 @@ describe('statements', () => {
     expect(await failure(a.write('select in_sql()'))).toEqual(unclear);
   });
 
+  it('what is about a temporary table is nobody else’s business', async () => {
+    await onBoth('create role reader');
+    await onBoth('create table lasting (id int primary key, v text)');
+    await onBoth(
+      'create function does_nothing() returns trigger language plpgsql as $$ begin return null; end $$',
+    );
+    await a.write('create temp table tmp (id int primary key, v text)', `insert into tmp values (1, 'x')`);
+    for (const sql of [
+      'grant select on tmp to reader',
+      'grant update (v) on tmp to reader',
+      'revoke select on tmp from reader',
+      'create trigger t after insert on tmp for each row execute function does_nothing()',
+      'alter trigger t on tmp rename to u',
+      `comment on trigger u on tmp is 'x'`,
+      'drop trigger u on tmp',
+      'create policy p on tmp using (true)',
+      'alter policy p on tmp using (false)',
+      'drop policy p on tmp',
+      'create rule r as on delete to tmp do instead nothing',
+      'drop rule r on tmp',
+      'alter table tmp add w int default 1',
+      'create index on tmp (v)',
+      'create view seen as select * from tmp',
+      'drop view seen',
+      'create table if not exists lasting as select 1',
+    ])
+      expect(await onBoth(sql), sql).toBe(null);
+    // And of others it is theirs, also in one transaction.
+    await onBoth(
+      'create table other (id int primary key)',
+      'grant select on tmp to reader',
+      'grant insert on other to reader',
+    );
+    await onBoth(
+      'grant select (v) on lasting to reader',
+      'savepoint s',
+      'revoke all on tmp from reader',
+      'grant all on lasting to reader',
+    );
+    await onBoth(
+      'create policy p on lasting using (true)',
+      'create rule r as on delete to lasting do instead nothing',
+    );
+    await onBoth('drop policy p on lasting', 'drop rule r on lasting');
+    const rights = `select relname, relacl::text from pg_class where relname in ('lasting', 'other') order by 1`;
+    expect(await b.rows(rights)).toEqual(await a.rows(rights));
+    await areEqual();
+  });
+
+  it('a table made of temporary ones, or of a prepared query, is made of its columns elsewhere', async () => {
+    await onBoth(
+      'create table report with (fillfactor = 70) as select id, v as "Value", v collate "C" as c, 1.5::numeric(4, 2) as n from tmp',
+    );
+    await onBoth('select v into noted from tmp');
+    await a.client.query('prepare p as select * from tmp');
+    await onBoth('create table executed as execute p', 'insert into executed values (2)');
+    await onBoth('do $$ begin create table in_block as select * from tmp; end $$');
+    await onBoth('create table empty_one as select from tmp with no data');
+    const shape = `select relname, reloptions::text, attname, format_type(atttypid, atttypmod), attcollation from pg_attribute join pg_class c on c.oid = attrelid
+      where attnum > 0 and relname in ('report', 'noted', 'executed', 'in_block', 'empty_one') order by relname, attnum`;
+    expect(await b.rows(shape)).toEqual(await a.rows(shape));
+    expect(await b.rows('select * from public.report')).toEqual([[1, 'x', 'x', '1.50']]);
+    await areEqual();
+  });
+
+  it('what the others could not have for want of something temporary is refused', async () => {
+    await a.client.query(`create type pg_temp.state as enum ('on')`);
+    await a.client.query(`create function pg_temp.f() returns int language sql as 'select 1'`);
+    for (const sql of [
+      'create table alike (like tmp)',
+      'create table alike (at int, like /* this */ pg_temp.tmp including all)',
+      'create table of_rows as select tmp from tmp',
+      'create table of_type (s pg_temp.state)',
+      'alter table lasting add s pg_temp.state',
+      'create table by_default (i int default pg_temp.f())',
+      'alter table lasting add check (pg_temp.f() = 1)',
+      'create function takes_tmp(tmp) returns int language sql as $$ select 1 $$',
+      'create statistics public.st on id, v from tmp',
+      'grant select on tmp, lasting to reader',
+      'drop table tmp, lasting',
+    ])
+      expect(await failure(a.write(sql)), sql).toEqual({ code: '0A000', hint: expect.any(String) as string });
+    await onBoth(
+      'create table alike (like lasting)',
+      `create table matches (v text check (v like 'tmp' or v like 5::text))`,
+    );
+    await a.client.query('discard temp');
+    await areEqual();
+  });
+
   it('capture follows: partitions that are attached, children, new and dropped indexes, other owners', async () => {
     await onBoth(
       'create table whole (id int primary key, u int) partition by list (id)',

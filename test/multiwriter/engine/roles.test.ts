@@ -268,7 +268,12 @@ describe('a client becomes nobody else', () => {
          exception when others then return 3;
          end $$`,
     );
-    await onBoth('set local role plain', 'create table of_plain.made as select of_plain.grasp() as n');
+    await onBoth(
+      'set local role plain',
+      'create table of_plain.made (id int primary key)',
+      'insert into of_plain.made values (1)',
+    );
+    await onBoth('set local role plain', 'alter table of_plain.made add n int default of_plain.grasp()');
     expect(await b.rows(`select rolsuper from pg_roles where rolname = 'plain'`)).toEqual([[false]]);
     expect(await b.rows(`select from pg_proc where proname = 'run_ddl'`)).toEqual([]);
   });

@@ -1,7 +1,7 @@
 /** Definitions: what they change is captured anew, and the statement itself, which every writer has to run. */
 /** Before anything is installed: what is defined meanwhile is nobody else's business. */
 export const WITHOUT_DDL =
-  'drop event trigger if exists dbproxy_ddl; drop event trigger if exists dbproxy_drop; drop event trigger if exists dbproxy_rewrite; drop event trigger if exists dbproxy_extension';
+  'drop event trigger if exists dbproxy_ddl; drop event trigger if exists dbproxy_drop; drop event trigger if exists dbproxy_rewrite; drop event trigger if exists dbproxy_extension; drop event trigger if exists dbproxy_grant';
 
 export const DDL = String.raw`
 create or replace function dbproxy.refresh() returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -76,6 +76,67 @@ begin
   if session_user <> 'dbproxy_apply' then perform dbproxy.note_roles(); end if;
 end $$;
 
+-- Is it a session's own, or about what is? Triggers, policies and rules have no schema, and are where their table is.
+create or replace function dbproxy.is_temporary(class oid, object oid) returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+  select exists (select from pg_namespace where nspname like 'pg\_temp\_%' and oid = case class
+    when 'pg_class'::regclass then (select relnamespace from pg_class where oid = object)
+    when 'pg_type'::regclass then (select typnamespace from pg_type where oid = object)
+    when 'pg_proc'::regclass then (select pronamespace from pg_proc where oid = object)
+    when 'pg_trigger'::regclass then (select relnamespace from pg_class c join pg_trigger t on tgrelid = c.oid where t.oid = object)
+    when 'pg_policy'::regclass then (select relnamespace from pg_class c join pg_policy p on polrelid = c.oid where p.oid = object)
+    when 'pg_rewrite'::regclass then (select relnamespace from pg_class c join pg_rewrite r on ev_class = c.oid where r.oid = object) end) $$;
+
+-- What was granted on nobody tells, but the rows of the catalogs that are newer than this note.
+create or replace function dbproxy.on_grant() returns event_trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if session_user <> 'dbproxy_apply' and pg_my_temp_schema() <> 0 and not exists (select from dbproxy.captured where xid = pg_current_xact_id() and operation = 'w') then
+    insert into dbproxy.captured values (pg_current_xact_id(), 'b', null, null, null, null, null, false);
+  end if;
+end $$;
+
+create or replace function dbproxy.granted_on(out temporary boolean, out others boolean) language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare me xid; command bigint;
+begin
+  select c.xmin, c.cmin::text::bigint into me, command from dbproxy.captured c where c.xid = pg_current_xact_id() and operation = 'b';
+  select bool_or(schema = pg_my_temp_schema()), bool_or(schema <> pg_my_temp_schema()) into temporary, others from (
+    select relnamespace, xmin, cmin from pg_class
+    union all select relnamespace, a.xmin, a.cmin from pg_attribute a join pg_class c on c.oid = attrelid
+    union all select pronamespace, xmin, cmin from pg_proc
+    union all select typnamespace, xmin, cmin from pg_type) o (schema, x, c) where x = me and c::text::bigint >= command;
+  delete from dbproxy.captured where xid = pg_current_xact_id() and operation = 'b';
+end $$;
+
+-- The others have neither the temporary tables of a query nor its prepared statements: they make the table, and its rows go along.
+create or replace function dbproxy.table_as_made(rel oid) returns text language sql stable set search_path = pg_catalog, pg_temp as $$
+  select format('create %s table %s (%s) using %I%s', case relpersistence when 'u' then 'unlogged' else '' end, dbproxy.name_of(rel),
+           (select string_agg(format('%I %s%s', attname, format_type(atttypid, atttypmod),
+                     case when attcollation <> typcollation then (select format(' collate %I.%I', nspname, collname) from pg_collation l join pg_namespace n on n.oid = collnamespace where l.oid = attcollation) else '' end), ', ' order by attnum)
+              from pg_attribute join pg_type t on t.oid = atttypid where attrelid = rel and attnum > 0),
+           amname, (select format(' with (%s)', string_agg(format('%s = %L', split_part(o, '=', 1), substr(o, position('=' in o) + 1)), ', ')) from unnest(reloptions) o having count(*) > 0))
+    from pg_class c join pg_am m on m.oid = relam where c.oid = rel $$;
+
+-- The other writers have no temporary object of this session.
+create or replace function dbproxy.require_lasting(tag text, statement text) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare other text[];
+begin
+  if exists (select from pg_event_trigger_ddl_commands() o join pg_depend d on (d.classid, d.objid) = (o.classid, o.objid)
+               or o.classid = 'pg_class'::regclass and (d.classid = 'pg_attrdef'::regclass and d.objid in (select oid from pg_attrdef where adrelid = o.objid)
+                                                        or d.classid = 'pg_constraint'::regclass and d.objid in (select oid from pg_constraint where conrelid = o.objid))
+              where dbproxy.is_temporary(d.refclassid, d.refobjid)) then
+    raise exception 'what is temporary cannot be part of a definition with several writers: the others do not have it' using errcode = '0A000', hint = 'Make it of what is not temporary.';
+  end if;
+  -- Of LIKE nothing is left.
+  if tag = 'CREATE TABLE' and pg_my_temp_schema() <> 0 then
+    for other in select parse_ident(m[1], false) from regexp_matches(regexp_replace(statement, '--[^\n]*|/\*.*?\*/', ' ', 'g'), '\mlike\s+((?:(?:"[^"]+"|[[:alpha:]_][\w$]*)\s*\.\s*)?(?:"[^"]+"|[[:alpha:]_][\w$]*))', 'gi') m loop
+      if exists (select from pg_class where relnamespace = pg_my_temp_schema() and relname = other[array_upper(other, 1)]
+                  and (array_upper(other, 1) = 1 or other[1] like 'pg\_temp%')) then
+        raise exception 'a table LIKE a temporary one cannot be made with several writers: the others do not have that' using errcode = '0A000',
+          hint = 'CREATE TABLE ... AS SELECT ... FROM it will do, or name the columns.';
+      end if;
+    end loop;
+  end if;
+end $$;
+
 -- Elsewhere the session's user is another one.
 create or replace function dbproxy.require_names(tag text, statement text) returns void language plpgsql
   set search_path = pg_catalog, pg_temp as $$
@@ -87,7 +148,7 @@ end $$;
 
 create or replace function dbproxy.after_ddl(tag text, role name, path text, statement text, is_unclear boolean) returns void language plpgsql
   security definer set search_path = pg_catalog, pg_temp as $$
-declare me xid8 := pg_current_xact_id(); is_ours boolean := false; context text;
+declare me xid8 := pg_current_xact_id(); is_ours boolean := false; is_mixed boolean; context text;
 begin
   get diagnostics context = pg_context;
   perform dbproxy.require_caller(context, 'dbproxy.after_ddl(tg_tag, current_user, path, statement, is_unclear)');
@@ -102,10 +163,14 @@ begin
   if tag = 'REINDEX' then return; end if;
   -- What an extension's script does is done by CREATE EXTENSION.
   if (select bool_and(in_extension) from pg_event_trigger_ddl_commands()) then return; end if;
-  select coalesce(bool_or(o.schema_name is null or o.schema_name not like 'pg\_temp%'), true) into is_ours from pg_event_trigger_ddl_commands() o
-    where tag not like 'DROP%';
-  if tag like 'DROP%' and not exists (select from dbproxy.captured where xid = me and operation = 'm') and tag in ('DROP TABLE', 'DROP SEQUENCE', 'DROP VIEW', 'DROP INDEX', 'DROP TYPE') then
-    is_ours := false;
+  select coalesce(bool_or(not (coalesce(o.schema_name like 'pg\_temp%', false) or dbproxy.is_temporary(o.classid, o.objid))), tag not in ('CREATE TABLE AS', 'SELECT INTO')) into is_ours
+    from pg_event_trigger_ddl_commands() o where tag not like 'DROP%';
+  if tag like 'DROP%' and tag <> 'DROP OWNED' and not exists (select from dbproxy.captured where xid = me and operation = 'm') then is_ours := false; end if;
+  if exists (select from dbproxy.captured where xid = me and operation = 'b') then
+    select not coalesce(g.temporary, false), g.temporary and g.others into is_ours, is_mixed from dbproxy.granted_on() g;
+    if is_mixed then
+      raise exception 'temporary objects and others cannot be granted in one statement with several writers' using errcode = '0A000', hint = 'Take a statement for each.';
+    end if;
   end if;
   delete from dbproxy.captured where xid = me and operation = 'm';
   if not is_ours then return; end if;
@@ -116,6 +181,10 @@ begin
     if is_unclear then
       raise exception 'several writers need a change of definitions as a statement of its own' using errcode = '0A000',
         hint = 'Send the statements one by one (in a transaction), or in a DO block; not several in one query, nor in a function in SQL.';
+    end if;
+    perform dbproxy.require_lasting(tag, statement);
+    if tag in ('CREATE TABLE AS', 'SELECT INTO') then
+      select dbproxy.table_as_made(objid) into statement from pg_event_trigger_ddl_commands() where object_type = 'table';
     end if;
     perform dbproxy.require_names(tag, statement);
     -- It may need a role of this transaction (on_extension).
@@ -159,14 +228,20 @@ end $$;
 
 -- Drops are told by what is gone; an object of a session's own is nobody else's business.
 create or replace function dbproxy.on_drop() returns event_trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare gone record; me xid8 := pg_current_xact_id();
+declare gone record; me xid8 := pg_current_xact_id(); has_ours boolean; is_mixed boolean;
 begin
   if exists (select from dbproxy.captured where xid = me and operation = 'w') then return; end if;
   -- DROP OWNED takes the tables, too, to which these belong.
   if tg_tag <> 'DROP OWNED' and exists (select from pg_event_trigger_dropped_objects() where schema_name = 'dbproxy') then
     raise exception 'what is in schema dbproxy is not for clients' using errcode = '42501';
   end if;
-  if exists (select from pg_event_trigger_dropped_objects() where not is_temporary) then
+  -- Triggers and the like are not called temporary, and have their table's schema in front of their names.
+  select bool_or(not is_own), bool_or(is_own and original) and bool_or(not is_own and original) into has_ours, is_mixed
+    from (select original, is_temporary or coalesce(address_names[1] like 'pg\_temp%', false) as is_own from pg_event_trigger_dropped_objects()) d;
+  if is_mixed and tg_tag <> 'DROP OWNED' then
+    raise exception 'temporary objects and others cannot be dropped in one statement with several writers' using errcode = '0A000', hint = 'Take a statement for each.';
+  end if;
+  if has_ours then
     insert into dbproxy.captured values (me, 'm', null, null, null, null, null, false);
   end if;
   insert into dbproxy.captured values (me, 'w', null, null, null, null, null, false);
@@ -189,4 +264,6 @@ create event trigger dbproxy_rewrite on table_rewrite execute function dbproxy.o
 alter event trigger dbproxy_rewrite enable always;
 create event trigger dbproxy_extension on ddl_command_start when tag in ('CREATE EXTENSION') execute function dbproxy.on_extension();
 alter event trigger dbproxy_extension enable always;
+create event trigger dbproxy_grant on ddl_command_start when tag in ('GRANT', 'REVOKE') execute function dbproxy.on_grant();
+alter event trigger dbproxy_grant enable always;
 `;
