@@ -101,6 +101,11 @@ export class RpcClient<Api extends RpcApi<Api>> {
     });
   }
 
+  /** What was said to the server, and it has not taken. */
+  get behindBytes(): number {
+    return this.#lines.behindBytes;
+  }
+
   close(): void {
     this.#lines.flush();
     this.#socket.destroy();

@@ -1,6 +1,12 @@
 /** What a storage node's socket understands. */
 import type { Facts, FromNode, NodeId, NodeSend, Quorums, ToNode, WriterId } from '../protocol/index.js';
 
+/**
+ * Bytes that wait on a connection whose other end does not read, before what is said is dropped instead. It is said again at ticks,
+ * or fetched.
+ */
+export const MAX_BEHIND_BYTES = 64 * 1024 * 1024;
+
 export interface StoreConfig {
   /** Which store, among all that ever were: a node's log names it. */
   readonly store: string;

@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { RpcClient } from '../../rpc/index.js';
 import { DbproxyError } from '../../errors/index.js';
 import type { Facts, FromNode, NodeId, ToNode, WriterId } from '../protocol/index.js';
-import type { News, StoreApi, StoreConfig } from './api.js';
+import { MAX_BEHIND_BYTES, type News, type StoreApi, type StoreConfig } from './api.js';
 
 const RETRY_MS = 50;
 /** A transaction's write-set, with its keys and all; several of them fit into one message of the primary's. */
@@ -77,7 +77,7 @@ class NodeLink {
    */
   tell(message: ToNode): void {
     const rpc = this.#rpc;
-    if (!rpc) return;
+    if (!rpc || rpc.behindBytes > MAX_BEHIND_BYTES) return;
     const asked = this.#asked;
     const question = questionOf(message);
     if (question !== null && asked.has(question)) return;

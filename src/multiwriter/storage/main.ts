@@ -5,8 +5,8 @@
  */
 import { logLine } from '../../log-line.js';
 import { DbproxyError } from '../../errors/index.js';
-import { RpcServer } from '../../rpc/index.js';
-import type { StoreApi, StoreConfig } from './api.js';
+import { type RpcContext, RpcServer } from '../../rpc/index.js';
+import { MAX_BEHIND_BYTES, type StoreApi, type StoreConfig } from './api.js';
 import { HeldBack } from './held-back.js';
 import { NodeService } from './service.js';
 
@@ -15,6 +15,13 @@ const end = (error: unknown): never => {
   logLine(`${known.code}: ${known.message}`);
   process.exit(known.exitCode);
 };
+
+/** One that does not listen fetches what it has missed. */
+const unlessBehind =
+  <News>(listener: RpcContext<News>) =>
+  (news: News): void => {
+    if (listener.behindBytes <= MAX_BEHIND_BYTES) listener.progress(news);
+  };
 
 const run = async (): Promise<void> => {
   const config = JSON.parse(process.env['DBPROXY_STORE_CONFIG'] ?? '{}') as StoreConfig;
@@ -28,8 +35,8 @@ const run = async (): Promise<void> => {
       const late = heldBack.wait(message);
       return late ? late.then(() => service.tell(message)) : service.tell(message);
     },
-    follow: (_params, context) => service.follow((message) => context.progress(message), context.signal),
-    read: ({ writer }, context) => service.read(writer, (facts) => context.progress(facts), context.signal),
+    follow: (_params, context) => service.follow(unlessBehind(context), context.signal),
+    read: ({ writer }, context) => service.read(writer, unlessBehind(context), context.signal),
     hello: ({ node, position }) => service.hello(node, position),
     status: () => ({ ...service.status(), delayMs: heldBack.delayMs }),
     holdBack: ({ writer, delayMs, forMs }) => {

@@ -1,7 +1,7 @@
 /** The other nodes of the store: asked for what is missing here, and for how far they remember this node's log to go. */
 import { RpcClient } from '../../rpc/index.js';
 import type { Fetch, FromNode, NodeId } from '../protocol/index.js';
-import type { StoreApi, StoreConfig } from './api.js';
+import { MAX_BEHIND_BYTES, type StoreApi, type StoreConfig } from './api.js';
 
 const BOUND = { timeoutMs: 2_000 };
 
@@ -22,6 +22,7 @@ class Peer {
   ): Promise<StoreApi[M]['result'] | null> {
     try {
       this.#rpc ??= await this.#connect();
+      if (this.#rpc.behindBytes > MAX_BEHIND_BYTES) return null;
       return await this.#rpc.call(method, params, BOUND);
     } catch {
       // It is down, or out of service: it is asked again at the next tick.

@@ -1,5 +1,6 @@
 /** The proxies of the other writers: told what is meant for the primary, and what the primary has decided. */
 import { RpcClient } from '../../rpc/index.js';
+import { MAX_BEHIND_BYTES } from '../storage/api.js';
 import type { PeerMessage, WriterApi, WriterConfig } from './config.js';
 
 const RETRY_MS = 200;
@@ -16,9 +17,9 @@ class PeerLink {
     void this.#connect();
   }
 
-  /** Sent with what else is said in this turn of the loop. What is for one that is away is lost: it is said again. */
+  /** Sent with what else is said in this turn of the loop. What is for one that is away, or hangs, is lost: it is said again. */
   tell(message: PeerMessage): void {
-    if (!this.#rpc) return;
+    if (!this.#rpc || this.#rpc.behindBytes > MAX_BEHIND_BYTES) return;
     if (this.#outbox.push(message) === 1) setImmediate(() => this.#flush());
   }
 
