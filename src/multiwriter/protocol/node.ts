@@ -139,6 +139,8 @@ export class StorageNode {
     const { incarnations, ceiling } = state.log.summary;
     if (incarnation > (incarnations[writer] ?? 0)) return { kind: 'behind' };
     if (this.#rules.isFenced(incarnation, state.fence(writer))) return { kind: 'fenced' };
+    // It was decided, everybody has it, and what is held of it now would be held for ever.
+    if (includes(state.truncated, lsn)) return { kind: 'too-old' };
     // The ceiling was raised, and that has not come here yet.
     if (lsn >= ceiling) return { kind: 'behind' };
     if (this.#isTooOld(proposal)) return { kind: 'too-old' };

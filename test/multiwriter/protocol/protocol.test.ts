@@ -258,6 +258,14 @@ describe('a node', () => {
     ]);
   });
 
+  it('does not hold a proposal that comes after it was forgotten: nobody would settle it', () => {
+    const node = nodeWithWriters();
+    const late = proposal(0, keys);
+    node.receive({ kind: 'facts', facts: [], decisions: [], truncated: { 0: late.lsn } });
+    expect(voteOf(node, late)).toMatchObject({ refusal: { kind: 'too-old' } });
+    expect(node.state.undecided.size + node.state.entries.size).toBe(0);
+  });
+
   it('does not answer a primary who knows decisions that it does not know, and asks for them', () => {
     const node = nodeWithWriters();
     const output = node.receive({ kind: 'seal', epoch: 1, round: 1, slot: 3, proposals: [], fence: null });
