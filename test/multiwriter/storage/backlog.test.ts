@@ -44,7 +44,7 @@ it('a storage node', async () => {
   hangs!.child!.kill('SIGSTOP');
   let most = 0;
   try {
-    for (let i = 0; i < 200; i++) {
+    for (let i = 0; i < 60; i++) {
       expect(await writer.outcome(writer.propose(update(`k${i}`), MEGABYTE))).toBe('commit');
       most = Math.max(most, mostThatWaits());
     }
@@ -85,7 +85,7 @@ it('a reader of a storage node', async () => {
   const reader = connect(store.nodes[0]!.config.socket);
   reader.pause();
   reader.write(`${JSON.stringify({ id: 1, method: 'read', params: { writer: null } })}\n`);
-  for (let i = 0; i < 150; i++)
+  for (let i = 0; i < 90; i++)
     expect(await writer.outcome(writer.propose(update(`k${i}`), MEGABYTE))).toBe('commit');
   const bytes = await bytesUntil(reader, 'the last', () =>
     writer.outcome(writer.propose(update('k'), 'the last')),
@@ -106,7 +106,7 @@ it('the proxy of another writer', async () => {
     peers.tell({ kind: 'adjudicate', text } as unknown as PeerMessage);
     await turn();
   };
-  for (let i = 0; i < 150; i++) await tell(MEGABYTE);
+  for (let i = 0; i < 90; i++) await tell(MEGABYTE);
   expect(await bytesUntil(socket, 'the last', () => tell('the last'))).toBeLessThan(BOUND);
   peers.close();
   socket.destroy();
