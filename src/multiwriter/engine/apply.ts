@@ -3,7 +3,8 @@
  * The connection is ours alone, made so by `asApplier`; what it writes is not captured, fires no trigger of a user and checks no
  * foreign key again.
  */
-import type { ClientBase, DatabaseError } from 'pg';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type ClientBase, DatabaseError } from 'pg';
 import type { Lsn } from '../protocol/index.js';
 
 export interface Entry {
@@ -31,6 +32,11 @@ export interface ApplyOptions {
 /** So long a wait is left to itself. */
 const BLOCKED_MS = 5;
 
+/** `tuple concurrently updated` is one: a client here has changed the same definition, and will not be let commit it. */
+const INTERNAL_ERROR = 'XX000';
+const INTERNAL_TRIES = 20;
+const INTERNAL_MS = 50;
+
 /** This engine is not what the log says: it has to stop, and be built again. Nothing of the entry was kept. */
 export class ApplyDiverged extends Error {
   override readonly name = 'ApplyDiverged';
@@ -50,7 +56,10 @@ export async function asApplier(connection: ClientBase): Promise<number> {
   return rows[0]?.pid ?? 0;
 }
 
-/** False: it was applied before. Throws ApplyDiverged; other errors (a lost connection, a full disk) are worth another try. */
+/**
+ * False: it was applied before. Throws ApplyDiverged for what would be the same the next time; other errors (a lost connection, a
+ * deadlock, a full disk) are worth another try.
+ */
 export async function apply(
   connection: ClientBase,
   entry: Entry,
@@ -58,13 +67,20 @@ export async function apply(
 ): Promise<boolean> {
   const watch = watchBlockers(watcher, pidOf(connection), onBlocked);
   try {
-    const { rows } = await connection.query<{ is_new: boolean }>('select dbproxy.apply($1, $2) as is_new', [
-      entry.lsn,
-      entry.payload,
-    ]);
-    return rows[0]?.is_new ?? false;
-  } catch (error) {
-    throw isDivergence(error) ? new ApplyDiverged(entry.lsn, (error as Error).message, error) : error;
+    for (let tries = 1; ; tries++) {
+      try {
+        const { rows } = await connection.query<{ is_new: boolean }>(
+          'select dbproxy.apply($1, $2) as is_new',
+          [entry.lsn, entry.payload],
+        );
+        return rows[0]?.is_new ?? false;
+      } catch (error) {
+        if (isPassing(error)) throw error;
+        if (!isInternal(error) || tries === INTERNAL_TRIES)
+          throw new ApplyDiverged(entry.lsn, (error as Error).message, error);
+        await delay(INTERNAL_MS);
+      }
+    }
   } finally {
     watch.stop();
   }
@@ -73,9 +89,16 @@ export async function apply(
 /** Set by the server when it was connected; the types of `pg` do not tell. */
 const pidOf = (connection: ClientBase): number => (connection as unknown as { processID: number }).processID;
 
-/** DBP01: a row was not where it should be. Classes of SQLSTATEs that depend on what is in the engine, not on its state. */
-const isDivergence = (error: unknown): boolean =>
-  /^(DBP01$|21|22|23|2B|2F|38|39|42)/.test((error as Partial<DatabaseError>).code ?? '');
+/**
+ * What came from elsewhere (the connection is lost) and SQLSTATEs that tell of the engine's state, and not of what is in it: 08, 40
+ * (deadlocks), 53 (no room), 57 (canceled, shut down), 58 (the system), a lock that was not to be had, and 25006, of an engine
+ * that is not promoted yet.
+ */
+const isPassing = (error: unknown): boolean =>
+  !(error instanceof DatabaseError) || /^(08|40|53|57|58|55P03$|25006$)/.test(error.code ?? '');
+
+const isInternal = (error: unknown): boolean =>
+  error instanceof DatabaseError && error.code === INTERNAL_ERROR;
 
 function watchBlockers(watcher: ClientBase, pid: number, onBlocked: ApplyOptions['onBlocked']) {
   const since = performance.now();

@@ -260,22 +260,23 @@ export class EngineLink {
 
   /** False: not now. */
   async #apply(entry: Entry): Promise<boolean> {
-    const connections = this.#connections;
-    if (!connections) return false;
-    try {
-      await apply(connections.applier, entry, {
-        watcher: connections.watcher,
-        onBlocked: (blockers) => this.#events.blocked(entry.lsn, blockers),
-      });
-      return true;
-    } catch (error) {
-      if (error instanceof ApplyDiverged) {
-        this.#diverged(error.message);
-        return false;
+    for (;;) {
+      const connections = this.#connections;
+      if (!connections || this.#isPaused || this.#isClosed) return false;
+      try {
+        await apply(connections.applier, entry, {
+          watcher: connections.watcher,
+          onBlocked: (blockers) => this.#events.blocked(entry.lsn, blockers),
+        });
+        return true;
+      } catch (error) {
+        if (error instanceof ApplyDiverged) {
+          this.#diverged(error.message);
+          return false;
+        }
+        // A deadlock, a full disk, a lost connection: once more.
+        await delay(RETRY_MS);
       }
-      // A deadlock, a full disk, a lost connection: once more.
-      await delay(RETRY_MS);
-      return this.#connections === null ? false : this.#apply(entry);
     }
   }
 

@@ -756,6 +756,45 @@ describe('apply', () => {
     await areEqual();
   });
 
+  const saying = (sql: string) =>
+    JSON.stringify([{ kind: 'ddl', tag: 'DO', sql, role: 'postgres', searchPath: 'public' }]);
+  const raising = (code: string) => saying(`do $$ begin raise 'x' using errcode = '${code}'; end $$`);
+  const never = lsn((30 * 16 + 3) * 1_024);
+
+  it.each(['execute nothing', 'create table nowhere.t ()', `select 1 / 0`])(
+    'has diverged where it cannot be carried out: %s',
+    async (sql) => {
+      await expect(b.apply(never, saying(sql))).rejects.toBeInstanceOf(ApplyDiverged);
+    },
+  );
+
+  it.each(['P0001', '0A000', '55000', '55006', '3F000', '42P01', '23505', '54001', 'F0000', 'XX001'])(
+    'has diverged with SQLSTATE %s, which is the same the next time',
+    async (code) => {
+      await expect(b.apply(never, raising(code))).rejects.toBeInstanceOf(ApplyDiverged);
+    },
+  );
+
+  it.each(['08006', '25006', '40P01', '53100', '55P03', '57014', '58030'])(
+    'is worth another try with SQLSTATE %s',
+    async (code) => {
+      const error = await b.apply(never, raising(code)).catch((thrown: unknown) => thrown);
+      expect(error).toMatchObject({ code });
+      expect(error).not.toBeInstanceOf(ApplyDiverged);
+    },
+  );
+
+  it('is worth some more where the engine calls it an internal error, and not without end', async () => {
+    await b.applier.query('create temp sequence tries');
+    const until = (n: number) =>
+      saying(
+        `do $$ begin if nextval('pg_temp.tries') < ${n} then raise 'tuple concurrently updated' using errcode = 'XX000'; end if; end $$`,
+      );
+    await expect(b.apply(never, until(1_000_000))).rejects.toBeInstanceOf(ApplyDiverged);
+    const { rows } = await b.applier.query<{ n: number }>(`select nextval('tries')::int as n`);
+    expect(await b.apply(never, until(rows[0]!.n + 3))).toBe(true);
+  });
+
   it('is neither captured nor seen by triggers of users', async () => {
     await onBoth('create table log (id int primary key)');
     await onBoth(

@@ -11,7 +11,7 @@ begin
   perform set_config(name, value, false) from (values
     ('session_replication_role', 'replica'), ('search_path', 'pg_catalog'), ('datestyle', 'ISO, YMD'), ('intervalstyle', 'postgres'),
     ('lc_monetary', 'C'), ('xmloption', 'content'), ('timezone', 'UTC'), ('statement_timeout', '0'), ('lock_timeout', '0'),
-    ('idle_in_transaction_session_timeout', '0'), ('default_transaction_isolation', 'read committed'), ('check_function_bodies', 'off'),
+    ('idle_in_transaction_session_timeout', '0'), ('default_transaction_isolation', 'read committed'), ('default_transaction_read_only', 'off'), ('check_function_bodies', 'off'),
     ('row_security', 'on'), ('synchronous_commit', 'off')) s(name, value);
 end $$;
 
