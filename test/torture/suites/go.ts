@@ -74,16 +74,19 @@ const goSuite = (
   };
 };
 
-/** Both end the session by the process id that came with the cancel key; that is the proxy's own, because an engine's changes. */
-const terminates = (test: string): Known => ({
+/** They end a session by a process id that is no backend of the engine, or not any more. */
+const terminates = (test: string, which: string): Known => ({
   test,
   straight: /^pass$/,
   tortured: /^fail$/,
-  why: 'pg_terminate_backend() of the process id in BackendKeyData, which is no backend of the engine (pg_backend_pid() tells one)',
+  why: `pg_terminate_backend() of ${which}`,
 });
+const OURS = "the process id in BackendKeyData, which is the proxy's own, because an engine's changes";
 
-export const pq = goSuite('lib/pq', PQ, 'github.com/lib/pq', 'pqgotest');
+export const pq = goSuite('lib/pq', PQ, 'github.com/lib/pq', 'pqgotest', [
+  terminates('TestPing', 'what pg_backend_pid() told before a move'),
+]);
 export const pgx = goSuite('pgx', PGX, 'github.com/jackc/pgx/v4', 'pgx_test', [
-  terminates('TestFatalRxError'),
-  terminates('TestFatalTxError'),
+  terminates('TestFatalRxError', OURS),
+  terminates('TestFatalTxError', OURS),
 ]);
