@@ -279,11 +279,10 @@ export class Session {
     // busy: what is under way sees that nobody holds the session any more.
   }
 
-  /** The engine does not know yet what its client asks: no bytes flow, or what comes next has to wait. */
+  /** The engine does not know yet what its client asks. While frozen it may: what runs there goes on. */
   get #keepsBack(): boolean {
-    const { backlog, atSafePoint } = this.#relay;
-    const flows = this.#phase === 'relaying' || this.#phase === 'draining';
-    return this.#phase !== 'closed' && (!flows || (backlog !== null && atSafePoint));
+    if (this.#phase === 'draining') return this.hasWaitingBytes && this.#relay.atSafePoint;
+    return this.#phase === 'held' || this.#phase === 'busy' || this.#phase === 'orphaned';
   }
 
   /**
