@@ -129,6 +129,12 @@ export class Instance {
   }
 }
 
+/** What another engine has to be asked for as to be like this one. */
+export const kindOf = ({ size, postgres, provider, container }: EngineRecord): EngineKind => ({
+  ...{ size, postgres, provider },
+  image: container?.image,
+});
+
 /**
  * An engine whose maker died before it could record it: enough of a record to find, stop and remove it by its directory.
  */

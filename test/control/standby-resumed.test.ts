@@ -26,15 +26,21 @@ const isRead = (): Promise<void> =>
   );
 const record = () => InstanceDirectory.of(NAME).readInstance();
 
+/** The next supervisor to see to the loss stops at that point. */
+async function clientBefore(point: string) {
+  (await pausingAt(NAME, point)).close();
+  const before = await status(NAME);
+  const [old, standby] = [engineOf(before, 'primary')!, engineOf(before, 'standby')!];
+  const connected = await connect(url);
+  await connected.client.query(`set work_mem = '9MB'`);
+  await isRead();
+  return { ...connected, old, standby };
+}
+
 test(
   'one that was started again on its data, because the standby was lost, too',
   async () => {
-    (await pausingAt(NAME, 'engine.restarted')).close();
-    const before = await status(NAME);
-    const [old, standby] = [engineOf(before, 'primary')!, engineOf(before, 'standby')!];
-    const { client, notices } = await connect(url);
-    await client.query(`set work_mem = '9MB'`);
-    await isRead();
+    const { client, notices, old, standby } = await clientBefore('engine.restarted');
     for (const { pid } of [standby, old]) process.kill(pid!, 'SIGKILL');
     await until('it runs again, on record', async () => {
       const primary = (await record())?.engines.find(({ id }) => id === old.id);
@@ -57,13 +63,8 @@ test(
 test(
   'a standby that has taken over: sessions go on, and are told what may be lost; the old data is kept, and it is said where',
   async () => {
-    (await pausingAt(NAME, 'failover.recorded')).close();
-    const before = await status(NAME);
-    const [old, standby] = [engineOf(before, 'primary')!, engineOf(before, 'standby')!];
-    const { client, details } = await connect(url);
+    const { client, details, old, standby } = await clientBefore('failover.recorded');
     await client.query('create table kept as select 1 as n');
-    await client.query(`set work_mem = '9MB'`);
-    await isRead();
     await until('the standby has it', async () => (await status(NAME)).standby?.lagBytes === 0);
     // From now on it gets nothing.
     process.kill(await childOf(old.pid!, 'walsender'), 'SIGSTOP');

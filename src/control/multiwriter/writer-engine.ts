@@ -7,7 +7,7 @@ import { adminQuery, dropReplicationSlot, withAdmin } from '../../engine/index.j
 import type { EngineRecord } from '../../engine/types.js';
 import { DbproxyError } from '../../errors/index.js';
 import { ENGINES_PER_WRITER, InstanceDirectory } from '../instance-directory.js';
-import { unrecordedEngines, type Instance } from '../instance.js';
+import { kindOf, unrecordedEngines, type Instance } from '../instance.js';
 import { instancePaths } from '../paths.js';
 import { askedForStatus, bestSource } from './copy-source.js';
 import { writerName, type WriterName } from './names.js';
@@ -27,8 +27,7 @@ export async function copyWriter(
   const id = await instance.nextEngineId();
   onStep('engine', `copying ${source.id} of ${from}`);
   const { size } = instance.record.spec;
-  const { postgres, provider, container } = source;
-  const kind = { size, postgres, provider, image: container?.image };
+  const kind = { ...kindOf(source), size };
   const standby = await instance.provider.createStandby(source, {
     ...instance.provisionOptions(id, kind, signal),
     onProgress: ({ step, detail }) => onStep(`engine:${step}`, detail ?? id),

@@ -11,7 +11,7 @@ import type { EngineRecord } from '../../engine/types.js';
 import { DbproxyError } from '../../errors/index.js';
 import type { StandbyStatus } from '../api.js';
 import type { OnStep } from '../ensure.js';
-import type { Instance } from '../instance.js';
+import { type Instance, kindOf } from '../instance.js';
 import type { Proxy } from '../proxy-process.js';
 
 const LOOK_EVERY_MS = 1_000;
@@ -141,9 +141,7 @@ export class StandbyKeeper {
     const id = await this.#instance.nextEngineId();
     onStep('standby', `making ${id}, a standby of ${primary.id}`);
     const { size, postgres } = primary;
-    const { provider: of, container } = primary;
-    const kind = { size, postgres, provider: of, image: container?.image };
-    const options = this.#instance.provisionOptions(id, kind, this.#ports.signal);
+    const options = this.#instance.provisionOptions(id, kindOf(primary), this.#ports.signal);
     const standby: EngineRecord = { ...(await provider.createStandby(primary, options)), role: 'standby' };
     await this.#instance.putEngine(standby, { standby: { engine: id, of: primary.id, sync: false } });
     events.append(

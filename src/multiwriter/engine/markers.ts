@@ -4,14 +4,15 @@ import type { Vector } from '../protocol/index.js';
 import { readVector } from './transaction.js';
 
 /** What is in the engine of each stream without a gap; for `new Writer(…)`. Whatever it has beyond that, `apply` skips. */
-export async function reached(connection: ClientBase): Promise<Vector> {
-  const { rows } = await connection.query<{ vector: string }>('select dbproxy.reached()::text as vector');
-  return readVector(rows[0]?.vector ?? '{}');
-}
+export const reached = (connection: ClientBase): Promise<Vector> =>
+  vectorOf(connection, 'select dbproxy.reached()::text as vector');
 
 /** What the base of a transaction says that begins now: of each stream the highest marker. */
-export async function claimed(connection: ClientBase): Promise<Vector> {
-  const { rows } = await connection.query<{ vector: string }>('select dbproxy.position() as vector');
+export const claimed = (connection: ClientBase): Promise<Vector> =>
+  vectorOf(connection, 'select dbproxy.position() as vector');
+
+async function vectorOf(connection: ClientBase, sql: string): Promise<Vector> {
+  const { rows } = await connection.query<{ vector: string }>(sql);
   return readVector(rows[0]?.vector ?? '{}');
 }
 

@@ -1,6 +1,6 @@
 /** Schema, who the engine is, and the markers: which LSN is in it. */
 
-/** In PL/pgSQL, for the variable \`at\`. Not FOUND: it is in this engine already. Two that write one marker wait for each other at its key. */
+/** In PL/pgSQL, for the variable `at`. Not FOUND: it is in this engine already. Two that write one marker wait for each other at its key. */
 export const MARK = `insert into dbproxy.applied select dbproxy.writer_of(at), at
     where not exists (select from dbproxy.reached r where r.writer = dbproxy.writer_of(at) and r.lsn >= at) on conflict do nothing;`;
 
