@@ -109,7 +109,8 @@ export class EngineAdmin {
   }
 
   async promote(): Promise<void> {
-    await this.#query('select pg_catalog.pg_promote(false)');
+    const connection = await this.#open();
+    await connection.query('select pg_catalog.pg_promote(false)');
   }
 
   /** For good. */
@@ -119,9 +120,13 @@ export class EngineAdmin {
     this.#connection = null;
   }
 
+  /** For what only reads: a connection that was lost since it was used last is found out by asking, and another one is asked. */
   async #query(sql: string, values: readonly string[] = []): ReturnType<EngineConnection['query']> {
     const connection = await this.#open();
-    return connection.query(sql, values);
+    return connection.query(sql, values).catch(async (error: unknown) => {
+      if (!(error instanceof EngineLostError)) throw error;
+      return (await this.#open()).query(sql, values);
+    });
   }
 
   async #open(): Promise<EngineConnection> {

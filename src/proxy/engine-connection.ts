@@ -27,6 +27,9 @@ import type { RawHandle } from './raw-handle.js';
 /** Bound of connecting and logging in to an engine, ms. */
 export const ENGINE_LOGIN_TIMEOUT_MS = 10_000;
 
+/** Severities after which a backend says nothing more (manual, 19.8, table of severity levels; field V: 53.8). */
+const ENDS_THE_BACKEND: ReadonlySet<string> = new Set(['FATAL', 'PANIC']);
+
 /** The engine refused the login; `response` is its ErrorResponse, to be passed on as it is. */
 export class EngineLoginError extends Error {
   override readonly name = 'EngineLoginError';
@@ -272,8 +275,8 @@ export class EngineConnection implements LinkOwner, StateChannel {
       case Backend.ErrorResponse: {
         const fields = errorFields(body);
         this.#error ??= { sqlstate: fields.get('C') ?? '', message: fields.get('M') ?? '' };
-        // Said unasked it is the backend's last word; the end of its process, and of the socket, may take a while.
-        if (!this.isBusy) this.markLost();
+        // The backend's last word; the end of its process, and of the socket, may take a while.
+        if (ENDS_THE_BACKEND.has(fields.get('V') ?? '')) this.markLost();
         break;
       }
       case Backend.NotificationResponse:

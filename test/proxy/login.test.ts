@@ -405,26 +405,45 @@ describe('limits of logins', () => {
     await proxy.stop();
   });
 
-  it('the connection of ours was told its end, and its socket is still open: another one is asked', async () => {
-    let ended = 0;
-    const way = await WayToEngine.open(engine, join(engines.home, 'lingers'), (socket, path) => {
-      const server = connect(path);
-      socket.pipe(server).pipe(socket, { end: false });
-      socket.on('error', () => server.destroy());
-      server.on('end', () => ended++).on('error', () => undefined);
-    });
-    const proxy = await TestProxy.start(engines, null);
-    await proxy.control.call('route', { engine: way.route });
-    await (await connectPg(proxy.url('good'))).end();
-    const before = ended;
-    await admin.query(
-      `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'dbproxy'`,
-    );
-    await eventually('it to be told', () => ended > before);
-    await (await connectPg(proxy.url('good'))).end();
-    await proxy.stop();
-    await way.close();
-  });
+  it.each(['before it is asked', 'while it is asked'])(
+    'the connection of ours is told its end %s, and its socket stays open: another one is asked',
+    async (when) => {
+      const whileAsked = when === 'while it is asked';
+      let ended = 0;
+      let keptBack = 0;
+      const way = await WayToEngine.open(
+        engine,
+        join(engines.home, `lingers-${whileAsked}`),
+        (socket, path) => {
+          const server = connect(path);
+          server.pipe(socket, { end: false });
+          server.on('end', () => ended++).on('error', () => undefined);
+          socket.on('error', () => server.destroy()).on('end', () => server.end());
+          const isFirst = sockets++ === 0;
+          socket.on('data', (bytes) => {
+            if (isFirst && keepsBack) keptBack++;
+            else server.write(bytes);
+          });
+        },
+      );
+      let sockets = 0;
+      let keepsBack = false;
+      const proxy = await TestProxy.start(engines, null);
+      await proxy.control.call('route', { engine: way.route });
+      await (await connectPg(proxy.url('good'))).end();
+      await eventually('the end of the session', () => ended === 1);
+      keepsBack = whileAsked;
+      const login = whileAsked ? connectPg(proxy.url('good')) : null;
+      if (whileAsked) await eventually('it to be asked', () => keptBack > 0);
+      await admin.query(
+        `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'dbproxy'`,
+      );
+      await eventually('it to be told', () => ended > 1);
+      await (await (login ?? connectPg(proxy.url('good')))).end();
+      await proxy.stop();
+      await way.close();
+    },
+  );
 
   it('a taken port ends the proxy with 98', async () => {
     const server = createServer();

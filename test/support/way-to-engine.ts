@@ -9,11 +9,13 @@ import { routeTo } from './engines.js';
 
 export class WayToEngine {
   readonly #server: Server;
+  readonly #sockets: ReadonlySet<Socket>;
   /** For the proxy: leads to the engine through here. */
   readonly route: ReturnType<typeof routeTo>;
 
-  private constructor(server: Server, route: ReturnType<typeof routeTo>) {
+  private constructor(server: Server, sockets: ReadonlySet<Socket>, route: ReturnType<typeof routeTo>) {
     this.#server = server;
+    this.#sockets = sockets;
     this.route = route;
   }
 
@@ -25,14 +27,19 @@ export class WayToEngine {
   ): Promise<WayToEngine> {
     const access = socketOf(engine);
     const name = `.s.PGSQL.${access.port}`;
-    const server = createServer((socket) => pass(socket, join(access.directory, name)));
+    const sockets = new Set<Socket>();
+    const server = createServer((socket) => {
+      sockets.add(socket);
+      pass(socket, join(access.directory, name));
+    });
     await mkdir(directory);
     await once(server.listen(join(directory, name)), 'listening');
-    return new WayToEngine(server, { ...routeTo(engine), access: { ...access, directory } });
+    return new WayToEngine(server, sockets, { ...routeTo(engine), access: { ...access, directory } });
   }
 
   async close(): Promise<void> {
-    this.#server.close();
-    await once(this.#server, 'close');
+    const closed = once(this.#server.close(), 'close');
+    for (const socket of this.#sockets) socket.destroy();
+    await closed;
   }
 }
