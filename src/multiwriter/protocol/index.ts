@@ -22,7 +22,7 @@ export {
   WRITER_SLOTS,
   writerOf,
 } from './lsn.js';
-export { StorageNode, type NodeOutput, type NodeSend } from './node.js';
+export { isHearsay, StorageNode, type NodeOutput, type NodeSend } from './node.js';
 export type { NodeRecord } from './node-state.js';
 export { POLICIES, type Policy } from './policy.js';
 export { commonKey, conflict, type KeyMode, type KeyUse, type Proposal, proposerOf } from './proposal.js';

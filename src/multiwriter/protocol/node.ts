@@ -50,6 +50,13 @@ export type NodeSend =
 
 export type NodeOutput = Output<NodeRecord, NodeSend>;
 
+/**
+ * Passes on what a writer says that has counted the votes: it stays true whatever this node loses, so nobody has to wait for its
+ * record. A node that has lost that is one that was not told.
+ */
+export const isHearsay = ({ records }: NodeOutput): boolean =>
+  records.length > 0 && records.every((record) => record.kind === 'outcome' && record.outcome === 'commit');
+
 export class StorageNode {
   readonly id: NodeId;
   readonly #state = new NodeState();

@@ -49,8 +49,8 @@ export interface NodeStatus {
 }
 
 export interface StoreApi {
-  /** Answers when what the answers rest on is on disk. */
-  tell: { params: ToNode; result: readonly FromNode[] };
+  /** In that order. Answers when what the answers rest on is on disk. */
+  tell: { params: readonly ToNode[]; result: readonly FromNode[] };
   /** What the primary has to hear, as it comes, until the caller goes. */
   follow: {
     params: Record<string, never>;

@@ -42,6 +42,9 @@ function questionOf(message: ToNode): string | null {
   }
 }
 
+/** Many, and one after the other. The primary's are few, and nobody's transaction has to wait behind another's. */
+const isOfTheStream = ({ kind }: ToNode): boolean => kind === 'propose' || kind === 'committed';
+
 type ForPrimary = Extract<News, { to: 'primary' }>['message'];
 
 class NodeLink {
@@ -52,6 +55,10 @@ class NodeLink {
   #rpc: RpcClient<StoreApi> | null = null;
   /** Not answered yet, on this connection. */
   #asked = new Set<string>();
+  /** Of the stream of transactions, while the node has not answered to what came before: it goes out at once then. */
+  #next: ToNode[] = [];
+  #nextBytes = 0;
+  #isStreaming = false;
   #timer: NodeJS.Timeout | null = null;
   #isClosed = false;
 
@@ -77,19 +84,39 @@ class NodeLink {
    */
   tell(message: ToNode): void {
     const rpc = this.#rpc;
-    if (!rpc || rpc.behindBytes > MAX_BEHIND_BYTES) return;
-    const asked = this.#asked;
+    if (!rpc || rpc.behindBytes + this.#nextBytes > MAX_BEHIND_BYTES) return;
     const question = questionOf(message);
-    if (question !== null && asked.has(question)) return;
-    if (question !== null) asked.add(question);
-    rpc.call('tell', message).then(
-      (answers) => {
-        if (question !== null) asked.delete(question);
-        for (const answer of answers) this.#listener.answer(this.#node, answer);
-      },
+    if (question !== null && this.#asked.has(question)) return;
+    if (question !== null) this.#asked.add(question);
+    if (!isOfTheStream(message)) return void this.#call(rpc, [message]);
+    this.#next.push(message);
+    if (message.kind === 'propose') this.#nextBytes += message.proposal.payload.length;
+    if (!this.#isStreaming) void this.#stream(rpc);
+  }
+
+  /** A node that is at work on some, and on a sync, would begin with the others no sooner; to wake it, and to be woken, costs more. */
+  async #stream(rpc: RpcClient<StoreApi>): Promise<void> {
+    this.#isStreaming = true;
+    // What this turn of the loop brings from other sessions goes along.
+    await new Promise(setImmediate);
+    while (this.#next.length > 0 && rpc === this.#rpc) {
+      const messages = this.#next;
+      this.#next = [];
+      this.#nextBytes = 0;
+      await this.#call(rpc, messages);
+    }
+    if (rpc === this.#rpc) this.#isStreaming = false;
+  }
+
+  async #call(rpc: RpcClient<StoreApi>, messages: readonly ToNode[]): Promise<void> {
+    const asked = this.#asked;
+    try {
+      const answers = await rpc.call('tell', messages);
+      for (const message of messages) asked.delete(questionOf(message) ?? '');
+      for (const answer of answers) this.#listener.answer(this.#node, answer);
+    } catch {
       // The connection is gone, and with it the question: whoever waits for an answer asks again.
-      () => undefined,
-    );
+    }
   }
 
   /** Resolves when it has to be read elsewhere. */
@@ -110,6 +137,9 @@ class NodeLink {
       if (this.#isClosed) return rpc.close();
       this.#rpc = rpc;
       this.#asked = new Set();
+      this.#next = [];
+      this.#nextBytes = 0;
+      this.#isStreaming = false;
       const onProgress = (message: ForPrimary): void =>
         this.#listener.news(this.#node, { to: 'primary', message });
       void rpc.call('follow', {}, { onProgress }).catch(() => undefined);

@@ -23,11 +23,14 @@ export class HeldBack {
     return this.#delayMs > 0 && performance.now() < this.#untilMs ? this.#delayMs : null;
   }
 
-  /** Null: it may go on at once. Those of one writer stay in their order. */
-  wait(message: ToNode): Promise<unknown> | null {
+  /** Null: they may go on at once. Those of one writer stay in their order. */
+  wait(messages: readonly ToNode[]): Promise<unknown> | null {
     const { delayMs } = this;
-    if (delayMs === null || message.kind !== 'propose') return null;
-    if (writerOf(message.proposal.lsn) !== this.#writer) return null;
+    if (delayMs === null || !messages.some((message) => this.#isMeant(message))) return null;
     return (this.#order = Promise.all([this.#order, delay(delayMs)]));
+  }
+
+  #isMeant(message: ToNode): boolean {
+    return message.kind === 'propose' && writerOf(message.proposal.lsn) === this.#writer;
   }
 }

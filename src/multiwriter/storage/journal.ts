@@ -3,16 +3,17 @@
  * comes in gathers for the next: one fdatasync for many votes. Instead of being appended, a batch may be written as part of what
  * replaces the log; so a log is replaced also under a load that never pauses.
  *
- * Also what rests on no record of its own waits for those before it: it may repeat a vote that is not on disk yet.
+ * Also what rests on no record of its own waits for those before it: it may repeat a vote that is not on disk yet. Hearsay is said at
+ * once; its record goes along with the next that somebody waits for.
  */
 import { faultPoint } from '../../fault-point.js';
-import type { NodeOutput, NodeRecord, NodeSend } from '../protocol/index.js';
+import { isHearsay, type NodeOutput, type NodeRecord, type NodeSend } from '../protocol/index.js';
 import type { LogFile } from './log-file.js';
 
 export interface Held {
   readonly output: NodeOutput;
-  /** Called once, with what may be told: all of it, or nothing, when it could not be written. */
-  readonly release: (sends: readonly NodeSend[]) => void;
+  /** Called once, with what may be told: all of it, or nothing, when it could not be written. Null: nobody waits for it. */
+  readonly release: ((sends: readonly NodeSend[]) => void) | null;
 }
 
 /**
@@ -36,8 +37,20 @@ export class Journal {
   }
 
   push(held: Held): void {
+    if (isHearsay(held.output)) {
+      this.#held.push({ ...held, release: null });
+      held.release?.(held.output.sends);
+      return;
+    }
     this.#held.push(held);
     if (!this.#isRunning) void this.#run();
+  }
+
+  /** Nothing more is pushed; what nobody waits for is written, too. */
+  async close(): Promise<void> {
+    await new Promise<unknown>((resolve) =>
+      this.push({ output: { records: [], sends: [] }, release: resolve }),
+    );
   }
 
   /** The next batch is not appended but written with it. */
@@ -49,12 +62,12 @@ export class Journal {
   async #run(): Promise<void> {
     this.#isRunning = true;
     try {
-      while (this.#held.length > 0 || this.#replaceLog) await this.#flush();
+      while (this.#replaceLog || this.#held.some(({ release }) => release)) await this.#flush();
     } catch (error) {
       const unsaid = this.#held;
       this.#held = [];
       this.#failed(error as Error);
-      for (const { release } of unsaid) release([]);
+      for (const { release } of unsaid) release?.([]);
     } finally {
       this.#isRunning = false;
     }
@@ -75,7 +88,7 @@ export class Journal {
       await faultPoint('store.synced');
     }
     this.#held.splice(0, batch.length);
-    for (const { output, release } of batch) release(output.sends);
+    for (const { output, release } of batch) release?.(output.sends);
     if (records.length > 0) await faultPoint('store.told');
   }
 }

@@ -31,9 +31,9 @@ const run = async (): Promise<void> => {
     void Promise.all([server.close(), service.close()]).finally(() => process.exit(0));
   };
   const server: RpcServer<StoreApi> = new RpcServer<StoreApi>({
-    tell: (message) => {
-      const late = heldBack.wait(message);
-      return late ? late.then(() => service.tell(message)) : service.tell(message);
+    tell: (messages) => {
+      const late = heldBack.wait(messages);
+      return late ? late.then(() => service.tell(messages)) : service.tell(messages);
     },
     follow: (_params, context) => service.follow(unlessBehind(context), context.signal),
     read: ({ writer }, context) => service.read(writer, unlessBehind(context), context.signal),

@@ -54,7 +54,7 @@ export class Peers {
   /** One of them, in turn. */
   async fetch(message: Fetch): Promise<readonly FromNode[]> {
     const peer = this.#peers[this.#turn++ % Math.max(1, this.#peers.length)];
-    return (await peer?.ask('tell', message)) ?? [];
+    return (await peer?.ask('tell', [message])) ?? [];
   }
 
   /** Tells all of them how far the log goes; returns what those who answer remember. */

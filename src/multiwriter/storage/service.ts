@@ -88,9 +88,10 @@ export class NodeService {
   }
 
   /** The answers, once what they rest on is on disk. */
-  tell(message: ToNode): Promise<readonly FromNode[]> {
-    if (this.#service.kind === 'in-service') return this.#step(this.#machine.receive(message));
-    return Promise.resolve(this.#turnAway(message, this.#service));
+  async tell(messages: readonly ToNode[]): Promise<readonly FromNode[]> {
+    const service = this.#service;
+    if (service.kind !== 'in-service') return messages.flatMap((message) => this.#turnAway(message, service));
+    return (await Promise.all(messages.map((message) => this.#step(this.#machine.receive(message))))).flat();
   }
 
   follow(follower: (message: ForPrimary) => void, signal: AbortSignal): Promise<null> {
@@ -145,6 +146,7 @@ export class NodeService {
     if (this.#timer) clearTimeout(this.#timer);
     this.#timer = null;
     this.#peers.close();
+    if (this.#service.kind !== 'out-of-service') await this.#journal.close();
     await this.#remembered.save();
     await this.#log.close();
   }

@@ -4,6 +4,7 @@
  * choices: a seed repeats it, fast-check shrinks it.
  */
 import {
+  isHearsay,
   Adjudicator,
   type AdjudicatorOutput,
   frontierOf,
@@ -238,7 +239,10 @@ export class World {
       case 'node': {
         const node = this.#nodeAt(letter.at);
         const output = node.machine?.receive(letter.message);
-        if (output) node.unflushed.push({ output, from: letter.from });
+        if (!output) return;
+        if (!isHearsay(output)) return void node.unflushed.push({ output, from: letter.from });
+        this.#nodeSaid(letter.at, output, letter.from);
+        node.unflushed.push({ output: { ...output, sends: [] }, from: letter.from });
         return;
       }
       case 'writer': {
