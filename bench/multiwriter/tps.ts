@@ -1,7 +1,7 @@
 /**
- * Two writers against one that is none: pgbench's simple-update, 16 clients in all, keys of the two disjoint, by turns. What a
- * transaction costs of which processes, and what one client's commit takes. The storage nodes' votes are on the disk that the
- * engines have, too.
+ * Two writers against one that is none, and against two engines that are each other's subscribers: pgbench's simple-update, 16 clients
+ * in all, keys of the two disjoint, by turns. What a transaction costs of which processes, and what one client's commit takes. The
+ * storage nodes' votes are on the disk that the engines have, too.
  *
  *   npm run bench:multiwriter -- [--seconds 10] [--rounds 3] [--warm-up 20] [--etcd]
  *
@@ -18,6 +18,7 @@ import { PASSWORD } from '../../test/support/engines.js';
 import { TestProxy } from '../../test/support/proxies.js';
 import { pgbench, type PgbenchResult } from '../support/pgbench.js';
 import { cpuUs, cpuUsOfTree } from '../support/processes.js';
+import { MutualReplication } from '../support/mutual-replication.js';
 import { conditions, conditionsLine, markdown, median, ms, save } from '../support/report.js';
 
 const { values } = parseArgs({
@@ -45,11 +46,15 @@ const SCHEMA = [
   'create table pgbench_history (tid int, bid int, aid int, delta int, mtime timestamp, filler char(22))',
 ];
 
+type Kind = 'one' | 'mutual' | 'two';
+const KINDS: readonly Kind[] = ['one', 'mutual', 'two'];
 type Part = 'proxies' | 'storage nodes' | 'engines';
 type CpuUs = Readonly<Record<Part, number>>;
 interface Round {
   readonly tps: number;
   readonly p50Ms: number;
+  /** After the load, until everybody had everything. */
+  readonly behindMs: number;
   /** Of one transaction. */
   readonly cpuUs: CpuUs;
 }
@@ -60,6 +65,7 @@ const cluster = await TestCluster.start({
   ...(etcd ? { etcd: await etcd.configOf('/bench') } : { store: { place: tmpdir(), tickMs: TICK_MS } }),
 });
 let alone: TestProxy | null = null;
+let replicated: MutualReplication | null = null;
 try {
   const script = async (name: string, from: number, to: number): Promise<string> => {
     const file = join(cluster.engines.home, `${name}.sql`);
@@ -76,37 +82,59 @@ try {
   const single = (alone = await TestProxy.start(cluster.engines, engine));
   for (const port of [cluster.members[0]!.port, single.port]) await setUp(port);
   await cluster.atRest();
+  const mutual = (replicated = await MutualReplication.start(cluster.engines, setUp));
   const nodes = await Promise.all((cluster.store?.nodes ?? []).map((node) => node.status()));
   const storePids = etcd ? [etcd.child!.pid!] : nodes.map(({ pid }) => pid);
 
-  const oneUs = async (): Promise<CpuUs> => ({
-    proxies: await cpuUs(single.pid),
-    'storage nodes': 0,
-    engines: await cpuUsOfTree(engine.process!.pid),
+  const processes: Record<Kind, { proxies: number[]; nodes: number[]; engines: number[] }> = {
+    one: { proxies: [single.pid], nodes: [], engines: [engine.process!.pid] },
+    mutual: {
+      proxies: mutual.members.map(({ proxy }) => proxy.pid),
+      nodes: [],
+      engines: mutual.members.map(({ pid }) => pid),
+    },
+    two: {
+      proxies: cluster.members.map(({ proxy }) => proxy!.pid),
+      nodes: storePids,
+      engines: cluster.members.map((member) => member.engine.process!.pid),
+    },
+  };
+  const used = async (kind: Kind): Promise<CpuUs> => ({
+    proxies: await total(processes[kind].proxies.map(cpuUs)),
+    'storage nodes': await total(processes[kind].nodes.map(cpuUs)),
+    engines: await total(processes[kind].engines.map(cpuUsOfTree)),
   });
-  const twoUs = async (): Promise<CpuUs> => ({
-    proxies: await total(cluster.members.map(({ proxy }) => cpuUs(proxy!.pid))),
-    'storage nodes': await total(storePids.map(cpuUs)),
-    engines: await total(cluster.members.map((member) => cpuUsOfTree(member.engine.process!.pid))),
-  });
+  const onEach = (ports: readonly number[], clients: number, forSeconds: number): Promise<PgbenchResult>[] =>
+    ports
+      .slice(0, clients)
+      .map((port, i) => run(port, scripts[i]!, Math.ceil(clients / ports.length), forSeconds));
+  const mutualPorts = mutual.members.map(({ proxy }) => proxy.port);
+  const writerPorts = cluster.members.map(({ port }) => port);
   const loads = {
     one: (clients: number, forSeconds: number) => [run(single.port, whole, clients, forSeconds)],
-    two: (clients: number, forSeconds: number) =>
-      cluster.members
-        .slice(0, clients)
-        .map(({ port }, i) => run(port, scripts[i]!, Math.ceil(clients / 2), forSeconds)),
+    mutual: (clients: number, forSeconds: number) => onEach(mutualPorts, clients, forSeconds),
+    two: (clients: number, forSeconds: number) => onEach(writerPorts, clients, forSeconds),
   };
-  const round = async (kind: 'one' | 'two', clients: number): Promise<Round> => {
-    const used = kind === 'one' ? oneUs : twoUs;
-    const before = await used();
+  /** Until each has what the others have: that is work, too. */
+  const atRest: Record<Kind, () => Promise<unknown>> = {
+    one: () => Promise.resolve(),
+    mutual: () => mutual.atRest(),
+    two: () => cluster.atRest(),
+  };
+  const round = async (kind: Kind, clients: number): Promise<Round> => {
+    const before = await used(kind);
+    const beganAt = performance.now();
     const results = await Promise.all(loads[kind](clients, seconds));
-    if (kind === 'two') await cluster.atRest();
-    const after = await used();
+    const loadMs = performance.now() - beganAt;
+    await atRest[kind]();
+    const behindMs = performance.now() - beganAt - loadMs;
+    const after = await used(kind);
     const transactions = results.reduce((sum, one) => sum + one.transactions, 0);
     const of = (part: Part): number => (after[part] - before[part]) / transactions;
     return {
       tps: results.reduce((sum, { tps }) => sum + tps, 0),
       p50Ms: median(results.map(({ p50Ms }) => p50Ms)),
+      behindMs,
       cpuUs: {
         proxies: of('proxies'),
         'storage nodes': of('storage nodes'),
@@ -115,22 +143,25 @@ try {
     };
   };
 
-  for (const kind of ['one', 'two'] as const) await Promise.all(loads[kind](CLIENTS, warmUpSeconds));
-  const series: Record<'one' | 'two', Round[]> = { one: [], two: [] };
-  for (let i = 0; i < rounds; i++)
-    for (const kind of ['one', 'two'] as const) series[kind].push(await round(kind, CLIENTS));
-  const quiet = { one: await round('one', 1), two: await round('two', 1) };
+  for (const kind of KINDS) await Promise.all(loads[kind](CLIENTS, warmUpSeconds));
+  const series: Record<Kind, Round[]> = { one: [], mutual: [], two: [] };
+  for (let i = 0; i < rounds; i++) for (const kind of KINDS) series[kind].push(await round(kind, CLIENTS));
+  const quiet: Record<Kind, Round> = {
+    one: await round('one', 1),
+    mutual: await round('mutual', 1),
+    two: await round('two', 1),
+  };
 
   const about = conditions(engine.postgres, { seconds: `${seconds} s`, rounds: `${rounds} rounds` });
   await save(etcd ? 'multiwriter-etcd' : 'multiwriter', {
-    schema: 'dbproxy.bench-multiwriter/2',
+    schema: 'dbproxy.bench-multiwriter/3',
     about,
     series,
     quiet,
   });
-  const tps = (kind: 'one' | 'two'): number => median(series[kind].map((one) => one.tps));
-  const percent = (100 * tps('two')) / tps('one');
-  const row = (name: string, kind: 'one' | 'two'): string[] => {
+  const tps = (kind: Kind): number => median(series[kind].map((one) => one.tps));
+  const percent = (kind: Kind): string => ((100 * tps(kind)) / tps('one')).toFixed(0);
+  const row = (name: string, kind: Kind): string[] => {
     const cost = (part: Part): number => median(series[kind].map((one) => one.cpuUs[part])) / 1_000;
     const costs = [cost('proxies'), cost('storage nodes'), cost('engines')];
     return [
@@ -139,6 +170,7 @@ try {
       ...costs.map((each) => each.toFixed(2)),
       ms(median(series[kind].map(({ p50Ms }) => p50Ms))),
       quiet[kind].p50Ms.toFixed(2),
+      median(series[kind].map(({ behindMs }) => behindMs)).toFixed(0),
     ];
   };
   process.stdout.write(
@@ -151,12 +183,18 @@ try {
         'engines',
         'p50 ms',
         'p50 ms of a single client',
+        'behind at the end, ms',
       ],
-      [row('one engine, no writers', 'one'), row('two writers, disjoint keys', 'two')],
-    )}\n\n${percent.toFixed(0)} % of one (goal: ${GOAL_PERCENT})\n`,
+      [
+        row('one engine, no writers', 'one'),
+        row('two engines, logical replication both ways, no conflicts found', 'mutual'),
+        row('two writers, disjoint keys', 'two'),
+      ],
+    )}\n\n${percent('two')} % of one (goal: ${GOAL_PERCENT}); logical replication: ${percent('mutual')} %\n`,
   );
 } finally {
   await alone?.stop();
+  await replicated?.stop();
   await cluster.close();
   await etcd?.close();
 }
