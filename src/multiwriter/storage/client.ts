@@ -42,6 +42,11 @@ function questionOf(message: ToNode): string | null {
   }
 }
 
+/** So much goes out at once; one transaction may be larger. */
+const MAX_TOGETHER_BYTES = 1024 * 1024;
+const bytesOf = (message: ToNode): number =>
+  message.kind === 'propose' ? message.proposal.payload.length : 0;
+
 /** Many, and one after the other. The primary's are few, and nobody's transaction has to wait behind another's. */
 const isOfTheStream = ({ kind }: ToNode): boolean => kind === 'propose' || kind === 'committed';
 
@@ -90,7 +95,7 @@ class NodeLink {
     if (question !== null) this.#asked.add(question);
     if (!isOfTheStream(message)) return void this.#call(rpc, [message]);
     this.#next.push(message);
-    if (message.kind === 'propose') this.#nextBytes += message.proposal.payload.length;
+    this.#nextBytes += bytesOf(message);
     if (!this.#isStreaming) void this.#stream(rpc);
   }
 
@@ -99,13 +104,19 @@ class NodeLink {
     this.#isStreaming = true;
     // What this turn of the loop brings from other sessions goes along.
     await new Promise(setImmediate);
-    while (this.#next.length > 0 && rpc === this.#rpc) {
-      const messages = this.#next;
-      this.#next = [];
-      this.#nextBytes = 0;
-      await this.#call(rpc, messages);
-    }
+    while (this.#next.length > 0 && rpc === this.#rpc) await this.#call(rpc, this.#takeNext());
     if (rpc === this.#rpc) this.#isStreaming = false;
+  }
+
+  #takeNext(): ToNode[] {
+    let [count, bytes] = [0, 0];
+    for (const message of this.#next) {
+      if (count > 0 && bytes + bytesOf(message) > MAX_TOGETHER_BYTES) break;
+      count++;
+      bytes += bytesOf(message);
+    }
+    this.#nextBytes -= bytes;
+    return this.#next.splice(0, count);
   }
 
   async #call(rpc: RpcClient<StoreApi>, messages: readonly ToNode[]): Promise<void> {

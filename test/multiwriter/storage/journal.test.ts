@@ -80,6 +80,32 @@ describe('the journal', () => {
     expect(records.length).toBeLessThan(12);
   });
 
+  it('says at once what a writer says that has counted the votes, and writes it with the next, or at the end', async () => {
+    const committed = (lsn: number): Promise<unknown> => {
+      const records = [{ kind: 'outcome', lsn, outcome: 'commit' }] as unknown as NodeRecord[];
+      return new Promise((release) => journal.push({ output: { records, sends: [] }, release }));
+    };
+    const outcomes = async (): Promise<unknown[]> => {
+      const found = (await LogFile.open<NodeRecord>(directory, 'shop', 's1'))!;
+      await found.log.close();
+      return found.records.map((each) => ('lsn' in each ? each.lsn : names([each])[0]));
+    };
+    await committed(1);
+    expect(await outcomes()).toEqual([]);
+    await push('a');
+    expect(await outcomes()).toEqual([1, 'a']);
+    // While one is being written, too; and nothing is synced for it alone.
+    const held = push('b');
+    await committed(2);
+    await held;
+    const { syncs } = journal;
+    await committed(3);
+    await new Promise(setImmediate);
+    expect(journal.syncs).toBe(syncs);
+    await journal.close();
+    expect(await outcomes()).toEqual([1, 'a', 'b', 2, 3]);
+  });
+
   it('goes on with the log as it is when there is no room for another', async () => {
     await push('a');
     const held = push('b');
