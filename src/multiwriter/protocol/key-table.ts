@@ -15,7 +15,13 @@ export interface Obstacle {
 interface Uses {
   readonly undecided: Map<Lsn, Proposal>;
   /** By writer and mode: one that is older than the newest says nothing more. */
-  readonly committed: Map<string, { readonly lsn: Lsn; readonly mode: KeyMode }>;
+  readonly committed: Map<string, Use>;
+}
+
+interface Use {
+  readonly lsn: Lsn;
+  readonly mode: KeyMode;
+  readonly base: Vector;
 }
 
 export class KeyTable {
@@ -43,16 +49,20 @@ export class KeyTable {
       const { committed } = this.#uses(key);
       const newest = committed.get(`${writer} ${mode}`);
       if (!newest || newest.lsn < proposal.lsn)
-        committed.set(`${writer} ${mode}`, { lsn: proposal.lsn, mode });
+        committed.set(`${writer} ${mode}`, { lsn: proposal.lsn, mode, base: proposal.base });
     }
   }
 
-  /** A committed transaction of another writer that this one should have seen, and has not. */
+  /**
+   * A committed transaction of another writer that this one should have seen, and has not. Not one that has seen this one: that was
+   * decided first, and committed, where it is still undecided to whoever knows all verdicts.
+   */
   committedObstacle(proposal: Proposal): Obstacle | null {
     for (const { key, mode } of proposal.keys) {
       for (const use of this.#keys.get(key)?.committed.values() ?? []) {
         if (writerOf(use.lsn) === proposerOf(proposal) || areCompatible(mode, use.mode)) continue;
-        if (!includes(proposal.base, use.lsn)) return { against: use.lsn, key };
+        const haveMet = includes(proposal.base, use.lsn) || includes(use.base, proposal.lsn);
+        if (!haveMet) return { against: use.lsn, key };
       }
     }
     return null;

@@ -310,6 +310,23 @@ describe('the judgement', () => {
     const options = { quorums: DEFAULT_QUORUMS, policy: 'first', rules: RULES, abandonedBy: null } as const;
     expect(judge([one], replies, options)).toMatchObject([{ outcome, reason: { kind } }]);
   });
+
+  it('what was acknowledged, and its writer has told one node alone before it died, stays, though one that has seen it has committed', () => {
+    const keys: KeyUse[] = [{ key: 'k', mode: 'exclusive' }];
+    const first = proposal(0, keys);
+    const second = proposal(1, keys, { base: { 0: first.lsn } });
+    const replies = ['s2', 's3'].map(() => {
+      const node = nodeWithWriters();
+      for (const each of [first, second]) expect(voteOf(node, each)).toMatchObject({ refusal: null });
+      node.receive({ kind: 'committed', lsn: second.lsn });
+      const seal = { kind: 'seal', epoch: 1, round: 1, slot: 2, proposals: [first], fence: null } as const;
+      return answersOf(node.receive(seal))[0] as Sealed;
+    });
+    const options = { quorums: DEFAULT_QUORUMS, policy: 'first', rules: RULES, abandonedBy: 0 } as const;
+    expect(judge([first], replies, options)).toMatchObject([
+      { outcome: 'commit', reason: { kind: 'possibly-chosen' } },
+    ]);
+  });
 });
 
 it('a new primary proposes again what was accepted last, before anything else', () => {

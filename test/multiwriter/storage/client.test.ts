@@ -67,7 +67,7 @@ const propose = (at: number, payload = ''): void => {
 };
 const lsns = ({ messages }: Told): number[] =>
   messages.map((message) =>
-    message.kind === 'propose' ? message.proposal.lsn : message.kind === 'committed' ? -message.lsn : NaN,
+    message.kind === 'propose' ? message.proposal.lsn : message.kind === 'committed' ? -Number(message.lsn) : NaN,
   );
 const turn = (n: number): Promise<unknown> => eventually(`call ${n}`, () => told.length >= n);
 
