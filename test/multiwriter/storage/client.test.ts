@@ -67,7 +67,11 @@ const propose = (at: number, payload = ''): void => {
 };
 const lsns = ({ messages }: Told): number[] =>
   messages.map((message) =>
-    message.kind === 'propose' ? message.proposal.lsn : message.kind === 'committed' ? -Number(message.lsn) : NaN,
+    message.kind === 'propose'
+      ? message.proposal.lsn
+      : message.kind === 'committed'
+        ? -Number(message.lsn)
+        : NaN,
   );
 const turn = (n: number): Promise<unknown> => eventually(`call ${n}`, () => told.length >= n);
 
