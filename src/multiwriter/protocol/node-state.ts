@@ -273,6 +273,8 @@ export class NodeState {
       this.#facts.delete(lsn);
     }
     this.#streams.skipTo(this.#truncated);
+    // What follows on it may be here already.
+    this.#takeInOrder();
   }
 
   /** The committed transactions of a writer above `after`. */

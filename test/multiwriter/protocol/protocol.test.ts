@@ -5,6 +5,7 @@ import {
   Asked,
   conflict,
   DEFAULT_QUORUMS,
+  type Fact,
   type FromNode,
   type KeyUse,
   lsn,
@@ -220,6 +221,18 @@ describe('a node', () => {
     expect(node.state.entries.size).toBe(1);
     says(2);
     expect(node.state.entries.size).toBe(0);
+  });
+
+  it('goes on behind what it is told to forget and never heard of', () => {
+    const node = nodeWithWriters();
+    const first = proposal(0, keys);
+    const second = proposal(0, keys, { lsn: lsn(first.lsn + 1), previous: first.lsn });
+    const tell = (facts: Fact[], truncated: Vector): void =>
+      void node.receive({ kind: 'facts', facts, decisions: [], truncated });
+    tell([{ outcome: 'commit', proposal: second }], {});
+    expect(node.state.reached[0]).toBe(first.previous);
+    tell([], { 0: first.lsn });
+    expect(node.state.reached[0]).toBe(second.lsn);
   });
 
   it('a writer that lacks what is forgotten stops', () => {
