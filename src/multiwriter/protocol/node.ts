@@ -37,8 +37,9 @@ import { commonKey, type Proposal, proposerOf } from './proposal.js';
 import { RULES, type Rules } from './rules.js';
 import { at, includes, isWithin, lowest, type Vector, writers } from './vector.js';
 
-/** Facts in one answer; who is far behind asks again. */
+/** Facts in one answer, and characters of their rows; who is far behind asks again. One transaction may be larger. */
 const MAX_FACTS = 500;
+const MAX_FACTS_LENGTH = 4 * 1024 * 1024;
 /** A transaction that is undecided for so many ticks is nobody's business any more: the primary is asked. */
 const PATIENCE_TICKS = 2;
 
@@ -287,10 +288,15 @@ export class StorageNode {
 
   #fetch({ after, slot }: Fetch): void {
     const state = this.#state;
+    // In the order of their streams, not in that in which they came here: behind a gap nobody gets on.
+    const unknown = [...state.facts.values()].filter((fact) => !includes(after, lsnOf(fact)));
+    unknown.sort((a, b) => lsnOf(a) - lsnOf(b));
     const missing: Fact[] = [];
-    for (const fact of state.facts.values()) {
-      if (missing.length === MAX_FACTS) break;
-      if (!includes(after, lsnOf(fact))) missing.push(fact);
+    let length = 0;
+    for (const fact of unknown) {
+      length += fact.outcome === 'commit' ? fact.proposal.payload.length : 0;
+      if (missing.length === MAX_FACTS || (missing.length > 0 && length > MAX_FACTS_LENGTH)) break;
+      missing.push(fact);
     }
     const decisions = state.log.after(slot);
     const isAhead = !isWithin(state.truncated, after);

@@ -9,6 +9,7 @@ import {
   type FromNode,
   type KeyUse,
   lsn,
+  lsnOf,
   LsnAllocator,
   type NodeOutput,
   type Proposal,
@@ -233,6 +234,30 @@ describe('a node', () => {
     expect(node.state.reached[0]).toBe(first.previous);
     tell([], { 0: first.lsn });
     expect(node.state.reached[0]).toBe(second.lsn);
+  });
+
+  it('tells who is far behind as much as a message holds, and the rest when it is asked again', () => {
+    const node = nodeWithWriters();
+    const payload = 'x'.repeat(1_500_000);
+    const all = [...Array(5).keys()].map((i) =>
+      proposal(0, keys, { lsn: lsn(FIRST_LSN + i), previous: lsn(FIRST_LSN + i - 1), payload }),
+    );
+    all.push(
+      proposal(0, keys, {
+        lsn: lsn(FIRST_LSN + 5),
+        previous: lsn(FIRST_LSN + 4),
+        payload: payload.repeat(4),
+      }),
+    );
+    const facts = all.map((one) => ({ outcome: 'commit', proposal: one }) as const);
+    node.receive({ kind: 'facts', facts: facts.toReversed(), decisions: [], truncated: {} });
+    const fetched = (after: number): number[] => {
+      const [answer] = answersOf(node.receive({ kind: 'fetch', after: { 0: lsn(after) }, slot: 2 }));
+      return answer?.kind === 'facts' ? answer.facts.map((fact) => lsnOf(fact) - FIRST_LSN) : [];
+    };
+    expect(fetched(FIRST_LSN - 1)).toEqual([0, 1]);
+    expect(fetched(FIRST_LSN + 1)).toEqual([2, 3]);
+    expect(fetched(FIRST_LSN + 4)).toEqual([5]);
   });
 
   it('a writer that lacks what is forgotten stops', () => {
