@@ -188,6 +188,8 @@ export class World {
       if (++rounds > REST_ROUNDS) fail('comes to rest', `not within ${REST_ROUNDS} rounds without faults`);
       this.#calmRound();
     }
+    // It is at rest in memory; the last of it may be on its way to the disk.
+    this.#nodes.forEach((_, at) => this.#flush(at, Infinity));
     this.#compare();
   }
 
