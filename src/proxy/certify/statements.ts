@@ -50,13 +50,15 @@ const NO_CHAIN = /\band\s+no\s+chain\b/i;
 const CALLS = /([A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*|"(?:[^"]|"")+")\s*\(/g;
 
 /** May write, and nothing more is known of it. */
-export const SOME_WRITE: Statement = {
+const SOME_WRITE: Statement = {
   kind: 'write',
   isDdl: false,
   isCopy: false,
   reassigns: null,
   sql: null,
 };
+/** Prepared by SQL, or before a proxy that was replaced: it may write. */
+export const UNKNOWN_STATEMENT = SOME_WRITE;
 
 /** `isVolatile`: may calling a function of that name write? */
 export const statementOf = (text: string, isVolatile: (name: string) => boolean): Statement => {
@@ -109,6 +111,11 @@ const hiddenReassign: RefusedCommit = {
   hint: 'Send it by itself, in a transaction with others if need be; not in a DO block or a function.',
 };
 
+export const isDdl = (statement: Statement): boolean => statement.kind === 'write' && statement.isDdl;
+export const reassigns = (statement: Statement): statement is Statement & { reassigns: string } =>
+  statement.kind === 'write' && statement.reassigns !== null;
+export const takesSnapshot = ({ kind }: Statement): boolean => kind === 'write' || kind === 'read';
+
 const CONTROL: ReadonlySet<Statement['kind']> = new Set([
   'begin',
   'commit',
@@ -120,7 +127,7 @@ const CONTROL: ReadonlySet<Statement['kind']> = new Set([
 export const isControl = (statement: Statement): boolean =>
   CONTROL.has(statement.kind) ||
   (statement.kind === 'setting' && statement.sql !== null) ||
-  (statement.kind === 'write' && statement.reassigns !== null);
+  reassigns(statement);
 
 /** The statements of a simple query. */
 export const statementsOf = (

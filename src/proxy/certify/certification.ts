@@ -1,0 +1,141 @@
+/**
+ * COMMIT of a transaction that has written:
+ *
+ *   closing ─ write-set ─▶ propose ─ accepted ─▶ certified, and committed here (or replayed, if that fails)
+ *                │                 └ refused ──▶ ROLLBACK
+ *                └ nothing was written ─▶ COMMIT
+ */
+import {
+  certified,
+  closing,
+  readPriority,
+  reassigned,
+  readWriteSet,
+  type Begun,
+} from '../../multiwriter/engine/index.js';
+import type { Lsn } from '../../multiwriter/protocol/index.js';
+import type { Transaction, WriterService } from '../../multiwriter/writer/index.js';
+import { faultPoint } from '../../fault-point.js';
+import type { Block } from './block.js';
+import type { EngineSide } from './engine-side.js';
+import { ENGINE_GONE, errorOf, UNKNOWN_BASE } from './error-messages.js';
+import type { CertifierHost } from './host.js';
+import type { OwnQueries } from './own-queries.js';
+import { reassigns, type Statement } from './statements.js';
+
+export interface CertificationOptions {
+  readonly service: Pick<WriterService, 'secret' | 'config' | 'propose' | 'committed' | 'lost'>;
+  readonly engine: EngineSide;
+  readonly queries: OwnQueries;
+  readonly block: Block;
+  readonly host: Pick<CertifierHost, 'toClient' | 'encoding'>;
+}
+
+export class Certification {
+  readonly #service: CertificationOptions['service'];
+  readonly #engine: EngineSide;
+  readonly #queries: OwnQueries;
+  readonly #block: Block;
+  readonly #host: CertificationOptions['host'];
+  /** COMMITs refused one after the other: what speaks for the next one. */
+  #retries = 0;
+
+  constructor({ service, engine, queries, block, host }: CertificationOptions) {
+    this.#service = service;
+    this.#engine = engine;
+    this.#queries = queries;
+    this.#block = block;
+    this.#host = host;
+  }
+
+  /** COMMIT of a block that the client did not ask for; `tag` is told once it is done. False: it has failed. */
+  async endImplicit(tag: Buffer | null): Promise<boolean> {
+    if (this.#engine.status !== 'T') {
+      await this.#block.leave();
+      return false;
+    }
+    const error = this.#block.isFirst ? await this.#commitUnused(false) : await this.commit(false);
+    if (error) this.#host.toClient(error);
+    else if (tag) this.#host.toClient(tag);
+    return error === null;
+  }
+
+  /** Null: it is committed, everywhere. Else what the client is to be told; it is rolled back. */
+  async commit(chain: boolean): Promise<Buffer | null> {
+    const { transaction } = this.#block;
+    const begun = await this.#block.begun;
+    if (!transaction || !begun) {
+      const error = this.#block.pendingError;
+      await this.#block.leave();
+      return error ?? errorOf(UNKNOWN_BASE);
+    }
+    await this.#setEncoding();
+    await faultPoint('proxy.closing');
+    const asksPriority = this.#service.config.policy === 'priority';
+    const closed = await this.#queries.ask(closing(this.#service.secret, begun, { asksPriority }));
+    if (closed.error) {
+      const error = this.#block.pendingError ?? closed.error;
+      await this.#block.leave();
+      return error;
+    }
+    if (closed.skipped) return errorOf(ENGINE_GONE);
+    const writeSet = readWriteSet(closed.sets.at(-1) ?? []);
+    if (!writeSet) {
+      this.#block.endTransaction();
+      return this.#commitUnused(chain);
+    }
+    await faultPoint('proxy.propose');
+    const priority = asksPriority ? readPriority(closed.sets[0]?.[0]) : 0;
+    const claim = { retries: this.#retries, priority };
+    const verdict = await this.#service.propose(transaction, writeSet, claim);
+    if (verdict.kind === 'refused') {
+      this.#retries++;
+      await this.#block.leave();
+      return errorOf(verdict.error);
+    }
+    this.#retries = 0;
+    await this.#commitHere(transaction, begun, verdict.lsn, chain);
+    return null;
+  }
+
+  /** Accepted: nothing may go wrong any more, and what does is carried out by the writer. */
+  async #commitHere(transaction: Transaction, begun: Begun, at: Lsn, chain: boolean): Promise<void> {
+    await faultPoint('proxy.certify');
+    const sql = certified(this.#service.secret, begun, at);
+    const { error, skipped } = await this.#queries.ask(chain ? `${sql} and chain` : sql);
+    await faultPoint('proxy.certified');
+    if (!error && !skipped) {
+      this.#service.committed(transaction);
+      this.#block.close(chain);
+      return;
+    }
+    // The locks are gone with it.
+    const replayed = this.#service.lost(transaction);
+    if (!skipped) await this.#queries.ask('rollback');
+    await replayed;
+    this.#block.close(false);
+  }
+
+  /** Of a block that has written nothing. */
+  async #commitUnused(chain: boolean): Promise<Buffer | null> {
+    const { error } = await this.#queries.ask(chain ? 'commit and chain' : 'commit');
+    this.#block.close(chain && !error);
+    return error;
+  }
+
+  /** Write-sets are texts in UTF8. */
+  async #setEncoding(): Promise<void> {
+    if ((this.#host.encoding() ?? 'UTF8') === 'UTF8') return;
+    await this.#queries.ask(`set local client_encoding = 'UTF8'`);
+  }
+
+  /** REASSIGN OWNED has run; the engine is told, since nothing there tells it. */
+  async noteReassigned(statement: Statement): Promise<void> {
+    if (!reassigns(statement) || this.#block.kind === null) return;
+    const begun = await this.#block.begun;
+    if (!begun) return;
+    const sql = reassigned(this.#service.secret, begun, Buffer.from(statement.reassigns, 'latin1'));
+    const { error } = await this.#queries.ask(sql);
+    if (error) this.#block.doom(error);
+  }
+}

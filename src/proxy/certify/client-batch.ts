@@ -1,0 +1,113 @@
+/**
+ * A batch of the extended protocol, up to its Sync: what of it is kept back, what is skipped, and what is waited for in the midst of it.
+ */
+import { encode } from '../../protocol/index.js';
+import type { Block } from './block.js';
+import type { EngineSide } from './engine-side.js';
+import type { CertifierHost } from './host.js';
+import type { OwnQueries } from './own-queries.js';
+import type { Snapshots } from './snapshots.js';
+import { takesSnapshot, type Statement } from './statements.js';
+
+export interface ClientBatchOptions {
+  readonly engine: EngineSide;
+  readonly queries: OwnQueries;
+  readonly block: Block;
+  readonly snapshots: Snapshots;
+  readonly host: Pick<CertifierHost, 'toClient'>;
+}
+
+export class ClientBatch {
+  readonly #engine: EngineSide;
+  readonly #queries: OwnQueries;
+  readonly #block: Block;
+  readonly #snapshots: Snapshots;
+  readonly #host: ClientBatchOptions['host'];
+  /** Parse and Describe of a writer, which would be destroyed by what comes before its Bind. */
+  #kept: Buffer[] = [];
+  /** After a refused COMMIT: up to its Sync nothing counts. */
+  #skipsToSync = false;
+  /** What it reads outside of a block is there. */
+  #mayRead = false;
+
+  constructor({ engine, queries, block, snapshots, host }: ClientBatchOptions) {
+    this.#engine = engine;
+    this.#queries = queries;
+    this.#block = block;
+    this.#snapshots = snapshots;
+    this.#host = host;
+  }
+
+  // --- kept back -----------------------------------------------------------------------------------------------------------
+
+  get keeps(): boolean {
+    return this.#kept.length > 0;
+  }
+
+  keep(message: Buffer): void {
+    this.#kept.push(message);
+  }
+
+  takeKept(): Buffer[] {
+    return this.#kept.splice(0);
+  }
+
+  releaseKept(): void {
+    for (const message of this.takeKept()) this.#engine.extended(message);
+  }
+
+  // --- refused -------------------------------------------------------------------------------------------------------------
+
+  get skipsToSync(): boolean {
+    return this.#skipsToSync;
+  }
+
+  refuse(error: Buffer): void {
+    this.#kept = [];
+    this.#skipsToSync = true;
+    this.#host.toClient(error);
+  }
+
+  /** It has failed at the engine, and its client may be slow to send its Sync. */
+  async skipToSync(): Promise<void> {
+    this.#skipsToSync = true;
+    await this.#engine.request(encode.sync(), { passReady: false, keepTag: false });
+  }
+
+  /** Its Sync is here. True: what came before it was skipped. */
+  end(): boolean {
+    const skipped = this.#skipsToSync;
+    this.#skipsToSync = false;
+    this.#mayRead = false;
+    return skipped;
+  }
+
+  // --- waiting -------------------------------------------------------------------------------------------------------------
+
+  /** Queries of ours may be needed within it: what came before has to be answered first. False: it has failed. */
+  async mayGoOn(statement: Statement): Promise<boolean> {
+    if (this.#engine.failed) return true;
+    if (this.#block.kind === null) return this.#mayBegin(statement);
+    if (!takesSnapshot(statement) || !this.#block.isFirst || this.#engine.status === 'E') return true;
+    if ((await this.#engine.settle()) !== 'ok') return true;
+    const refused = await this.#snapshots.beforeFirst();
+    if (refused) this.refuse(refused);
+    return refused === null;
+  }
+
+  /** Outside of a block: before the first that reads. */
+  async #mayBegin(statement: Statement): Promise<boolean> {
+    const begins = statement.kind === 'begin';
+    if (this.#snapshots.areFree || this.#mayRead || !(begins || takesSnapshot(statement))) return true;
+    if ((await this.#engine.settle()) !== 'ok') return true;
+    this.#queries.unnamedLost();
+    if (begins) {
+      await this.#snapshots.learnDemand();
+      return true;
+    }
+    this.#mayRead = true;
+    const refused = await this.#snapshots.untilApplied();
+    if (refused) this.refuse(refused);
+    return refused === null;
+  }
+}

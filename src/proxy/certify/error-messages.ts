@@ -1,0 +1,41 @@
+/** The errors that a client reads from us and not from its engine. */
+import { encode } from '../../protocol/index.js';
+import type { Lsn } from '../../multiwriter/protocol/index.js';
+import type { RefusedCommit } from '../../multiwriter/writer/index.js';
+
+export const errorOf = ({ sqlstate, message, detail, hint }: RefusedCommit): Buffer =>
+  encode.errorResponse({
+    severity: 'ERROR',
+    sqlstate,
+    message,
+    ...(detail === undefined ? {} : { detail }),
+    ...(hint === undefined ? {} : { hint }),
+  });
+
+export const overtakenBy = (lsn: Lsn): RefusedCommit => ({
+  sqlstate: '40001',
+  message:
+    'could not serialize access: another writer has committed a change of a row that this transaction holds',
+  detail: `It had to make way for the transaction with LSN ${lsn}.`,
+  hint: 'Retry the transaction.',
+});
+
+export const ENGINE_GONE: RefusedCommit = {
+  sqlstate: '57P01',
+  message: 'the engine has ended the connection',
+};
+
+/** Nobody reads it. */
+export const GONE: RefusedCommit = { sqlstate: '57P01', message: 'the session is over' };
+
+export const UNKNOWN_BASE: RefusedCommit = {
+  sqlstate: '40001',
+  message: 'could not serialize access: it is not known what this transaction has seen',
+  hint: 'Retry the transaction.',
+};
+
+export const HIDDEN_WRITE: RefusedCommit = {
+  sqlstate: '40001',
+  message: 'the statement has written, and looked as if it only read',
+  hint: 'Retry it: from now on this session certifies whatever it runs.',
+};

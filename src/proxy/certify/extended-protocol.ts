@@ -1,0 +1,214 @@
+/**
+ * The extended query protocol: what a statement is for its transaction is known from its Parse, and matters when it is bound or executed.
+ *
+ *   Parse ─ statements ─▶ Bind ─ portals ─▶ Execute … Sync
+ *
+ * A Sync commits what the client has begun no block for.
+ */
+import { encode, Frontend } from '../../protocol/index.js';
+import type { Block } from './block.js';
+import type { Certification } from './certification.js';
+import type { ClientBatch } from './client-batch.js';
+import type { EngineSide } from './engine-side.js';
+import { errorOf } from './error-messages.js';
+import type { CertifierHost } from './host.js';
+import { asksOutcome, type OutcomeQuestions } from './outcome-questions.js';
+import type { OwnQueries } from './own-queries.js';
+import type { Snapshots } from './snapshots.js';
+import type { StatementReader } from './statement-reader.js';
+import { isDdl, reassigns, takesSnapshot, UNKNOWN_STATEMENT, type Statement } from './statements.js';
+
+export interface ExtendedProtocolOptions {
+  readonly engine: EngineSide;
+  readonly queries: OwnQueries;
+  readonly block: Block;
+  readonly snapshots: Snapshots;
+  readonly certification: Certification;
+  readonly outcomes: OutcomeQuestions;
+  readonly reader: StatementReader;
+  readonly batch: ClientBatch;
+  readonly host: Pick<CertifierHost, 'toClient'>;
+}
+
+export class ExtendedProtocol {
+  readonly #engine: EngineSide;
+  readonly #queries: OwnQueries;
+  readonly #block: Block;
+  readonly #snapshots: Snapshots;
+  readonly #certification: Certification;
+  readonly #outcomes: OutcomeQuestions;
+  readonly #reader: StatementReader;
+  readonly #batch: ClientBatch;
+  readonly #host: ExtendedProtocolOptions['host'];
+  readonly #statements = new Map<string, Statement>();
+  readonly #portals = new Map<string, Statement>();
+  /** Prepared statements that ask what became of a transaction. */
+  readonly #asking = new Set<string>();
+  /** A COPY from the client may be in this batch. */
+  #copies = false;
+
+  constructor(options: ExtendedProtocolOptions) {
+    this.#engine = options.engine;
+    this.#queries = options.queries;
+    this.#block = options.block;
+    this.#snapshots = options.snapshots;
+    this.#certification = options.certification;
+    this.#outcomes = options.outcomes;
+    this.#reader = options.reader;
+    this.#batch = options.batch;
+    this.#host = options.host;
+  }
+
+  /** Parse, Bind, Describe, Execute, Close. */
+  async message(message: Buffer): Promise<void> {
+    switch (message[0]) {
+      case Frontend.Parse:
+        return this.#parse(message);
+      case Frontend.Bind:
+        return this.#bind(message);
+      case Frontend.Execute:
+        return this.#execute(message);
+      default:
+        if (this.#batch.keeps) this.#batch.keep(message);
+        else {
+          this.#queries.restoreUnnamed(message);
+          this.#engine.extended(message);
+        }
+    }
+  }
+
+  async #parse(message: Buffer): Promise<void> {
+    const [name = '', text = ''] = strings(message, 5);
+    const [only] = this.#reader.read(text);
+    const statement: Statement = only?.statement ?? { kind: 'within' };
+    if (statement.kind === 'refused' && !this.#engine.failed)
+      return this.#batch.refuse(errorOf(statement.error));
+    if (this.#statements.size > 10_000) this.#statements.clear();
+    this.#statements.set(name, statement);
+    if (asksOutcome(text)) this.#asking.add(name);
+    else this.#asking.delete(name);
+    if (name === '') this.#queries.unnamedParsed(message);
+    if (this.#block.kind === null && statement.kind === 'write' && !this.#engine.failed)
+      return this.#batch.keep(message);
+    this.#batch.releaseKept();
+    if (!(await this.#batch.mayGoOn(statement))) return;
+    this.#engine.extended(message);
+    if (name === '') this.#queries.unnamedSent();
+  }
+
+  async #bind(message: Buffer): Promise<void> {
+    const [portal = '', name = ''] = strings(message, 5);
+    const statement = this.#statements.get(name) ?? UNKNOWN_STATEMENT;
+    this.#portals.set(portal, statement);
+    if (statement.kind === 'write' && statement.isCopy) this.#copies = true;
+    const canceled = this.#asking.has(name) ? await this.#outcomes.tellFacts() : null;
+    if (canceled) return this.#batch.refuse(errorOf(canceled));
+    const isWriter = statement.kind === 'write' || (this.#reader.isWary && statement.kind === 'read');
+    if (this.#block.kind === null && isWriter && !this.#engine.failed) {
+      const kept = this.#batch.takeKept();
+      if (isDdl(statement)) await this.#snapshots.beforeDdl();
+      if ((await this.#engine.settle()) === 'ok') {
+        const refused = await this.#snapshots.openImplicit();
+        if (refused) return this.#batch.refuse(refused);
+      }
+      for (const one of kept) this.#engine.extended(one);
+      if (kept.some((one) => one[0] === Frontend.Parse && one[5] === 0)) this.#queries.unnamedSent();
+    } else {
+      this.#batch.releaseKept();
+      if (!(await this.#batch.mayGoOn(statement))) return;
+    }
+    this.#queries.restoreUnnamed(message);
+    this.#engine.extended(message);
+  }
+
+  async #execute(message: Buffer): Promise<void> {
+    this.#batch.releaseKept();
+    const [portal = ''] = strings(message, 5);
+    const statement = this.#portals.get(portal) ?? UNKNOWN_STATEMENT;
+    if (this.#engine.failed) return this.#engine.extended(message);
+    this.#block.goOnInBatch();
+    switch (statement.kind) {
+      case 'begin':
+        this.#block.begin(statement.readOnly);
+        break;
+      case 'commit':
+        if (this.#block.kind !== null) return this.#commit(message, statement.chain);
+        break;
+      case 'rollback':
+        this.#block.rollBack();
+        this.#block.endInBatch(statement.chain);
+        break;
+      case 'write':
+        this.#block.writes();
+        break;
+      default:
+    }
+    if (takesSnapshot(statement) && this.#block.kind !== null && !(await this.#batch.mayGoOn(statement)))
+      return;
+    this.#snapshots.noteSetting(statement);
+    this.#engine.extended(message);
+    if (reassigns(statement) && (await this.#engine.settle()) === 'ok')
+      await this.#certification.noteReassigned(statement);
+  }
+
+  async #commit(message: Buffer, chain: boolean): Promise<void> {
+    if ((await this.#engine.settle()) !== 'ok') return this.#engine.extended(message);
+    const failure = this.#block.failedBy;
+    if (failure) {
+      await this.#block.leave();
+      return this.#batch.refuse(failure);
+    }
+    if (this.#block.commitsAsItIs) {
+      this.#block.endInBatch(chain);
+      return this.#engine.extended(message);
+    }
+    const error = await this.#certification.commit(chain);
+    if (error) this.#batch.refuse(error);
+    else this.#host.toClient(encode.commandComplete('COMMIT'));
+  }
+
+  async sync(message: Buffer): Promise<void> {
+    this.#batch.releaseKept();
+    if (this.#batch.end()) return this.#syncSkipped(message);
+    const settled = this.#block.kind === 'implicit' || this.#mayCopy ? await this.#engine.settle() : 'ok';
+    // The engine reads it as part of the COPY, and does not answer.
+    if (settled === 'copy') return;
+    if (this.#block.kind === 'implicit' && settled === 'ok') {
+      await this.#certification.endImplicit(null);
+      this.#portals.clear();
+      return this.#sendReady();
+    }
+    const passReady = this.#block.kind !== 'implicit';
+    const { ignored } = await this.#engine.request(message, { passReady, keepTag: false });
+    if (ignored) return;
+    if (this.#block.kind === 'implicit') {
+      await this.#block.leave();
+      this.#sendReady();
+    }
+    this.#block.followStatus();
+    if (this.#block.kind === null) this.#portals.clear();
+    this.#copies = false;
+  }
+
+  async #syncSkipped(message: Buffer): Promise<void> {
+    await this.#engine.request(message, { passReady: false, keepTag: false });
+    // What was refused before it reached the engine has failed there, too.
+    await this.#block.fail();
+    this.#sendReady();
+  }
+
+  get #mayCopy(): boolean {
+    return this.#engine.hasOutstanding && this.#copies;
+  }
+
+  #sendReady(): void {
+    this.#host.toClient(encode.readyForQuery(this.#block.statusForClient));
+  }
+}
+
+/** The first two texts from there on, as latin1. */
+const strings = (message: Buffer, from: number): string[] => {
+  const first = message.indexOf(0, from);
+  const second = message.indexOf(0, first + 1);
+  return [message.toString('latin1', from, first), message.toString('latin1', first + 1, second)];
+};

@@ -1,0 +1,57 @@
+/**
+ * Our queries between the client's. They are simple ones, which destroy the unnamed prepared statement: it is parsed again when the
+ * client uses it.
+ */
+import { Frontend } from '../../protocol/index.js';
+import type { EngineSide } from './engine-side.js';
+import type { OwnReply } from './requests.js';
+
+export class OwnQueries {
+  readonly #engine: EngineSide;
+  /** The client's Parse of the unnamed statement. */
+  #unnamed: Buffer | null = null;
+  #unnamedLost = false;
+
+  constructor(engine: EngineSide) {
+    this.#engine = engine;
+  }
+
+  ask(sql: string, failed?: (error: Buffer) => void): Promise<OwnReply> {
+    this.unnamedLost();
+    return this.#engine.ask(sql, failed);
+  }
+
+  /** The client has parsed it. */
+  unnamedParsed(message: Buffer): void {
+    this.#unnamed = message;
+    this.#unnamedLost = false;
+  }
+
+  /** Its Parse went to the engine only now. */
+  unnamedSent(): void {
+    this.#unnamedLost = false;
+  }
+
+  /** A query of ours destroys it. */
+  unnamedLost(): void {
+    this.#unnamedLost = true;
+  }
+
+  /** A query of the client's destroys it. */
+  unnamedForgotten(): void {
+    this.#unnamed = null;
+  }
+
+  /** Before a message of the client's that may use it. */
+  restoreUnnamed(message: Buffer): void {
+    if (!this.#unnamedLost || !this.#unnamed || !usesUnnamed(message)) return;
+    this.#unnamedLost = false;
+    this.#engine.parseAgain(this.#unnamed);
+  }
+}
+
+/** Bind of the unnamed statement, or Describe of it. */
+const usesUnnamed = (message: Buffer): boolean => {
+  if (message[0] === Frontend.Describe) return message[5] === 0x53 /* S */ && message[6] === 0;
+  return message[0] === Frontend.Bind && message[message.indexOf(0, 5) + 1] === 0;
+};

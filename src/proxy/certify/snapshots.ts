@@ -1,0 +1,93 @@
+/**
+ * Before a snapshot is taken: the engine has what the session's reads have to see, and the writer is ready. With the first snapshot of
+ * a transaction its base is read.
+ */
+import { BEGIN_QUERY } from '../../multiwriter/engine/index.js';
+import type { WriterService } from '../../multiwriter/writer/index.js';
+import type { Block } from './block.js';
+import type { EngineSide } from './engine-side.js';
+import { errorOf, GONE } from './error-messages.js';
+import { isRefused, type ReadMode } from './read-mode.js';
+import type { Statement } from './statements.js';
+import type { WriterWaits } from './writer-waits.js';
+
+export interface SnapshotsOptions {
+  readonly service: Pick<WriterService, 'whenReady' | 'untilApplied' | 'quiesce'>;
+  readonly engine: EngineSide;
+  readonly block: Block;
+  readonly reads: ReadMode;
+  readonly waits: WriterWaits;
+}
+
+export class Snapshots {
+  readonly #service: SnapshotsOptions['service'];
+  readonly #engine: EngineSide;
+  readonly #block: Block;
+  readonly #reads: ReadMode;
+  readonly #waits: WriterWaits;
+
+  constructor({ service, engine, block, reads, waits }: SnapshotsOptions) {
+    this.#service = service;
+    this.#engine = engine;
+    this.#block = block;
+    this.#reads = reads;
+    this.#waits = waits;
+  }
+
+  /** The session's reads ask for nothing. */
+  get areFree(): boolean {
+    return this.#reads.isIdle;
+  }
+
+  /** Before a BEGIN: within its block the engine would be asked by SHOW, which does not tell of all settings. */
+  async learnDemand(): Promise<void> {
+    await this.#reads.demand(this.#engine);
+  }
+
+  /** The statement runs next. */
+  noteSetting(statement: Statement): void {
+    if ('sql' in statement && statement.sql !== null)
+      this.#reads.changed(statement.sql, this.#block.kind !== null);
+  }
+
+  /** Definitions are changed next: the other writers are to be quiet meanwhile. */
+  async beforeDdl(): Promise<void> {
+    if (this.#block.kind === null) await this.#service.quiesce();
+    else await this.#waits.until(() => this.#service.quiesce());
+  }
+
+  /** Opens a block of ours. Not null: what the client is told, and there is no block. */
+  async openImplicit(): Promise<Buffer | null> {
+    const refused = this.areFree ? null : await this.untilApplied();
+    if (refused) return refused;
+    await this.#service.whenReady();
+    if (this.#waits.isGone) return errorOf(GONE);
+    this.#block.open('implicit', false);
+    this.#block.readBase(`begin; ${BEGIN_QUERY}`);
+    return null;
+  }
+
+  /** Before the transaction's first query; the base goes out with it. Not null: what the client is told instead. */
+  async beforeFirst(): Promise<Buffer | null> {
+    if (!this.#block.isFirst || this.#engine.status === 'E') return null;
+    const refused = this.areFree ? null : await this.untilApplied();
+    if (refused) return refused;
+    this.#block.passFirst();
+    if (this.#block.isReadOnly) return null;
+    await this.#waits.until(() => this.#service.whenReady());
+    if (this.#waits.isGone) return errorOf(GONE);
+    // Rolled back meanwhile.
+    if (this.#block.mustMakeWay) return null;
+    this.#block.readBase(BEGIN_QUERY);
+    return null;
+  }
+
+  /** Waits until what the session's read mode asks for is in the engine. Not null: it is not, and the client is told so. */
+  async untilApplied(): Promise<Buffer | null> {
+    const demand = await this.#reads.demand(this.#engine);
+    if (isRefused(demand)) return errorOf(demand);
+    if (!demand.isGlobal && demand.position === null) return null;
+    const refused = await this.#waits.cancelable((signal) => this.#service.untilApplied(demand, signal));
+    return refused && errorOf(refused);
+  }
+}

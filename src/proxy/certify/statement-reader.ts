@@ -1,0 +1,25 @@
+/** How the statements of a session are read: once one has written that seemed to read, none is taken for a reader. */
+import type { WriterService } from '../../multiwriter/writer/index.js';
+import { statementsOf, type Statement } from './statements.js';
+
+export class StatementReader {
+  readonly #isVolatile: (name: string) => boolean;
+  #isWary = false;
+
+  constructor(service: Pick<WriterService, 'isVolatile'>) {
+    this.#isVolatile = (name) => this.#isWary || service.isVolatile(name);
+  }
+
+  /** The statements of a simple query, or the one of a Parse. */
+  read(sql: string): { text: string; statement: Statement }[] {
+    return statementsOf(sql, this.#isVolatile);
+  }
+
+  get isWary(): boolean {
+    return this.#isWary;
+  }
+
+  beWary(): void {
+    this.#isWary = true;
+  }
+}
