@@ -114,10 +114,11 @@ export class TestCluster {
 
   /** Waits until every writer has what the others have, and compares them. */
   async atRest(): Promise<TableChecksum[]> {
+    let all: WriterStatus[] = [];
     await eventually(
       'the writers to be at rest',
       async () => {
-        const all = await Promise.all(this.members.map((member) => member.status()));
+        all = await Promise.all(this.members.map((member) => member.status()));
         const [first] = all;
         return all.every(
           ({ reached, queues, state }) =>
@@ -127,7 +128,9 @@ export class TestCluster {
         );
       },
       START_BOUND_MS,
-    );
+    ).catch((cause: unknown) => {
+      throw new Error(`not at rest: ${JSON.stringify(all)}`, { cause });
+    });
     const sums = await Promise.all(this.members.map((member) => member.checksums()));
     for (const other of sums.slice(1)) {
       if (JSON.stringify(other) !== JSON.stringify(sums[0]))
