@@ -100,6 +100,9 @@ const isPassing = (error: unknown): boolean =>
 const isInternal = (error: unknown): boolean =>
   error instanceof DatabaseError && error.code === INTERNAL_ERROR;
 
+/** Watchers that have not answered yet. */
+const looking = new WeakSet<ClientBase>();
+
 function watchBlockers(watcher: ClientBase, pid: number, onBlocked: ApplyOptions['onBlocked']) {
   const since = performance.now();
   let timer: NodeJS.Timeout | null = null;
@@ -108,6 +111,9 @@ function watchBlockers(watcher: ClientBase, pid: number, onBlocked: ApplyOptions
     if (!isOver) timer = setTimeout(() => void look(), BLOCKED_MS);
   };
   const look = async (): Promise<void> => {
+    // The last look for the entry before this one.
+    if (looking.has(watcher)) return again();
+    looking.add(watcher);
     try {
       const { rows } = await watcher.query<{ pid: number }>('select unnest(pg_blocking_pids($1)) as pid', [
         pid,
@@ -117,6 +123,8 @@ function watchBlockers(watcher: ClientBase, pid: number, onBlocked: ApplyOptions
     } catch {
       // The watcher's connection is gone: whoever owns it knows.
       isOver = true;
+    } finally {
+      looking.delete(watcher);
     }
     again();
   };

@@ -95,6 +95,8 @@ export class EngineLink {
   #hasDiverged = false;
   #isClosed = false;
   #idle: (() => void)[] = [];
+  /** Of the keeper, the last question. */
+  #asked: Promise<unknown> = Promise.resolve();
   /** Connecting, counted: an older attempt ends when a newer one begins. */
   #attempt = 0;
 
@@ -207,9 +209,18 @@ export class EngineLink {
   }
 
   async query<Row>(sql: string): Promise<Row[]> {
-    const { keeper } = this.#connections ?? {};
-    if (!keeper) throw new Error('the engine is away');
-    return (await keeper.query(sql)).rows as Row[];
+    return (await this.#ask((keeper) => keeper.query(sql))).rows as Row[];
+  }
+
+  /** One question after the other: `pg` would queue them, and says that it will not for ever. */
+  #ask<Answer>(question: (keeper: Connection) => Promise<Answer>): Promise<Answer> {
+    const answer = this.#asked.then(() => {
+      const { keeper } = this.#connections ?? {};
+      if (!keeper) throw new Error('the engine is away');
+      return question(keeper);
+    });
+    this.#asked = answer.catch(() => undefined);
+    return answer;
   }
 
   close(): void {
@@ -309,12 +320,11 @@ export class EngineLink {
 
   async #finishRound(): Promise<void> {
     const round = this.#round;
-    const { keeper } = this.#connections ?? {};
-    if (!round || !keeper || round.missing.size > 0) return;
+    if (!round || !this.#connections || round.missing.size > 0) return;
     // Not twice: the round is only dropped below.
     this.#compactedAt = performance.now();
     try {
-      await compact(keeper, round.vector);
+      await this.#ask((keeper) => compact(keeper, round.vector));
       for (const lsn of round.covers) this.#retained.delete(lsn);
       this.#durable = round.vector;
     } catch {
@@ -345,6 +355,7 @@ export class EngineLink {
           });
         }
         this.#connections = { applier, watcher, keeper };
+        this.#asked = Promise.resolve();
         this.#events.ready();
         void this.#run();
         void this.#finishRound();
