@@ -53,16 +53,12 @@ export class KeyTable {
     }
   }
 
-  /**
-   * A committed transaction of another writer that this one should have seen, and has not. Not one that has seen this one: that was
-   * decided first, and committed, where it is still undecided to whoever knows all verdicts.
-   */
-  committedObstacle(proposal: Proposal): Obstacle | null {
+  /** A committed transaction of another writer that this one should have seen, and has not; nor has that one seen this. */
+  committedObstacle(proposal: Proposal, hasSeenIt: (base: Vector) => boolean = () => false): Obstacle | null {
     for (const { key, mode } of proposal.keys) {
       for (const use of this.#keys.get(key)?.committed.values() ?? []) {
         if (writerOf(use.lsn) === proposerOf(proposal) || areCompatible(mode, use.mode)) continue;
-        const haveMet = includes(proposal.base, use.lsn) || includes(use.base, proposal.lsn);
-        if (!haveMet) return { against: use.lsn, key };
+        if (!includes(proposal.base, use.lsn) && !hasSeenIt(use.base)) return { against: use.lsn, key };
       }
     }
     return null;

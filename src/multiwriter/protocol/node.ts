@@ -8,6 +8,7 @@
  *   decide  a slot of the decision log; refused to a primary of a lower epoch than the one promised
  */
 import { frontierOf } from './frontier.js';
+import type { Obstacle } from './key-table.js';
 import type { Output } from './output.js';
 import { type NodeRecord, NodeState } from './node-state.js';
 import { type Lsn, writerOf } from './lsn.js';
@@ -163,10 +164,15 @@ export class StorageNode {
   }
 
   #conflict(proposal: Proposal): Refusal | null {
-    const obstacle = this.#state.keys.committedObstacle(proposal);
+    const obstacle = this.#committedObstacle(proposal);
     if (obstacle) return { kind: 'conflict', ...obstacle };
     const [rival] = this.#rivals(proposal);
     return rival ? { kind: 'conflict', against: rival.lsn, key: commonKey(proposal, rival) ?? '' } : null;
+  }
+
+  /** Whoever has seen it was decided after it: it has committed, where it is still undecided to a node that knows all verdicts. */
+  #committedObstacle(proposal: Proposal): Obstacle | null {
+    return this.#state.keys.committedObstacle(proposal, (base) => includes(base, proposal.lsn));
   }
 
   /** Undecided transactions that exclude this one. */
@@ -209,7 +215,7 @@ export class StorageNode {
       report(proposal);
       if (!state.undecided.has(proposal.lsn)) continue;
       this.#rivals(proposal).forEach(report);
-      const obstacle = state.keys.committedObstacle(proposal);
+      const obstacle = this.#committedObstacle(proposal);
       if (obstacle) blocked.push({ lsn: proposal.lsn, ...obstacle });
     }
     if (fence) {

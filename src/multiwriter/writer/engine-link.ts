@@ -121,7 +121,7 @@ export class EngineLink {
     return this.#former.size === 0;
   }
   get queued(): number {
-    return this.#queue.length;
+    return this.#queue.length + this.#own.length;
   }
   get queuedBytes(): number {
     return this.#queueBytes;
