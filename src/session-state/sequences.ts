@@ -11,6 +11,8 @@
  * nextval() reads it from there. The rollback takes the file back, not what the session remembers, so the shared sequence
  * stays as it was, also for sessions that cached values of it. Values that this session had cached (CACHE n) become gaps.
  * ALTER SEQUENCE needs the sequence's owner, and waits for transactions that drew from it: hence `shared`.
+ *
+ * The engine of one of several writers keeps its hands off what begins with TO_BE_ROLLED_BACK, and never commits it.
  */
 import { encode } from '../protocol/index.js';
 import type { Rows } from './channel.js';
@@ -22,6 +24,8 @@ import { listed, literal } from './kind.js';
 export const MAX_SEQUENCES = 1_000;
 /** Bound of waiting for one sequence, ms: other moved sessions hold it for 1 ms each. */
 const LOCK_TIMEOUT_MS = 4_000;
+/** As after_ddl in multiwriter/engine/sql/ddl.ts looks for it. */
+const TO_BE_ROLLED_BACK = '/* dbproxy: to be rolled back */';
 const MARK = 'dbproxy ';
 const HIDDEN = 'hidden';
 /** As a search_path it is shown in quotes. */
@@ -215,7 +219,7 @@ const stateOf = (rows: Rows, byOid: ReadonlyMap<string, string>, last: string): 
 /* eslint-disable dbproxy/sql-quoting -- name and owner come quoted from the engine (quote_ident), the value is a number of it */
 /** Bounds as wide as they get: the value may be out of those the sequence has by now. */
 const restore = (name: string, { value, owner }: Sequence, by: 'setval' | 'nextval'): ReplayStep => ({
-  messages: encode.query(`begin isolation level read committed read write not deferrable;
+  messages: encode.query(`${TO_BE_ROLLED_BACK} begin isolation level read committed read write not deferrable;
     set local lock_timeout = ${LOCK_TIMEOUT_MS}; set local statement_timeout = 0;
     ${owner === null ? '' : `set local role ${owner};`}
     alter sequence ${name} as pg_catalog.int8 increment 1 cache 1

@@ -174,6 +174,16 @@ begin
   end if;
   delete from dbproxy.captured where xid = me and operation = 'm';
   if not is_ours then return; end if;
+  -- A session that was moved gets back what it knew of a sequence (session-state/sequences.ts). Whoever says so: the transaction ends in
+  -- ROLLBACK (write_set, guard). Only where the sequence has a file of the transaction's own by now: no committed one steps otherwise than by
+  -- what is in dbproxy.sequences.
+  if tag = 'ALTER SEQUENCE' and starts_with(current_query(), '/* dbproxy: to be rolled back */') and session_user <> 'dbproxy_apply' then
+    insert into dbproxy.captured
+      select me, 'z', s.sequence::text, null, null, null, null, not exists (select from dbproxy.captured where xid = me)
+        from pg_event_trigger_ddl_commands() o join dbproxy.sequences s on s.sequence = o.objid join pg_sequence q on q.seqrelid = s.sequence
+       where o.classid = 'pg_class'::regclass and q.seqincrement <> s.stepped;
+    if found then return; end if;
+  end if;
   if session_user <> 'dbproxy_apply' then
     if exists (select from pg_trigger where not tgisinternal and tgenabled in ('A', 'R') and tgname not like 'dbproxy\_%' and dbproxy.is_ours((select relnamespace from pg_class where oid = tgrelid))) then
       raise exception 'a trigger that is ENABLE ALWAYS or ENABLE REPLICA would fire on every writer' using errcode = '0A000', hint = 'ENABLE TRIGGER: what it writes comes to the other writers by itself.';

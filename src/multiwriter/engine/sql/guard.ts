@@ -32,7 +32,7 @@ export const GUARD = String.raw`
 create unlogged table if not exists dbproxy.captured (
   xid xid8 not null,
   operation "char" not null,   -- i, u, d, t(runcate), s(etval), x: DDL; a: roles; n: its name; e: a table's rows follow; p: the proxy has closed it;
-                               -- g: the guard again; b, w, m, r: notes while DDL is at work (ddl.ts)
+                               -- z: it is to be rolled back; g: the guard again; b, w, m, r: notes while DDL is at work (ddl.ts)
   about text,                  -- the table's shape (capture.ts); the table; the sequence
   hashes bigint[], old_hashes bigint[],
   key jsonb, new_row text,
@@ -115,15 +115,18 @@ create or replace function dbproxy.write_set(out operation text, out about text,
                                              out key text, out new_row text)
   returns setof record language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 declare me xid8 := pg_current_xact_id_if_assigned();
-  size bigint; is_closed boolean; context text;
+  size bigint; is_closed boolean; is_to_be_rolled_back boolean; context text;
 begin
   if me is null then return; end if;
   get diagnostics context = pg_context;
-  select sum(coalesce(length(c.new_row), 0) + coalesce(pg_column_size(c.key), 0)), bool_or(c.operation = 'p') into size, is_closed
+  select sum(coalesce(length(c.new_row), 0) + coalesce(pg_column_size(c.key), 0)), bool_or(c.operation = 'p'), bool_or(c.operation = 'z') into size, is_closed, is_to_be_rolled_back
     from dbproxy.captured c where c.xid = me;
   if size is null then return; end if;
   if not is_closed or ${IS_NESTED} then
     raise exception 'this is for the proxy' using errcode = '42501';
+  end if;
+  if is_to_be_rolled_back then
+    raise exception 'a transaction that gives a session back what it knew of a sequence cannot be committed' using errcode = '25000';
   end if;
   if size > 16777216 then
     raise exception 'a transaction of % bytes is too large for several writers: at most 16777216', size

@@ -94,6 +94,11 @@ begin
   if not has_sequence_privilege(role, sequence, 'update') then
     raise exception 'permission denied for sequence %', sequence using errcode = '42501';
   end if;
+  -- What the session knew, to the number (after_ddl): into a file that the ROLLBACK takes away.
+  if exists (select from dbproxy.captured where xid = pg_current_xact_id_if_assigned() and operation = 'z' and about = sequence::oid::text) then
+    perform dbproxy.setval(sequence, value, is_called);
+    return;
+  end if;
   perform dbproxy.align(sequence, value, is_called);
   if session_user <> 'dbproxy_apply' and exists (select from dbproxy.sequences s where s.sequence = client_setval.sequence) then
     insert into dbproxy.captured values (pg_current_xact_id(), 's', dbproxy.name_of(sequence), null, null, jsonb_build_array(value::text, is_called::text), null,
