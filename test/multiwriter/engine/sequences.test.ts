@@ -1,9 +1,12 @@
-/** Sequences of writers: a session that is moved takes along what it knew of them. */
+/** Sequences of writers: no two give out one number, and a session that is moved takes along what it knew of them. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type pg from 'pg';
+import { connectAdmin } from '../../../src/engine/index.js';
+import { install } from '../../../src/multiwriter/engine/index.js';
 import { replay } from '../../../src/session-state/index.js';
 import { TestEngines } from '../../support/engines.js';
 import { Backend } from '../../session-state/support.js';
-import { TestWriter } from './writers.js';
+import { SECRET, TestWriter } from './writers.js';
 
 let engines: TestEngines;
 let a: TestWriter;
@@ -108,4 +111,88 @@ describe('what a session knows of sequences, on another backend of a writer', ()
     expect(await sequence('mine')).toEqual([['193', true, '16']]);
     expect(await a.rows('select * from public.witness')).toEqual([]);
   });
+});
+
+it('a sequence that is set so near its end that no number of a writer is left does not begin anew', async () => {
+  await onBoth('create sequence ends maxvalue 100', 'create sequence sinks increment -1 minvalue -100');
+  await onBoth(`select setval('ends', 99, false), setval('sinks', -99, false)`);
+  for (const { client } of [a, b])
+    for (const name of ['ends', 'sinks'])
+      await expect(client.query(`select nextval('public.${name}')`)).rejects.toMatchObject({ code: '2200H' });
+});
+
+describe('an instance that has data and grows', () => {
+  const KINDS = [
+    ['serial', 'create table %s (id serial)', `%s_id_seq`],
+    ['identity', 'create table %s (id int generated always as identity)', `%s_id_seq`],
+    ['bare', 'create sequence %s', '%s'],
+    ['by ten', 'create sequence %s increment 10 start 3', '%s'],
+    ['down', 'create sequence %s increment -1', '%s'],
+    ['down by ten', 'create sequence %s increment -10 start 1000 maxvalue 2000', '%s'],
+    ['cached', 'create sequence %s cache 7', '%s'],
+    ['narrow', 'create sequence %s maxvalue 1005 start 5 minvalue 1', '%s'],
+  ] as const;
+  const COUNTS = [0, 1, 5, 15, 16, 17, 993, 1000];
+
+  it('gives out no number twice, on any writer', async () => {
+    const engine = await engines.primary();
+    const inDatabase = async <T>(database: string, work: (client: pg.Client) => Promise<T>): Promise<T> => {
+      const client = await connectAdmin(engine, { timeoutMs: 20_000, database });
+      return work(client).finally(() => client.end());
+    };
+    const become = (database: string, writer: number) =>
+      inDatabase(database, (client) =>
+        install(client, { writer, writers: [0, 1, 2, 3], incarnation: 1, secret: SECRET }),
+      );
+    const names = KINDS.flatMap(([kind, create, sequence]) =>
+      COUNTS.map((count) => {
+        const name = `${kind.replaceAll(' ', '_')}_${count}`;
+        return { create: create.replace('%s', name), sequence: sequence.replace('%s', name), count };
+      }),
+    );
+    const used = new Map(names.map(({ sequence }) => [sequence, new Set<string>()]));
+    const wrong: string[] = [];
+    const draw = async (client: pg.Client, sequence: string, who: string) => {
+      try {
+        const { rows } = await client.query<{ n: string }>(`select nextval('public.${sequence}') as n`);
+        const { n } = rows[0]!;
+        if (used.get(sequence)!.has(n)) wrong.push(`${who}: ${n} of ${sequence} again`);
+        used.get(sequence)!.add(n);
+      } catch (error) {
+        // Its end.
+        if ((error as { code?: string }).code !== '2200H') throw error;
+      }
+    };
+    await inDatabase('template1', (client) => client.query('create database w0'));
+    await inDatabase('w0', async (client) => {
+      await client.query('set search_path = public');
+      for (const { create, sequence, count } of names) {
+        await client.query(create);
+        const { rows } = await client.query<{ n: string }>(
+          `select nextval('public.${sequence}') as n from generate_series(1, ${count})`,
+        );
+        for (const { n } of rows) used.get(sequence)!.add(n);
+      }
+    });
+    await become('w0', 0);
+    // The others are copies of what the first one has as it begins, and one of what it has later.
+    const copyAs = async (writer: number) => {
+      await inDatabase('template1', (client) => client.query(`create database w${writer} template w0`));
+      await become(`w${writer}`, writer);
+    };
+    const drawFrom = (writer: number, count: number) =>
+      inDatabase(`w${writer}`, async (client) => {
+        for (let i = 0; i < count; i++)
+          for (const { sequence } of names) await draw(client, sequence, `writer ${writer}`);
+      });
+    await copyAs(1);
+    await copyAs(2);
+    await drawFrom(0, 2);
+    await copyAs(3);
+    for (const writer of [1, 2, 3, 0]) await drawFrom(writer, 3);
+    // It begins once more, as with each start of its proxy.
+    await become('w1', 1);
+    await drawFrom(1, 1);
+    expect(wrong).toEqual([]);
+  }, 90_000);
 });

@@ -18,6 +18,8 @@ begin
   first := s.started;
   n := (value::numeric - first) / s.stepped;
   v := first + (case when is_called then floor(n) else ceil(n) end) * s.stepped;
+  -- None of the numbers that are left is this writer's.
+  if not is_called and (s.stepped > 0 and v > q.seqmax or s.stepped < 0 and v < q.seqmin) then v := first + floor(n) * s.stepped; is_called := true; end if;
   -- Before its first number: that comes next.
   if v < q.seqmin or v > q.seqmax then v := first; is_called := false; end if;
   perform dbproxy.setval(align.sequence, v::bigint, is_called);
@@ -61,7 +63,7 @@ begin
 end $$;
 
 create or replace function dbproxy.own_sequence(target oid) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare q pg_sequence; s dbproxy.sequences; me int; at bigint; is_called boolean; c pg_class;
+declare q pg_sequence; s dbproxy.sequences; me int; at bigint; is_called boolean; is_copy boolean; c pg_class;
 begin
   select * into c from pg_class where oid = target;
   if c.relkind <> 'S' or c.relpersistence = 't' or not dbproxy.is_ours(c.relnamespace) then return; end if;
@@ -72,6 +74,7 @@ begin
   if s.sequence is null or q.seqincrement <> s.stepped then s.step := q.seqincrement; end if;
   if s.sequence is null or q.seqstart <> s.started then s.start := q.seqstart; end if;
   s.stepped := s.step * 16;
+  is_copy := coalesce(s.started = q.seqstart and s.started <> s.start + s.step * me, false);
   s.started := s.start + s.step * me;
   insert into dbproxy.sequences values (target, s.start, s.step, s.stepped, s.started)
     on conflict (sequence) do update set start = excluded.start, step = excluded.step, stepped = excluded.stepped, started = excluded.started;
@@ -81,6 +84,9 @@ begin
   execute format('select last_value, is_called from %s', target::regclass) into at, is_called;
   -- One that was not used is at its start, whoever's that was.
   if not is_called and at = q.seqstart then at := s.started; end if;
+  -- A copy of another writer's engine: its last number was rounded down to one of that writer's, so that all those up to that writer's
+  -- next one may have been given out while there was one writer.
+  if is_copy and is_called then at := least(greatest(at::numeric + s.stepped - s.step, q.seqmin), q.seqmax); end if;
   if (at - s.started) % s.stepped <> 0 then perform dbproxy.align(target::regclass, at, is_called);
   elsif not is_called then perform dbproxy.setval(target::regclass, at, false); end if;
 end $$;
