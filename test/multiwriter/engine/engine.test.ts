@@ -328,6 +328,63 @@ describe('statements', () => {
     await areEqual();
   });
 
+  it('what is there already is no change: nothing of it goes to the others', async () => {
+    const definitions = [
+      'create schema if not exists there',
+      'create table if not exists there.t (id serial primary key, v int)',
+      'create index if not exists t_v on there.t (v)',
+      'create sequence if not exists there.s',
+      'create materialized view if not exists there.m as select 1 as one',
+      'create table if not exists there.made as select 1 as one',
+      'create extension if not exists fuzzystrmatch schema there',
+      'create statistics if not exists there.st on id, v from there.t',
+    ];
+    for (const sql of definitions)
+      expect((await onBoth(sql))?.writeSet.ddl).toMatchObject([
+        { sql: /made/.test(sql) ? expect.anything() : sql },
+      ]);
+    for (const sql of definitions) expect([sql, await a.write(sql)]).toEqual([sql, null]);
+    // As applications send it when they start.
+    expect(await a.write(definitions.join('; '))).toBe(null);
+    expect(await a.write(`do $$ begin ${definitions.join('; ')}; end $$`)).toBe(null);
+    // What else there is in the transaction goes, and what is new of it.
+    const some = await onBoth(
+      ...definitions,
+      'create table if not exists there.u (id int primary key)',
+      'insert into there.u values (1)',
+    );
+    expect(some?.writeSet.changes.map(({ kind }) => kind)).toEqual(['ddl', 'insert']);
+    await areEqual();
+  });
+
+  it('what changes something, and is told by nothing but what is gone, goes to the others', async () => {
+    await onBoth(
+      'create table told (id int primary key, v int)',
+      'create table told_too (id int primary key)',
+    );
+    await onBoth('create role told_role');
+    for (const sql of [
+      'create publication told_p for table told, told_too',
+      'alter publication told_p drop table told',
+      'grant select on told to told_role',
+      'revoke select on told from told_role',
+      'grant usage on schema public to told_role',
+      'alter default privileges in schema public grant select on tables to told_role',
+      'alter default privileges in schema public revoke select on tables from told_role',
+      'comment on table told is $$x$$',
+      'alter table told alter v set default 3',
+      'alter table told drop column v',
+      `create operator class told_ops for type int using btree as operator 1 <, operator 2 <=, operator 3 =, operator 4 >=, operator 5 >, function 1 btint4cmp(int, int)`,
+      'drop operator family told_ops using btree cascade',
+      'create schema told_s create table inside (id int primary key)',
+      'drop schema told_s cascade',
+      'drop publication told_p',
+      'drop owned by told_role',
+    ])
+      expect([sql, (await onBoth(sql))?.writeSet.ddl.length]).toEqual([sql, 1]);
+    await areEqual();
+  });
+
   it('what a definition computes is the same everywhere: CREATE TABLE AS, a new column that is volatile; extensions', async () => {
     await onBoth(
       'create table as_it_is as select g, random(), clock_timestamp() from generate_series(1, 5) g',

@@ -135,6 +135,11 @@ describe('two writers', () => {
     const refused = await failure(b.query('create table elsewhere (id int primary key)'));
     expect(refused?.code).toBe('0A000');
     expect(refused?.hint).toContain(`postgres://127.0.0.1:${cluster.members[0]!.port}/`);
+    for (const sql of ['table if not exists account (id int)', 'schema if not exists public'])
+      await b.query(`create ${sql}`);
+    expect((await failure(b.query('create table if not exists elsewhere (id int primary key)')))?.code).toBe(
+      '0A000',
+    );
     await b.query('create temp table own (id int)');
     await b.query('insert into own values (1)');
     expect(await value(b, 'select count(*)::int from own')).toBe(1);

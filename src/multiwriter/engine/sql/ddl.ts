@@ -163,7 +163,9 @@ begin
   if tag = 'REINDEX' then return; end if;
   -- What an extension's script does is done by CREATE EXTENSION.
   if (select bool_and(in_extension) from pg_event_trigger_ddl_commands()) then return; end if;
-  select coalesce(bool_or(not (coalesce(o.schema_name like 'pg\_temp%', false) or dbproxy.is_temporary(o.classid, o.objid))), tag not in ('CREATE TABLE AS', 'SELECT INTO')) into is_ours
+  -- Of what is made everything is told: nothing, where it was there already (IF NOT EXISTS). Others change what they do not tell of (ALTER
+  -- PUBLICATION ... DROP).
+  select coalesce(bool_or(not (coalesce(o.schema_name like 'pg\_temp%', false) or dbproxy.is_temporary(o.classid, o.objid))), tag not like 'CREATE %' and tag <> 'SELECT INTO') into is_ours
     from pg_event_trigger_ddl_commands() o where tag not like 'DROP%';
   if tag like 'DROP%' and tag <> 'DROP OWNED' and not exists (select from dbproxy.captured where xid = me and operation = 'm') then is_ours := false; end if;
   if exists (select from dbproxy.captured where xid = me and operation = 'b') then
