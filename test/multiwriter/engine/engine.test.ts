@@ -385,6 +385,32 @@ describe('statements', () => {
     await areEqual();
   });
 
+  it('a client that changes definitions gets the notices of PostgreSQL, and none of ours', async () => {
+    const notices: (string | undefined)[] = [];
+    const listen = ({ message }: { message?: string }) => notices.push(message);
+    a.client.on('notice', listen);
+    for (const sql of [
+      'create table quiet (id int primary key, e text); create unique index on quiet ((lower(e)))',
+      'create unlogged table quiet_u (id int primary key)',
+      'create table quiet_k (id int)',
+      'alter table quiet_k add primary key (id)',
+      'alter table quiet_u set logged',
+      'alter table quiet add column more int',
+      'drop table quiet',
+      'drop table quiet_u, quiet_k',
+    ])
+      await onBoth(...sql.split(';'));
+    expect(notices).toEqual([]);
+    await a.write('drop table if exists never_was');
+    expect(notices).toEqual(['table "never_was" does not exist, skipping']);
+    a.client.off('notice', listen);
+    for (const writer of [a, b])
+      expect(
+        await writer.rows(`select proname from pg_proc where pronamespace = 'dbproxy'::regnamespace
+        and proname ~ '^(capture|expressions|apply)_\\d+$' and not exists (select from pg_class c where c.oid = (regexp_match(proname, '\\d+'))[1]::oid)`),
+      ).toEqual([]);
+  });
+
   it('what a definition computes is the same everywhere: CREATE TABLE AS, a new column that is volatile; extensions', async () => {
     await onBoth(
       'create table as_it_is as select g, random(), clock_timestamp() from generate_series(1, 5) g',

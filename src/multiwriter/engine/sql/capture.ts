@@ -199,11 +199,12 @@ end $f$, shape::text, replace(replace(hashes, '@@', 'new'), '@', 'new.'), replac
   perform dbproxy.add_trigger(rel, 'dbproxy_truncate', 'after truncate', 'statement', 'dbproxy.capture_truncate()');
   if c.relpersistence = 'u' then
     perform dbproxy.add_trigger(rel, 'dbproxy_refuse', 'before insert or update or delete', 'row', 'dbproxy.refuse_unlogged()');
-  elsif row_index is null then
-    execute format('drop trigger if exists dbproxy_refuse on %s', rel::regclass);
-    perform dbproxy.add_trigger(rel, 'dbproxy_refuse', 'before update or delete', 'row', 'dbproxy.refuse_without_key()');
   else
-    execute format('drop trigger if exists dbproxy_refuse on %s', rel::regclass);
+    -- Not IF EXISTS, whose notice would go to the client.
+    if exists (select from pg_trigger where tgrelid = rel and tgname = 'dbproxy_refuse') then
+      execute format('drop trigger dbproxy_refuse on %s', rel::regclass);
+    end if;
+    if row_index is null then perform dbproxy.add_trigger(rel, 'dbproxy_refuse', 'before update or delete', 'row', 'dbproxy.refuse_without_key()'); end if;
   end if;
 end $$;
 

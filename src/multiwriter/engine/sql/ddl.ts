@@ -240,7 +240,7 @@ end $$;
 
 -- Drops are told by what is gone; an object of a session's own is nobody else's business.
 create or replace function dbproxy.on_drop() returns event_trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare gone record; me xid8 := pg_current_xact_id(); has_ours boolean; is_mixed boolean;
+declare gone record; ours record; me xid8 := pg_current_xact_id(); has_ours boolean; is_mixed boolean;
 begin
   if exists (select from dbproxy.captured where xid = me and operation = 'w') then return; end if;
   -- DROP OWNED takes the tables, too, to which these belong.
@@ -258,7 +258,11 @@ begin
   end if;
   insert into dbproxy.captured values (me, 'w', null, null, null, null, null, false);
   for gone in select objid from pg_event_trigger_dropped_objects() where object_type = 'table' loop
-    execute format('drop function if exists dbproxy.%I(), dbproxy.%I(record), dbproxy.%I(text, jsonb, text)', 'capture_' || gone.objid, 'expressions_' || gone.objid, 'apply_' || gone.objid);
+    -- Not IF EXISTS, whose notices would go to the client.
+    for ours in select oid::regprocedure::text as name from pg_proc where pronamespace = 'dbproxy'::regnamespace
+      and proname in ('capture_' || gone.objid, 'expressions_' || gone.objid, 'apply_' || gone.objid) loop
+      execute 'drop function ' || ours.name;
+    end loop;
   end loop;
   delete from dbproxy.sequences where sequence in (select objid from pg_event_trigger_dropped_objects() where object_type = 'sequence');
   delete from dbproxy.captured where xid = me and operation = 'w';
