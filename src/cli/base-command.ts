@@ -6,6 +6,7 @@ import { Command } from '@oclif/core/command';
 import { boolean } from '@oclif/core/flags';
 import type { Interfaces } from './oclif-types.js';
 import { DbproxyError, type ExitCode } from '../errors/index.js';
+import { addressingOf } from './addressing.js';
 import { Interruption } from './interruption.js';
 import { OutputFile } from './output-file.js';
 import { Output, type JsonResult } from './output.js';
@@ -120,7 +121,8 @@ export abstract class BaseCommand<T extends typeof Command, Result extends JsonR
     // As they were typed: the parser sorts them, which brings words that come twice together.
     const dashes = this.argv.indexOf('--');
     this.rest = dashes === -1 ? (argv as string[]) : this.argv.slice(dashes + 1);
-    this.out = new Output((flags as { json?: boolean }).json === true);
+    const addressed = addressingOf(this.config, this.id ?? '', this.argv);
+    this.out = new Output((flags as { json?: boolean }).json === true, addressed);
   }
 
   async #openReport(): Promise<OutputFile | null> {

@@ -7,6 +7,7 @@ import { inspect } from 'node:util';
 import { Config } from '@oclif/core/config';
 import { run } from '@oclif/core/run';
 import { ExitCode } from '../errors/index.js';
+import { type Addressing, addressingOf, unaddressed } from './addressing.js';
 import { Output } from './output.js';
 import { beforeDashes, colorLevel } from './terminal.js';
 import { assertCommandExists, commandIn, toDbproxyError } from './usage-error.js';
@@ -24,15 +25,17 @@ export async function main(
   // The framework's help has colours of its own; it reads this.
   if (colorLevel(process.stdout) === 0) process.env.NO_COLOR ??= '1';
   let command: string | undefined;
+  let addressed: Addressing = unaddressed;
   try {
     const words = rewriteHelp(argv);
     const config = await Config.load({ root: fileURLToPath(entry), ignoreManifest });
     command = commandIn(words, config);
+    if (command !== undefined) addressed = addressingOf(config, command, words);
     assertCommandExists(words, config, command);
     await run([...words], config);
   } catch (thrown) {
     const error = toDbproxyError(thrown, command);
-    new Output(beforeDashes(argv).includes('--json')).failure(error);
+    new Output(beforeDashes(argv).includes('--json'), addressed).failure(error);
     process.exitCode = error.exitCode;
     if (process.env.DBPROXY_DEBUG) process.stderr.write(`${inspect(thrown)}\n`);
   }

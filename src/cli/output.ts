@@ -3,6 +3,7 @@
  * line from a command that follows something) and nothing is said unless stderr is a terminal.
  */
 import type { DbproxyError } from '../errors/index.js';
+import { type Addressing, unaddressed } from './addressing.js';
 import { CLEAR_LINE, Progress } from './progress.js';
 import type { Style } from './style.js';
 import { makeStyle } from './style.js';
@@ -19,10 +20,13 @@ export class Output {
   readonly style: Style;
   readonly width: number;
   readonly #messageStyle: Style;
+  /** Every command that is said, here or in JSON, is one for the instance that this command was for. */
+  readonly #addressed: Addressing;
   #progress: Progress | undefined;
 
-  constructor(json: boolean) {
+  constructor(json: boolean, addressed: Addressing = unaddressed) {
     this.json = json;
+    this.#addressed = addressed;
     this.style = makeStyle(colorLevel(process.stdout));
     this.#messageStyle = makeStyle(colorLevel(process.stderr));
     this.width = widthOf(process.stdout);
@@ -33,7 +37,7 @@ export class Output {
   /** A result for programs. */
   result(value: JsonResult): void {
     this.endProgress();
-    process.stdout.write(`${JSON.stringify(value)}\n`);
+    process.stdout.write(`${this.#jsonOf(value)}\n`);
   }
 
   /** A result for people, or the bare text a shell wants. */
@@ -45,13 +49,13 @@ export class Output {
   /** Says something beside the result. */
   note(text: string): void {
     this.#progress?.clear();
-    if (!this.json) process.stderr.write(`${this.#messageStyle.dim(text)}\n`);
+    if (!this.json) process.stderr.write(`${this.#messageStyle.dim(this.#addressed(text))}\n`);
   }
 
   /** What to type next. */
   hint(label: string, commands: readonly string[]): void {
     const list = commands
-      .map((command) => this.#messageStyle.accent(command))
+      .map((command) => this.#messageStyle.accent(this.#addressed(command)))
       .join(this.#messageStyle.dim(' · '));
     if (!this.json) process.stderr.write(`\n  ${this.#messageStyle.dim(label)}  ${list}\n`);
   }
@@ -74,7 +78,7 @@ export class Output {
   failure(error: DbproxyError): void {
     this.endProgress();
     if (this.json) {
-      process.stdout.write(`${JSON.stringify(error)}\n`);
+      process.stdout.write(`${this.#jsonOf(error)}\n`);
       return;
     }
     this.complaint(error);
@@ -90,8 +94,15 @@ export class Output {
       ...rest.map((line) => `  ${line}`),
     ];
     if (error.suggestions.length > 0) {
-      lines.push('', ...error.suggestions.map((text) => `  ${style.dim('try')}  ${style.accent(text)}`));
+      const next = error.suggestions.map((text) => style.accent(this.#addressed(text)));
+      lines.push('', ...next.map((text) => `  ${style.dim('try')}  ${text}`));
     }
     process.stderr.write(`${lines.join('\n')}\n`);
+  }
+
+  #jsonOf(value: object): string {
+    return JSON.stringify(value, (key, part: unknown) =>
+      key === 'suggestions' && Array.isArray(part) ? part.map((text) => this.#addressed(String(text))) : part,
+    );
   }
 }

@@ -143,9 +143,8 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
 
   protected override show(result: UpResult): void {
     this.out.data(upView(result, this.out.style));
-    const name = result.instance === 'default' ? '' : ` --name ${result.instance}`;
-    const second = result.writers.length > 1 ? `dbproxy conflict${name}` : `dbproxy scale${name} --to large`;
-    this.out.hint('next', [`dbproxy psql${name}`, second, `dbproxy down${name}`]);
+    const second = result.writers.length > 1 ? 'dbproxy conflict' : 'dbproxy scale --to large';
+    this.out.hint('next', ['dbproxy psql', second, 'dbproxy down']);
   }
 
   protected override afterInterruption(): string {

@@ -148,6 +148,15 @@ describe('failures', () => {
     expect(await suggested('workload', 'run', 'busy', '--for', 'x')).toEqual(['dbproxy help workload run']);
   });
 
+  it('points to the instance that was meant', async () => {
+    const scale = ['scale', '--name', 'shop', '--to', 'huge'];
+    expect(await cli.json(scale, 2)).toMatchObject({ suggestions: ['dbproxy scale --name shop --to large'] });
+    expect((await cli.run(scale)).stderr).toContain('try  dbproxy scale --name shop --to large\n');
+    expect(await cli.json(['logs', '-n', 'shop', '--writer', '2'], 4)).toMatchObject({
+      suggestions: ['dbproxy up --name shop'],
+    });
+  });
+
   it('says that flags come after the command', async () => {
     const { code, stdout } = await cli.run(['--json', 'status']);
     expect(code).toBe(2);
