@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { cp, mkdir, rm } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { UpResult } from '../../src/control/api.js';
 import { startInstance, stopInstance } from '../../src/control/client.js';
@@ -55,6 +56,32 @@ test('the primary is killed: another writer leads with a new epoch, and the hot 
   await Promise.all(urls.map((url) => load.progressed(url)));
   expect(await load.expectExact(urls)).toBeGreaterThan(0);
 }, 180_000);
+
+const leaderOf = async (): Promise<{ pid: number; epoch: number; id: string }> => {
+  const { writers, store } = await status(NAME);
+  const leader = writers.find(({ leads }) => leads);
+  return { pid: await proxyPid(leader!.instance), epoch: store!.epoch, id: leader!.id };
+};
+
+test('the primary is silent: not for so long that it may be busy with one commit does another writer lead', async () => {
+  const before = await leaderOf();
+  onTestFinished(() => void process.kill(before.pid, 'SIGCONT'));
+  process.kill(before.pid, 'SIGSTOP');
+  // As long as a commit of very many rows on a busy machine.
+  await delay(5_000);
+  process.kill(before.pid, 'SIGCONT');
+  await once(await primaryUrl(), ['create table if not exists after_silence (id int primary key)']);
+  expect(await leaderOf()).toEqual(before);
+
+  process.kill(before.pid, 'SIGSTOP');
+  const stoppedMs = performance.now();
+  await until('another one leads', async () => (await leaderOf()).id !== before.id, 30_000);
+  expect(performance.now() - stoppedMs).toBeLessThan(13_000);
+  process.kill(before.pid, 'SIGCONT');
+  await until('all is well', async () =>
+    (await status(NAME)).writers.every(({ state }) => state === 'running'),
+  );
+}, 120_000);
 
 test('a writer is scaled and patched while both write: no connection breaks, no commit is lost', async () => {
   const load = await startLoad();

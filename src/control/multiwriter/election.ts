@@ -1,6 +1,6 @@
 /**
- * Who decides where transactions collide: one writer leads, with an epoch that nobody ever had. When its proxy has gone, or does not
- * answer, another one is told to. An old primary that only slept is refused by its epoch; two at once do no harm.
+ * Who decides where transactions collide: one writer leads, with an epoch that nobody ever had. When its proxy has gone, or hangs,
+ * another one is told to. An old primary that only slept is refused by its epoch; two at once do no harm.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { DbproxyError } from '../../errors/index.js';
@@ -13,14 +13,21 @@ import { writerName, type WriterNumber } from './names.js';
 import type { StoreDirectory } from './store-directory.js';
 
 const LOOK_EVERY_MS = 250;
-/** A primary that does not answer for so long is replaced; a busy machine may take a second. */
+/** A writer that answers within that can be told to lead; a busy machine may take a second. */
 const ANSWER_BOUND_MS = 2_000;
+/**
+ * A primary that is silent for so long is replaced, though its process lives: it hangs. Below that it may be busy with a single commit
+ * of very many rows. One whose process has gone is replaced at once: its connection has ended.
+ */
+const SILENCE_BOUND_MS = 8_000;
 /** So many looks at a primary that was told its epoch and does not lead; without storage nodes nobody can. */
 const PATIENCE_LOOKS = 20;
 
 interface Link {
   readonly writer: WriterNumber;
   readonly rpc: RpcClient<WriterApi>;
+  /** When it was asked what it has not answered, and nothing since (monotonic); null: it answers. */
+  silentSinceMs: number | null;
 }
 
 export class Election {
@@ -101,6 +108,7 @@ export class Election {
     if (leading) this.#leader = leading.writer;
     this.#idleLooks = leading ? 0 : this.#idleLooks + 1;
     if (leading) return;
+    if (this.#isBusy(this.#leader)) return;
     const current = there.find(({ writer, status }) => writer === this.#leader && status.state !== 'stopped');
     // It was told to and has not begun yet: its nodes may be away. Or it was outranked, and has to be told again.
     if (current && this.#epoch === this.#told && this.#idleLooks < PATIENCE_LOOKS) return;
@@ -137,7 +145,7 @@ export class Election {
       throw error;
     });
     if (!rpc) return;
-    this.#links.set(writer, { writer, rpc });
+    this.#links.set(writer, { writer, rpc, silentSinceMs: null });
     rpc.call('writer.events', {}, { onProgress: (event) => this.#heard(event) }).catch(() => undefined);
     void rpc.closed.then(() => this.#gone(writer, rpc));
   }
@@ -150,12 +158,22 @@ export class Election {
     if (!this.#end.signal.aborted && this.#running) void this.look();
   }
 
-  async #ask({ writer, rpc }: Link): Promise<{ writer: WriterNumber; status: WriterStatus } | null> {
+  async #ask(link: Link): Promise<{ writer: WriterNumber; status: WriterStatus } | null> {
+    const askedMs = performance.now();
     try {
-      return { writer, status: await rpc.call('writer.status', {}, { timeoutMs: ANSWER_BOUND_MS }) };
+      const status = await link.rpc.call('writer.status', {}, { timeoutMs: ANSWER_BOUND_MS });
+      link.silentSinceMs = null;
+      return { writer: link.writer, status };
     } catch {
+      link.silentSinceMs ??= askedMs;
       return null;
     }
+  }
+
+  /** It is connected, and has been silent for no longer than a large commit may keep it. */
+  #isBusy(writer: WriterNumber | null): boolean {
+    const { silentSinceMs = null } = (writer !== null && this.#links.get(writer)) || {};
+    return silentSinceMs !== null && performance.now() - silentSinceMs < SILENCE_BOUND_MS;
   }
 
   #writers(): WriterNumber[] {
