@@ -11,13 +11,17 @@ const BOUND_MS = 10_000;
 export const connectHost = (host: string): string =>
   host === '0.0.0.0' || host === '*' ? '127.0.0.1' : host === '::' ? '::1' : host;
 
+/** As it stands in a URL. */
+export function addressOf({ host, port }: Pick<InstanceSpec, 'host' | 'port'>): string {
+  const reached = connectHost(host);
+  return `${reached.includes(':') ? `[${reached}]` : reached}:${port}`;
+}
+
 export function urlOf(
   { name, host, port, tls }: Pick<InstanceSpec, 'name' | 'host' | 'port' | 'tls'>,
   password: string,
 ): string {
-  const reached = connectHost(host);
-  const address = reached.includes(':') ? `[${reached}]` : reached;
-  return `postgres://postgres:${password}@${address}:${port}/postgres${tlsQuery(tls, instancePaths(name))}`;
+  return `postgres://postgres:${password}@${addressOf({ host, port })}/postgres${tlsQuery(tls, instancePaths(name))}`;
 }
 
 /** Throws DBP_INSTANCE_START_FAILED. */

@@ -1,6 +1,7 @@
 /** Several writers as processes: started, found again, repaired after kill -9 of any of them, and gone after `down`. */
 import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StatusResult, UpResult } from '../../src/control/api.js';
 import { instanceLogs, startInstance, stopInstance } from '../../src/control/client.js';
@@ -54,6 +55,19 @@ const enginePid = async (name: string): Promise<number> => {
   return record?.engines.find(({ id }) => id === record.primary)?.process?.pid ?? 0;
 };
 
+/** What a client of a writer that does not lead is told when it changes definitions, and the URL that it ought to be. */
+async function whereDefinitionsGo(): Promise<{ hint: unknown; url: string }> {
+  const { writers } = await untilWell();
+  const [primary] = writers.filter(({ leads }) => leads);
+  const refused = await rows(
+    writers.find(({ leads }) => !leads)!.url,
+    'create table elsewhere (id int primary key)',
+  ).catch((error: unknown) => error as pg.DatabaseError);
+  expect(refused).toMatchObject({ code: '0A000' });
+  const hint = (refused as pg.DatabaseError).hint;
+  return { hint, url: `That is writer ${primary!.id}: postgres://127.0.0.1:${primary!.port}/postgres` };
+}
+
 describe('up', () => {
   test('two writers, each with an engine and a port of its own, and three storage nodes', async () => {
     expect(started.writers).toMatchObject([
@@ -74,6 +88,11 @@ describe('up', () => {
     await expect(startInstance({ name: NAME, writers: 3 })).rejects.toMatchObject({
       code: 'DBP_INSTANCE_SETTINGS_DIFFER',
     });
+  });
+
+  test('definitions elsewhere than at the primary: the hint has its URL, without a password', async () => {
+    const { hint, url } = await whereDefinitionsGo();
+    expect(hint).toBe(url);
   });
 
   test('leaves no replication slot on the engine that was copied', async () => {
@@ -166,6 +185,15 @@ describe('down and up', () => {
     const { writers } = await startInstance({ name: NAME });
     expect(writers).toEqual(started.writers);
     await untilWell();
+  });
+
+  test('on another port: the hint of the other writers has the new one', async () => {
+    await stopInstance(NAME);
+    const port = await freePort();
+    started = await startInstance({ name: NAME, port });
+    const { hint, url } = await whereDefinitionsGo();
+    expect(url).toContain(`:${port}/`);
+    expect(hint).toBe(url);
   });
 
   test('incarnations and epochs only go up', async () => {

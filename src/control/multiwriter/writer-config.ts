@@ -4,6 +4,7 @@ import type { WriterConfig } from '../../multiwriter/writer/config.js';
 import type { InstanceSpec } from '../api.js';
 import { InstanceDirectory } from '../instance-directory.js';
 import { instancePaths } from '../paths.js';
+import { addressOf } from '../verify.js';
 import { writerName, writerOf } from './names.js';
 import { StoreDirectory } from './store-directory.js';
 
@@ -30,6 +31,7 @@ export async function writerConfig(spec: InstanceSpec): Promise<WriterConfig | n
     etcd: isOnEtcd ? { store: (await store.open()).id, urlFile: store.etcdUrlFile } : undefined,
     quorums: multiwriter.quorums,
     policy: multiwriter.policy,
+    url: `postgres://${addressOf(spec)}/${DATABASE}`,
     peers: writers
       .filter((id) => id !== self.writer - 1)
       .map((id) => ({

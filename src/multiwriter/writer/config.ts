@@ -44,8 +44,10 @@ export interface WriterConfig {
   /** The log is on etcd instead of storage nodes: `nodes` is empty, and `quorums` those of a single one. */
   readonly etcd?: EtcdConfig | undefined;
   readonly policy: Policy;
-  /** The other writers: control sockets of their proxies. `url`: for people, in hints. They need not run yet. */
-  readonly peers: readonly { readonly id: WriterId; readonly socket: string; readonly url?: string }[];
+  /** Where its clients connect, without user and password: for people, in the hints of the other writers. */
+  readonly url?: string;
+  /** The other writers: control sockets of their proxies. They need not run yet. */
+  readonly peers: readonly { readonly id: WriterId; readonly socket: string }[];
   /** How often what is missing is asked for again, ms; default 200. */
   readonly tickMs?: number;
   /** So long a read waits for what it has to see, ms; default 10 000. */
@@ -65,6 +67,8 @@ export type WriterState =
 
 export interface WriterStatus {
   readonly id: WriterId;
+  /** As in the configuration. */
+  readonly url: string | null;
   readonly incarnation: number;
   readonly state: WriterState;
   /** Only when stopped: fenced (a newer incarnation runs), or its engine is not what the log says. */

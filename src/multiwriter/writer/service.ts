@@ -46,6 +46,8 @@ const VOLATILE_MS = 2_000;
 const QUIET_MS = 1_000;
 /** So long another writer may take to say which of its transactions are not over. */
 const ASK_TRANSACTIONS_MS = 2_000;
+/** So long the primary may take to say where its clients connect. */
+const ASK_URL_MS = 1_000;
 /** So long a read waits for what it has to see. */
 const READ_WAIT_MS = 10_000;
 /** Functions of PostgreSQL and of ours that write. */
@@ -173,21 +175,16 @@ export class WriterService {
     return this.#log.leads !== null;
   }
 
-  /** Whom a client should be sent to with what only the primary does. */
-  get primaryUrl(): string | null {
-    const primary = this.#log.primary?.writer;
-    return this.config.peers.find(({ id }) => id === primary)?.url ?? null;
-  }
-
   /** What another writer's proxy says. */
   hear(messages: readonly PeerMessage[]): void {
     for (const message of messages) this.#log.hear(message);
   }
 
   status(): WriterStatus {
-    const { id, incarnation } = this.config;
+    const { id, url = null, incarnation } = this.config;
     return {
       id,
+      url,
       incarnation,
       state: this.#state,
       why: this.#stopped,
@@ -357,7 +354,7 @@ export class WriterService {
       return this.#refused(transaction, null, { sqlstate, message });
     }
     if (writeSet.ddl.length > 0 && !this.isPrimary)
-      return this.#refused(transaction, null, this.#notThePrimary());
+      return this.#refused(transaction, null, await this.#notThePrimary());
     if (writeSet.ddl.length > 0) this.#definitions++;
     try {
       const refused = await this.#untilSubmitted(transaction, writeSet, claim);
@@ -413,12 +410,15 @@ export class WriterService {
     return { writer: id, upTo: at(this.#log.reached, id) };
   }
 
-  #notThePrimary(): RefusedCommit {
+  /** It is asked where its clients connect: it may have come, or have moved to another port, after this process began. */
+  async #notThePrimary(): Promise<RefusedCommit> {
     const message = 'definitions are changed through the primary writer';
-    const { primary: leads } = this.status();
-    const url = this.primaryUrl;
-    const who = leads ? `writer ${labelOf(leads.writer)}` : 'nobody, at the moment';
-    return { sqlstate: '0A000', message, hint: `That is ${who}${url === null ? '' : `: ${url}`}.` };
+    const { primary } = this.#log;
+    if (!primary) return { sqlstate: '0A000', message, hint: 'That is nobody, at the moment.' };
+    const answers = await this.#peers.ask('writer.status', {}, ASK_URL_MS);
+    const url = answers.find((answer) => answer?.id === primary.writer)?.url ?? null;
+    const who = `writer ${labelOf(primary.writer)}`;
+    return { sqlstate: '0A000', message, hint: `That is ${who}${url === null ? '.' : `: ${url}`}` };
   }
 
   #submit(transaction: Transaction, writeSet: WriteSet, claim: Claim): boolean {

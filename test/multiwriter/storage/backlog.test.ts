@@ -100,7 +100,7 @@ it('the proxy of another writer', async () => {
   const server: Server = createServer({ pauseOnConnect: true }, (socket) => taken.push(socket));
   await new Promise<void>((resolve) => server.listen(path, resolve));
   await chmod(path, 0o600);
-  const peers = new Peers([{ id: 1, socket: path, url: '' }]);
+  const peers = new Peers([{ id: 1, socket: path }]);
   const socket = await eventually('it to connect', () => turn(taken[0]));
   const tell = async (text: string): Promise<void> => {
     peers.tell({ kind: 'adjudicate', text } as unknown as PeerMessage);
