@@ -133,6 +133,16 @@ describe('values', () => {
     await onBoth(`insert into mixed (m, p, d) values ('sad', row('ok', 'a,"b'), 3), ('ok', null, null)`);
     await onBoth(`update mixed set d = 4, id = default where m = 'sad'`);
     await onBoth(`delete from mixed where m = 'ok'`);
+    await onBoth('create table numbers (id int generated always as identity primary key)');
+    await onBoth('insert into numbers default values', 'insert into numbers default values');
+    await onBoth('update numbers set id = default where id = 1');
+    await onBoth('update numbers set id = default where id = 17', 'delete from numbers where id = 33');
+    const computed = 'generated always as (1) stored';
+    await onBoth(
+      `create table computed (id int ${computed} primary key)`,
+      'insert into computed default values',
+    );
+    await onBoth('update computed set id = default');
     expect(await b.rows('select m, d, twice from public.mixed')).toEqual([['sad', 4, 8]]);
     await areEqual();
   });

@@ -16,7 +16,7 @@ begin
 end $$;
 
 create or replace function dbproxy.define_applier(rel oid, row_index oid) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare t text := dbproxy.name_of(rel); owner name; columns text; fresh text; sets text; found text; replaces text; name text := 'apply_' || rel; is_forced boolean; numbers text;
+declare t text := dbproxy.name_of(rel); owner name; columns text; fresh text; sets text; updates text; found text; replaces text; name text := 'apply_' || rel; is_forced boolean; numbers text;
 begin
   select pg_get_userbyid(relowner), relforcerowsecurity into owner, is_forced from pg_class where oid = rel;
   -- Generated columns generate themselves, also here.
@@ -27,6 +27,8 @@ begin
   select string_agg(format('x.%I %s (key->>%s)::%s%s', a.attname, '=', n, format_type(a.atttypid, -1),
            case when indcollation[n] <> 0 then (select format(' collate %I.%I', nspname, collname) from pg_collation c join pg_namespace ns on ns.oid = collnamespace where c.oid = indcollation[n]) else '' end), ' and ' order by n)
     into found from pg_index cross join generate_series(0, indnkeyatts - 1) n join pg_attribute a on attrelid = rel and attnum = indkey[n] where indexrelid = row_index;
+  -- None may be set: the row is as it was.
+  updates := case when sets is null then 'return 1;' else format('update only %s x set %s where %s;', t, sets, found) end;
   select string_agg(format('%L, r.%s', n.sequence, dbproxy.quoted(n.name)), ', ') into numbers from dbproxy.numbered(rel) n;
   execute format('create or replace function dbproxy.%I(kind text, key jsonb, new_row text) returns bigint language plpgsql security definer set search_path = pg_catalog, pg_temp as %L', name, format($f$
 declare r %1$s; n bigint;
@@ -48,8 +50,8 @@ end $f$, t,
     case when found is null then 'return 0;'
          -- An identity that is GENERATED ALWAYS cannot be set by an UPDATE.
          when replaces is not null then format('if exists (select from only %1$s x where %2$s and (%3$s)) then delete from only %1$s x where %2$s; insert into %1$s (%4$s) overriding system value values (%5$s); else %6$s end if;',
-           t, found, replaces, columns, fresh, coalesce(format('update only %s x set %s where %s;', t, sets, found), 'return 1;'))
-         else format('update only %s x set %s where %s;', t, sets, found) end,
+           t, found, replaces, columns, fresh, updates)
+         else updates end,
     case when found is null then 'return 0;' else format('delete from only %s x where %s;', t, found) end,
     -- Whose numbers they are apply() finds out, which may.
     case when numbers is not null then format('if kind <> ''delete'' and current_setting(''dbproxy.is_own'', true) = ''on'' then perform set_config(''dbproxy.numbers'', jsonb_build_object(%s)::text, true); end if;', numbers) end));
