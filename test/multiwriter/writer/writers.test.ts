@@ -145,6 +145,18 @@ describe('two writers', () => {
     expect(await value(b, 'select count(*)::int from own')).toBe(1);
   });
 
+  it('a COMMIT or ROLLBACK in a procedure or a DO block is refused by PostgreSQL: each statement is in a transaction', async () => {
+    await a.query('create table by_procedure (id int primary key)');
+    for (const word of ['commit', 'rollback']) {
+      const body = `begin insert into by_procedure values (1); ${word}; end`;
+      await a.query(`create or replace procedure ends() language plpgsql as $$ ${body} $$`);
+      for (const sql of ['call ends()', `do $$ ${body} $$`])
+        expect(await failure(a.query(sql))).toMatchObject({ code: '2D000' });
+    }
+    await cluster.atRest();
+    expect(await value(a, 'select count(*)::int from by_procedure')).toBe(0);
+  });
+
   it('sequences give out different numbers', async () => {
     await a.query('create table numbered (id serial primary key, by int)');
     await cluster.atRest();
