@@ -71,7 +71,8 @@ begin
   for change in select jsonb_array_elements(payload::jsonb) loop
     -- Tables of one TRUNCATE go together: each may refer to the others.
     if change->>'kind' = 'truncate' then truncated := truncated || (change->>'table'); continue; end if;
-    if truncated <> '{}' then
+    -- Between them is what restarted with each (RESTART IDENTITY).
+    if truncated <> '{}' and change->>'kind' <> 'setval' then
       perform dbproxy.apply_truncate(truncated);
       truncated := '{}';
     end if;

@@ -216,8 +216,20 @@ begin
 end $$;
 
 create or replace function dbproxy.capture_truncate() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+declare me xid; s record; is_at_start boolean;
 begin
-  insert into dbproxy.captured values (pg_current_xact_id(), 't', dbproxy.name_of(tg_relid), null, null, null, null, not exists (select from dbproxy.captured where xid = pg_current_xact_id()));
+  insert into dbproxy.captured values (pg_current_xact_id(), 't', dbproxy.name_of(tg_relid), null, null, null, null, not exists (select from dbproxy.captured where xid = pg_current_xact_id()))
+    returning xmin into me;
+  -- RESTART IDENTITY, of which nothing tells, gives each sequence of the table a new file, in this (sub)transaction.
+  for s in select q.* from dbproxy.sequences q join pg_class c on c.oid = q.sequence
+            where c.xmin = me and q.sequence in (
+              select objid from pg_depend where classid = 'pg_class'::regclass and refclassid = 'pg_class'::regclass and deptype in ('a', 'i')
+                 and refobjid in (select tg_relid union all select relid from pg_partition_ancestors(tg_relid))) loop
+    execute format('select last_value = $1 and not is_called from %s', s.sequence::regclass) into is_at_start using s.started;
+    if is_at_start then
+      insert into dbproxy.captured values (pg_current_xact_id(), 's', dbproxy.name_of(s.sequence), null, null, jsonb_build_array(s.start::text, 'false'), null, false);
+    end if;
+  end loop;
   return null;
 end $$;
 
