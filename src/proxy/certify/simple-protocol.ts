@@ -57,7 +57,7 @@ export class SimpleProtocol {
   }
 
   async query(message: Buffer): Promise<void> {
-    this.#batch.releaseKept();
+    if (await this.#isSkipped()) return;
     this.#queries.unnamedForgotten();
     const sql = message.toString('latin1', 5, message.length - 1);
     const parts = this.#reader.read(sql);
@@ -73,10 +73,16 @@ export class SimpleProtocol {
   }
 
   async functionCall(message: Buffer): Promise<void> {
-    this.#batch.releaseKept();
+    if (await this.#isSkipped()) return;
     this.#readyPassed = false;
     await this.#statement(message, [UNKNOWN_STATEMENT], true);
     if (!this.#readyPassed) this.#sendReady();
+  }
+
+  /** Within a batch that fails: the engine looks at nothing before its Sync, and answers nothing (PostgresMain, ignore_till_sync). */
+  async #isSkipped(): Promise<boolean> {
+    this.#batch.releaseKept();
+    return (await this.#engine.settle()) === 'failed';
   }
 
   async #parts(message: Buffer, parts: readonly { text: string; statement: Statement }[]): Promise<void> {

@@ -1,0 +1,100 @@
+/** The same messages straight to an engine, and to one of several writers: the same answers, in the same order. */
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { encode, Frontend } from '../../../src/protocol/index.js';
+import { socketOf } from '../../support/clients.js';
+import { RawClient } from '../../support/raw-client.js';
+import { TestCluster } from '../../multiwriter/writer/cluster.js';
+
+let cluster: TestCluster;
+/** Its own engine, which knows nothing of writers. */
+let plainSocket: string;
+let plain: RawClient;
+let writer: RawClient;
+
+const TABLE = 'create table t (id int primary key, v int)';
+
+beforeAll(async () => {
+  cluster = await TestCluster.start();
+  const { directory, port } = socketOf(await cluster.engines.primary());
+  plainSocket = join(directory, `.s.PGSQL.${port}`);
+  await connect();
+  for (const raw of [plain, writer]) await raw.query(TABLE);
+  await cluster.atRest();
+}, 90_000);
+afterAll(() => cluster?.close());
+
+const connect = async (): Promise<void> => {
+  plain = await RawClient.login({ path: plainSocket });
+  writer = await RawClient.login(cluster.members[0]!.port);
+};
+beforeEach(async () => {
+  plain.close();
+  writer.close();
+  await connect();
+});
+afterEach(async () => {
+  for (const raw of [plain, writer]) {
+    await raw.query('rollback');
+    await raw.query('delete from t');
+  }
+});
+
+const message = (type: number, ...parts: Buffer[]): Buffer => {
+  const head = Buffer.alloc(5);
+  head[0] = type;
+  head.writeInt32BE(
+    parts.reduce((sum, { length }) => sum + length, 4),
+    1,
+  );
+  return Buffer.concat([head, ...parts]);
+};
+/** Of pg_backend_pid(), without arguments. */
+const functionCall = (): Buffer => {
+  const body = Buffer.alloc(10);
+  body.writeInt32BE(2026, 0);
+  return message(Frontend.FunctionCall, body);
+};
+const run = (name = ''): Buffer[] => [encode.bind('', name, []), encode.execute()];
+const prepareAndRun = (sql: string, name = ''): Buffer[] => [encode.parse(name, sql), ...run(name)];
+
+const ask = async (raw: RawClient, messages: readonly Buffer[]) => {
+  raw.send(...messages);
+  const { types, rows, tags, errors, status } = await raw.answer();
+  return { types, rows, tags, errors, status };
+};
+/** What the engine answers, and the writer, too. */
+const same = async (...messages: Buffer[]): Promise<Awaited<ReturnType<typeof ask>>> => {
+  const expected = await ask(plain, messages);
+  expect(await ask(writer, messages)).toEqual(expected);
+  return expected;
+};
+const nothingMoreOf = (raw: RawClient): Promise<unknown> => expect(raw.next(100)).rejects.toThrow('waited');
+
+describe('a batch that fails, and goes on without its Sync', () => {
+  const FAILING = prepareAndRun('select 1 / 0');
+
+  it.each([
+    ['a Query', encode.query('select 2')],
+    ['a FunctionCall', functionCall()],
+  ])('%s is skipped', async (_what, skipped) => {
+    await same(...FAILING, skipped, encode.sync());
+    await same(encode.query('select 3'));
+    await same(encode.query('begin'));
+    await same(encode.query('insert into t values (1, 1)'));
+    await same(...FAILING, skipped, skipped, encode.sync());
+    await same(encode.query('rollback'));
+    await same(encode.query('select * from t'));
+  });
+
+  it('a Query is skipped that comes once the error was read', async () => {
+    for (const raw of [plain, writer]) {
+      raw.send(...FAILING, encode.flush());
+      expect(await raw.answer('E')).toMatchObject({ errors: ['22012'] });
+      raw.send(encode.query('select 2'));
+      await nothingMoreOf(raw);
+    }
+    expect(await same(encode.sync())).toMatchObject({ types: 'Z' });
+    await same(encode.query('select 3'));
+  });
+});
