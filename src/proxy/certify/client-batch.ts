@@ -1,7 +1,7 @@
 /**
  * A batch of the extended protocol, up to its Sync: what of it is kept back, what is skipped, and what is waited for in the midst of it.
  */
-import { encode } from '../../protocol/index.js';
+import { encode, Frontend } from '../../protocol/index.js';
 import type { Block } from './block.js';
 import type { EngineSide } from './engine-side.js';
 import type { CertifierHost } from './host.js';
@@ -24,7 +24,7 @@ export class ClientBatch {
   readonly #snapshots: Snapshots;
   readonly #host: ClientBatchOptions['host'];
   /** Parse and Describe of a writer, which would be destroyed by what comes before its Bind. */
-  #kept: Buffer[] = [];
+  readonly #kept: Buffer[] = [];
   /** After a refused COMMIT: up to its Sync nothing counts. */
   #skipsToSync = false;
   /** What it reads outside of a block is there. */
@@ -48,12 +48,11 @@ export class ClientBatch {
     this.#kept.push(message);
   }
 
-  takeKept(): Buffer[] {
-    return this.#kept.splice(0);
-  }
-
   releaseKept(): void {
-    for (const message of this.takeKept()) this.#engine.extended(message);
+    for (const message of this.#kept.splice(0)) {
+      this.#engine.extended(message);
+      if (message[0] === Frontend.Parse && message[5] === 0) this.#queries.unnamedSent();
+    }
   }
 
   // --- refused -------------------------------------------------------------------------------------------------------------
@@ -62,8 +61,10 @@ export class ClientBatch {
     return this.#skipsToSync;
   }
 
-  refuse(error: Buffer): void {
-    this.#kept = [];
+  /** The client reads the answers to what came before it first. If that has failed, its error is the only one. */
+  async refuse(error: Buffer): Promise<void> {
+    this.releaseKept();
+    if ((await this.#engine.settle()) !== 'ok') return;
     this.#skipsToSync = true;
     this.#host.toClient(error);
   }
@@ -91,7 +92,7 @@ export class ClientBatch {
     if (!takesSnapshot(statement) || !this.#block.isFirst || this.#engine.status === 'E') return true;
     if ((await this.#engine.settle()) !== 'ok') return true;
     const refused = await this.#snapshots.beforeFirst();
-    if (refused) this.refuse(refused);
+    if (refused) await this.refuse(refused);
     return refused === null;
   }
 
@@ -107,7 +108,7 @@ export class ClientBatch {
     }
     this.#mayRead = true;
     const refused = await this.#snapshots.untilApplied();
-    if (refused) this.refuse(refused);
+    if (refused) await this.refuse(refused);
     return refused === null;
   }
 }

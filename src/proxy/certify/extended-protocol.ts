@@ -81,8 +81,7 @@ export class ExtendedProtocol {
     const [name = '', text = ''] = strings(message, 5);
     const [only] = this.#reader.read(text);
     const statement: Statement = only?.statement ?? { kind: 'within' };
-    if (statement.kind === 'refused' && !this.#engine.failed)
-      return this.#batch.refuse(errorOf(statement.error));
+    if (statement.kind === 'refused') return this.#refuseParse(message, errorOf(statement.error));
     if (this.#statements.size > 10_000) this.#statements.clear();
     this.#statements.set(name, statement);
     if (asksOutcome(text)) this.#asking.add(name);
@@ -96,6 +95,13 @@ export class ExtendedProtocol {
     if (name === '') this.#queries.unnamedSent();
   }
 
+  /** Where the engine would not get to it, it has the word: skipped, or within a COPY. */
+  async #refuseParse(message: Buffer, error: Buffer): Promise<void> {
+    this.#batch.releaseKept();
+    if ((await this.#engine.settle()) === 'ok') return this.#batch.refuse(error);
+    this.#engine.extended(message);
+  }
+
   async #bind(message: Buffer): Promise<void> {
     const [portal = '', name = ''] = strings(message, 5);
     const statement = this.#statements.get(name) ?? UNKNOWN_STATEMENT;
@@ -105,14 +111,12 @@ export class ExtendedProtocol {
     if (canceled) return this.#batch.refuse(errorOf(canceled));
     const isWriter = statement.kind === 'write' || (this.#reader.isWary && statement.kind === 'read');
     if (this.#block.kind === null && isWriter && !this.#engine.failed) {
-      const kept = this.#batch.takeKept();
       if (isDdl(statement)) await this.#snapshots.beforeDdl();
       if ((await this.#engine.settle()) === 'ok') {
         const refused = await this.#snapshots.openImplicit();
         if (refused) return this.#batch.refuse(refused);
       }
-      for (const one of kept) this.#engine.extended(one);
-      if (kept.some((one) => one[0] === Frontend.Parse && one[5] === 0)) this.#queries.unnamedSent();
+      this.#batch.releaseKept();
     } else {
       this.#batch.releaseKept();
       if (!(await this.#batch.mayGoOn(statement))) return;
@@ -163,7 +167,7 @@ export class ExtendedProtocol {
       return this.#engine.extended(message);
     }
     const error = await this.#certification.commit(chain);
-    if (error) this.#batch.refuse(error);
+    if (error) await this.#batch.refuse(error);
     else this.#host.toClient(encode.commandComplete('COMMIT'));
   }
 

@@ -102,7 +102,7 @@ export class MakeWay {
   async #abortImplicit(error: Buffer): Promise<void> {
     if (this.#engine.isBusy || this.#engine.failed) return;
     await this.#block.leave();
-    this.#batch.refuse(error);
+    await this.#batch.refuse(error);
   }
 
   /** A batch that has failed: the client may be slow to send its Sync. */

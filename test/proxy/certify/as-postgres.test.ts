@@ -71,6 +71,28 @@ const same = async (...messages: Buffer[]): Promise<Awaited<ReturnType<typeof as
 };
 const nothingMoreOf = (raw: RawClient): Promise<unknown> => expect(raw.next(100)).rejects.toThrow('waited');
 
+describe('a Parse that is refused', () => {
+  const REFUSED = `prepare transaction 'x'`;
+
+  it.each([
+    ['a read', prepareAndRun('select 1')],
+    ['a write', prepareAndRun('insert into t values (1, 1)')],
+    ['a Parse of a write', [encode.parse('', 'insert into t values (1, 1)')]],
+  ])('is answered behind %s that came before it, as one that fails', async (_what, before) => {
+    const expected = await ask(plain, [...before, encode.parse('x', 'selekt'), encode.sync()]);
+    const seen = await ask(writer, [...before, encode.parse('x', REFUSED), encode.sync()]);
+    expect(seen).toEqual({ ...expected, errors: ['0A000'] });
+    await same(encode.query('select * from t'));
+  });
+
+  it('behind what has failed is skipped, and leaves what was prepared before it', async () => {
+    await same(encode.parse('i', 'insert into t values (1, 1)'), encode.sync());
+    await same(...prepareAndRun('select 1 / 0'), encode.parse('x', REFUSED), encode.sync());
+    await same(...run('i'), encode.sync());
+    await same(encode.query('select * from t'));
+  });
+});
+
 describe('a batch that fails, and goes on without its Sync', () => {
   const FAILING = prepareAndRun('select 1 / 0');
 
