@@ -81,7 +81,7 @@ export class Certifier implements LinkOwner, Participant {
     const reader = (this.#reader = new StatementReader(service));
     const queries = new OwnQueries(engine);
     const block = (this.#block = new Block({ service, participant: this, engine, queries, reads }));
-    const snapshots = new Snapshots({ service, engine, block, reads, waits });
+    const snapshots = new Snapshots({ service, engine, queries, block, reads, waits });
     const batch = (this.#batch = new ClientBatch({ engine, queries, block, snapshots, host }));
     const certification = new Certification({ service, engine, queries, block, host });
     const outcomes = new OutcomeQuestions({ service, engine, queries, waits });

@@ -101,7 +101,6 @@ export class ClientBatch {
     const begins = statement.kind === 'begin';
     if (this.#snapshots.areFree || this.#mayRead || !(begins || takesSnapshot(statement))) return true;
     if ((await this.#engine.settle()) !== 'ok') return true;
-    this.#queries.unnamedLost();
     if (begins) {
       await this.#snapshots.learnDemand();
       return true;

@@ -17,7 +17,7 @@ export class OwnQueries {
   }
 
   ask(sql: string, failed?: (error: Buffer) => void): Promise<OwnReply> {
-    this.unnamedLost();
+    this.#unnamedLost = true;
     return this.#engine.ask(sql, failed);
   }
 
@@ -30,11 +30,6 @@ export class OwnQueries {
   /** Its Parse went to the engine only now. */
   unnamedSent(): void {
     this.#unnamedLost = false;
-  }
-
-  /** A query of ours destroys it. */
-  unnamedLost(): void {
-    this.#unnamedLost = true;
   }
 
   /** A query of the client's destroys it. */

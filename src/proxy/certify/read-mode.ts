@@ -9,7 +9,7 @@
  */
 import { readPosition } from '../../multiwriter/engine/index.js';
 import type { ReadDemand, RefusedCommit } from '../../multiwriter/writer/index.js';
-import type { EngineSide } from './engine-side.js';
+import type { OwnQueries } from './own-queries.js';
 
 const MODE = 'dbproxy.read_mode';
 const AFTER = 'dbproxy.read_after';
@@ -71,9 +71,9 @@ export class ReadMode {
   }
 
   /** What the next snapshot has to show; or why that cannot be told. Nothing of the client's is under way. */
-  async demand(engine: EngineSide): Promise<ReadDemand | RefusedCommit> {
+  async demand(queries: Pick<OwnQueries, 'ask'>, isInBlock: boolean): Promise<ReadDemand | RefusedCommit> {
     if (!this.#isStale) return this.#demand;
-    const values = engine.status === 'I' ? await this.#select(engine) : await this.#show(engine);
+    const values = isInBlock ? await this.#show(queries) : await this.#select(queries);
     if (values) {
       this.#isStale = false;
       this.#demand = demandOf(values.get(MODE) ?? '', values.get(AFTER) ?? '');
@@ -81,8 +81,8 @@ export class ReadMode {
     return this.#demand;
   }
 
-  async #select(engine: EngineSide): Promise<Map<string, string> | null> {
-    const { sets, error, skipped } = await engine.ask(SELECT);
+  async #select(queries: Pick<OwnQueries, 'ask'>): Promise<Map<string, string> | null> {
+    const { sets, error, skipped } = await queries.ask(SELECT);
     if (error || skipped) return null;
     const values = new Map<string, string>();
     NAMES.forEach((name, i) => {
@@ -94,10 +94,10 @@ export class ReadMode {
     return values;
   }
 
-  async #show(engine: EngineSide): Promise<Map<string, string> | null> {
+  async #show(queries: Pick<OwnQueries, 'ask'>): Promise<Map<string, string> | null> {
     const names = [...this.#has];
     if (names.length === 0) return new Map();
-    const { sets, error, skipped } = await engine.ask(names.map((name) => `show ${name}`).join('; '));
+    const { sets, error, skipped } = await queries.ask(names.map((name) => `show ${name}`).join('; '));
     if (error || skipped) return null;
     return new Map(names.map((name, i) => [name, sets[i]?.[0]?.[0] ?? '']));
   }

@@ -7,13 +7,15 @@ import type { WriterService } from '../../multiwriter/writer/index.js';
 import type { Block } from './block.js';
 import type { EngineSide } from './engine-side.js';
 import { errorOf, GONE } from './error-messages.js';
+import type { OwnQueries } from './own-queries.js';
 import { isRefused, type ReadMode } from './read-mode.js';
 import type { Statement } from './statements.js';
 import type { WriterWaits } from './writer-waits.js';
 
 export interface SnapshotsOptions {
   readonly service: Pick<WriterService, 'whenReady' | 'untilApplied' | 'quiesce'>;
-  readonly engine: EngineSide;
+  readonly engine: Pick<EngineSide, 'status'>;
+  readonly queries: OwnQueries;
   readonly block: Block;
   readonly reads: ReadMode;
   readonly waits: WriterWaits;
@@ -21,14 +23,16 @@ export interface SnapshotsOptions {
 
 export class Snapshots {
   readonly #service: SnapshotsOptions['service'];
-  readonly #engine: EngineSide;
+  readonly #engine: SnapshotsOptions['engine'];
+  readonly #queries: OwnQueries;
   readonly #block: Block;
   readonly #reads: ReadMode;
   readonly #waits: WriterWaits;
 
-  constructor({ service, engine, block, reads, waits }: SnapshotsOptions) {
+  constructor({ service, engine, queries, block, reads, waits }: SnapshotsOptions) {
     this.#service = service;
     this.#engine = engine;
+    this.#queries = queries;
     this.#block = block;
     this.#reads = reads;
     this.#waits = waits;
@@ -41,7 +45,12 @@ export class Snapshots {
 
   /** Before a BEGIN: within its block the engine would be asked by SHOW, which does not tell of all settings. */
   async learnDemand(): Promise<void> {
-    await this.#reads.demand(this.#engine);
+    await this.#demand();
+  }
+
+  /** The block tells, and not the engine's status, which says nothing of a BEGIN in a batch before its Sync. */
+  #demand(): ReturnType<ReadMode['demand']> {
+    return this.#reads.demand(this.#queries, this.#block.kind !== null);
   }
 
   /** The statement runs next. */
@@ -84,7 +93,7 @@ export class Snapshots {
 
   /** Waits until what the session's read mode asks for is in the engine. Not null: it is not, and the client is told so. */
   async untilApplied(): Promise<Buffer | null> {
-    const demand = await this.#reads.demand(this.#engine);
+    const demand = await this.#demand();
     if (isRefused(demand)) return errorOf(demand);
     if (!demand.isGlobal && demand.position === null) return null;
     const refused = await this.#waits.cancelable((signal) => this.#service.untilApplied(demand, signal));

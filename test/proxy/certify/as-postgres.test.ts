@@ -49,6 +49,7 @@ const message = (type: number, ...parts: Buffer[]): Buffer => {
   );
   return Buffer.concat([head, ...parts]);
 };
+const describeStatement = (name: string): Buffer => message(Frontend.Describe, Buffer.from(`S${name}\0`));
 /** Of pg_backend_pid(), without arguments. */
 const functionCall = (): Buffer => {
   const body = Buffer.alloc(10);
@@ -118,5 +119,27 @@ describe('a batch that fails, and goes on without its Sync', () => {
     }
     expect(await same(encode.sync())).toMatchObject({ types: 'Z' });
     await same(encode.query('select 3'));
+  });
+});
+
+describe('the unnamed statement', () => {
+  it('outlives the questions that a read mode makes needed', async () => {
+    await same(encode.parse('', 'select 5'), encode.sync());
+    const batch = [
+      ...prepareAndRun('begin read only', 'b'),
+      ...prepareAndRun(`set local dbproxy.read_mode = 'global'`, 's'),
+      ...run(),
+      encode.sync(),
+    ];
+    expect(await same(...batch)).toMatchObject({ rows: [['5']], errors: [] });
+  });
+
+  it('outlives a FunctionCall whose read is refused', async () => {
+    await same(encode.parse('', 'select 5'), encode.sync());
+    // In quotes that nobody looks into: it is not refused at once.
+    await same(...prepareAndRun('set dbproxy.read_mode = $$none$$', 's'), encode.sync());
+    expect(await ask(plain, [functionCall()])).toMatchObject({ types: 'VZ' });
+    expect(await ask(writer, [functionCall()])).toMatchObject({ errors: ['22023'], status: 'I' });
+    expect(await same(describeStatement(''), encode.sync())).toMatchObject({ types: 'tTZ' });
   });
 });
