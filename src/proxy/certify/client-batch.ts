@@ -24,7 +24,7 @@ export class ClientBatch {
   readonly #snapshots: Snapshots;
   readonly #host: ClientBatchOptions['host'];
   /** Parse and Describe of a writer, which would be destroyed by what comes before its Bind. */
-  readonly #kept: Buffer[] = [];
+  readonly #kept: { readonly message: Buffer; readonly done: (() => void) | undefined }[] = [];
   /** After a refused COMMIT: up to its Sync nothing counts. */
   #skipsToSync = false;
   /** What it reads outside of a block is there. */
@@ -44,13 +44,13 @@ export class ClientBatch {
     return this.#kept.length > 0;
   }
 
-  keep(message: Buffer): void {
-    this.#kept.push(message);
+  keep(message: Buffer, done?: () => void): void {
+    this.#kept.push({ message, done });
   }
 
   releaseKept(): void {
-    for (const message of this.#kept.splice(0)) {
-      this.#engine.extended(message);
+    for (const { message, done } of this.#kept.splice(0)) {
+      this.#engine.extended(message, done);
       if (message[0] === Frontend.Parse && message[5] === 0) this.#queries.unnamedSent();
     }
   }

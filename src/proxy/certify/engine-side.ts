@@ -6,7 +6,7 @@
  * The engine answers in that order. After an error in a batch it skips what comes before the next Sync, requests of ours included: they
  * are told so.
  */
-import { Backend, encode, errorFields, type TxStatus } from '../../protocol/index.js';
+import { Backend, encode, errorFields, Frontend, type TxStatus } from '../../protocol/index.js';
 import type { EngineMessageHandler, Treatment } from './engine-messages.js';
 import { ClientRequest, OwnRequest, type ClientReply, type OwnReply } from './requests.js';
 
@@ -52,8 +52,8 @@ export class EngineSide implements EngineMessageHandler {
   /** The batch failed: the engine skips to its Sync. */
   failed = false;
   copyIn = false;
-  /** ParseComplete of a statement that we have parsed anew. */
-  #ownParses = 0;
+  /** Parse and Close of the batch that are not answered. */
+  #changes: { readonly isOurs: boolean; readonly done: () => void }[] = [];
 
   constructor(options: EngineSideOptions) {
     this.#options = options;
@@ -90,10 +90,15 @@ export class EngineSide implements EngineMessageHandler {
     return request.reply;
   }
 
-  /** One of the client's batch. */
-  extended(message: Buffer): void {
+  /** One of the client's batch; `done`: of a Parse or Close, called when the engine has carried it out. */
+  extended(message: Buffer, done: () => void = () => undefined): void {
+    this.#extended(message, { isOurs: false, done });
+  }
+
+  #extended(message: Buffer, change: { isOurs: boolean; done: () => void }): void {
     this.#send(message);
     if (this.failed || this.#isLost) return;
+    if (message[0] === Frontend.Parse || message[0] === Frontend.Close) this.#changes.push(change);
     const last = this.#asked.at(-1);
     if (last instanceof Batch) last.outstanding++;
     else this.#asked.push(new Batch());
@@ -106,8 +111,7 @@ export class EngineSide implements EngineMessageHandler {
 
   /** A Parse of the client's once more, whose answer it does not see. */
   parseAgain(message: Buffer): void {
-    this.#ownParses++;
-    this.extended(message);
+    this.#extended(message, { isOurs: true, done: () => undefined });
   }
 
   /** Flush, CopyData, Terminate …: nothing answers them. */
@@ -226,11 +230,11 @@ export class EngineSide implements EngineMessageHandler {
 
   #ofBatch(batch: Batch, type: number): Treatment {
     if (!COMPLETIONS.has(type)) return 'pass';
+    const change = type === ParseComplete || type === CloseComplete ? this.#changes.shift() : undefined;
+    change?.done();
     if (--batch.outstanding === 0) this.#asked.shift();
     if (!this.hasOutstanding) this.#settled('ok');
-    if (type !== ParseComplete || this.#ownParses === 0) return 'pass';
-    this.#ownParses--;
-    return 'drop';
+    return change?.isOurs ? 'drop' : 'pass';
   }
 
   #error(request: ClientRequest | null, message: Buffer): Treatment {
@@ -244,7 +248,7 @@ export class EngineSide implements EngineMessageHandler {
       request.tag = null;
       return Buffer.concat([before, instead ?? message]);
     }
-    this.#ownParses = 0;
+    this.#changes = [];
     this.failed = true;
     // The rest of the batch is skipped, and what we asked behind it; a Sync is not.
     while (this.#asked.length > 0 && !(this.#asked[0] instanceof ClientRequest)) {

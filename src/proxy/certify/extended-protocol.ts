@@ -14,9 +14,20 @@ import { errorOf } from './error-messages.js';
 import type { CertifierHost } from './host.js';
 import { asksOutcome, type OutcomeQuestions } from './outcome-questions.js';
 import type { OwnQueries } from './own-queries.js';
+import type { Prepared } from './prepared-statements.js';
 import type { Snapshots } from './snapshots.js';
 import type { StatementReader } from './statement-reader.js';
-import { isDdl, reassigns, takesSnapshot, UNKNOWN_STATEMENT, type Statement } from './statements.js';
+import {
+  droppedByRunning,
+  isDdl,
+  reassigns,
+  takesSnapshot,
+  UNKNOWN_STATEMENT,
+  type Statement,
+} from './statements.js';
+
+const OF_STATEMENT = 'S'.charCodeAt(0);
+const UNKNOWN: Prepared = { statement: UNKNOWN_STATEMENT, asks: false };
 
 export interface ExtendedProtocolOptions {
   readonly engine: EngineSide;
@@ -40,10 +51,7 @@ export class ExtendedProtocol {
   readonly #reader: StatementReader;
   readonly #batch: ClientBatch;
   readonly #host: ExtendedProtocolOptions['host'];
-  readonly #statements = new Map<string, Statement>();
   readonly #portals = new Map<string, Statement>();
-  /** Prepared statements that ask what became of a transaction. */
-  readonly #asking = new Set<string>();
   /** A COPY from the client may be in this batch. */
   #copies = false;
 
@@ -68,13 +76,29 @@ export class ExtendedProtocol {
         return this.#bind(message);
       case Frontend.Execute:
         return this.#execute(message);
+      case Frontend.Close:
+        return this.#pass(message, this.#closed(message));
       default:
-        if (this.#batch.keeps) this.#batch.keep(message);
-        else {
-          this.#queries.restoreUnnamed(message);
-          this.#engine.extended(message);
-        }
+        this.#pass(message);
     }
+  }
+
+  /** Describe, Close. */
+  #pass(message: Buffer, done?: () => void): void {
+    if (this.#batch.keeps) return this.#batch.keep(message, done);
+    this.#queries.restoreUnnamed(message);
+    this.#engine.extended(message, done);
+  }
+
+  #closed(message: Buffer): (() => void) | undefined {
+    if (message[5] !== OF_STATEMENT) return undefined;
+    const [name = ''] = strings(message, 6);
+    const done = this.#reader.prepared.close(name);
+    if (name !== '') return done;
+    return () => {
+      done();
+      this.#queries.unnamedForgotten();
+    };
   }
 
   async #parse(message: Buffer): Promise<void> {
@@ -82,17 +106,22 @@ export class ExtendedProtocol {
     const [only] = this.#reader.read(text);
     const statement: Statement = only?.statement ?? { kind: 'within' };
     if (statement.kind === 'refused') return this.#refuseParse(message, errorOf(statement.error));
-    if (this.#statements.size > 10_000) this.#statements.clear();
-    this.#statements.set(name, statement);
-    if (asksOutcome(text)) this.#asking.add(name);
-    else this.#asking.delete(name);
-    if (name === '') this.#queries.unnamedParsed(message);
+    const done = this.#parsed(message, name, { statement, asks: asksOutcome(text) });
     if (this.#block.kind === null && statement.kind === 'write' && !this.#engine.failed)
-      return this.#batch.keep(message);
+      return this.#batch.keep(message, done);
     this.#batch.releaseKept();
     if (!(await this.#batch.mayGoOn(statement))) return;
-    this.#engine.extended(message);
+    this.#engine.extended(message, done);
     if (name === '') this.#queries.unnamedSent();
+  }
+
+  #parsed(message: Buffer, name: string, prepared: Prepared): () => void {
+    const done = this.#reader.prepared.parse(name, prepared);
+    if (name !== '') return done;
+    return () => {
+      done();
+      this.#queries.unnamedParsed(message);
+    };
   }
 
   /** Where the engine would not get to it, it has the word: skipped, or within a COPY. */
@@ -104,10 +133,10 @@ export class ExtendedProtocol {
 
   async #bind(message: Buffer): Promise<void> {
     const [portal = '', name = ''] = strings(message, 5);
-    const statement = this.#statements.get(name) ?? UNKNOWN_STATEMENT;
+    const { statement, asks } = this.#reader.prepared.get(name) ?? UNKNOWN;
     this.#portals.set(portal, statement);
     if (statement.kind === 'write' && statement.isCopy) this.#copies = true;
-    const canceled = this.#asking.has(name) ? await this.#outcomes.tellFacts() : null;
+    const canceled = asks ? await this.#outcomes.tellFacts() : null;
     if (canceled) return this.#batch.refuse(errorOf(canceled));
     const isWriter = statement.kind === 'write' || (this.#reader.isWary && statement.kind === 'read');
     if (this.#block.kind === null && isWriter && !this.#engine.failed) {
@@ -151,8 +180,10 @@ export class ExtendedProtocol {
       return;
     this.#snapshots.noteSetting(statement);
     this.#engine.extended(message);
-    if (reassigns(statement) && (await this.#engine.settle()) === 'ok')
-      await this.#certification.noteReassigned(statement);
+    const isToldOf = reassigns(statement) || droppedByRunning(statement) !== null;
+    if (!isToldOf || (await this.#engine.settle()) !== 'ok') return;
+    this.#reader.ran(statement);
+    await this.#certification.noteReassigned(statement);
   }
 
   async #commit(message: Buffer, chain: boolean): Promise<void> {
@@ -173,7 +204,14 @@ export class ExtendedProtocol {
 
   async sync(message: Buffer): Promise<void> {
     this.#batch.releaseKept();
-    if (this.#batch.end()) return this.#syncSkipped(message);
+    await (this.#batch.end() ? this.#syncSkipped(message) : this.#sync(message));
+    // The engine has answered all that it has looked at.
+    if (this.#engine.copyIn) return;
+    this.#reader.prepared.batchEnded();
+    this.#queries.batchEnded();
+  }
+
+  async #sync(message: Buffer): Promise<void> {
     const settled = this.#block.kind === 'implicit' || this.#mayCopy ? await this.#engine.settle() : 'ok';
     // The engine reads it as part of the COPY, and does not answer.
     if (settled === 'copy') return;

@@ -8,9 +8,11 @@ import type { OwnReply } from './requests.js';
 
 export class OwnQueries {
   readonly #engine: EngineSide;
-  /** The client's Parse of the unnamed statement. */
+  /** The client's Parse of the unnamed statement, as the engine has carried it out. */
   #unnamed: Buffer | null = null;
   #unnamedLost = false;
+  /** Another Parse of it is on its way. */
+  #unnamedComes = false;
 
   constructor(engine: EngineSide) {
     this.#engine = engine;
@@ -21,25 +23,31 @@ export class OwnQueries {
     return this.#engine.ask(sql, failed);
   }
 
-  /** The client has parsed it. */
+  /** A Parse of it goes to the engine. */
+  unnamedSent(): void {
+    this.#unnamedComes = true;
+  }
+
+  /** The engine has carried it out. */
   unnamedParsed(message: Buffer): void {
     this.#unnamed = message;
     this.#unnamedLost = false;
+    this.#unnamedComes = false;
   }
 
-  /** Its Parse went to the engine only now. */
-  unnamedSent(): void {
-    this.#unnamedLost = false;
+  /** What was sent and is not carried out never will be. */
+  batchEnded(): void {
+    this.#unnamedComes = false;
   }
 
-  /** A query of the client's destroys it. */
+  /** A query of the client's destroys it, or Close. */
   unnamedForgotten(): void {
     this.#unnamed = null;
   }
 
   /** Before a message of the client's that may use it. */
   restoreUnnamed(message: Buffer): void {
-    if (!this.#unnamedLost || !this.#unnamed || !usesUnnamed(message)) return;
+    if (!this.#unnamedLost || this.#unnamedComes || !this.#unnamed || !usesUnnamed(message)) return;
     this.#unnamedLost = false;
     this.#engine.parseAgain(this.#unnamed);
   }

@@ -120,7 +120,7 @@ export class SimpleProtocol {
       case 'setting':
       case 'write':
       case 'read':
-        if (first.kind === 'setting' && first.sql !== null) return this.#set(message, first.sql, isLast);
+        if (first.kind === 'setting' && first.sql !== null) return this.#set(message, first, isLast);
         if (!isLast || parts.some(({ kind }) => kind === 'write') || this.#reader.isWary)
           return this.#implicit(message, parts, isLast);
         if (parts.some(takesSnapshot) && !(await this.#mayRead())) return false;
@@ -166,8 +166,15 @@ export class SimpleProtocol {
     for (const part of parts) this.#snapshots.noteSetting(part);
     const { failed } = await this.#engine.request(message, { passReady, keepTag: false });
     this.#block.followStatus();
-    if (!failed) for (const part of parts) await this.#certification.noteReassigned(part);
+    if (!failed) await this.#ran(parts);
     return !failed;
+  }
+
+  async #ran(parts: readonly Statement[]): Promise<void> {
+    for (const part of parts) {
+      this.#reader.ran(part);
+      await this.#certification.noteReassigned(part);
+    }
   }
 
   async #begin(message: Buffer, readOnly: boolean, isLast: boolean): Promise<boolean> {
@@ -177,12 +184,12 @@ export class SimpleProtocol {
   }
 
   /** Of the read mode; what comes behind it in the query is of the same transaction. */
-  #set(message: Buffer, sql: string, isLast: boolean): Promise<boolean> {
+  #set(message: Buffer, setting: Statement, isLast: boolean): Promise<boolean> {
     if (!isLast) {
       this.#block.open('implicit', false);
       void this.#queries.ask('begin');
     }
-    return this.#plain(message, isLast, [{ kind: 'setting', sql }]);
+    return this.#plain(message, isLast, [setting]);
   }
 
   /** Of a statement outside of a block. False: it has failed. */
@@ -203,7 +210,7 @@ export class SimpleProtocol {
     if (this.#reader.isWary || parts.some(({ kind }) => kind === 'write')) this.#block.writes();
     for (const part of parts) this.#snapshots.noteSetting(part);
     const { failed, tag } = await this.#engine.request(message, { passReady: false, keepTag: isLast });
-    if (!failed) for (const part of parts) await this.#certification.noteReassigned(part);
+    if (!failed) await this.#ran(parts);
     if (isLast || failed) return this.#certification.endImplicit(tag);
     return true;
   }

@@ -1,8 +1,12 @@
-/** How the statements of a session are read: once one has written that seemed to read, none is taken for a reader. */
+/**
+ * How the statements of a session are read: once one has written that seemed to read, none is taken for a reader.
+ */
 import type { WriterService } from '../../multiwriter/writer/index.js';
-import { statementsOf, type Statement } from './statements.js';
+import { PreparedStatements } from './prepared-statements.js';
+import { droppedByRunning, statementsOf, type Statement } from './statements.js';
 
 export class StatementReader {
+  readonly prepared = new PreparedStatements();
   readonly #isVolatile: (name: string) => boolean;
   #isWary = false;
 
@@ -21,5 +25,11 @@ export class StatementReader {
 
   beWary(): void {
     this.#isWary = true;
+  }
+
+  /** It has run. */
+  ran(statement: Statement): void {
+    const dropped = droppedByRunning(statement);
+    if (dropped) this.prepared.drop(dropped);
   }
 }

@@ -6,6 +6,9 @@ import type { RefusedCommit } from '../../multiwriter/writer/index.js';
 import { splitStatements, stripLeadingComments } from '../../session-state/index.js';
 import { changesReadMode, refusedSetting } from './read-mode.js';
 
+/** One prepared statement, all of them, or with all else that a session has. */
+export type Dropped = { readonly name: string } | 'statements' | 'session';
+
 export type Statement =
   | { readonly kind: 'begin'; readonly readOnly: boolean }
   | { readonly kind: 'commit'; readonly chain: boolean }
@@ -15,7 +18,7 @@ export type Statement =
   /** SAVEPOINT and the like; what only works in a transaction block. */
   | { readonly kind: 'within' }
   /** SET, RESET, SHOW, DISCARD, DEALLOCATE: takes no snapshot. `sql`: it may change the read mode (read-mode.ts). */
-  | { readonly kind: 'setting'; readonly sql: string | null }
+  | { readonly kind: 'setting'; readonly sql: string | null; readonly drops: Dropped | null }
   /** May only read, or concerns this session or this engine alone. */
   | { readonly kind: 'read'; readonly sql: string | null }
   /** Prepared transactions, databases …: cannot be on several writers. Or a setting that means nothing. */
@@ -32,6 +35,7 @@ export type Statement =
 const READ =
   /^(select|values|table|listen|unlisten|notify|prepare|fetch|close|move|checkpoint|load|vacuum|analyze|cluster|reindex|with|explain)\b/i;
 const SETTING = /^(set|reset|show|discard|deallocate)\b/i;
+const DEALLOCATE = /^deallocate\s+(?:prepare\s+)?(?:"((?:[^"]|"")+)"|([^\s;"]+))/i;
 const OF_THIS_ENGINE = /^alter\s+system\b|^copy\b(?!.*\bfrom\b)/is;
 const WITHIN = /^(savepoint|release|lock|declare)\b|^rollback\s+(work\s+|transaction\s+)?to\b/i;
 const REFUSED =
@@ -57,7 +61,7 @@ const SOME_WRITE: Statement = {
   reassigns: null,
   sql: null,
 };
-/** Prepared by SQL, or before a proxy that was replaced: it may write. */
+/** Prepared by SQL: it may write. */
 export const UNKNOWN_STATEMENT = SOME_WRITE;
 
 /** `isVolatile`: may calling a function of that name write? */
@@ -79,7 +83,9 @@ export const statementOf = (text: string, isVolatile: (name: string) => boolean)
   if (/^set\s+constraints\b/i.test(sql)) return SOME_WRITE;
   if (SETTING.test(sql)) {
     const error = changing === null ? null : refusedSetting(sql);
-    return error ? { kind: 'refused', error, endsBlock: false } : { kind: 'setting', sql: changing };
+    return error
+      ? { kind: 'refused', error, endsBlock: false }
+      : { kind: 'setting', sql: changing, drops: droppedBy(sql) };
   }
   if ((READ.test(sql) || OF_THIS_ENGINE.test(sql)) && !mayWrite(sql, isVolatile))
     return { kind: 'read', sql: changing };
@@ -87,6 +93,17 @@ export const statementOf = (text: string, isVolatile: (name: string) => boolean)
   if (HIDES_REASSIGN.test(sql)) return { kind: 'refused', error: hiddenReassign, endsBlock: false };
   const reassigns = /^reassign\b/i.test(sql) ? sql : null;
   return { kind: 'write', isDdl, isCopy: /^copy\b/i.test(sql), reassigns, sql: changing };
+};
+
+const droppedBy = (sql: string): Dropped | null => {
+  if (/^discard\s+all\b/i.test(sql)) return 'session';
+  const [, quoted, name] = DEALLOCATE.exec(sql) ?? [];
+  if (quoted !== undefined) return { name: quoted.replaceAll('""', '"') };
+  if (name === undefined) return null;
+  // ASCII only, as PostgreSQL does it in UTF8.
+  return /^all$/i.test(name)
+    ? 'statements'
+    : { name: name.replace(/[A-Z]+/g, (upper) => upper.toLowerCase()) };
 };
 
 const mayWrite = (sql: string, isVolatile: (name: string) => boolean): boolean => {
@@ -114,6 +131,8 @@ const hiddenReassign: RefusedCommit = {
 export const isDdl = (statement: Statement): boolean => statement.kind === 'write' && statement.isDdl;
 export const reassigns = (statement: Statement): statement is Statement & { reassigns: string } =>
   statement.kind === 'write' && statement.reassigns !== null;
+export const droppedByRunning = (statement: Statement): Dropped | null =>
+  statement.kind === 'setting' ? statement.drops : null;
 export const takesSnapshot = ({ kind }: Statement): boolean => kind === 'write' || kind === 'read';
 
 const CONTROL: ReadonlySet<Statement['kind']> = new Set([

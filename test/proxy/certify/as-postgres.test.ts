@@ -142,4 +142,50 @@ describe('the unnamed statement', () => {
     expect(await ask(writer, [functionCall()])).toMatchObject({ errors: ['22023'], status: 'I' });
     expect(await same(describeStatement(''), encode.sync())).toMatchObject({ types: 'tTZ' });
   });
+
+  it('is the one before, where a Parse has failed or was skipped', async () => {
+    await same(encode.parse('', 'insert into t values (1, 1)'), encode.sync());
+    await same(...prepareAndRun('select 1 / 0', 'x'), encode.parse('', 'select 5'), encode.sync());
+    expect(await same(...run(), encode.sync())).toMatchObject({ tags: ['INSERT 0 1'] });
+  });
+});
+
+describe('prepared statements', () => {
+  it('are known for as long as they live, however many there are', async () => {
+    await same(
+      ...[encode.parse('b', 'begin'), encode.parse('i', 'insert into t values (1, 1)')],
+      ...[encode.parse('c', 'commit'), encode.sync()],
+    );
+    for (let i = 0; i < 10_500; i += 500) {
+      const many = Array.from({ length: 500 }, (_, k) => encode.parse(`n${i + k}`, 'select 1'));
+      await same(...many, encode.sync());
+    }
+    expect(await same(...run('b'), encode.sync())).toMatchObject({ status: 'T' });
+    expect(await same(...run('i'), encode.sync())).toMatchObject({ status: 'T' });
+    expect(await same(...run('c'), encode.sync())).toMatchObject({ tags: ['COMMIT'], status: 'I' });
+    await same(encode.query('select * from t'));
+    expect(await same(...run('b'), encode.sync())).toMatchObject({ status: 'T' });
+    await same(encode.query('rollback'));
+  }, 60_000);
+
+  it('are what they were, where a Parse of the same name has failed', async () => {
+    await same(encode.parse('i', 'insert into t values (1, 1)'), encode.sync());
+    expect(await same(encode.parse('i', 'select 1'), encode.sync())).toMatchObject({ errors: ['42P05'] });
+    expect(await same(...run('i'), encode.sync())).toMatchObject({ tags: ['INSERT 0 1'] });
+  });
+
+  it.each([
+    ['Close', [encode.closeStatement('s')]],
+    ['DEALLOCATE', [encode.query('deallocate s')]],
+    ['DEALLOCATE PREPARE', prepareAndRun('deallocate prepare S', 'd')],
+    ['DEALLOCATE ALL', [encode.query('deallocate all')]],
+    ['DISCARD ALL', [encode.query('discard all')]],
+  ])('are others after %s', async (_what, end) => {
+    const sync = end[0]![0] === Frontend.Query ? [] : [encode.sync()];
+    await same(encode.parse('s', 'select 1'), encode.sync());
+    await same(...end, ...sync);
+    expect(await same(...run('s'), encode.sync())).toMatchObject({ errors: ['26000'] });
+    await same(encode.query('prepare s as insert into t values (1, 1)'));
+    expect(await same(...run('s'), encode.sync())).toMatchObject({ tags: ['INSERT 0 1'] });
+  });
 });
