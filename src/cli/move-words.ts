@@ -5,11 +5,12 @@ import { count, plural, size } from './format.js';
 /** `16 of 17 moved, 1 stayed` */
 export function sessionsInWords({ sessions, strategy }: Pick<MoveRecord, 'sessions' | 'strategy'>): string {
   if (strategy === 'resize') return `${count(sessions.kept)} stay where they are`;
-  const { total, moved, kept, dropped, failed } = sessions;
+  const { total, moved, kept, dropped, failed, canceled = [] } = sessions;
   const others = [
     [kept, 'stayed'],
     [dropped, 'ended on request'],
     [failed.length, 'lost'],
+    [canceled.length, 'had a transaction cancelled'],
   ] as const;
   const told = others.filter(([n]) => n > 0).map(([n, what]) => `${count(n)} ${what}`);
   return [`${count(moved)} of ${count(total)} moved`, ...told].join(', ');

@@ -311,6 +311,8 @@ export interface MoveRecord {
     readonly kept: number;
     readonly failed: readonly { readonly id: number; readonly reason: string }[];
     readonly dropped: number;
+    /** Whose transaction was canceled with 40001 (`--on-timeout cancel`), and what it was; absent: nobody's. */
+    readonly canceled?: readonly { readonly id: number; readonly reason: string }[];
   };
   readonly holdMs: HoldTimes;
   readonly phasesMs: PhasesMs;

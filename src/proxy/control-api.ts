@@ -187,6 +187,8 @@ export interface HoldResult {
   readonly waitedMs: number;
   /** Sessions in a transaction when the budget ran out. */
   readonly blockers: readonly Blocker[];
+  /** Sessions whose transaction was canceled, and what it was; absent: none. */
+  readonly canceled?: readonly Blocker[];
 }
 
 export interface CommitResult {

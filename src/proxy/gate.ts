@@ -244,6 +244,7 @@ export class Gate {
       held: all && this.#hold === hold,
       sessions: hold.sessions.size,
       waitedMs: performance.now() - startMs,
+      ...(hold.canceled.length > 0 ? { canceled: hold.canceled } : {}),
     };
     if (result.held) {
       this.#state = 'held';

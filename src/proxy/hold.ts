@@ -20,6 +20,8 @@ export interface Hold {
   readonly operation: string;
   /** Would the server let them in again? Asked when it restarts. */
   readonly refusals: Refusals | null;
+  /** Sessions whose transaction was canceled, and what it was (`--on-timeout cancel`). */
+  readonly canceled: Blocker[];
   readonly timer: NodeJS.Timeout | undefined;
   /** Resolves when the budget is spent. */
   readonly spent: Promise<void>;
@@ -55,16 +57,18 @@ export const newHold = ({ budgetMs, ...asked }: Asked, onSpent: () => void): Hol
   const everybodyHeld = new Promise<number>((resolve) => (allAreHeld = () => resolve(performance.now())));
   return {
     ...asked,
-    ...{ sessions: new Map(), everybodyHeld, allAreHeld, timer, spent },
+    ...{ sessions: new Map(), canceled: [], everybodyHeld, allAreHeld, timer, spent },
     locks: Promise.resolve(null),
     ...{ stepping: new Set(), complete: false, agreed: null, waits: new Map() },
   };
 };
 
 /** `--on-timeout cancel` */
-export const cancelTransactionsOf = ({ sessions, operation }: Hold): void => {
+export const cancelTransactionsOf = ({ sessions, operation, canceled }: Hold): void => {
   for (const session of sessions.keys()) {
-    if (!session.held && !session.isClosed) session.cancelTransaction(operation);
+    if (session.held || session.isClosed) continue;
+    const reason = session.whyNotSafe();
+    if (session.cancelTransaction(operation)) canceled.push({ ...session.ref, kinds: [], reason });
   }
 };
 

@@ -309,6 +309,13 @@ export class Link implements Reader {
     if (bytes === READ_BUFFER_BYTES && !this.#closed) this.#buffers?.makePrivate(this);
   }
 
+  /** Reads on although what was read before is not with the peer yet; what comes now is to be copied. */
+  readAhead(): void {
+    if (this.#pinning) this.#buffers?.renew(this);
+    this.#pinning = false;
+    this.resume();
+  }
+
   /** An unfinished write of `writer` refers to our read buffer. */
   #pin(writer: Link): void {
     this.#pinning = true;

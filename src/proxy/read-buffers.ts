@@ -72,6 +72,12 @@ export class ReadBuffers {
     this.makePrivate(reader);
   }
 
+  /** It is read on although an unfinished write refers to its buffer, which is left to that. */
+  renew(reader: Reader): void {
+    this.#assign(reader, Buffer.allocUnsafeSlow(READ_BUFFER_BYTES));
+    reader.privateSince = performance.now();
+  }
+
   close(): void {
     clearInterval(this.#sweep);
   }

@@ -28,7 +28,7 @@ import { coarseNow } from './coarse-clock.js';
 import type { ConnectionImage, EngineConnection } from './engine-connection.js';
 import type { Link, LinkOwner } from './link.js';
 import { beforeDeathNotice } from './failover/death-notice.js';
-import { rewriteErrors, type ErrorRewrite } from './rewrite-errors.js';
+import { ErrorRewriter, type ErrorRewrite } from './rewrite-errors.js';
 import { Certifier } from './certify/certifier.js';
 import type { WriterService } from '../multiwriter/writer/index.js';
 import type { DbproxyError } from '../errors/index.js';
@@ -53,6 +53,8 @@ export interface Standing {
 export interface RelayEvents {
   /** While stepping: a request was answered, or a safe point is reached. */
   advanced(): void;
+  /** While errors are rewritten: a request was answered. */
+  rewritten(): void;
   /** The client has sent something that waits, because the flow has stopped. */
   waits(): void;
   /** Who certifies cancels what runs. */
@@ -102,8 +104,6 @@ export class Relay implements LinkOwner {
   sinceMs = coarseNow();
   /** Sees client bytes before the engine does; false: it took care of them (or waits for more). */
   intercept: ((bytes: Buffer) => boolean) | null = null;
-  /** Changes what the client reads of the engine's errors. */
-  rewrite: ErrorRewrite | null = null;
   /** Client bytes not forwarded yet. */
   backlog: Buffer | null = null;
   /** When the first of them came (ms, monotonic). */
@@ -124,6 +124,9 @@ export class Relay implements LinkOwner {
   #clientStream: ClientStream;
   #engineStream: EngineStream;
   #flow: Flow = 'free';
+  #rewriter: ErrorRewriter | null = null;
+  /** Bytes that may still be taken from the engine although the client does not read. */
+  #ahead = 0;
   /** Of several writers: stands between us and the server link. */
   #certifier: Certifier | null = null;
   /** What the process before this one had not sent. */
@@ -194,6 +197,14 @@ export class Relay implements LinkOwner {
     return this.#server;
   }
 
+  /** Changes what the client reads of the engine's errors. */
+  set rewrite(rewrite: ErrorRewrite | null) {
+    if (this.#rewriter) this.#rewriter.rewrite = rewrite ?? (() => null);
+    if (this.#rewriter?.kept.length) return;
+    if (rewrite === null) this.#rewriter = null;
+    else this.#rewriter ??= new ErrorRewriter(rewrite, this.#engineStream.save());
+  }
+
   get exchange(): Exchange {
     return this.#exchange;
   }
@@ -234,6 +245,7 @@ export class Relay implements LinkOwner {
   flow(how: 'free' | 'step'): void {
     const stopped = this.#flow === 'stop';
     this.#flow = how;
+    this.#ahead = 0;
     if (how === 'free') this.passOne = false;
     if (!stopped) return;
     this.sinceMs = coarseNow();
@@ -266,6 +278,8 @@ export class Relay implements LinkOwner {
     this.#exchange = new Exchange();
     this.#clientStream = new ClientStream(this.#exchange, this.#tracker);
     this.#engineStream = new EngineStream(this.#exchange, this.#tracker);
+    const rewriter = this.#rewriter;
+    if (rewriter) this.#rewriter = new ErrorRewriter(rewriter.rewrite, this.#engineStream.save());
     return old;
   }
 
@@ -289,6 +303,22 @@ export class Relay implements LinkOwner {
       this.client.resume();
       if (this.clientEnded && this.#flow === 'free') this.#lane.end();
     }
+  }
+
+  /**
+   * Ends the COPY FROM STDIN that the engine reads, in the client's place: it looks at a cancel only when something comes. What
+   * the client still sends of it an engine ignores, that one or the next (postgres.c, PostgresMain).
+   */
+  failCopy(reason: string): void {
+    if (!this.#exchange.copyIn || this.#certifier || !this.#clientStream.atBoundary) return;
+    this.#server.link.send(encode.copyFail(reason));
+  }
+
+  /** Takes so much of the engine although the client does not read: in the middle of a send it does not look at a cancel. */
+  readAhead(bytes: number): void {
+    if (!this.client.blocked || this.#certifier) return;
+    this.#ahead = bytes;
+    this.#server.link.readAhead();
   }
 
   /** Sends the client something whole. */
@@ -321,7 +351,8 @@ export class Relay implements LinkOwner {
 
   /** Frozen: everything that another process needs to go on. Null: what the kernel has not taken cannot be told. */
   save(): RelayImage | null {
-    const unsentToClient = this.client.unsent;
+    const unsent = this.client.unsent;
+    const unsentToClient = unsent && this.#rewriter ? Buffer.concat([unsent, this.#rewriter.kept]) : unsent;
     const unsentToEngine = this.#server.link.unsent;
     if (!unsentToClient || !unsentToEngine) return null;
     const { dirty, backlog, clientEnded } = this;
@@ -434,19 +465,22 @@ export class Relay implements LinkOwner {
       this.#server.link.destroy();
       return;
     }
-    if (this.rewrite && whole) this.tell(rewriteErrors(buffer.subarray(0, bytes), this.rewrite));
+    if (this.#rewriter) this.tell(this.#rewriter.push(buffer.subarray(0, bytes)));
     else {
       this.#shown(buffer, bytes);
       if (isOurs) this.client.send(buffer);
+      else if (this.#ahead > 0) this.client.send(Buffer.from(buffer.subarray(0, bytes)));
       else this.client.forward(buffer, 0, bytes, link);
     }
-    if (this.client.blocked) link.pause();
+    this.#ahead = Math.max(0, this.#ahead - bytes);
+    if (this.client.blocked && this.#ahead === 0) link.pause();
     if (!answered) {
       // The end of something said unasked may be all that was missing.
       if (this.#flow === 'step' && !whole && this.atSafePoint) this.#events.advanced();
       return;
     }
     this.sinceMs = coarseNow();
+    if (this.#rewriter) this.#events.rewritten();
     if (this.#flow === 'step') this.#events.advanced();
     else if (this.onSafePoint !== null && this.atSafePoint) this.onSafePoint();
   }

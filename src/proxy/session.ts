@@ -43,6 +43,7 @@ import { SkipToSync, owedTo } from './failover/owed.js';
 import type { Link } from './link.js';
 import { nameBroken } from './broken-statements.js';
 import type { RawHandle } from './raw-handle.js';
+import type { ErrorRewrite } from './rewrite-errors.js';
 import { Relay, type RelayImage, type RelayTap, type Standing } from './relay.js';
 import type { WriterService } from '../multiwriter/writer/index.js';
 
@@ -52,6 +53,8 @@ const READ_TURNS = 2;
 const EARLY_MS = 100;
 /** Pauses before a CancelRequest is repeated, ms: a backend that the system lets wait so long before it reads its statement is rare. */
 const AGAIN_MS = [10, 40, 150, 500];
+/** What a canceled statement has sent already is taken from its engine, up to so much, bytes: a socket's buffers, and rows of some MB. */
+const AHEAD_BYTES = 4 * 1024 * 1024;
 
 /** Who the client is and how it came; enough to log in again as it did. */
 export interface SessionIdentity {
@@ -80,7 +83,17 @@ export interface SessionImage {
   readonly broken: ReadonlyMap<string, ReplyError>;
   /** Operation that canceled the transaction which the client believes to be in; null: none did. */
   readonly canceledBy: string | null;
+  /** Undefined: no statement was canceled whose answer is still to come. */
+  readonly renaming?: Renaming;
   readonly relay: RelayImage;
+}
+
+/** An engine may answer a cancel much later: in a COPY it looks at one only when its client sends, or reads, again. */
+interface Renaming {
+  /** Operation that has canceled the statement. */
+  readonly operation: string;
+  /** How many requests are answered, ever, when that one is. */
+  readonly until: number;
 }
 
 /** How many moves a session remembers. */
@@ -135,6 +148,8 @@ export class Session {
   #broken: ReadonlyMap<string, ReplyError> = new Map();
   /** Operation that cancels what keeps the session from its safe point; null: none does. */
   #canceling: string | null = null;
+  /** The running statement that the last one of those canceled. */
+  #renaming: Renaming | null = null;
   /** CancelRequests on their way to the engine. One that comes too late for its statement would hit the next query of ours. */
   #cancels = 0;
   /** Operation that has canceled a transaction of which the client was not told yet. */
@@ -161,6 +176,7 @@ export class Session {
     this.#onClosed = onClosed;
     this.#relay = new Relay(client, server, this.tracker, {
       advanced: () => this.#advance(),
+      rewritten: () => this.#rewritten(),
       waits: () => this.onWaits?.(),
       canceling: (canceled) => void this.#whileCanceling(canceled),
       clientGone: () => this.#close(),
@@ -379,7 +395,7 @@ export class Session {
     }
     if (this.#holds === 0) this.#canceling = null;
     this.#phase = this.#holds === 0 ? 'relaying' : 'draining';
-    if (this.#holds === 0) this.#relay.rewrite = nameBroken(this.#broken);
+    this.#rewritten();
     this.#relay.flow(this.#holds === 0 ? 'free' : 'step');
     this.#relay.pump();
     this.#flowsSinceMs = performance.now();
@@ -431,6 +447,7 @@ export class Session {
     const before = [...this.#broken].filter(([name]) => !this.state?.preparedStatements.byName.has(name));
     this.#broken = new Map([...before, ...broken]);
     this.#unnamedLost = false;
+    this.#renaming = null;
     this.moves++;
     const ends = { from: this.server.engine.id, to: target.engine.id };
     const note = { at: new Date().toISOString(), ...ends, heldMs: tenths(this.heldForMs()) };
@@ -449,15 +466,40 @@ export class Session {
 
   /**
    * `--on-timeout cancel`: aborts what keeps the session from its safe point. Between two requests the transaction is rolled
-   * back under the client, who is told at its next request; a running statement is cancelled and fails with 40001.
+   * back under the client, who is told at its next request; a running statement is cancelled and fails with 40001. False: there
+   * was nothing to cancel.
    */
-  cancelTransaction(operation: string): void {
-    if (this.#phase !== 'draining') return;
+  cancelTransaction(operation: string): boolean {
+    if (this.#phase !== 'draining') return false;
     this.#canceling = operation;
-    this.#relay.passOne = false;
-    this.#relay.rewrite = renameCancellation(operation);
-    if (this.#relay.exchange.settled) this.#advance();
-    else void this.#cancelOnEngine();
+    const relay = this.#relay;
+    relay.passOne = false;
+    const { settled, sent, batchOpen } = relay.exchange;
+    this.#renaming = { operation, until: batchOpen ? sent + 1 : sent };
+    relay.rewrite = this.#rewrite();
+    const wanted = this.isActive && !relay.isCertified;
+    if (settled) {
+      this.#advance();
+      return wanted;
+    }
+    relay.failCopy(`canceled by ${operation}`);
+    relay.readAhead(AHEAD_BYTES);
+    void this.#cancelOnEngine();
+    return wanted;
+  }
+
+  /** Where nobody holds the session any more, cancellations are renamed as long as the engine has one to answer. */
+  #rewritten(): void {
+    if (this.#holds > 0) return;
+    if (this.#renaming && this.#relay.exchange.answered >= this.#renaming.until) this.#renaming = null;
+    this.#relay.rewrite = this.#rewrite();
+  }
+
+  #rewrite(): ErrorRewrite | null {
+    const broken = nameBroken(this.#broken);
+    if (!this.#renaming) return broken;
+    const canceled = renameCancellation(this.#renaming.operation);
+    return (fields) => canceled(fields) ?? broken?.(fields) ?? null;
   }
 
   /**
@@ -624,6 +666,7 @@ export class Session {
       limits: this.#limits,
       broken: this.#broken,
       canceledBy: this.#canceledBy,
+      ...(this.#renaming ? { renaming: this.#renaming } : {}),
     };
   }
 
@@ -638,9 +681,10 @@ export class Session {
     this.moveNotes = image.moveNotes ?? [];
     this.#limits = image.limits;
     this.#broken = image.broken;
-    this.#relay.rewrite = nameBroken(image.broken);
+    this.#renaming = image.renaming ?? null;
     if (image.canceledBy !== null) this.#tellOfCancellation(image.canceledBy);
     this.#relay.restore(image.relay);
+    this.#relay.rewrite = this.#rewrite();
   }
 
   /** Frozen: goes on, here. */
@@ -722,8 +766,9 @@ export class Session {
     const { exchange, sinceMs } = this.#relay;
     if (this.#cancels > 0) return 'has a cancel request on its way that its engine has not taken yet';
     const seconds = ((performance.now() - sinceMs) / 1_000).toFixed(1);
-    if (exchange.copyIn) return `has been in COPY for ${seconds} s`;
-    if (!exchange.settled) return `has been running a statement for ${seconds} s`;
+    const canceled = this.#renaming ? ', canceled, which its engine has not noticed yet' : '';
+    if (exchange.copyIn) return `has been in COPY for ${seconds} s${canceled}`;
+    if (!exchange.settled) return `has been running a statement for ${seconds} s${canceled}`;
     if (this.#relay.passOne) return `has asked nothing for ${seconds} s`;
     if (this.#inTransaction) return `has been idle in a transaction for ${seconds} s`;
     return `has sent half a message ${seconds} s ago`;

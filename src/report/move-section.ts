@@ -40,6 +40,10 @@ export function moveSection(record: MoveRecord, seen?: Seen): Html {
       ['whole', `${duration(record.totalMs)} from ${moment(Date.parse(record.startedAt))}`],
     ])}
     ${sessions.failed.map(({ id, reason }) => html`<p class="bad">Session ${id} was lost: ${reason}</p>`)}
+    ${(sessions.canceled ?? []).map(
+      ({ id, reason }) =>
+        html`<p class="beware">Session ${id} had its transaction cancelled: it ${reason}</p>`,
+    )}
     ${record.lost.map(({ id, what }) => html`<p class="beware">Session ${id} may have lost ${what}</p>`)}
     ${record.strategy === 'resize' ? null : phases(record.phasesMs)}
     ${seen && seen.timeline.length > 0 ? around(seen) : null}

@@ -48,6 +48,7 @@ export async function attemptWhenNear(
   links: Links,
   watch: Stopwatch,
   cancelTransactions: boolean,
+  canceled: Map<number, string>,
 ): Promise<AttemptResult> {
   const { near, lagBytes } = await waitUntilNear(links.primary, links.standby, NEAR_BOUND_MS);
   if (!near) return { kind: 'late', reason: `the standby lags ${Math.round(lagBytes / 1024)} kB behind` };
@@ -57,7 +58,7 @@ export async function attemptWhenNear(
   await ports.proxy
     .call('lookAhead', { withinMs: LOOK_AHEAD_MS, unlessFew: true }, { timeoutMs: COMMAND_BOUND_MS })
     .catch(() => undefined);
-  return attemptHold(plan, ports, links, watch, cancelTransactions);
+  return attemptHold(plan, ports, links, watch, cancelTransactions, canceled);
 }
 
 async function attemptHold(
@@ -66,6 +67,7 @@ async function attemptHold(
   links: Links,
   watch: Stopwatch,
   cancelTransactions: boolean,
+  canceled: Map<number, string>,
 ): Promise<AttemptResult> {
   const { proxy, journal } = ports;
   const { holdBudgetMs } = plan.limits;
@@ -73,7 +75,7 @@ async function attemptHold(
   const strayBefore = await findStrays(links.primary, sessions);
 
   const endsAt = performance.now() + holdBudgetMs - COMMIT_MARGIN_MS;
-  const hold = await holdAll(plan, proxy, cancelTransactions);
+  const hold = await holdAll(plan, proxy, cancelTransactions, canceled);
   if (!hold.held) return { kind: 'blocked', blockers: hold.blockers, unmovable: [] };
 
   watch.enter('fence');
@@ -103,12 +105,14 @@ async function attemptHold(
   };
 }
 
-export const holdAll = (
+/** Adds to `canceled`; who is canceled again was canceled for what it did at first. */
+export async function holdAll(
   { operation, limits: { holdBudgetMs: budgetMs, unmovable } }: DrainPlan,
   proxy: Rpc<ProxyApi>,
   cancelTransactions: boolean,
-): Promise<HoldResult> =>
-  proxy.call(
+  canceled: Map<number, string>,
+): Promise<HoldResult> {
+  const hold = await proxy.call(
     'hold',
     {
       ...{ budgetMs, cancelTransactions, operation },
@@ -116,6 +120,9 @@ export const holdAll = (
     },
     { timeoutMs: budgetMs + HOLD_ANSWER_MS },
   );
+  for (const { id, reason } of hold.canceled ?? []) if (!canceled.has(id)) canceled.set(id, reason);
+  return hold;
+}
 
 /** The point of no return. */
 async function commit(proxy: Rpc<ProxyApi>): Promise<CommitResult> {

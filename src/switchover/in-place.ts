@@ -32,7 +32,7 @@ const COMMAND_BOUND_MS = 10_000;
 /** Throws only when no server can be started on the data; before, it rolls back. */
 export async function inPlace(plan: InPlacePlan, ports: SwitchoverPorts): Promise<SwitchoverResult> {
   const watch = new Stopwatch();
-  const progress: Progress = { attempts: 0, sessions: 0 };
+  const progress: Progress = { attempts: 0, sessions: 0, canceled: new Map() };
   let sessionIds: readonly number[];
   try {
     sessionIds = await upToSaved(plan, ports, watch, progress);
@@ -47,7 +47,8 @@ export async function inPlace(plan: InPlacePlan, ports: SwitchoverPorts): Promis
   await ports.journal.settled();
   await ports.journal.moved(given.engine);
   watch.stop();
-  const ended = { attempts: progress.attempts, phasesMs: watch.times };
+  const { attempts, canceled } = progress;
+  const ended = { attempts, canceled, phasesMs: watch.times };
   if (given.error === null) return { outcome: 'completed', target: given.engine, move, ...ended };
   const { error } = given;
   return { ...ended, outcome: 'rolled-back', target: null, error, sessions: move.total, move, leftovers: [] };
@@ -56,6 +57,7 @@ export async function inPlace(plan: InPlacePlan, ports: SwitchoverPorts): Promis
 interface Progress {
   attempts: number;
   sessions: number;
+  readonly canceled: Map<number, string>;
   /** What only showed when everything was read: why nothing is to be stopped. */
   found?: DbproxyError;
 }
@@ -101,7 +103,7 @@ async function attemptSave(
   // Once more, and quick: what has been written since the last one would be written while everybody waits.
   await checkpoint(plan.from);
   const sessions = await sessionsOf(proxy);
-  const hold = await holdAll(plan, proxy, cancelling);
+  const hold = await holdAll(plan, proxy, cancelling, progress.canceled);
   if (!hold.held) return { kind: 'blocked', blockers: hold.blockers, unmovable: [] };
 
   watch.enter('fence');
@@ -169,7 +171,7 @@ async function release(
   { from }: InPlacePlan,
   { proxy }: SwitchoverPorts,
   watch: Stopwatch,
-  { attempts, sessions }: Progress,
+  { attempts, sessions, canceled }: Progress,
   cause: unknown,
 ): Promise<SwitchoverResult> {
   const step = watch.current ?? 'provision';
@@ -183,6 +185,7 @@ async function release(
     sessions,
     leftovers,
     attempts,
+    canceled,
     phasesMs: watch.times,
   };
 }

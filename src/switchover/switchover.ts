@@ -33,7 +33,7 @@ const STATUS_BOUND_MS = 5_000;
 /** Runs the whole switchover. Throws only after `commit`, when the way forward is blocked; before, it rolls back. */
 export async function switchover(plan: SwitchoverPlan, ports: SwitchoverPorts): Promise<SwitchoverResult> {
   const watch = new Stopwatch();
-  const progress: Progress = { attempts: 0, sessions: 0, target: null, links: null };
+  const progress: Progress = { attempts: 0, sessions: 0, canceled: new Map(), target: null, links: null };
   try {
     const sessionIds = await upToCommit(plan, ports, watch, progress);
     return await fromCommit(plan, ports, watch, progress, sessionIds);
@@ -49,6 +49,7 @@ export async function switchover(plan: SwitchoverPlan, ports: SwitchoverPorts): 
 interface Progress {
   attempts: number;
   sessions: number;
+  readonly canceled: Map<number, string>;
   target: EngineRecord | null;
   links: Links | null;
   committed?: boolean;
@@ -74,9 +75,9 @@ async function upToCommit(
   const [stuck] = warmed.unmovable;
   if (stuck && plan.limits.unmovable === 'rollback') throw unmovable(plan, stuck);
 
-  const { links } = progress;
+  const { links, canceled } = progress;
   const attempts = {
-    attempt: (cancelling: boolean) => attemptWhenNear(plan, ports, links, watch, cancelling),
+    attempt: (cancelling: boolean) => attemptWhenNear(plan, ports, links, watch, cancelling, canceled),
     links: [links.primary, links.standby],
   };
   const sessionIds = await drain(plan, ports, attempts, watch, (attempt) => (progress.attempts = attempt));
@@ -118,6 +119,7 @@ async function fromCommit(
     target: promoted,
     move,
     attempts: progress.attempts,
+    canceled: progress.canceled,
     phasesMs: watch.times,
   };
 }
@@ -209,6 +211,7 @@ async function undo(
     sessions: progress.sessions,
     leftovers,
     attempts: progress.attempts,
+    canceled: progress.canceled,
     phasesMs: watch.times,
   };
 }

@@ -69,9 +69,13 @@ export interface SwitchoverPorts {
 /** Duration of each step, ms, 0.1 exact. */
 export type StepTimes = Record<SwitchoverStep, number>;
 
+/** Sessions whose transaction was canceled (`--on-timeout cancel`), by id, and what it was: `has been in COPY for 2.0 s`. */
+export type Canceled = ReadonlyMap<number, string>;
+
 interface Ended {
   readonly phasesMs: StepTimes;
   readonly attempts: number;
+  readonly canceled: Canceled;
 }
 
 export type SwitchoverResult =

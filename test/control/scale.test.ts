@@ -3,6 +3,8 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connectSupervisor } from '../../src/control/client.js';
 import { MOVE_DEFAULTS } from '../../src/control/move-defaults.js';
+import { Frontend, encode } from '../../src/protocol/index.js';
+import { RawClient } from '../support/raw-client.js';
 import { events, LiveHome, processesBelow, scale, status, until, Writer } from './live.js';
 
 let live: LiveHome;
@@ -116,12 +118,40 @@ describe('a client that is idle in a transaction', () => {
   test('is cancelled with 40001 when that was asked for, and its session moves', async () => {
     const holder = await open();
     const move = await scale('scale', 'large', { holdBudgetMs: 300, deadlineMs: 2_500, onTimeout: 'cancel' });
-    expect(move).toMatchObject({ outcome: 'completed', error: null, sessions: { moved: 1 } });
+    const canceled = [{ reason: expect.stringMatching(/^has been idle in a transaction for/) as string }];
+    expect(move).toMatchObject({ outcome: 'completed', error: null, sessions: { moved: 1, canceled } });
     await expect(holder.query('select 1')).rejects.toMatchObject({ code: '40001' });
     await holder.query('rollback');
     expect((await holder.query<{ n: number }>('select 5 as n')).rows).toEqual([{ n: 5 }]);
     await holder.end();
   });
+});
+
+test('a canceled COPY that its engine does not notice in time: rolled back, and the record names the session', async () => {
+  const { port } = new URL(url);
+  const [user, password] = [
+    decodeURIComponent(new URL(url).username),
+    decodeURIComponent(new URL(url).password),
+  ];
+  const client = await RawClient.login(Number(port), { user, password });
+  client.send(encode.query('create temp table mine (n int)'));
+  await client.answer();
+  client.send(encode.query('copy mine from stdin'));
+  await client.answer('G');
+  const line = encode.message(Frontend.CopyData, Buffer.from('123\n'));
+  client.send(line.subarray(0, 7));
+  const move = await scale('scale', 'xlarge', { holdBudgetMs: 300, deadlineMs: 2_500, onTimeout: 'cancel' });
+  expect(move).toMatchObject({
+    outcome: 'rolled-back',
+    sessions: { canceled: [{ reason: expect.stringMatching(/^has been in COPY for [\d.]+ s$/) as string }] },
+    error: {
+      code: 'DBP_SWITCH_DEADLINE',
+      message: expect.stringContaining('canceled, which its engine has not') as string,
+    },
+  });
+  client.send(line.subarray(7));
+  expect(await client.answer()).toMatchObject({ errors: ['40001'], status: 'I' });
+  client.close();
 });
 
 describe('a session that holds more than it may', () => {

@@ -24,6 +24,10 @@ export function moveView(record: MoveRecord, style: Style): string {
         ['to', `${to.engine}  ${to.size}, PostgreSQL ${to.postgres}`],
         ['sessions', sessionsInWords(record)],
         ...sessions.failed.map(({ id, reason }) => ['', style.bad(`session ${id}: ${reason}`)] as const),
+        ...(sessions.canceled ?? []).map(
+          ({ id, reason }, index) =>
+            [index === 0 ? 'cancelled' : '', style.warn(`session ${id}: it ${reason}`)] as const,
+        ),
         ['held for', holdMs.count > 0 ? holdLine(record) : undefined],
         ['state', stateInWords(record)],
         ...record.pendingRestart.map(

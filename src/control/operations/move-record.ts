@@ -52,13 +52,14 @@ function inWords({ operation, outcome, strategy, from, to, sessions, holdMs, err
 
 export function outcomeOf(result: SwitchoverResult, strategy: PatchStrategy): Omit<Outcome, 'from' | 'to'> {
   const { phasesMs, attempts } = result;
+  const canceled = canceledOf(result);
   const common = { schema: 'dbproxy.move/1', strategy, phasesMs, attempts } as const;
   if (result.outcome === 'completed') {
     const { total, moved, kept, failed, dropped, holdMs, stateMoved, lost } = result.move;
     return {
       ...common,
       outcome: 'completed',
-      sessions: { total, moved, kept, failed, dropped },
+      sessions: { total, moved, kept, failed, dropped, ...canceled },
       ...{ holdMs, stateMoved, lost, pendingRestart: [] },
       error: null,
     };
@@ -69,11 +70,14 @@ export function outcomeOf(result: SwitchoverResult, strategy: PatchStrategy): Om
   return {
     ...common,
     outcome: 'rolled-back',
-    sessions: { total, moved: 0, kept, failed, dropped },
+    sessions: { total, moved: 0, kept, failed, dropped, ...canceled },
     ...{ holdMs, stateMoved, lost, pendingRestart: [] },
     error: contents(result.error),
   };
 }
+
+const canceledOf = ({ canceled }: SwitchoverResult): Pick<MoveRecord['sessions'], 'canceled'> =>
+  canceled.size === 0 ? {} : { canceled: [...canceled].map(([id, reason]) => ({ id, reason })) };
 
 /** Asked for what is there already: done, nothing was touched. */
 export function nothingToDo(from: EngineRecord, strategy: MoveStrategy): Outcome {

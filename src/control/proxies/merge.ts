@@ -48,12 +48,16 @@ export function statusOf(members: readonly ProxyStatus[]): ProxyStatus {
 const common = ([first = null, ...others]: readonly (EngineRoute | null)[]): EngineRoute | null =>
   others.every((other) => isDeepStrictEqual(other, first)) ? first : null;
 
-export const holdOf = (members: readonly HoldResult[]): HoldResult => ({
-  held: members.every(({ held }) => held),
-  sessions: members.reduce((all, { sessions }) => all + sessions, 0),
-  waitedMs: Math.max(...members.map(({ waitedMs }) => waitedMs)),
-  blockers: members.flatMap(({ blockers }) => blockers),
-});
+export const holdOf = (members: readonly HoldResult[]): HoldResult => {
+  const canceled = members.flatMap((member) => member.canceled ?? []);
+  return {
+    held: members.every(({ held }) => held),
+    sessions: members.reduce((all, { sessions }) => all + sessions, 0),
+    waitedMs: Math.max(...members.map(({ waitedMs }) => waitedMs)),
+    blockers: members.flatMap(({ blockers }) => blockers),
+    ...(canceled.length > 0 ? { canceled } : {}),
+  };
+};
 
 /** `before`: sessions of a process that has died since have failed to move. */
 export function moveOf(moves: ReadonlyMap<number, MoveResult>, before: SessionsOf): MoveResult {
