@@ -73,7 +73,8 @@ end $$;
 -- extension's script makes are there when it has run.
 create or replace function dbproxy.on_extension() returns event_trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  if session_user <> 'dbproxy_apply' then perform dbproxy.note_roles(); end if;
+  if session_user <> 'dbproxy_apply' and tg_tag = 'CREATE EXTENSION' then perform dbproxy.note_roles(); end if;
+  insert into dbproxy.captured values (pg_current_xact_id(), 'h', null, null, null, null, null, false);
 end $$;
 
 -- Is it a session's own, or about what is? Triggers, policies and rules have no schema, and are where their table is.
@@ -161,8 +162,13 @@ begin
   end if;
   -- Of this engine's storage only (PostgreSQL 17 fires for it).
   if tag = 'REINDEX' then return; end if;
-  -- What an extension's script does is done by CREATE EXTENSION.
-  if (select bool_and(in_extension) from pg_event_trigger_ddl_commands()) then return; end if;
+  -- What an extension's script does is done by CREATE EXTENSION; it may DROP, too, of which nothing is told here.
+  if tag in ('CREATE EXTENSION', 'ALTER EXTENSION') then
+    delete from dbproxy.captured where xid = me and operation = 'h';
+  elsif exists (select from dbproxy.captured where xid = me and operation = 'h') then
+    delete from dbproxy.captured where xid = me and operation = 'm';
+    return;
+  end if;
   -- Of what is made everything is told: nothing, where it was there already (IF NOT EXISTS). Others change what they do not tell of (ALTER
   -- PUBLICATION ... DROP).
   select coalesce(bool_or(not (coalesce(o.schema_name like 'pg\_temp%', false) or dbproxy.is_temporary(o.classid, o.objid))), tag not like 'CREATE %' and tag <> 'SELECT INTO') into is_ours
@@ -278,7 +284,7 @@ create event trigger dbproxy_drop on sql_drop execute function dbproxy.on_drop()
 alter event trigger dbproxy_drop enable always;
 create event trigger dbproxy_rewrite on table_rewrite execute function dbproxy.on_rewrite();
 alter event trigger dbproxy_rewrite enable always;
-create event trigger dbproxy_extension on ddl_command_start when tag in ('CREATE EXTENSION') execute function dbproxy.on_extension();
+create event trigger dbproxy_extension on ddl_command_start when tag in ('CREATE EXTENSION', 'ALTER EXTENSION') execute function dbproxy.on_extension();
 alter event trigger dbproxy_extension enable always;
 create event trigger dbproxy_grant on ddl_command_start when tag in ('GRANT', 'REVOKE') execute function dbproxy.on_grant();
 alter event trigger dbproxy_grant enable always;
