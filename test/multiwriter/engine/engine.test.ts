@@ -351,7 +351,7 @@ describe('statements', () => {
     ];
     for (const sql of definitions)
       expect((await onBoth(sql))?.writeSet.ddl).toMatchObject([
-        { sql: /made/.test(sql) ? expect.anything() : sql },
+        { tag: expect.stringMatching('^CREATE') as string },
       ]);
     for (const sql of definitions) expect([sql, await a.write(sql)]).toEqual([sql, null]);
     // As applications send it when they start.
@@ -397,7 +397,7 @@ describe('statements', () => {
 
   it('a client that changes definitions gets the notices of PostgreSQL, and none of ours', async () => {
     const notices: (string | undefined)[] = [];
-    const listen = ({ message }: { message?: string }) => notices.push(message);
+    const listen = ({ message }: { message?: string | undefined }): void => void notices.push(message);
     a.client.on('notice', listen);
     for (const sql of [
       'create table quiet (id int primary key, e text); create unique index on quiet ((lower(e)))',
