@@ -138,8 +138,7 @@ export class ExtendedProtocol {
     if (statement.kind === 'write' && statement.isCopy) this.#copies = true;
     const canceled = asks ? await this.#outcomes.tellFacts() : null;
     if (canceled) return this.#batch.refuse(errorOf(canceled));
-    const isWriter = statement.kind === 'write' || (this.#reader.isWary && statement.kind === 'read');
-    if (this.#block.kind === null && isWriter && !this.#engine.failed) {
+    if (this.#block.kind === null && this.#reader.isWriter(statement) && !this.#engine.failed) {
       if (isDdl(statement)) await this.#snapshots.beforeDdl();
       if ((await this.#engine.settle()) === 'ok') {
         const refused = await this.#snapshots.openImplicit();
@@ -171,10 +170,8 @@ export class ExtendedProtocol {
         this.#block.rollBack();
         this.#block.endInBatch(statement.chain);
         break;
-      case 'write':
-        this.#block.writes();
-        break;
       default:
+        if (this.#reader.isWriter(statement)) this.#block.writes();
     }
     if (takesSnapshot(statement) && this.#block.kind !== null && !(await this.#batch.mayGoOn(statement)))
       return;

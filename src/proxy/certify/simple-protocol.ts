@@ -120,8 +120,9 @@ export class SimpleProtocol {
       case 'setting':
       case 'write':
       case 'read':
+      case 'maintenance':
         if (first.kind === 'setting' && first.sql !== null) return this.#set(message, first, isLast);
-        if (!isLast || parts.some(({ kind }) => kind === 'write') || this.#reader.isWary)
+        if (!isLast || parts.some((part) => this.#reader.isWriter(part)))
           return this.#implicit(message, parts, isLast);
         if (parts.some(takesSnapshot) && !(await this.#mayRead())) return false;
         break;
@@ -147,7 +148,7 @@ export class SimpleProtocol {
         break;
       default:
     }
-    if (parts.some(({ kind }) => kind === 'write')) this.#block.writes();
+    if (parts.some((part) => this.#reader.isWriter(part))) this.#block.writes();
     if (this.#block.isFirst && !this.#block.isReadOnly && parts.some(isDdl))
       await this.#snapshots.beforeDdl();
     const refused = await this.#snapshots.beforeFirst();
@@ -207,7 +208,7 @@ export class SimpleProtocol {
       this.#host.toClient(refused);
       return false;
     }
-    if (this.#reader.isWary || parts.some(({ kind }) => kind === 'write')) this.#block.writes();
+    if (parts.some((part) => this.#reader.isWriter(part))) this.#block.writes();
     for (const part of parts) this.#snapshots.noteSetting(part);
     const { failed, tag } = await this.#engine.request(message, { passReady: false, keepTag: isLast });
     if (!failed) await this.#ran(parts);

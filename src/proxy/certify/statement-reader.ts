@@ -1,5 +1,5 @@
 /**
- * How the statements of a session are read: once one has written that seemed to read, none is taken for a reader.
+ * How the statements of a session are read: once one has written that seemed to read, none is taken for a reader, until DISCARD ALL.
  */
 import type { WriterService } from '../../multiwriter/writer/index.js';
 import { PreparedStatements } from './prepared-statements.js';
@@ -19,8 +19,9 @@ export class StatementReader {
     return statementsOf(sql, this.#isVolatile);
   }
 
-  get isWary(): boolean {
-    return this.#isWary;
+  /** It is certified. */
+  isWriter({ kind }: Statement): boolean {
+    return kind === 'write' || (this.#isWary && kind === 'read');
   }
 
   beWary(): void {
@@ -31,5 +32,6 @@ export class StatementReader {
   ran(statement: Statement): void {
     const dropped = droppedByRunning(statement);
     if (dropped) this.prepared.drop(dropped);
+    if (dropped === 'session') this.#isWary = false;
   }
 }

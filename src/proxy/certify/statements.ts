@@ -21,6 +21,8 @@ export type Statement =
   | { readonly kind: 'setting'; readonly sql: string | null; readonly drops: Dropped | null }
   /** May only read, or concerns this session or this engine alone. */
   | { readonly kind: 'read'; readonly sql: string | null }
+  /** Concerns this engine's storage and configuration alone; much of it cannot run in a transaction block. */
+  | { readonly kind: 'maintenance' }
   /** Prepared transactions, databases …: cannot be on several writers. Or a setting that means nothing. */
   | { readonly kind: 'refused'; readonly error: RefusedCommit; readonly endsBlock: boolean }
   | {
@@ -32,11 +34,11 @@ export type Statement =
       readonly sql: string | null;
     };
 
-const READ =
-  /^(select|values|table|listen|unlisten|notify|prepare|fetch|close|move|checkpoint|load|vacuum|analyze|cluster|reindex|with|explain)\b/i;
+const READ = /^(select|values|table|listen|unlisten|notify|prepare|fetch|close|move|load|with|explain)\b/i;
+const MAINTENANCE = /^(checkpoint|vacuum|analy[sz]e|cluster|reindex|alter\s+system)\b/i;
 const SETTING = /^(set|reset|show|discard|deallocate)\b/i;
 const DEALLOCATE = /^deallocate\s+(?:prepare\s+)?(?:"((?:[^"]|"")+)"|([^\s;"]+))/i;
-const OF_THIS_ENGINE = /^alter\s+system\b|^copy\b(?!.*\bfrom\b)/is;
+const COPIES_OUT = /^copy\b(?!.*\bfrom\b)/is;
 const WITHIN = /^(savepoint|release|lock|declare)\b|^rollback\s+(work\s+|transaction\s+)?to\b/i;
 const REFUSED =
   /^(prepare\s+transaction|commit\s+prepared|rollback\s+prepared|(?:create|alter|drop)\s+(?:database|tablespace|subscription|publication))\b/i;
@@ -87,7 +89,8 @@ export const statementOf = (text: string, isVolatile: (name: string) => boolean)
       ? { kind: 'refused', error, endsBlock: false }
       : { kind: 'setting', sql: changing, drops: droppedBy(sql) };
   }
-  if ((READ.test(sql) || OF_THIS_ENGINE.test(sql)) && !mayWrite(sql, isVolatile))
+  if (MAINTENANCE.test(sql)) return { kind: 'maintenance' };
+  if ((READ.test(sql) || COPIES_OUT.test(sql)) && !mayWrite(sql, isVolatile))
     return { kind: 'read', sql: changing };
   const isDdl = DDL.test(sql) && !/^create\s+(local\s+|global\s+)?temp/i.test(sql);
   if (HIDES_REASSIGN.test(sql)) return { kind: 'refused', error: hiddenReassign, endsBlock: false };
@@ -107,7 +110,7 @@ const droppedBy = (sql: string): Dropped | null => {
 };
 
 const mayWrite = (sql: string, isVolatile: (name: string) => boolean): boolean => {
-  if (/^(vacuum|analyze|cluster|reindex|prepare|alter|close)\b/i.test(sql)) return false;
+  if (/^(prepare|close)\b/i.test(sql)) return false;
   if (WRITES.test(sql)) return true;
   for (const [, name = ''] of sql.matchAll(CALLS)) {
     const plain = name.startsWith('"') ? name.slice(1, -1).replaceAll('""', '"') : name.toLowerCase();
@@ -133,7 +136,8 @@ export const reassigns = (statement: Statement): statement is Statement & { reas
   statement.kind === 'write' && statement.reassigns !== null;
 export const droppedByRunning = (statement: Statement): Dropped | null =>
   statement.kind === 'setting' ? statement.drops : null;
-export const takesSnapshot = ({ kind }: Statement): boolean => kind === 'write' || kind === 'read';
+const TAKES_SNAPSHOT: ReadonlySet<Statement['kind']> = new Set(['write', 'read', 'maintenance']);
+export const takesSnapshot = ({ kind }: Statement): boolean => TAKES_SNAPSHOT.has(kind);
 
 const CONTROL: ReadonlySet<Statement['kind']> = new Set([
   'begin',

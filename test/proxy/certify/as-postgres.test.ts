@@ -189,3 +189,52 @@ describe('prepared statements', () => {
     expect(await same(...run('s'), encode.sync())).toMatchObject({ tags: ['INSERT 0 1'] });
   });
 });
+
+describe('a session in which something has written that seemed to read', () => {
+  const MAINTENANCE = [
+    ...['vacuum t', 'vacuum (analyze) t', 'analyze t', 'checkpoint', 'cluster', 'reindex table t'],
+    ...['reindex table concurrently t', 'reindex (concurrently) table t', 'alter system reset work_mem'],
+  ];
+  /** Writes by a function that its text does not name. */
+  const HIDES = 'select * from hides';
+
+  beforeAll(async () => {
+    const sqls = [
+      `create function writes() returns int language plpgsql as $$ begin insert into t values (7, 7); return 7; end $$`,
+      'create view hides as select writes()',
+    ];
+    for (const raw of [plain, writer]) for (const sql of sqls) await raw.query(sql);
+    await cluster.atRest();
+  });
+  const becomesWary = async (): Promise<void> => {
+    expect(await writer.query(HIDES)).toMatchObject({ errors: ['40001'], status: 'I' });
+  };
+
+  it('maintains its engine as any other, and certifies the rest', async () => {
+    await becomesWary();
+    for (const sql of MAINTENANCE) {
+      expect(await same(encode.query(sql))).toMatchObject({ errors: [] });
+      expect(await same(...prepareAndRun(sql), encode.sync())).toMatchObject({ errors: [] });
+    }
+    expect(await same(encode.query(HIDES))).toMatchObject({ rows: [['7']], errors: [] });
+    await same(encode.query('select * from t'));
+  });
+
+  it('certifies it in a block, too, also what was prepared before', async () => {
+    await same(encode.parse('h', HIDES), encode.sync());
+    await becomesWary();
+    for (const read of [[encode.query(HIDES)], [...run('h'), encode.sync()]]) {
+      await same(encode.query('begin'));
+      await same(...read);
+      expect(await same(encode.query('commit'))).toMatchObject({ tags: ['COMMIT'], errors: [] });
+      await same(encode.query('delete from t'));
+    }
+  });
+
+  it('is as new after DISCARD ALL', async () => {
+    await becomesWary();
+    expect(await same(encode.query('discard all'))).toMatchObject({ errors: [] });
+    await becomesWary();
+    expect(await same(encode.query(HIDES))).toMatchObject({ rows: [['7']], errors: [] });
+  });
+});
