@@ -91,7 +91,7 @@ export class ClientBatch {
     if (this.#block.kind === null) return this.#mayBegin(statement);
     if (!takesSnapshot(statement) || !this.#block.isFirst || this.#engine.status === 'E') return true;
     if ((await this.#engine.settle()) !== 'ok') return true;
-    const refused = await this.#snapshots.beforeFirst();
+    const refused = await this.#snapshots.beforeFirst([statement]);
     if (refused) await this.refuse(refused);
     return refused === null;
   }

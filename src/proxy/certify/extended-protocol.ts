@@ -19,7 +19,6 @@ import type { Snapshots } from './snapshots.js';
 import type { StatementReader } from './statement-reader.js';
 import {
   droppedByRunning,
-  isDdl,
   reassigns,
   takesSnapshot,
   UNKNOWN_STATEMENT,
@@ -139,9 +138,8 @@ export class ExtendedProtocol {
     const canceled = asks ? await this.#outcomes.tellFacts() : null;
     if (canceled) return this.#batch.refuse(errorOf(canceled));
     if (this.#block.kind === null && this.#reader.isWriter(statement) && !this.#engine.failed) {
-      if (isDdl(statement)) await this.#snapshots.beforeDdl();
       if ((await this.#engine.settle()) === 'ok') {
-        const refused = await this.#snapshots.openImplicit();
+        const refused = await this.#snapshots.openImplicit([statement]);
         if (refused) return this.#batch.refuse(refused);
       }
       this.#batch.releaseKept();

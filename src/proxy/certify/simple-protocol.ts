@@ -16,7 +16,7 @@ import { asksOutcome, type OutcomeQuestions } from './outcome-questions.js';
 import type { OwnQueries } from './own-queries.js';
 import type { Snapshots } from './snapshots.js';
 import type { StatementReader } from './statement-reader.js';
-import { isControl, isDdl, takesSnapshot, UNKNOWN_STATEMENT, type Statement } from './statements.js';
+import { isControl, takesSnapshot, UNKNOWN_STATEMENT, type Statement } from './statements.js';
 
 export interface SimpleProtocolOptions {
   readonly engine: EngineSide;
@@ -149,9 +149,7 @@ export class SimpleProtocol {
       default:
     }
     if (parts.some((part) => this.#reader.isWriter(part))) this.#block.writes();
-    if (this.#block.isFirst && !this.#block.isReadOnly && parts.some(isDdl))
-      await this.#snapshots.beforeDdl();
-    const refused = await this.#snapshots.beforeFirst();
+    const refused = await this.#snapshots.beforeFirst(parts);
     if (refused) {
       await this.#block.fail();
       this.#host.toClient(refused);
@@ -202,8 +200,7 @@ export class SimpleProtocol {
   }
 
   async #implicit(message: Buffer, parts: readonly Statement[], isLast: boolean): Promise<boolean> {
-    if (parts.some(isDdl)) await this.#snapshots.beforeDdl();
-    const refused = await this.#snapshots.openImplicit();
+    const refused = await this.#snapshots.openImplicit(parts);
     if (refused) {
       this.#host.toClient(refused);
       return false;

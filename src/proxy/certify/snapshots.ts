@@ -9,7 +9,7 @@ import type { EngineSide } from './engine-side.js';
 import { errorOf, GONE } from './error-messages.js';
 import type { OwnQueries } from './own-queries.js';
 import { isRefused, type ReadMode } from './read-mode.js';
-import type { Statement } from './statements.js';
+import { isDdl, type Statement } from './statements.js';
 import type { WriterWaits } from './writer-waits.js';
 
 export interface SnapshotsOptions {
@@ -60,13 +60,14 @@ export class Snapshots {
   }
 
   /** Definitions are changed next: the other writers are to be quiet meanwhile. */
-  async beforeDdl(): Promise<void> {
+  async #beforeDdl(): Promise<void> {
     if (this.#block.kind === null) await this.#service.quiesce();
     else await this.#waits.until(() => this.#service.quiesce());
   }
 
   /** Opens a block of ours. Not null: what the client is told, and there is no block. */
-  async openImplicit(): Promise<Buffer | null> {
+  async openImplicit(statements: readonly Statement[]): Promise<Buffer | null> {
+    if (statements.some(isDdl)) await this.#beforeDdl();
     const refused = this.areFree ? null : await this.untilApplied();
     if (refused) return refused;
     await this.#service.whenReady();
@@ -77,8 +78,9 @@ export class Snapshots {
   }
 
   /** Before the transaction's first query; the base goes out with it. Not null: what the client is told instead. */
-  async beforeFirst(): Promise<Buffer | null> {
+  async beforeFirst(statements: readonly Statement[]): Promise<Buffer | null> {
     if (!this.#block.isFirst || this.#engine.status === 'E') return null;
+    if (!this.#block.isReadOnly && statements.some(isDdl)) await this.#beforeDdl();
     const refused = this.areFree ? null : await this.untilApplied();
     if (refused) return refused;
     this.#block.passFirst();

@@ -1,0 +1,58 @@
+/** Definitions that are changed in a client's block: the others are asked to be quiet first, in both query protocols. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import type pg from 'pg';
+import { encode } from '../../../src/protocol/index.js';
+import { connectPg, directTo } from '../../support/clients.js';
+import { RawClient } from '../../support/raw-client.js';
+import { TestCluster } from './cluster.js';
+
+let cluster: TestCluster;
+let other: pg.Client;
+
+beforeAll(async () => {
+  cluster = await TestCluster.start();
+  other = await cluster.members[1]!.connect();
+  const client = await cluster.members[0]!.connect();
+  await client.query('create table t (id int primary key, n int not null)');
+  await client.query('insert into t values (1, 0)');
+  await client.end();
+  await cluster.atRest();
+}, 60_000);
+afterAll(async () => {
+  await other?.end();
+  await cluster?.close();
+});
+
+const batch = (sql: string): Buffer[] => [
+  encode.parse('', sql),
+  encode.bind('', '', []),
+  encode.execute(),
+  encode.sync(),
+];
+
+it.each([
+  ['the simple protocol', 'a', (sql: string) => [encode.query(sql)]],
+  ['the extended protocol', 'b', batch],
+])('by %s they see what the others have committed, and are not refused', async (_what, name, messages) => {
+  const [primary] = cluster.members;
+  const raw = await RawClient.login(primary!.port);
+  const holder = await connectPg(directTo(primary!.engine));
+  try {
+    // What the other one commits next is not applied here before that ends.
+    await holder.query('begin');
+    await holder.query('select from t where id = 1 for update');
+    await other.query('update t set n = n + 1');
+    await raw.query('begin');
+    raw.send(...messages(`create table ${name} (id int primary key)`));
+    await delay(200);
+    await holder.query('rollback');
+    expect(await raw.answer()).toMatchObject({ tags: ['CREATE TABLE'], errors: [], status: 'T' });
+    raw.send(...messages('commit'));
+    expect(await raw.answer()).toMatchObject({ tags: ['COMMIT'], errors: [], status: 'I' });
+  } finally {
+    await holder.end();
+    raw.close();
+  }
+  await cluster.atRest();
+});
