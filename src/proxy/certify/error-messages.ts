@@ -17,7 +17,7 @@ export const overtakenBy = (lsn: Lsn): RefusedCommit => ({
   message:
     'could not serialize access: another writer has committed a change of a row that this transaction holds',
   detail: `It had to make way for the transaction with LSN ${lsn}.`,
-  hint: 'Retry the transaction.',
+  hint: 'Retry the transaction after a short random wait.',
 });
 
 export const ENGINE_GONE: RefusedCommit = {
