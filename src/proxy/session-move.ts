@@ -239,7 +239,8 @@ export class SessionMove {
     await this.#open();
     if (this.#postponed > 0 || this.holdsLocks || this.#replayed !== this.session.state)
       await this.prepare(true, { quietSinceMs: this.#quietSinceMs });
-    await this.#flushNotifications();
+    // What was saved was so with everybody held: its server was stopped since, and no client of ours could notify anybody.
+    if (this.#saved === null) await this.#flushNotifications();
     // Lost meanwhile, it would have been opened anew without the state.
     const connection = await this.#connection;
     if (this.session.isClosed) throw new Error('the client has left');
