@@ -9,13 +9,13 @@ import { facts } from '../table.js';
 
 export function moveView(record: MoveRecord, style: Style): string {
   const { outcome, from, to, sessions, holdMs } = record;
-  const done = outcome === 'completed';
-  const direction = style.strong(changes(record));
-  const headline = done
-    ? `${style.ok} ${direction}  ${whatWasDone(record)}`
-    : `${style.caution} ${direction}  rolled back, every session stays on ${from.engine}`;
+  const { failed } = sessions;
+  const mark = outcome === 'completed' && failed.length === 0 ? style.ok : style.caution;
+  const lost = failed.length > 0 ? `, ${style.bad(`${plural(failed.length, 'client session')} lost`)}` : '';
+  const headline = `${mark} ${style.strong(changes(record))}  ${whatWasDone(record)}${lost}`;
   return [
     `${headline}  ${style.dim(duration(record.totalMs))}`,
+    ...lostLines(record, style),
     '',
     facts(
       [
@@ -50,11 +50,26 @@ export function moveView(record: MoveRecord, style: Style): string {
   ].join('\n');
 }
 
-function whatWasDone({ attempts, strategy, sessions }: MoveRecord): string {
+function whatWasDone({ outcome, from, attempts, strategy, sessions }: MoveRecord): string {
+  if (outcome === 'rolled-back') {
+    const verb = sessions.kept === 1 ? 'stays' : 'stay';
+    const some = `${plural(sessions.kept, 'session')} ${verb}`;
+    return `rolled back, ${sessions.failed.length > 0 ? some : 'every session stays'} on ${from.engine}`;
+  }
   if (attempts === 0) return 'already, nothing to do';
   return strategy === 'resize'
     ? 'resized as it runs, nothing moved'
     : `${plural(sessions.moved, 'session')} moved`;
+}
+
+/** The exit code is that of the operation (docs/patching.md): who reads only this is to notice it. */
+function lostLines({ sessions: { failed } }: MoveRecord, style: Style): string[] {
+  const [first] = failed;
+  if (!first) return [];
+  const who = failed.length === 1 ? 'was ended, and its client' : 'were ended, and their clients';
+  const others = failed.some(({ reason }) => reason !== first.reason) ? ' (and others)' : '';
+  const what = `${plural(failed.length, 'client session')} ${who} told so: ${first.reason}${others}`;
+  return [`${style.caution} ${style.bad(what)}`];
 }
 
 const pendingLine = ({ name, current, wanted }: MoveRecord['pendingRestart'][number], style: Style): string =>

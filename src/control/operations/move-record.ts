@@ -46,9 +46,12 @@ function inWords({ operation, outcome, strategy, from, to, sessions, holdMs, err
   if (outcome === 'completed' && strategy === 'resize')
     return `${operation}: ${named(to)} was resized as it runs, ${sessions.kept} sessions stay where they are`;
   return outcome === 'completed'
-    ? `${operation}: ${named(to)} serves ${sessions.moved} moved sessions, held ${holdMs.max} ms at most`
+    ? `${operation}: ${named(to)} serves ${sessions.moved} moved sessions, held ${holdMs.max} ms at most${lostOf(sessions)}`
     : `${operation}: ${named(from)} stays: ${error?.message ?? 'rolled back'}`;
 }
+
+const lostOf = ({ failed }: MoveRecord['sessions']): string =>
+  failed.length === 0 ? '' : `; ${failed.length} lost: ${failed[0]?.reason}`;
 
 export function outcomeOf(result: SwitchoverResult, strategy: PatchStrategy): Omit<Outcome, 'from' | 'to'> {
   const { phasesMs, attempts } = result;
