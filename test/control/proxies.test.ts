@@ -286,6 +286,19 @@ const leftDecisions = async (): Promise<string[]> => {
 /** Sockets that a process has open. */
 const socketsOf = async (pid: number): Promise<number> => (await readdir(`/proc/${pid}/fd`)).length;
 
+test('a transaction that was canceled in one of them: everybody moves, and the record names its session', async () => {
+  const clients = await Clients.open();
+  const [, holder] = clients.one;
+  await holder!.query('begin');
+  const limits = { holdBudgetMs: 1_000, deadlineMs: 4_000, onTimeout: 'cancel' } as const;
+  const { outcome, sessions } = await scale(NAME, await other(), limits);
+  expect({ outcome, failed: sessions.failed }).toEqual({ outcome: 'completed', failed: [] });
+  expect(sessions.canceled).toHaveLength(1);
+  expect(sessions.canceled?.[0]?.reason).toMatch(/^has been idle in a transaction/);
+  await expect(holder!.query('commit')).rejects.toMatchObject({ code: '40001' });
+  await clients.close();
+});
+
 test('a cancel request that comes to another process reaches the session', async () => {
   const clients = await Clients.open();
   for (const [index, client] of clients.one.entries()) {

@@ -118,9 +118,9 @@ export class ProxyGroup implements Rpc<ProxyApi> {
     try {
       const held = holdOf(await this.all('hold', { params: { ...params, together: true }, options }));
       const sealed = held.held ? holdOf(await this.all('seal', { params: {}, options })) : held;
-      if (sealed.held) return { ...sealed, waitedMs: held.waitedMs + sealed.waitedMs };
-      await this.release();
-      return sealed;
+      const whole = { ...held, ...sealed, waitedMs: held.waitedMs + (held.held ? sealed.waitedMs : 0) };
+      if (!sealed.held) await this.release();
+      return whole;
     } catch (error) {
       await this.release();
       throw error;
