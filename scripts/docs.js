@@ -154,12 +154,11 @@ function flagName({ name, char, type, helpValue, allowNo, options }) {
   return `\`${char ? `-${char}, ` : ''}--${allowNo ? '[no-]' : ''}${name}${value}\``;
 }
 
-function meaning({ description, default: fallback, required, options, type, helpValue }) {
+function meaning({ description, default: fallback, required, options, type }) {
   const parts = [description ?? ''];
   if (required) parts.push('Required.');
   if (options && type !== 'option') parts.push(`One of ${options.join(', ')}.`);
-  if (fallback !== undefined && fallback !== false)
-    parts.push(`Default: ${fallback}${helpValue === 'DURATION' ? ' ms' : ''}.`);
+  if (fallback !== undefined && fallback !== false) parts.push(`Default: ${fallback}.`);
   return parts.join(parts.length > 1 && !/[.!?)]$/.test(parts[0]) ? '. ' : ' ');
 }
 
