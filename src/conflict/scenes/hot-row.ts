@@ -66,11 +66,11 @@ export const hotRow: Scene = async (context) => {
 
 /** A write of that row which changes nothing, and yet collides with every other one. Throws DBP_USAGE. */
 async function findRow(
-  { observers }: SceneContext,
+  context: SceneContext,
   table: string,
   key: string | undefined,
 ): Promise<{ statement: Statement }> {
-  const [first] = observers;
+  const [first] = context.observers;
   const refuse = (reason: string): never => {
     throw new DbproxyError('DBP_USAGE', { reason });
   };
@@ -97,7 +97,22 @@ async function findRow(
   const rows = await first?.query<{ is: boolean }>(`select true as is from ${name} where ${where}`, values);
   if (!rows || rows.length === 0)
     return refuse(`${table} has no row with (${named}) = (${values.join(', ')})`);
-  const column = columns[0]?.column ?? '';
+  const column = await columnToWrite(context, name);
+  if (column === null)
+    return refuse(`every column of ${table} is generated: there is none that could be written`);
   // eslint-disable-next-line dbproxy/sql-quoting -- as above
   return { statement: { sql: `update ${name} set ${column} = ${column} where ${where}`, params: values } };
+}
+
+/** Rather none of the key, and none that PostgreSQL makes itself: those are set to nothing but DEFAULT. Null: there is none. */
+async function columnToWrite({ observers }: SceneContext, table: string): Promise<string | null> {
+  const found = await observers[0]?.query<{ column: string }>(
+    `select quote_ident(a.attname) as column
+       from pg_attribute a left join pg_index i on i.indrelid = a.attrelid and i.indisprimary
+      where a.attrelid = $1::regclass and a.attnum > 0 and not a.attisdropped
+        and a.attgenerated = '' and a.attidentity <> 'a'
+      order by a.attnum = any (i.indkey), a.attnum limit 1`,
+    [table],
+  );
+  return found?.[0]?.column ?? null;
 }
