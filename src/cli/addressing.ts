@@ -33,8 +33,10 @@ export function addressingOf(config: Config, command: string, argv: readonly str
   if (!hasInstance(command) || !NAME.test(instance)) return unaddressed;
 
   const nameFlag = instance === 'default' ? '' : ` --name ${instance}`;
-  const flagsFor = (verb: string): string =>
-    nameFlag + (writer > 1 && !OF_ALL_WRITERS.includes(verb) ? ` --writer ${writer}` : '');
+  const flagsFor = (verb: string, behind: string): string => {
+    const isOfOne = writer > 1 && !OF_ALL_WRITERS.includes(verb) && !/ --writer\b/.test(behind);
+    return nameFlag + (isOfOne ? ` --writer ${writer}` : '');
+  };
   return (text) =>
     text.replace(COMMAND, (all: string, words: string, rest: string) => {
       const [, first = '', second = ''] = words.split(' ');
@@ -43,7 +45,7 @@ export function addressingOf(config: Config, command: string, argv: readonly str
       const behind = words.slice(verb.length + 1) + rest;
       const named = / (?:--name|-n) (\S+)/.exec(behind);
       if (named) return OF_ALL_WRITERS.includes(verb) ? ofAll(all, named[1]) : all;
-      return `dbproxy ${verb}${flagsFor(verb)}${behind}`;
+      return `dbproxy ${verb}${flagsFor(verb, behind)}${behind}`;
     });
 }
 

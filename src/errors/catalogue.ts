@@ -376,7 +376,7 @@ export const catalogue = define({
   DBP_WORKLOAD_TARGET: {
     message: 'the workload cannot run on this database: {reason}',
     exit: 1,
-    suggestions: ['dbproxy workload run tpcb-like --init'],
+    suggestions: ['[{next}]', 'dbproxy status'],
   },
   DBP_WORKLOAD_UNKNOWN: {
     message: '{reason}',
@@ -492,7 +492,7 @@ export const catalogue = define({
   DBP_WRITERS_UNKNOWN: {
     message: 'instance "{name}" has no writer {writer}; it has {writers}',
     exit: 2,
-    suggestions: ['dbproxy status --name {name}', 'dbproxy up --name {name} --writers {writer}'],
+    suggestions: ['dbproxy status --name {name}', '[dbproxy up --name {name} --writers {more}]'],
   },
   DBP_WRITERS_SINGLE: {
     message: 'instance "{name}" has one writer; it takes two to have a conflict',

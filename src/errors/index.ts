@@ -71,7 +71,9 @@ export class DbproxyError extends Error {
     this.code = code;
     this.exitCode = entry.exit;
     this.sqlstate = entry.sqlstate;
-    this.suggestions = entry.suggestions.map((text) => fill(withoutUnknown(text, details), details));
+    this.suggestions = entry.suggestions
+      .map((text) => fill(withoutUnknown(text, details), details))
+      .filter((text) => text !== '');
     this.details = details;
   }
 

@@ -56,8 +56,10 @@ export async function runWorkload(options: WorkloadOptions): Promise<WorkloadRes
 }
 
 async function makePlan(options: WorkloadOptions): Promise<Plan> {
-  const works = await findWorks(typeof options.script === 'string' ? [options.script] : options.script);
-  const scale = options.scale ?? (await scaleFor(works, options.url));
+  const script = typeof options.script === 'string' ? [options.script] : options.script;
+  const works = await findWorks(script);
+  const next = `dbproxy workload run ${script.join(' ')} --init`;
+  const scale = options.scale ?? (await scaleFor(works, options.url, next));
   const wantsLedger =
     options.ledger !== false &&
     works.some(({ ledger }) => ledger !== 'none') &&
@@ -71,11 +73,12 @@ async function makePlan(options: WorkloadOptions): Promise<Plan> {
   };
 }
 
-async function scaleFor(works: readonly Work[], url: string): Promise<number> {
+/** `next`: what makes the tables. */
+async function scaleFor(works: readonly Work[], url: string, next: string): Promise<number> {
   const scale = await readScale(url);
   const reason = scale === null ? 'it has no pgbench tables' : 'pgbench_branches is empty';
   if (!scale && works.some(({ needsPgbenchTables }) => needsPgbenchTables))
-    throw new DbproxyError('DBP_WORKLOAD_TARGET', { reason });
+    throw new DbproxyError('DBP_WORKLOAD_TARGET', { reason, next });
   return scale ?? 1;
 }
 

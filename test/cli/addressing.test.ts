@@ -63,6 +63,7 @@ describe('a next step', () => {
     'is for the writer of %j, where a command is about one of them',
     (argv) => {
       expect(said('dbproxy status', ...argv)).toBe('dbproxy status --name shop --writer 2');
+      expect(said('dbproxy status --writer 1', ...argv)).toBe('dbproxy status --name shop --writer 1');
       expect(said('dbproxy up --size large', ...argv)).toBe('dbproxy up --name shop --size large');
     },
   );

@@ -54,12 +54,14 @@ describe('initialisation', () => {
   test('a database without the tables is refused, with what to type', async () => {
     await sql('create database empty');
     const empty = url.replace('/postgres?', '/empty?');
-    await expect(
-      runWorkload({ url: empty, script: 'tpcb-like', clients: 1, seconds: 1 }),
-    ).rejects.toMatchObject({
-      code: 'DBP_WORKLOAD_TARGET',
-      suggestions: ['dbproxy workload run tpcb-like --init'],
-    });
+    for (const [script, words] of [
+      ['tpcb-like', 'tpcb-like'],
+      [['select-only@9', 'simple-update@1'], 'select-only@9 simple-update@1'],
+    ] as const)
+      await expect(runWorkload({ url: empty, script, clients: 1, seconds: 1 })).rejects.toMatchObject({
+        code: 'DBP_WORKLOAD_TARGET',
+        suggestions: [`dbproxy workload run ${words} --init`, 'dbproxy status'],
+      });
   });
 });
 

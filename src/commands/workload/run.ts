@@ -14,6 +14,18 @@ const PROTOCOLS: readonly Protocol[] = ['simple', 'extended', 'prepared'];
 const ARRIVALS: readonly ArrivalKind[] = ['poisson', 'uniform'];
 /** Where nothing can be redrawn, a line after so many seconds. */
 const LINE_EVERY_SECONDS = 5;
+/** SQLSTATE feature_not_supported: what several writers say of definitions elsewhere than at the primary. */
+const NOT_SUPPORTED = '0A000';
+
+/** The tables are made where the load was to run, whatever else `--init` would find. */
+function nextOnTarget(error: unknown): unknown {
+  if (!(error instanceof DbproxyError) || error.details.next === undefined) return error;
+  return new DbproxyError(
+    error.code,
+    { ...error.details, next: `${error.details.next} --target URL` },
+    { cause: error },
+  );
+}
 
 export default class WorkloadRun extends InstanceCommand<typeof WorkloadRun, WorkloadResult> {
   static override summary = 'run a load and report latencies, errors and the ledger';
@@ -77,7 +89,7 @@ export default class WorkloadRun extends InstanceCommand<typeof WorkloadRun, Wor
       throw new DbproxyError('DBP_USAGE', { reason: '--scale needs --init' });
     const url = flags.target ?? (await this.ask('ready', {})).url;
     if (flags.init) await this.#initialise(workload, url);
-    return workload.runWorkload({
+    const result = workload.runWorkload({
       ...{ url, script, clients: flags.clients, seconds: flags.for / 1000, ledger: flags.ledger },
       protocol: flags.protocol as Protocol,
       ...(flags.rate === undefined ? {} : { ratePerSecond: flags.rate }),
@@ -88,6 +100,9 @@ export default class WorkloadRun extends InstanceCommand<typeof WorkloadRun, Wor
       ...(flags.target === undefined ? { windows: this.#windowsSince(Date.now()) } : {}),
       onProgress: (progress) => this.#tell(progress),
       signal: this.signal,
+    });
+    return result.catch((error: unknown) => {
+      throw flags.target === undefined ? error : nextOnTarget(error);
     });
   }
 
@@ -113,12 +128,35 @@ export default class WorkloadRun extends InstanceCommand<typeof WorkloadRun, Wor
   }
 
   async #initialise(workload: typeof Workload, url: string): Promise<void> {
-    await workload.initialiseWorkload({
-      url,
-      scale: this.flags.scale ?? 1,
-      signal: this.signal,
-      onProgress: ({ step, fraction }) => this.out.step('init', step, fraction),
-    });
+    const options = { url, scale: this.flags.scale ?? 1, signal: this.signal };
+    try {
+      await workload.initialiseWorkload({
+        ...options,
+        onProgress: ({ step, fraction }) => this.out.step('init', step, fraction),
+      });
+    } catch (error) {
+      throw (await this.#isForPrimary(error)) ?? error;
+    }
+  }
+
+  /** Another writer than the primary has refused to make the tables: who is the primary, and what makes them there. Else null. */
+  async #isForPrimary(error: unknown): Promise<DbproxyError | null> {
+    const { code } = ((error as Error).cause ?? {}) as { code?: unknown };
+    if (code !== NOT_SUPPORTED || this.flags.target !== undefined) return null;
+    const { askSupervisor } = await import('../../control/client.js');
+    const { parseWriterName } = await import('../../control/multiwriter/names.js');
+    const instance = parseWriterName(this.instance)?.instance ?? this.instance;
+    const { writers } = await askSupervisor(instance, 'status', {});
+    const place = writers.findIndex(({ leads }) => leads) + 1;
+    if (place === 0) return null;
+    return new DbproxyError(
+      'DBP_WORKLOAD_TARGET',
+      {
+        reason: `${(error as DbproxyError).details.reason}, which is w${place}`,
+        next: `dbproxy workload run ${this.args.workload.join(' ')} --init --writer ${place}`,
+      },
+      { cause: error },
+    );
   }
 
   /** When operations of the instance held sessions meanwhile; whoever runs them tells nobody but the event log. */
