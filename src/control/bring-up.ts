@@ -11,7 +11,7 @@ import { UP_DEFAULTS, type StepProgress, type Supervisor, type UpRequest } from 
 import { InstanceDirectory, newInstanceRecord } from './instance-directory.js';
 import { launchSupervisor } from './launch.js';
 import { withInstanceLock } from './lock.js';
-import { parseWriterName } from './multiwriter/names.js';
+import { MAX_WRITERS, parseWriterName } from './multiwriter/names.js';
 import { multiwriterOf, parseStorageNodes, quorumsText } from './multiwriter/settings.js';
 import { StoreDirectory } from './multiwriter/store-directory.js';
 import { withoutEtcdPassword } from '../multiwriter/etcd/index.js';
@@ -57,7 +57,10 @@ async function assertMayBe(request: UpRequest, directory: InstanceDirectory): Pr
   const stored = await directory.readInstance();
   const asked = parseWriterName(request.name);
   if (asked && !stored && !request.writerOf) {
-    const reason = `${request.name} is a writer of ${asked.instance}, and made with it: dbproxy up --name ${asked.instance} --writers ${asked.writer}`;
+    const reason =
+      asked.writer > MAX_WRITERS
+        ? `${request.name} would be a writer of ${asked.instance}, of which there are ${MAX_WRITERS} at most`
+        : `${request.name} is a writer of ${asked.instance}, and made with it: dbproxy up --name ${asked.instance} --writers ${asked.writer}`;
     throw new DbproxyError('DBP_USAGE', { reason });
   }
   if (asked && (request.writers ?? 1) > 1) {

@@ -6,14 +6,23 @@
 import type { EngineRecord, ProcessIdentity, ProviderKind, SizeName } from '../engine/types.js';
 import { RpcClient, type CallOptions } from '../rpc/index.js';
 import { DbproxyError } from '../errors/index.js';
-import type { DownResult, InstanceSpec, InstanceState, StandbyMode, SupervisorApi, UpResult } from './api.js';
+import type {
+  DownResult,
+  InstanceSpec,
+  InstanceState,
+  LogEvent,
+  StandbyMode,
+  SupervisorApi,
+  UpResult,
+} from './api.js';
 import { InstanceDirectory, listInstanceNames } from './instance-directory.js';
 import { isAlive } from './processes.js';
 import { bringDown } from './bring-down.js';
 import { bringUp } from './bring-up.js';
+import { eventsIn } from './event-log.js';
 import { launchSupervisor } from './launch.js';
 import { withInstanceLock } from './lock.js';
-import { parseWriterName } from './multiwriter/names.js';
+import { MAX_WRITERS, parseWriterName } from './multiwriter/names.js';
 import type { WritersRequest } from './multiwriter/settings.js';
 import { StoreDirectory } from './multiwriter/store-directory.js';
 import type { TlsRequest } from './tls/index.js';
@@ -105,8 +114,11 @@ async function assertWriterExists(name: string): Promise<void> {
   const parent = asked && (await InstanceDirectory.of(asked.instance).readInstance());
   if (!asked || !parent) return;
   const writers = parent.spec.multiwriter?.writers ?? 1;
-  if (asked.writer > writers)
-    throw new DbproxyError('DBP_WRITERS_UNKNOWN', { name: asked.instance, writer: asked.writer, writers });
+  if (asked.writer <= writers) return;
+  const more = asked.writer > MAX_WRITERS ? undefined : asked.writer;
+  throw new DbproxyError('DBP_WRITERS_UNKNOWN', {
+    ...{ name: asked.instance, writer: asked.writer, writers, more },
+  });
 }
 
 /** One call to the supervisor of a running instance, whichever it is now. Throws what `connectSupervisor` and the call throw. */
@@ -181,6 +193,18 @@ async function describeInstance(name: string): Promise<InstanceListing> {
     return { ...base, state: abandoned ? 'abandoned' : wanted, port, engines: record?.engines ?? [] };
   } catch {
     return { ...base, state: 'damaged', port: null, engines: [] };
+  }
+}
+
+/** The events of an instance after `after`; of one that is down those of its file. Throws DBP_INSTANCE_NOT_RUNNING: there is none. */
+export async function instanceEvents(name: string, after: number): Promise<LogEvent[]> {
+  try {
+    return await askSupervisor(name, 'events', { after, follow: false });
+  } catch (error) {
+    if (!(error instanceof DbproxyError) || error.code !== 'DBP_INSTANCE_NOT_RUNNING') throw error;
+    const directory = InstanceDirectory.of(name);
+    if (!(await directory.readInstance())) throw error;
+    return eventsIn(directory.paths.eventsFile, after);
   }
 }
 

@@ -2,7 +2,7 @@
  * The event log of an instance: `events.ndjson`, one event a line, only ever appended to. `seq` goes on where the last
  * supervisor left off; a line that its death tore is closed and skipped, never repaired.
  */
-import { appendFile, open } from 'node:fs/promises';
+import { appendFile, open, readFile } from 'node:fs/promises';
 import { EventEmitter } from 'node:events';
 import { z } from 'zod';
 import { logLine } from '../log-line.js';
@@ -90,12 +90,7 @@ export class EventLog {
   /** All events after `seq`. */
   async since(seq: number): Promise<LogEvent[]> {
     await this.flush();
-    const handle = await open(this.#file, 'r');
-    try {
-      return parseEvents(await handle.readFile('utf8')).filter((event) => event.seq > seq);
-    } finally {
-      await handle.close();
-    }
+    return eventsIn(this.#file, seq);
   }
 
   /** Calls back for every event after `seq`, old and new, each once and in order, until the signal aborts. */
@@ -126,6 +121,10 @@ export class EventLog {
     }
   }
 }
+
+/** All events of a log after `seq`, whoever writes it. Throws what reading a file throws. */
+export const eventsIn = async (file: string, seq: number): Promise<LogEvent[]> =>
+  parseEvents(await readFile(file, 'utf8')).filter((event) => event.seq > seq);
 
 function parseEvents(text: string): LogEvent[] {
   return text.split('\n').flatMap((line) => {

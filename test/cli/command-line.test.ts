@@ -107,6 +107,7 @@ const failures: readonly [args: string[], code: number, error: string, message: 
     /quorums 3\/2\/2 are refused: 2·Qf \+ Qc > 2·N does not hold/,
   ],
   [['up', '--name', 'shop.w2'], 2, 'DBP_USAGE', /dbproxy up --name shop --writers 2/],
+  [['up', '--name', 'shop.w5'], 2, 'DBP_USAGE', /would be a writer of shop, of which there are 4 at most$/],
   [['conflict', '--table', 't'], 2, 'DBP_USAGE', /--key/],
   [['conflict'], 4, 'DBP_INSTANCE_NOT_RUNNING', /is not running/],
   [['workload', 'run', 'nosuch'], 2, 'DBP_WORKLOAD_UNKNOWN', /there is .*tpcb-like.*, or a file/],

@@ -434,6 +434,16 @@ describe('down', () => {
       expect(await cli.processes()).toEqual([]);
       expect(await cli.json(['status'], 4)).toMatchObject({ code: 'DBP_INSTANCE_NOT_RUNNING' });
       expect(await cli.json(['doctor'])).toMatchObject({ schema: 'dbproxy.doctor/1', healthy: true });
+      const { events } = await cli.json<{ events: { type: string; seq: number }[] }>(['events']);
+      expect(events.map(({ type }) => type)).toContain('instance.up');
+      const last = events.at(-1)!.seq;
+      expect(await cli.json(['events', '--after', String(last - 1)])).toMatchObject({
+        events: [{ seq: last }],
+      });
+      expect(await cli.json(['events', '--follow'], 4)).toMatchObject({ code: 'DBP_INSTANCE_NOT_RUNNING' });
+      expect(await cli.json(['events', '--name', 'absent'], 4)).toMatchObject({
+        code: 'DBP_INSTANCE_NOT_RUNNING',
+      });
 
       expect(await cli.json<UpResult>(['up'])).toMatchObject({ port, alreadyRunning: false });
       expect(await value(await connect('again'), 'select n from kept')).toBe(7);
