@@ -3,6 +3,7 @@ import { boolean, integer, string } from '@oclif/core/flags';
 import type { UpResult } from '../control/api.js';
 import type { UpRequest } from '../control/client.js';
 import { MAX_WRITERS } from '../control/multiwriter/names.js';
+import { parseStorageNodes } from '../control/multiwriter/settings.js';
 import { MAX_PROXIES } from '../control/paths.js';
 import { sizeFlag } from '../cli/flags.js';
 import { InstanceCommand } from '../cli/instance-command.js';
@@ -50,7 +51,7 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
     'storage-nodes': string({
       helpValue: 'N[/Qf/Qc]',
       description:
-        'with --writers: processes that keep the log, and how many of them commit a transaction, and let the primary decide (3, which is 3/3/2)',
+        'with --writers: processes that keep the log, and how many of them commit a transaction, and let the primary decide (3, which is 3/3/2); with 1 or 2 a single one that is lost stops all commits',
     }),
     store: string({
       helpValue: 'URL',
@@ -143,8 +144,18 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
 
   protected override show(result: UpResult): void {
     this.out.data(upView(result, this.out.style));
+    this.#warnOfStore();
     const second = result.writers.length > 1 ? 'dbproxy conflict' : 'dbproxy scale --to large';
     this.out.hint('next', ['dbproxy psql', second, 'dbproxy down']);
+  }
+
+  /** Said where it was asked for: what was chosen by nobody takes the loss of a node. */
+  #warnOfStore(): void {
+    const asked = this.flags['storage-nodes'];
+    if (asked === undefined) return;
+    const { nodes, classic } = parseStorageNodes(asked);
+    if (classic === nodes)
+      this.out.note(`--storage-nodes ${asked}: one lost node stops all commits; with 3, one may be lost`);
   }
 
   protected override afterInterruption(): string {
