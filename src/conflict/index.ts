@@ -7,6 +7,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Verdict, WriterSummary } from '../control/api.js';
 import { connectSupervisor, type Supervisor } from '../control/client.js';
+import { parseWriterName } from '../control/multiwriter/names.js';
 import { DbproxyError } from '../errors/index.js';
 import { Tally, WriterClient } from './clients.js';
 import { divergedTables } from './converged.js';
@@ -40,15 +41,16 @@ const SHOWN_VERDICTS = 100;
 const REPAIR_BOUND_MS = 20_000;
 const LOOK_EVERY_MS = 100;
 
-/** Throws DBP_WRITERS_SINGLE, DBP_USAGE, DBP_CONFLICT_CLIENT, and what keeps the instance from being asked. */
-export async function runConflict(instance: string, options: ConflictOptions = {}): Promise<ConflictResult> {
+/** Between all writers of an instance, also when it is named by one of them. Throws DBP_WRITERS_SINGLE, DBP_USAGE, DBP_CONFLICT_CLIENT, and what keeps the instance from being asked. */
+export async function runConflict(named: string, options: ConflictOptions = {}): Promise<ConflictResult> {
+  const instance = parseWriterName(named)?.instance ?? named;
   const startedMs = performance.now();
   const { signal = new AbortController().signal, onProgress = () => undefined } = options;
   const supervisor = await connectSupervisor(instance);
   const tally = new Tally();
   const observers: WriterClient[] = [];
   try {
-    const writers = await writersOf(supervisor, instance, signal);
+    const writers = await writersOf(supervisor, instance, signal, onProgress);
     const names = scenesOf(options, (await supervisor.call('status', {})).store?.etcd ?? null);
     const verdicts: Verdict[] = [];
     supervisor
@@ -96,16 +98,17 @@ export async function runConflict(instance: string, options: ConflictOptions = {
   }
 }
 
-/** Once all of them serve and one of them leads: what has just died is waited for. */
+/** Once all of them serve (one that is degraded is built again, which may take a while) and one of them leads: what has just died is waited for. */
 async function writersOf(
   supervisor: Supervisor,
   instance: string,
   signal: AbortSignal,
+  onProgress: NonNullable<ConflictOptions['onProgress']>,
 ): Promise<(WriterSummary & { readonly leads: boolean })[]> {
   const end = performance.now() + REPAIR_BOUND_MS;
   for (;;) {
     try {
-      const { writers } = await supervisor.call('ready', {});
+      const { writers } = await supervisor.call('ready', {}, { onProgress });
       if (writers.length < 2)
         throw new DbproxyError('DBP_WRITERS_SINGLE', { name: instance, other: `${instance}-2` });
       const now = (await supervisor.call('status', {})).writers;

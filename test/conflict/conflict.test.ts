@@ -22,7 +22,7 @@ beforeAll(async () => {
     String(await freePort()),
   ]);
 }, LONG_MS);
-afterAll(() => cli.close(['shop', 'one']), LONG_MS);
+afterAll(() => cli.close(['shop', 'one', 'two']), LONG_MS);
 
 const conflict = (args: readonly string[], code = 0): Promise<ConflictResult> =>
   cli.json<ConflictResult>(['conflict', '--name', 'shop', ...args], code);
@@ -70,6 +70,24 @@ describe('conflict', () => {
     expect(stdout).toMatch(/its client saw {2}40001/);
     expect(stdout).toMatch(/lost updates +0/);
     expect(stdout).toMatch(/diverged +no/);
+  });
+
+  it('takes a writer for its instance, and says what is done before the first scene', async () => {
+    const named = ['conflict', '--name', 'shop.w2', '--only', 'unique-key'];
+    expect(await cli.json(named)).toMatchObject({ ...sound, instance: 'shop' });
+    expect((await cli.run(named)).stderr).toMatch(/writer: shop\.w2\n/);
+    const byNumber = ['conflict', '--name', 'shop', '--writer', '2', '--only', 'unique-key'];
+    expect(await cli.json(byNumber)).toMatchObject({ ...sound, instance: 'shop' });
+  });
+
+  it('writes no column that PostgreSQL makes itself', async () => {
+    await onWriter(
+      0,
+      'create table made (id int generated always as identity primary key, n int, t int generated always as (n) stored)',
+    );
+    await onWriter(0, 'insert into made (n) values (7)');
+    expect(await conflict(['--table', 'made', '--key', '1', '--clients', '4'])).toMatchObject(sound);
+    expect(await onWriter(1, 'select * from made')).toEqual([{ id: 1, n: 7, t: 7 }]);
   });
 
   it('fights over a row of a table of the user', async () => {
@@ -134,6 +152,36 @@ describe('what several writers refuse, seen by a client', () => {
   ] as const)('%s', async (_what, sql, code) => {
     expect(await refused(sql)).toMatch(code);
   });
+});
+
+describe('up', () => {
+  it(
+    'says of a store that it takes no loss',
+    async () => {
+      const port = String(await freePort());
+      const { code, stderr } = await cli.run([
+        ...['up', '--name', 'two', '--port', port, '--writers', '2', '--storage-nodes', '2'],
+      ]);
+      expect(code).toBe(0);
+      expect(stderr).toContain('--storage-nodes 2: one lost node stops all commits');
+    },
+    LONG_MS,
+  );
+});
+
+describe('definitions of a workload at another writer than the primary', () => {
+  it('names the primary, and a command that works', async () => {
+    const { writers } = await cli.json<{ writers: { leads: boolean }[] }>(['status', '--name', 'shop']);
+    const other = writers.findIndex(({ leads }) => !leads) + 1;
+    const primary = writers.findIndex(({ leads }) => leads) + 1;
+    const run = ['workload', 'run', 'select-only', '--init', '--for', '1s', '--name', 'shop', '--writer'];
+    const error = await cli.json<{ message: string; suggestions: string[] }>([...run, String(other)], 1);
+    expect(error.message).toContain(`through the primary writer, which is w${primary}`);
+    const next = error.suggestions[0]!;
+    expect(next).toBe(`dbproxy workload run --name shop select-only --init --writer ${primary}`);
+    const again = await cli.run([...next.split(' ').slice(1), '--for', '1s']);
+    expect(again).toMatchObject({ code: 0 });
+  }, 60_000);
 });
 
 describe('status', () => {
