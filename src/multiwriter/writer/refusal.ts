@@ -4,6 +4,8 @@ import { labelOf, type Lsn, type Refusal, type Ruling, writerOf } from '../proto
 import type { RefusedCommit } from './transaction.js';
 
 const RETRY = 'Retry the transaction.';
+/** Who tries again at once meets the same writer's next transaction (docs/multi-writer.md, "A row that is written all the time"). */
+const RETRY_LATER = 'Retry the transaction after a short random wait.';
 /** serialization_failure: what clients retry (manual, appendix A). */
 const AGAIN = '40001';
 
@@ -25,7 +27,7 @@ export function refusalOf(
       key === SCHEMA_KEY
         ? 'could not serialize access: the definitions were changed by another writer'
         : 'could not serialize access: another writer committed first';
-    return { sqlstate: AGAIN, message, detail: detailOf(writeSet, key, lsn), hint: RETRY };
+    return { sqlstate: AGAIN, message, detail: detailOf(writeSet, key, lsn), hint: RETRY_LATER };
   }
   const notTaken = refusals.find((refusal) => refusal.kind === 'not-taken');
   if (notTaken) return { sqlstate: '58000', message: `the transaction cannot be kept: ${notTaken.why}` };
