@@ -75,7 +75,7 @@ describe('up', () => {
         expect(result.stdout).toBe('');
         expect(result.stderr).toContain(`port ${taken} on 127.0.0.1 is taken by`);
         expect(result.stderr).toContain(`(pid ${process.pid})`);
-        expect(result.stderr).toMatch(/dbproxy up --port \d+/);
+        expect(result.stderr).toMatch(/dbproxy up --name second --port \d+/);
       } finally {
         holder.close();
       }

@@ -4,6 +4,7 @@
  *
  *   session ─ open ─▶ Transaction ─ propose ─▶ Log      effects: decided ─▶ the session; apply ─▶ EngineLink
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { DbproxyError } from '../../errors/index.js';
 import { faultPoint } from '../../fault-point.js';
 import type { Blocker, Begun, WriteSet } from '../engine/index.js';
@@ -48,6 +49,7 @@ const QUIET_MS = 1_000;
 const ASK_TRANSACTIONS_MS = 2_000;
 /** So long the primary may take to say where its clients connect. */
 const ASK_URL_MS = 1_000;
+const ASK_AGAIN_MS = 50;
 /** So long a read waits for what it has to see. */
 const READ_WAIT_MS = 10_000;
 /** Functions of PostgreSQL and of ours that write. */
@@ -415,10 +417,19 @@ export class WriterService {
     const message = 'definitions are changed through the primary writer';
     const { primary } = this.#log;
     if (!primary) return { sqlstate: '0A000', message, hint: 'That is nobody, at the moment.' };
-    const answers = await this.#peers.ask('writer.status', {}, ASK_URL_MS);
-    const url = answers.find((answer) => answer?.id === primary.writer)?.url ?? null;
+    const url = await this.#urlOf(primary.writer);
     const who = `writer ${labelOf(primary.writer)}`;
     return { sqlstate: '0A000', message, hint: `That is ${who}${url === null ? '.' : `: ${url}`}` };
+  }
+
+  async #urlOf(writer: WriterId): Promise<string | null> {
+    for (const end = performance.now() + ASK_URL_MS; ;) {
+      const answers = await this.#peers.ask('writer.status', {}, ASK_URL_MS);
+      const answer = answers.find((one) => one?.id === writer);
+      if (answer || performance.now() > end) return answer?.url ?? null;
+      // One of the two has just begun, and they do not know each other yet.
+      await delay(ASK_AGAIN_MS);
+    }
   }
 
   #submit(transaction: Transaction, writeSet: WriteSet, claim: Claim): boolean {

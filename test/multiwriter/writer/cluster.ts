@@ -85,9 +85,8 @@ export class TestCluster {
           etcd,
           policy,
           tickMs,
-          peers: places
-            .filter((one) => one.id !== id)
-            .map((one) => ({ id: one.id, socket: one.socket, url: `postgres://127.0.0.1:${one.port}/` })),
+          url: `postgres://127.0.0.1:${port}/`,
+          peers: places.filter((one) => one.id !== id).map((one) => ({ id: one.id, socket: one.socket })),
         };
         cluster.members.push(new Member(cluster, engine, port, socket, config, env));
       }
