@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { stopInstance } from '../../src/control/client.js';
+import { askSupervisor, stopInstance } from '../../src/control/client.js';
 import { adminQuery, embeddedProvider } from '../../src/engine/index.js';
 import { useProvider } from '../support/provider.js';
 import { events, isRunning, killSupervisor, LiveHome, processesBelow, scale, status, until } from './live.js';
@@ -155,6 +155,8 @@ describe('asynchronous', () => {
     const { client, notices } = await connect(url);
     await client.query('create table kept (n int)');
     await until('it is written', async () => (await status(NAME)).standby?.lagBytes === 0);
+    // What it holds is known by now: else that might be lost.
+    expect(await askSupervisor(NAME, 'check', { withinMs: 5_000 })).toMatchObject({ movable: true });
     await killPrimary(NAME);
     expect((await client.query('select count(*)::int as n from kept')).rows).toEqual([{ n: 0 }]);
     expect(notices).toEqual([]);

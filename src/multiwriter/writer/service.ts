@@ -48,7 +48,7 @@ const QUIET_MS = 1_000;
 /** So long another writer may take to say which of its transactions are not over. */
 const ASK_TRANSACTIONS_MS = 2_000;
 /** So long the primary may take to say where its clients connect. */
-const ASK_URL_MS = 1_000;
+const ASK_URL_MS = 2_000;
 const ASK_AGAIN_MS = 50;
 /** So long a read waits for what it has to see. */
 const READ_WAIT_MS = 10_000;
@@ -412,23 +412,20 @@ export class WriterService {
     return { writer: id, upTo: at(this.#log.reached, id) };
   }
 
-  /** It is asked where its clients connect: it may have come, or have moved to another port, after this process began. */
+  /**
+   * It is asked where its clients connect: it may have come, or have moved to another port, after this process began; and where it has
+   * just begun, the two may not know each other yet.
+   */
   async #notThePrimary(): Promise<RefusedCommit> {
     const message = 'definitions are changed through the primary writer';
-    const { primary } = this.#log;
-    if (!primary) return { sqlstate: '0A000', message, hint: 'That is nobody, at the moment.' };
-    const url = await this.#urlOf(primary.writer);
-    const who = `writer ${labelOf(primary.writer)}`;
-    return { sqlstate: '0A000', message, hint: `That is ${who}${url === null ? '.' : `: ${url}`}` };
-  }
-
-  async #urlOf(writer: WriterId): Promise<string | null> {
-    for (const end = performance.now() + ASK_URL_MS; ;) {
-      const answers = await this.#peers.ask('writer.status', {}, ASK_URL_MS);
-      const answer = answers.find((one) => one?.id === writer);
-      if (answer || performance.now() > end) return answer?.url ?? null;
-      // One of the two has just begun, and they do not know each other yet.
-      await delay(ASK_AGAIN_MS);
+    for (const end = performance.now() + ASK_URL_MS; ; await delay(ASK_AGAIN_MS)) {
+      const { primary } = this.#log;
+      const answers = primary ? await this.#peers.ask('writer.status', {}, ASK_URL_MS) : [];
+      const answer = answers.find((one) => one?.id === primary?.writer);
+      if (!answer && performance.now() < end) continue;
+      const who = primary ? `writer ${labelOf(primary.writer)}` : 'nobody, at the moment';
+      const url = answer?.url ?? null;
+      return { sqlstate: '0A000', message, hint: `That is ${who}${url === null ? '.' : `: ${url}`}` };
     }
   }
 
