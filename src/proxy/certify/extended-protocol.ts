@@ -6,17 +6,10 @@
  * A Sync commits what the client has begun no block for.
  */
 import { encode, Frontend } from '../../protocol/index.js';
-import type { Block } from './block.js';
-import type { Certification } from './certification.js';
-import type { ClientBatch } from './client-batch.js';
-import type { EngineSide } from './engine-side.js';
 import { errorOf } from './error-messages.js';
-import type { CertifierHost } from './host.js';
-import { asksOutcome, type OutcomeQuestions } from './outcome-questions.js';
-import type { OwnQueries } from './own-queries.js';
+import { asksOutcome } from './outcome-questions.js';
 import type { Prepared } from './prepared-statements.js';
-import type { Snapshots } from './snapshots.js';
-import type { StatementReader } from './statement-reader.js';
+import { QueryProtocol } from './query-protocol.js';
 import {
   droppedByRunning,
   reassigns,
@@ -28,43 +21,10 @@ import {
 const OF_STATEMENT = 'S'.charCodeAt(0);
 const UNKNOWN: Prepared = { statement: UNKNOWN_STATEMENT, asks: false };
 
-export interface ExtendedProtocolOptions {
-  readonly engine: EngineSide;
-  readonly queries: OwnQueries;
-  readonly block: Block;
-  readonly snapshots: Snapshots;
-  readonly certification: Certification;
-  readonly outcomes: OutcomeQuestions;
-  readonly reader: StatementReader;
-  readonly batch: ClientBatch;
-  readonly host: Pick<CertifierHost, 'toClient'>;
-}
-
-export class ExtendedProtocol {
-  readonly #engine: EngineSide;
-  readonly #queries: OwnQueries;
-  readonly #block: Block;
-  readonly #snapshots: Snapshots;
-  readonly #certification: Certification;
-  readonly #outcomes: OutcomeQuestions;
-  readonly #reader: StatementReader;
-  readonly #batch: ClientBatch;
-  readonly #host: ExtendedProtocolOptions['host'];
+export class ExtendedProtocol extends QueryProtocol {
   readonly #portals = new Map<string, Statement>();
   /** A COPY from the client may be in this batch. */
   #copies = false;
-
-  constructor(options: ExtendedProtocolOptions) {
-    this.#engine = options.engine;
-    this.#queries = options.queries;
-    this.#block = options.block;
-    this.#snapshots = options.snapshots;
-    this.#certification = options.certification;
-    this.#outcomes = options.outcomes;
-    this.#reader = options.reader;
-    this.#batch = options.batch;
-    this.#host = options.host;
-  }
 
   /** Parse, Bind, Describe, Execute, Close. */
   async message(message: Buffer): Promise<void> {
@@ -84,162 +44,158 @@ export class ExtendedProtocol {
 
   /** Describe, Close. */
   #pass(message: Buffer, done?: () => void): void {
-    if (this.#batch.keeps) return this.#batch.keep(message, done);
-    this.#queries.restoreUnnamed(message);
-    this.#engine.extended(message, done);
+    if (this.batch.keeps) return this.batch.keep(message, done);
+    this.queries.restoreUnnamed(message);
+    this.engine.extended(message, done);
   }
 
   #closed(message: Buffer): (() => void) | undefined {
     if (message[5] !== OF_STATEMENT) return undefined;
     const [name = ''] = strings(message, 6);
-    const done = this.#reader.prepared.close(name);
+    const done = this.reader.prepared.close(name);
     if (name !== '') return done;
     return () => {
       done();
-      this.#queries.unnamedForgotten();
+      this.queries.unnamedForgotten();
     };
   }
 
   async #parse(message: Buffer): Promise<void> {
     const [name = '', text = ''] = strings(message, 5);
-    const [only] = this.#reader.read(text);
+    const [only] = this.reader.read(text);
     const statement: Statement = only?.statement ?? { kind: 'within' };
     if (statement.kind === 'refused') return this.#refuseParse(message, errorOf(statement.error));
     const done = this.#parsed(message, name, { statement, asks: asksOutcome(text) });
-    if (this.#block.kind === null && statement.kind === 'write' && !this.#engine.failed)
-      return this.#batch.keep(message, done);
-    this.#batch.releaseKept();
-    if (!(await this.#batch.mayGoOn(statement))) return;
-    this.#engine.extended(message, done);
-    if (name === '') this.#queries.unnamedSent();
+    if (this.block.kind === null && statement.kind === 'write' && !this.engine.failed)
+      return this.batch.keep(message, done);
+    this.batch.releaseKept();
+    if (!(await this.batch.mayGoOn(statement))) return;
+    this.engine.extended(message, done);
+    if (name === '') this.queries.unnamedSent();
   }
 
   #parsed(message: Buffer, name: string, prepared: Prepared): () => void {
-    const done = this.#reader.prepared.parse(name, prepared);
+    const done = this.reader.prepared.parse(name, prepared);
     if (name !== '') return done;
     return () => {
       done();
-      this.#queries.unnamedParsed(message);
+      this.queries.unnamedParsed(message);
     };
   }
 
   /** Where the engine would not get to it, it has the word: skipped, or within a COPY. */
   async #refuseParse(message: Buffer, error: Buffer): Promise<void> {
-    this.#batch.releaseKept();
-    if ((await this.#engine.settle()) === 'ok') return this.#batch.refuse(error);
-    this.#engine.extended(message);
+    this.batch.releaseKept();
+    if ((await this.engine.settle()) === 'ok') return this.batch.refuse(error);
+    this.engine.extended(message);
   }
 
   async #bind(message: Buffer): Promise<void> {
     const [portal = '', name = ''] = strings(message, 5);
-    const { statement, asks } = this.#reader.prepared.get(name) ?? UNKNOWN;
+    const { statement, asks } = this.reader.prepared.get(name) ?? UNKNOWN;
     this.#portals.set(portal, statement);
     if (statement.kind === 'write' && statement.isCopy) this.#copies = true;
-    const canceled = asks ? await this.#outcomes.tellFacts() : null;
-    if (canceled) return this.#batch.refuse(errorOf(canceled));
-    if (this.#block.kind === null && this.#reader.isWriter(statement) && !this.#engine.failed) {
-      if ((await this.#engine.settle()) === 'ok') {
-        const refused = await this.#snapshots.openImplicit([statement]);
-        if (refused) return this.#batch.refuse(refused);
+    const canceled = asks ? await this.outcomes.tellFacts() : null;
+    if (canceled) return this.batch.refuse(errorOf(canceled));
+    if (this.block.kind === null && this.reader.isWriter(statement) && !this.engine.failed) {
+      if ((await this.engine.settle()) === 'ok') {
+        const refused = await this.snapshots.openImplicit([statement]);
+        if (refused) return this.batch.refuse(refused);
       }
-      this.#batch.releaseKept();
+      this.batch.releaseKept();
     } else {
-      this.#batch.releaseKept();
-      if (!(await this.#batch.mayGoOn(statement))) return;
+      this.batch.releaseKept();
+      if (!(await this.batch.mayGoOn(statement))) return;
     }
-    this.#queries.restoreUnnamed(message);
-    this.#engine.extended(message);
+    this.queries.restoreUnnamed(message);
+    this.engine.extended(message);
   }
 
   async #execute(message: Buffer): Promise<void> {
-    this.#batch.releaseKept();
+    this.batch.releaseKept();
     const [portal = ''] = strings(message, 5);
     const statement = this.#portals.get(portal) ?? UNKNOWN_STATEMENT;
-    if (this.#engine.failed) return this.#engine.extended(message);
-    this.#block.goOnInBatch();
+    if (this.engine.failed) return this.engine.extended(message);
+    this.block.goOnInBatch();
     switch (statement.kind) {
       case 'begin':
-        this.#block.begin(statement.readOnly);
+        this.block.begin(statement.readOnly);
         break;
       case 'commit':
-        if (this.#block.kind !== null) return this.#commit(message, statement.chain);
+        if (this.block.kind !== null) return this.#commit(message, statement.chain);
         break;
       case 'rollback':
-        this.#block.rollBack();
-        this.#block.endInBatch(statement.chain);
+        this.block.rollBack();
+        this.block.endInBatch(statement.chain);
         break;
       default:
-        if (this.#reader.isWriter(statement)) this.#block.writes();
+        if (this.reader.isWriter(statement)) this.block.writes();
     }
-    if (takesSnapshot(statement) && this.#block.kind !== null && !(await this.#batch.mayGoOn(statement)))
+    if (takesSnapshot(statement) && this.block.kind !== null && !(await this.batch.mayGoOn(statement)))
       return;
-    this.#snapshots.noteSetting(statement);
-    this.#engine.extended(message);
+    this.snapshots.noteSetting(statement);
+    this.engine.extended(message);
     const isToldOf = reassigns(statement) || droppedByRunning(statement) !== null;
-    if (!isToldOf || (await this.#engine.settle()) !== 'ok') return;
-    this.#reader.ran(statement);
-    await this.#certification.noteReassigned(statement);
+    if (!isToldOf || (await this.engine.settle()) !== 'ok') return;
+    this.reader.ran(statement);
+    await this.certification.noteReassigned(statement);
   }
 
   async #commit(message: Buffer, chain: boolean): Promise<void> {
-    if ((await this.#engine.settle()) !== 'ok') return this.#engine.extended(message);
-    const failure = this.#block.failedBy;
+    if ((await this.engine.settle()) !== 'ok') return this.engine.extended(message);
+    const failure = this.block.failedBy;
     if (failure) {
-      await this.#block.leave();
-      return this.#batch.refuse(failure);
+      await this.block.leave();
+      return this.batch.refuse(failure);
     }
-    if (this.#block.commitsAsItIs) {
-      this.#block.endInBatch(chain);
-      return this.#engine.extended(message);
+    if (this.block.commitsAsItIs) {
+      this.block.endInBatch(chain);
+      return this.engine.extended(message);
     }
-    const error = await this.#certification.commit(chain);
-    if (error) await this.#batch.refuse(error);
-    else this.#host.toClient(encode.commandComplete('COMMIT'));
+    const error = await this.certification.commit(chain);
+    if (error) await this.batch.refuse(error);
+    else this.host.toClient(encode.commandComplete('COMMIT'));
   }
 
   async sync(message: Buffer): Promise<void> {
-    this.#batch.releaseKept();
-    await (this.#batch.end() ? this.#syncSkipped(message) : this.#sync(message));
+    this.batch.releaseKept();
+    await (this.batch.end() ? this.#syncSkipped(message) : this.#sync(message));
     // The engine has answered all that it has looked at.
-    if (this.#engine.copyIn) return;
-    this.#reader.prepared.batchEnded();
-    this.#queries.batchEnded();
+    if (this.engine.copyIn) return;
+    this.reader.prepared.batchEnded();
+    this.queries.batchEnded();
   }
 
   async #sync(message: Buffer): Promise<void> {
-    const settled = this.#block.kind === 'implicit' || this.#mayCopy ? await this.#engine.settle() : 'ok';
+    const settled = this.block.kind === 'implicit' || this.#mayCopy ? await this.engine.settle() : 'ok';
     // The engine reads it as part of the COPY, and does not answer.
     if (settled === 'copy') return;
-    if (this.#block.kind === 'implicit' && settled === 'ok') {
-      await this.#certification.endImplicit(null);
+    if (this.block.kind === 'implicit' && settled === 'ok') {
+      await this.certification.endImplicit(null);
       this.#portals.clear();
-      return this.#sendReady();
+      return this.sendReady();
     }
-    const passReady = this.#block.kind !== 'implicit';
-    const { ignored } = await this.#engine.request(message, { passReady, keepTag: false });
+    const passReady = this.block.kind !== 'implicit';
+    const { ignored } = await this.engine.request(message, { passReady, keepTag: false });
     if (ignored) return;
-    if (this.#block.kind === 'implicit') {
-      await this.#block.leave();
-      this.#sendReady();
+    if (this.block.kind === 'implicit') {
+      await this.block.leave();
+      this.sendReady();
     }
-    this.#block.followStatus();
-    if (this.#block.kind === null) this.#portals.clear();
+    this.block.followStatus();
+    if (this.block.kind === null) this.#portals.clear();
     this.#copies = false;
   }
 
   async #syncSkipped(message: Buffer): Promise<void> {
-    await this.#engine.request(message, { passReady: false, keepTag: false });
+    await this.engine.request(message, { passReady: false, keepTag: false });
     // What was refused before it reached the engine has failed there, too.
-    await this.#block.fail();
-    this.#sendReady();
+    await this.block.fail();
+    this.sendReady();
   }
 
   get #mayCopy(): boolean {
-    return this.#engine.hasOutstanding && this.#copies;
-  }
-
-  #sendReady(): void {
-    this.#host.toClient(encode.readyForQuery(this.#block.statusForClient));
+    return this.engine.hasOutstanding && this.#copies;
   }
 }
 
