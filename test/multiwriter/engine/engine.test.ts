@@ -11,24 +11,18 @@ import {
 } from '../../../src/multiwriter/engine/index.js';
 import { connectAdmin } from '../../../src/engine/index.js';
 import { lsn, type Lsn } from '../../../src/multiwriter/protocol/index.js';
-import { TestEngines } from '../../support/engines.js';
-import { TestWriter } from './writers.js';
+import type { TestEngines } from '../../support/engines.js';
+import { TestWriter, twoWriters } from './writers.js';
 
 let engines: TestEngines;
 let a: TestWriter;
 let b: TestWriter;
+let close: (() => Promise<void>) | undefined;
 
 beforeAll(async () => {
-  engines = await TestEngines.open();
-  const [one, two] = await Promise.all([engines.primary(), engines.primary()]);
-  [a, b] = [await TestWriter.open(one, 0), await TestWriter.open(two, 1)];
+  ({ engines, a, b, close } = await twoWriters());
 });
-
-afterAll(async () => {
-  await a?.end();
-  await b?.end();
-  await engines?.close();
-});
+afterAll(() => close?.());
 
 /** All that writer 0 committed. */
 const log: { at: Lsn; payload: string }[] = [];

@@ -3,24 +3,19 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ApplyDiverged, asApplier, reassigned } from '../../../src/multiwriter/engine/index.js';
 import { connectAdmin } from '../../../src/engine/index.js';
 import { eventually } from '../../support/clients.js';
-import { killBackend, TestEngines } from '../../support/engines.js';
-import { SECRET, TestWriter } from './writers.js';
+import type { TestEngines } from '../../support/engines.js';
+import { killBackend } from '../../support/engines.js';
+import { SECRET, TestWriter, twoWriters } from './writers.js';
 
 let engines: TestEngines;
 let a: TestWriter;
 let b: TestWriter;
+let close: (() => Promise<void>) | undefined;
 
 beforeAll(async () => {
-  engines = await TestEngines.open();
-  const [one, two] = await Promise.all([engines.primary(), engines.primary()]);
-  [a, b] = [await TestWriter.open(one, 0), await TestWriter.open(two, 1)];
+  ({ engines, a, b, close } = await twoWriters());
 });
-
-afterAll(async () => {
-  await a?.end();
-  await b?.end();
-  await engines?.close();
-});
+afterAll(() => close?.());
 
 /** A transaction of writer 0, which writer 1 then has, too. */
 async function onBoth(...statements: string[]) {

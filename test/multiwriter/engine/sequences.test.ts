@@ -4,24 +4,19 @@ import type pg from 'pg';
 import { connectAdmin } from '../../../src/engine/index.js';
 import { install } from '../../../src/multiwriter/engine/index.js';
 import { replay } from '../../../src/session-state/index.js';
-import { TestEngines } from '../../support/engines.js';
+import type { TestEngines } from '../../support/engines.js';
 import { Backend } from '../../session-state/support.js';
-import { SECRET, TestWriter } from './writers.js';
+import { SECRET, type TestWriter, twoWriters } from './writers.js';
 
 let engines: TestEngines;
 let a: TestWriter;
 let b: TestWriter;
+let close: (() => Promise<void>) | undefined;
 
 beforeAll(async () => {
-  engines = await TestEngines.open();
-  const [one, two] = await Promise.all([engines.primary(), engines.primary()]);
-  [a, b] = [await TestWriter.open(one, 0), await TestWriter.open(two, 1)];
+  ({ engines, a, b, close } = await twoWriters());
 });
-afterAll(async () => {
-  await a?.end();
-  await b?.end();
-  await engines?.close();
-});
+afterAll(() => close?.());
 
 async function onBoth(...statements: string[]) {
   const { at, writeSet } = (await a.write(...statements))!;

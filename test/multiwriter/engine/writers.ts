@@ -16,6 +16,7 @@ import {
   type WriteSetRow,
 } from '../../../src/multiwriter/engine/index.js';
 import { lsn, type Lsn } from '../../../src/multiwriter/protocol/index.js';
+import { TestEngines } from '../../support/engines.js';
 
 export const SECRET = 'a secret of this test';
 
@@ -98,5 +99,26 @@ export class TestWriter {
 
   async end(): Promise<void> {
     await Promise.all([this.client, this.applier, this.watcher].map((one) => one.end()));
+  }
+}
+
+/** Writers 0 and 1, each on an engine of its own. `close` ends what there is of them. */
+export async function twoWriters() {
+  const engines = await TestEngines.open();
+  const writers: TestWriter[] = [];
+  const close = async (): Promise<void> => {
+    for (const writer of writers) await writer.end();
+    await engines.close();
+  };
+  try {
+    const [one, two] = await Promise.all([engines.primary(), engines.primary()]);
+    const a = await TestWriter.open(one, 0);
+    writers.push(a);
+    const b = await TestWriter.open(two, 1);
+    writers.push(b);
+    return { engines, a, b, close };
+  } catch (error) {
+    await close();
+    throw error;
   }
 }
