@@ -17,6 +17,7 @@ import {
   install,
   readBegun,
   readWriteSet,
+  Told,
   type WriteSetRow,
 } from '../../src/multiwriter/engine/index.js';
 import { LsnAllocator, lsn, NO_LSN, type Lsn, type Proposal } from '../../src/multiwriter/protocol/index.js';
@@ -32,7 +33,7 @@ const SCHEMA = `
   create table pgbench_history (tid int, bid int, aid int, delta int, mtime timestamp, filler char(22));
   insert into pgbench_accounts select g, 1, 0, '' from generate_series(1, ${ACCOUNTS}) g`;
 /** In the order in which they come. */
-const STEPS = ['begin', 'base', 'update', 'select', 'insert', 'closing', 'commit', 'apply'] as const;
+const STEPS = ['begin', 'name', 'update', 'select', 'insert', 'closing', 'commit', 'apply'] as const;
 type Step = (typeof STEPS)[number];
 let next = 0;
 type CpuNs = Partial<Record<Step, number>>;
@@ -54,13 +55,16 @@ try {
   await asApplier(applier);
   const [own, foreign] = [0, 1].map((writer) => new LsnAllocator(writer, lsn(NO_LSN + 1), lsn(2 ** 52)));
   const applied: CpuNs = {};
+  let told = new Told();
+  client.on('notice', (notice) => told.take(notice));
   const captured = await measured(client, pidOf(client), async (step) => {
     await step('begin', 'begin');
-    const begun = readBegun((await step('base', BEGIN_QUERY)).at(-1)!.rows[0]!);
+    const name = readBegun((await step('name', BEGIN_QUERY)).at(-1)!.rows[0]!);
     await statements(step);
-    const rows = (await step('closing', closing(SECRET, begun))).at(-1)!.rows;
-    const { payload } = readWriteSet(rows)!;
-    await step('commit', certified(SECRET, begun, own!.take()!));
+    told = new Told();
+    await step('closing', closing(SECRET, name));
+    const { payload } = readWriteSet(told.rows)!;
+    await step('commit', certified(SECRET, name, own!.take()!));
     // The same rows once more, as if another writer had written them.
     const entry = { lsn: foreign!.take() as Lsn, payload } as Proposal;
     await counted(applied, 'apply', pidOf(applier), () =>

@@ -1,7 +1,7 @@
 /**
  * The SQL side of a writer: what is installed in its engine, and what is said to it.
  *
- *   client's session   BEGIN_QUERY … closing → readWriteSet … certified     (transaction.ts, write-set.ts)
+ *   client's session   BEGIN_QUERY … closing → Told → readWriteSet … certified     (transaction.ts, told.ts, write-set.ts)
  *   our connections    install, apply, reached, compact, checksums, blockers
  */
 export { apply, ApplyDiverged, asApplier, type ApplyOptions, type Blocker, type Entry } from './apply.js';
@@ -16,8 +16,12 @@ export {
   readBegun,
   readPriority,
   reassigned,
-  type Begun,
+  SETTLE_QUERY,
+  type TransactionName,
+  UNUSED,
+  WRITE_SET_QUERY,
 } from './transaction.js';
+export { isTold, MAX_WRITE_SET_BYTES, type Notice, Told } from './told.js';
 export {
   readPayload,
   readWriteSet,

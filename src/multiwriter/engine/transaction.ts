@@ -2,10 +2,12 @@
  * A client's transaction, as the proxy takes it through its COMMIT. All of it runs in the client's own session, as the client's
  * role, and each of these is one simple query:
  *
- *   first statement   BEGIN_QUERY     what the snapshot holds of every writer, and what names this transaction
- *   COMMIT            closing()       deferred constraints fire; the write-set comes out
+ *   first statement   BEGIN_QUERY     what names this transaction
+ *   COMMIT            closing()       deferred constraints fire, and capture, which tells the write-set in notices (told.ts)
+ *                     WRITE_SET_QUERY what was kept in the engine, where there is something
  *                     … it is proposed, and accepted …
  *                     certified()     the marker, then COMMIT
+ *                     UNUSED          nothing was told: COMMIT is all that is missing
  *
  * A client cannot call these in the proxy's stead: each takes a proof, a hash over the engine's secret and this very transaction.
  * That a query of the proxy can be read in pg_stat_activity gives nothing away; its proof is good for no other transaction.
@@ -16,18 +18,11 @@ import { lsn, type Lsn, type Vector } from '../protocol/index.js';
 /** One row; see `readBegun`. SERIALIZABLE is refused here (SQLSTATE 0A000, with a hint). */
 export const BEGIN_QUERY = 'select dbproxy.begun()';
 
-export interface Begun {
-  /** What is applied, in the transaction's snapshot or (READ COMMITTED) earlier: the proposal's base. */
-  readonly base: Vector;
-  /** Names the transaction within its engine: the backend and when it began. */
-  readonly transaction: string;
-}
+/** Names a transaction within its engine: the backend and when it began, `4711.1764444444000000`. */
+export type TransactionName = string;
 
-/** The row of BEGIN_QUERY: `4711.1764444444000000 {"0": 17179952128}`. */
-export function readBegun([text]: readonly (string | null)[]): Begun {
-  const [transaction = '', ...base] = (text ?? '').split(' ');
-  return { transaction, base: readVector(base.join(' ') || '{}') };
-}
+/** The row of BEGIN_QUERY. */
+export const readBegun = ([name]: readonly (string | null)[]): TransactionName => name ?? '';
 
 /** A JSON object, writer → LSN. */
 export const readVector = (json: string): Vector =>
@@ -36,16 +31,20 @@ export const readVector = (json: string): Vector =>
   );
 
 /**
- * To be sent at COMMIT. The rows of its last statement are the write-set (`readWriteSet`); none means that nothing was written:
- * COMMIT is all that is missing. An error leaves the transaction failed, as an error of COMMIT would. With `asksPriority` the row of
+ * To be sent at COMMIT. An error leaves the transaction failed, as an error of COMMIT would. With `asksPriority` the row of
  * its first statement has the transaction's priority (`readPriority`).
  */
-export const closing = (secret: string, { transaction }: Begun, { asksPriority = false } = {}): string =>
-  [
-    `select dbproxy.closing('${proof(secret, transaction, 'closing')}')${asksPriority ? ', dbproxy.priority()' : ''}`,
-    'set constraints all immediate',
-    'select * from dbproxy.write_set()',
-  ].join('; ');
+export const closing = (secret: string, name: TransactionName, { asksPriority = false } = {}): string =>
+  `select dbproxy.closing('${proof(secret, name, 'closing')}')${asksPriority ? ', dbproxy.priority()' : ''}; set constraints all immediate`;
+
+/** In front of a statement that PostgreSQL refuses for a table with changes that are not told, and that no event trigger sees. */
+export const SETTLE_QUERY = 'select dbproxy.settle()';
+
+/** Behind `closing`; see `Told.hasKept`. */
+export const WRITE_SET_QUERY = 'select * from dbproxy.write_set()';
+
+/** Behind `closing`, in front of the COMMIT of a transaction of which nothing was told. */
+export const UNUSED = 'select dbproxy.closed()';
 
 /** Who has none counts as 0. */
 export const readPriority = (row: readonly (string | null)[] | undefined): number => Number(row?.[1] ?? 0);
@@ -54,15 +53,15 @@ export const readPriority = (row: readonly (string | null)[] | undefined): numbe
  * To be sent once `at` is decided to commit. SQLSTATE 23505 on dbproxy.applied: a replay was first. The marker goes with the
  * transaction: who finds it knows that `at` is in this engine.
  */
-export const certified = (secret: string, { transaction }: Begun, at: Lsn): string =>
-  `select dbproxy.certify(${at}, '${proof(secret, transaction, String(at))}'); commit`;
+export const certified = (secret: string, name: TransactionName, at: Lsn): string =>
+  `select dbproxy.certify(${at}, '${proof(secret, name, String(at))}'); commit`;
 
 /** To be sent after a REASSIGN OWNED, which nothing in the engine tells of. `statement`: as the client sent it, in its encoding. */
-export const reassigned = (secret: string, { transaction }: Begun, statement: Buffer): string => {
+export const reassigned = (secret: string, name: TransactionName, statement: Buffer): string => {
   const hex = statement.toString('hex');
-  return `select dbproxy.reassigned('${proof(secret, transaction, `reassigned ${hex}`)}', '${hex}')`;
+  return `select dbproxy.reassigned('${proof(secret, name, `reassigned ${hex}`)}', '${hex}')`;
 };
 
 /** As IS_PROVEN in sql/guard.ts asks for it. */
-const proof = (secret: string, transaction: string, what: string): string =>
-  createHash('sha256').update(`${secret}:${transaction}:${what}:${secret}`).digest('hex');
+const proof = (secret: string, name: TransactionName, what: string): string =>
+  createHash('sha256').update(`${secret}:${name}:${what}:${secret}`).digest('hex');

@@ -1,4 +1,4 @@
-/** What a transaction wrote: the rows that dbproxy.write_set() gives, made into the keys and the payload of a proposal. */
+/** What a transaction wrote: the rows that were told, and that dbproxy.write_set() gives, made into the keys and the payload of a proposal. */
 import type { KeyMode, KeyUse } from '../protocol/index.js';
 
 /** One row's change, a TRUNCATE, a setval, a statement of DDL, or what became of roles; in the order in which they were made. */
@@ -59,7 +59,7 @@ interface Shape {
   readonly whole: boolean;
 }
 
-/** Columns of dbproxy.write_set(), as text. */
+/** Columns of dbproxy.write_set(), as text; of what was told, '' may stand for null. */
 export type WriteSetRow = readonly (string | null)[];
 
 /** Null: nothing was written. */
@@ -123,7 +123,7 @@ function shapeOf(text: string): Shape {
 
 /** `{1,NULL,2}`, the text of a bigint[]. */
 const readHashes = (text: string | null | undefined): (string | null)[] | null =>
-  text === null || text === undefined
+  text === null || text === undefined || text === ''
     ? null
     : text
         .slice(1, -1)

@@ -15,7 +15,7 @@ export interface TransactionFacts {
   readonly incarnation: number;
   /** Its clock, µs since 1970: of what began later nothing is said. */
   readonly at: number;
-  /** As `Begun.transaction` names them. */
+  /** As BEGIN_QUERY names them. */
   readonly open: readonly string[];
   /** Of its own stream: what it has committed goes no further. */
   readonly upTo: Lsn;

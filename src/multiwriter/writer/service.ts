@@ -7,15 +7,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { DbproxyError } from '../../errors/index.js';
 import { faultPoint } from '../../fault-point.js';
-import type { Blocker, Begun, WriteSet } from '../engine/index.js';
+import type { Blocker, TransactionName, WriteSet } from '../engine/index.js';
 import {
   at,
   type Effect,
+  highest,
   isWithin,
   labelOf,
   type Lsn,
   lowest,
-  NO_LSN,
   type NodeId,
   type Outcome,
   type Proposal,
@@ -23,6 +23,7 @@ import {
   type Ruling,
   type Vector,
   type WriterId,
+  writerOf,
 } from '../protocol/index.js';
 import { EtcdLog } from '../etcd/log.js';
 import { assertFits } from '../storage/client.js';
@@ -79,8 +80,10 @@ export class WriterService {
   #definitions = 0;
   readonly #reads: Reads;
   readonly #listeners = new Set<(event: WriterEvent) => void>();
-  /** The highest own LSN that is committed in the engine. */
-  #ownCommitted: Lsn = NO_LSN;
+  /** Of each writer the last that is committed in the engine; for what began before this process see #isWhole. */
+  #inEngine: Vector = {};
+  /** Durable, and in #inEngine. */
+  #counted: Vector = {};
   readonly #totals = { committed: 0, refused: 0, applied: 0, rolledBack: 0 };
   #hasBegun = false;
   #wasWhole = false;
@@ -101,7 +104,8 @@ export class WriterService {
     this.secret = secret;
     this.#peers = new Peers(config.peers);
     this.#link = new EngineLink(config.id, {
-      applied: () => {
+      applied: (lsn) => {
+        this.#isInEngine(lsn);
         this.#totals.applied++;
         this.#wake();
       },
@@ -147,6 +151,7 @@ export class WriterService {
     const has = await this.#link.begin(connect, {
       ...{ writer: id, writers, incarnation, secret: this.secret },
     });
+    this.#inEngine = this.#link.claimed;
     this.#log.begin(has);
     this.#hasBegun = true;
     this.#timer = setInterval(() => this.#tick(), this.config.tickMs ?? TICK_MS);
@@ -314,20 +319,27 @@ export class WriterService {
     const { id, incarnation } = this.config;
     if (this.#state !== 'open') return null;
     const open = [...this.#open, ...this.#proposed.values()].flatMap(({ name }) => name ?? []);
-    const reached = at(this.#log.reached, id);
-    const upTo = reached > this.#ownCommitted ? reached : this.#ownCommitted;
+    const upTo = Math.max(at(this.#log.reached, id), at(this.#inEngine, id)) as Lsn;
     return { writer: id, incarnation, at: Date.now() * 1_000, open, upTo };
   }
 
-  /** A transaction begins: its base is read next. */
+  /** A transaction begins: its first snapshot is taken next. */
   begin(participant: Participant): Transaction {
-    const transaction = new Transaction(participant, this.#generation, this.#link.durable);
+    const transaction = new Transaction(participant, this.#generation, this.#base());
     this.#open.add(transaction);
     return transaction;
   }
 
-  begun(transaction: Transaction, begun: Begun): void {
-    transaction.begun(begun);
+  /** Not below what is durable, which is the horizon of what the log remembers: an LSN that came to nothing counts there, too. */
+  #base(): Vector {
+    const { durable } = this.#link;
+    if (durable !== this.#counted) this.#inEngine = highest(this.#inEngine, durable);
+    this.#counted = durable;
+    return this.#inEngine;
+  }
+
+  begun(transaction: Transaction, name: TransactionName): void {
+    transaction.name = name;
   }
 
   /** It must not be proposed any more. False: it was. */
@@ -508,7 +520,12 @@ export class WriterService {
 
   #hasCommitted(lsn: Lsn): void {
     this.#totals.committed++;
-    if (lsn > this.#ownCommitted) this.#ownCommitted = lsn;
+    this.#isInEngine(lsn);
+  }
+
+  #isInEngine(lsn: Lsn): void {
+    const writer = writerOf(lsn);
+    if (lsn > at(this.#inEngine, writer)) this.#inEngine = { ...this.#inEngine, [writer]: lsn };
   }
 
   #over(transaction: Transaction): void {

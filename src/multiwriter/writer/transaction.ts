@@ -4,7 +4,7 @@
  *   open ─ propose ─▶ proposed ─ decided ─▶ accepted ─ committed here ─▶ over
  *    └─ rolled back, or nothing written ─▶ over ◀─ refused ─┘   └─ lost here ─▶ replayed like one of another writer ─▶ over
  */
-import type { Begun, WriteSet } from '../engine/index.js';
+import type { TransactionName, WriteSet } from '../engine/index.js';
 import type { Lsn, Outcome, Refusal, Ruling, Vector } from '../protocol/index.js';
 
 /** A session of a client. */
@@ -34,10 +34,10 @@ export class Transaction {
   /** The writer's when it began; with another one its snapshot may lack something of its own writer. */
   readonly generation: number;
   state: 'open' | 'proposed' | 'accepted' | 'over' = 'open';
-  /** Its base, or what it cannot be below. */
-  base: Vector;
-  /** Within its engine; null: its base is not read yet. */
-  name: string | null = null;
+  /** What was in the engine when it began; its snapshot may have more. */
+  readonly base: Vector;
+  /** Null: not known yet. */
+  name: TransactionName | null = null;
   lsn: Lsn | null = null;
   writeSet: WriteSet | null = null;
   /** Why it was given up before it was proposed. */
@@ -47,16 +47,11 @@ export class Transaction {
   #settle: (decided: { outcome: Outcome; ruling: Ruling | null }) => void = () => undefined;
   readonly decided: Promise<{ outcome: Outcome; ruling: Ruling | null }>;
 
-  constructor(participant: Participant, generation: number, floor: Vector) {
+  constructor(participant: Participant, generation: number, base: Vector) {
     this.participant = participant;
     this.generation = generation;
-    this.base = floor;
-    this.decided = new Promise((resolve) => (this.#settle = resolve));
-  }
-
-  begun({ base, transaction }: Begun): void {
-    this.name = transaction;
     this.base = base;
+    this.decided = new Promise((resolve) => (this.#settle = resolve));
   }
 
   settle(outcome: Outcome, ruling: Ruling | null): void {

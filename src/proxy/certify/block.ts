@@ -1,13 +1,13 @@
 /**
  * The transaction block that a session is in: one that its client began, or one of ours around what would commit by itself.
  *
- *   none ─ open ─▶ first ─ its base is asked for ─▶ statements ─ close, over ─▶ none
+ *   none ─ open ─▶ first ─ its name is asked for ─▶ statements ─ close, over ─▶ none
  *                    └──────────── doomed ─────────────┘ ─ leave, fail ─▶ rolled back; `fail` leaves the client in an aborted one
  *
  * Who decides when which of these comes is elsewhere: the two protocols (simple-protocol.ts, extended-protocol.ts), certification.ts
  * at its COMMIT, make-way.ts if it stands in the way of another writer.
  */
-import { readBegun, type Begun } from '../../multiwriter/engine/index.js';
+import { readBegun, SETTLE_QUERY, type TransactionName } from '../../multiwriter/engine/index.js';
 import type { TxStatus } from '../../protocol/index.js';
 import type {
   Participant,
@@ -39,7 +39,7 @@ export class Block {
   #isFirst = false;
   #wrote = false;
   #transaction: Transaction | null = null;
-  #begun: Promise<Begun | null> = Promise.resolve(null);
+  #name: Promise<TransactionName | null> = Promise.resolve(null);
   #pendingError: Buffer | null = null;
   #mustMakeWay = false;
   #isRollingBack = false;
@@ -66,9 +66,9 @@ export class Block {
   get transaction(): Transaction | null {
     return this.#transaction;
   }
-  /** What its transaction has seen; null: that is not known. */
-  get begun(): Promise<Begun | null> {
-    return this.#begun;
+  /** Of its transaction; null: that is not known. */
+  get name(): Promise<TransactionName | null> {
+    return this.#name;
   }
   /** What the client has to be told at its next request. */
   get pendingError(): Buffer | null {
@@ -136,23 +136,28 @@ export class Block {
     this.#isFirst = false;
   }
 
-  /** Its transaction begins, with a query that reads its base. */
-  readBase(sql: string): void {
+  /** Its transaction begins, with a query that reads its name. */
+  beginTransaction(sql: string): void {
     this.#isFirst = false;
     const transaction = this.#service.begin(this.#participant);
     this.#transaction = transaction;
     const failed = (error: Buffer): void => this.doom(error);
-    this.#begun = this.#queries.ask(sql, failed).then(({ sets }) => {
+    this.#name = this.#queries.ask(sql, failed).then(({ sets }) => {
       const row = sets[0]?.[0];
       if (!row) return null;
-      const begun = readBegun(row);
-      this.#service.begun(transaction, begun);
-      return begun;
+      const name = readBegun(row);
+      this.#service.begun(transaction, name);
+      return name;
     });
   }
 
   writes(): void {
     this.#wrote = true;
+  }
+
+  /** Before a statement that is refused for tables with changes that have not fired. */
+  settle(): void {
+    if (this.mustCertify && this.#engine.status === 'T') void this.#queries.ask(SETTLE_QUERY);
   }
 
   // --- it is over ----------------------------------------------------------------------------------------------------------

@@ -11,14 +11,16 @@ import {
   readPriority,
   reassigned,
   readWriteSet,
-  type Begun,
+  type TransactionName,
+  UNUSED,
+  WRITE_SET_QUERY,
 } from '../../multiwriter/engine/index.js';
 import type { Lsn } from '../../multiwriter/protocol/index.js';
 import type { Transaction, WriterService } from '../../multiwriter/writer/index.js';
 import { faultPoint } from '../../fault-point.js';
 import type { Block } from './block.js';
 import type { EngineSide } from './engine-side.js';
-import { ENGINE_GONE, errorOf, UNKNOWN_BASE } from './error-messages.js';
+import { ENGINE_GONE, errorOf, TOO_LARGE, UNKNOWN_BASE } from './error-messages.js';
 import type { CertifierHost } from './host.js';
 import type { OwnQueries } from './own-queries.js';
 import { reassigns, type Statement } from './statements.js';
@@ -63,8 +65,8 @@ export class Certification {
   /** Null: it is committed, everywhere. Else what the client is to be told; it is rolled back. */
   async commit(chain: boolean): Promise<Buffer | null> {
     const { transaction } = this.#block;
-    const begun = await this.#block.begun;
-    if (!transaction || !begun) {
+    const name = await this.#block.name;
+    if (!transaction || name === null) {
       const error = this.#block.pendingError;
       await this.#block.leave();
       return error ?? errorOf(UNKNOWN_BASE);
@@ -72,16 +74,24 @@ export class Certification {
     await this.#setEncoding();
     await faultPoint('proxy.closing');
     const asksPriority = this.#service.config.policy === 'priority';
-    const closed = await this.#queries.ask(closing(this.#service.secret, begun, { asksPriority }));
+    const closed = await this.#queries.ask(closing(this.#service.secret, name, { asksPriority }));
     if (closed.error) {
       const error = this.#block.pendingError ?? closed.error;
       await this.#block.leave();
       return error;
     }
     if (closed.skipped) return errorOf(ENGINE_GONE);
-    const writeSet = readWriteSet(closed.sets.at(-1) ?? []);
+    const { told } = closed;
+    const kept = told.hasKept ? await this.#queries.ask(WRITE_SET_QUERY) : null;
+    const error = kept?.error ?? (told.isTooLarge ? errorOf(TOO_LARGE) : null);
+    if (error) {
+      await this.#block.leave();
+      return error;
+    }
+    const writeSet = readWriteSet([...(kept?.sets[0] ?? []), ...told.rows]);
     if (!writeSet) {
       this.#block.endTransaction();
+      void this.#queries.ask(UNUSED);
       return this.#commitUnused(chain);
     }
     await faultPoint('proxy.propose');
@@ -94,14 +104,14 @@ export class Certification {
       return errorOf(verdict.error);
     }
     this.#retries = 0;
-    await this.#commitHere(transaction, begun, verdict.lsn, chain);
+    await this.#commitHere(transaction, name, verdict.lsn, chain);
     return null;
   }
 
   /** Accepted: nothing may go wrong any more, and what does is carried out by the writer. */
-  async #commitHere(transaction: Transaction, begun: Begun, at: Lsn, chain: boolean): Promise<void> {
+  async #commitHere(transaction: Transaction, name: TransactionName, at: Lsn, chain: boolean): Promise<void> {
     await faultPoint('proxy.certify');
-    const sql = certified(this.#service.secret, begun, at);
+    const sql = certified(this.#service.secret, name, at);
     const { error, skipped } = await this.#queries.ask(chain ? `${sql} and chain` : sql);
     await faultPoint('proxy.certified');
     if (!error && !skipped) {
@@ -132,9 +142,9 @@ export class Certification {
   /** REASSIGN OWNED has run; the engine is told, since nothing there tells it. */
   async noteReassigned(statement: Statement): Promise<void> {
     if (!reassigns(statement) || this.#block.kind === null) return;
-    const begun = await this.#block.begun;
-    if (!begun) return;
-    const sql = reassigned(this.#service.secret, begun, Buffer.from(statement.reassigns, 'latin1'));
+    const name = await this.#block.name;
+    if (name === null) return;
+    const sql = reassigned(this.#service.secret, name, Buffer.from(statement.reassigns, 'latin1'));
     const { error } = await this.#queries.ask(sql);
     if (error) this.#block.doom(error);
   }

@@ -30,7 +30,7 @@ import { ClientBatch } from './client-batch.js';
 import { ClientMessages } from './client-messages.js';
 import { EngineMessages } from './engine-messages.js';
 import { EngineSide } from './engine-side.js';
-import { errorOf, HIDDEN_WRITE } from './error-messages.js';
+import { errorOf, HIDDEN_WRITE, pendingEvents } from './error-messages.js';
 import { ExtendedProtocol } from './extended-protocol.js';
 import type { CertifierHost } from './host.js';
 import { MakeWay, type Lane } from './make-way.js';
@@ -217,6 +217,9 @@ export class Certifier implements LinkOwner, Participant {
       this.#reader.beWary();
       return errorOf(HIDDEN_WRITE);
     }
+    const message = fields.get('M') ?? '';
+    if (code === '55006' && / TRUNCATE .*pending trigger events/.test(message))
+      return errorOf(pendingEvents(message));
     return null;
   }
 

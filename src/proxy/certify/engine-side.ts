@@ -7,6 +7,7 @@
  * are told so.
  */
 import { Backend, encode, errorFields, Frontend, type TxStatus } from '../../protocol/index.js';
+import { isTold, type Notice } from '../../multiwriter/engine/index.js';
 import type { EngineMessageHandler, Treatment } from './engine-messages.js';
 import { ClientRequest, OwnRequest, type ClientReply, type OwnReply } from './requests.js';
 
@@ -28,6 +29,8 @@ class Batch {
   outstanding = 1;
 }
 
+type Asked = OwnRequest | ClientRequest | Batch;
+
 export interface EngineSideOptions {
   /** Sends to the engine. */
   readonly send: (bytes: Buffer) => void;
@@ -41,7 +44,7 @@ export interface EngineSideOptions {
 
 export class EngineSide implements EngineMessageHandler {
   readonly #options: EngineSideOptions;
-  readonly #asked: (OwnRequest | ClientRequest | Batch)[] = [];
+  readonly #asked: Asked[] = [];
   #outgoing: Buffer[] = [];
   #settling: ((settled: Settled) => void)[] = [];
   #isLost = false;
@@ -194,11 +197,20 @@ export class EngineSide implements EngineMessageHandler {
   }
 
   #unasked(type: number, message: Buffer): Treatment {
-    if (type === NoticeResponse && this.#options.isOurNotice(errorFields(message.subarray(5)))) return 'drop';
-    const isOurs = this.#asked[0] instanceof OwnRequest;
-    return type === ParameterStatus && isOurs && message.toString('latin1', 5).startsWith('client_encoding\0')
+    const [current] = this.#asked;
+    if (type === NoticeResponse) return this.#notice(current, errorFields(message.subarray(5)));
+    return type === ParameterStatus &&
+      current instanceof OwnRequest &&
+      message.toString('latin1', 5).startsWith('client_encoding\0')
       ? 'drop'
       : 'pass';
+  }
+
+  /** Behind an own request of which more is told than was asked for comes its own answer; nothing else of the kind is for a client. */
+  #notice(current: Asked | undefined, fields: ReadonlyMap<string, string>): Treatment {
+    if (isTold(fields.get('C')) && current instanceof OwnRequest && current.told.take(noticeOf(fields)))
+      return 'drop';
+    return this.#options.isOurNotice(fields) ? 'drop' : 'pass';
   }
 
   #toUs(request: OwnRequest, type: number, message: Buffer): Treatment {
@@ -275,5 +287,16 @@ export class EngineSide implements EngineMessageHandler {
     for (const resolve of this.#settling.splice(0)) resolve(how);
   }
 }
+
+const noticeOf = (fields: ReadonlyMap<string, string>): Notice => ({
+  code: fields.get('C'),
+  message: fields.get('M'),
+  detail: fields.get('D'),
+  hint: fields.get('H'),
+  where: fields.get('W'),
+  table: fields.get('t'),
+  column: fields.get('c'),
+  dataType: fields.get('d'),
+});
 
 const statusOf = (message: Buffer): TxStatus => message.toString('latin1', 5, 6) as TxStatus;

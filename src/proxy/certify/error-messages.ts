@@ -1,4 +1,5 @@
 /** The errors that a client reads from us and not from its engine. */
+import { MAX_WRITE_SET_BYTES } from '../../multiwriter/engine/index.js';
 import { encode } from '../../protocol/index.js';
 import type { Lsn } from '../../multiwriter/protocol/index.js';
 import type { RefusedCommit } from '../../multiwriter/writer/index.js';
@@ -39,3 +40,16 @@ export const HIDDEN_WRITE: RefusedCommit = {
   message: 'the statement has written, and looked as if it only read',
   hint: 'Retry it: from now on this session certifies whatever it runs.',
 };
+
+export const TOO_LARGE: RefusedCommit = {
+  sqlstate: '54000',
+  message: `the transaction is too large for several writers: at most ${MAX_WRITE_SET_BYTES} bytes`,
+  hint: 'Write it in smaller transactions.',
+};
+
+/** PostgreSQL refuses that for a table with changes that have not fired, and capture is deferred. */
+export const pendingEvents = (message: string): RefusedCommit => ({
+  sqlstate: '55006',
+  message,
+  hint: 'With several writers a function cannot truncate a table that its transaction has changed. Send TRUNCATE as a statement of its own, or DELETE.',
+});

@@ -12,6 +12,7 @@ import type { Prepared } from './prepared-statements.js';
 import { QueryProtocol } from './query-protocol.js';
 import {
   droppedByRunning,
+  needsSettled,
   reassigns,
   takesSnapshot,
   UNKNOWN_STATEMENT,
@@ -106,6 +107,8 @@ export class ExtendedProtocol extends QueryProtocol {
     } else {
       this.batch.releaseKept();
       if (!(await this.batch.mayGoOn(statement))) return;
+      // Behind its Bind a query of ours would destroy its portal.
+      if (needsSettled(statement) && (await this.engine.settle()) === 'ok') this.block.settle();
     }
     this.queries.restoreUnnamed(message);
     this.engine.extended(message);

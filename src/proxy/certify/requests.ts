@@ -1,9 +1,12 @@
 /** What was sent to the engine and is answered by a ReadyForQuery: the client's, and our own between them. */
+import { Told } from '../../multiwriter/engine/index.js';
 import { Backend, dataRow, type TxStatus } from '../../protocol/index.js';
 
 export interface OwnReply {
   /** The rows of each statement that gives some. */
   readonly sets: readonly (readonly (readonly (string | null)[])[])[];
+  /** What the engine told in notices. */
+  readonly told: Told;
   /** The whole ErrorResponse; null: none. */
   readonly error: Buffer | null;
   readonly status: TxStatus;
@@ -13,6 +16,7 @@ export interface OwnReply {
 
 export class OwnRequest {
   readonly reply: Promise<OwnReply>;
+  readonly told = new Told();
   readonly #sets: (string | null)[][][] = [];
   #error: Buffer | null = null;
   readonly #failed: (error: Buffer) => void;
@@ -33,11 +37,11 @@ export class OwnRequest {
 
   ready(status: TxStatus): void {
     if (this.#error) this.#failed(this.#error);
-    this.#resolve({ sets: this.#sets, error: this.#error, status, skipped: false });
+    this.#resolve({ sets: this.#sets, told: this.told, error: this.#error, status, skipped: false });
   }
 
   skip(): void {
-    this.#resolve({ sets: [], error: null, status: 'E', skipped: true });
+    this.#resolve({ sets: [], told: this.told, error: null, status: 'E', skipped: true });
   }
 }
 

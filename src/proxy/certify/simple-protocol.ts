@@ -9,7 +9,7 @@ import type { RefusedCommit } from '../../multiwriter/writer/index.js';
 import { errorOf } from './error-messages.js';
 import { asksOutcome } from './outcome-questions.js';
 import { QueryProtocol } from './query-protocol.js';
-import { isControl, takesSnapshot, UNKNOWN_STATEMENT, type Statement } from './statements.js';
+import { isControl, needsSettled, takesSnapshot, UNKNOWN_STATEMENT, type Statement } from './statements.js';
 
 export class SimpleProtocol extends QueryProtocol {
   /** The engine's ReadyForQuery is the client's. */
@@ -107,6 +107,7 @@ export class SimpleProtocol extends QueryProtocol {
         break;
       default:
     }
+    if (parts.some(needsSettled)) this.block.settle();
     if (parts.some((part) => this.reader.isWriter(part))) this.block.writes();
     const refused = await this.snapshots.beforeFirst(parts);
     if (refused) {

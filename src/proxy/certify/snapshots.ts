@@ -1,6 +1,6 @@
 /**
  * Before a snapshot is taken: the engine has what the session's reads have to see, and the writer is ready. With the first snapshot of
- * a transaction its base is read.
+ * a transaction its base is taken.
  */
 import { BEGIN_QUERY } from '../../multiwriter/engine/index.js';
 import type { WriterService } from '../../multiwriter/writer/index.js';
@@ -73,11 +73,11 @@ export class Snapshots {
     await this.#service.whenReady();
     if (this.#waits.isGone) return errorOf(GONE);
     this.#block.open('implicit', false);
-    this.#block.readBase(`begin; ${BEGIN_QUERY}`);
+    this.#block.beginTransaction(`begin; ${BEGIN_QUERY}`);
     return null;
   }
 
-  /** Before the transaction's first query; the base goes out with it. Not null: what the client is told instead. */
+  /** Before the transaction's first query; its name is asked for with it. Not null: what the client is told instead. */
   async beforeFirst(statements: readonly Statement[]): Promise<Buffer | null> {
     if (!this.#block.isFirst || this.#engine.status === 'E') return null;
     if (!this.#block.isReadOnly && statements.some(isDdl)) await this.#beforeDdl();
@@ -89,7 +89,7 @@ export class Snapshots {
     if (this.#waits.isGone) return errorOf(GONE);
     // Rolled back meanwhile.
     if (this.#block.mustMakeWay) return null;
-    this.#block.readBase(BEGIN_QUERY);
+    this.#block.beginTransaction(BEGIN_QUERY);
     return null;
   }
 

@@ -29,6 +29,7 @@ export type Statement =
       readonly kind: 'write';
       readonly isDdl: boolean;
       readonly isCopy: boolean;
+      readonly isTruncate: boolean;
       /** REASSIGN OWNED, of which no event trigger tells: its text, in the client's encoding read as latin1. */
       readonly reassigns: string | null;
       readonly sql: string | null;
@@ -60,6 +61,7 @@ const SOME_WRITE: Statement = {
   kind: 'write',
   isDdl: false,
   isCopy: false,
+  isTruncate: false,
   reassigns: null,
   sql: null,
 };
@@ -95,7 +97,9 @@ export const statementOf = (text: string, isVolatile: (name: string) => boolean)
   const isDdl = DDL.test(sql) && !/^create\s+(local\s+|global\s+)?temp/i.test(sql);
   if (HIDES_REASSIGN.test(sql)) return { kind: 'refused', error: hiddenReassign, endsBlock: false };
   const reassigns = /^reassign\b/i.test(sql) ? sql : null;
-  return { kind: 'write', isDdl, isCopy: /^copy\b/i.test(sql), reassigns, sql: changing };
+  const isCopy = /^copy\b/i.test(sql);
+  const isTruncate = /^truncate\b/i.test(sql);
+  return { kind: 'write', isDdl, isCopy, isTruncate, reassigns, sql: changing };
 };
 
 const droppedBy = (sql: string): Dropped | null => {
@@ -134,6 +138,10 @@ const hiddenReassign: RefusedCommit = {
 export const isDdl = (statement: Statement): boolean => statement.kind === 'write' && statement.isDdl;
 export const reassigns = (statement: Statement): statement is Statement & { reassigns: string } =>
   statement.kind === 'write' && statement.reassigns !== null;
+/** Changes of rows have to be settled before it (SETTLE_QUERY); what definitions need the engine sees to. */
+export const needsSettled = (statement: Statement): boolean =>
+  statement.kind === 'maintenance' || isTruncate(statement);
+const isTruncate = (statement: Statement): boolean => statement.kind === 'write' && statement.isTruncate;
 export const droppedByRunning = (statement: Statement): Dropped | null =>
   statement.kind === 'setting' ? statement.drops : null;
 const TAKES_SNAPSHOT: ReadonlySet<Statement['kind']> = new Set(['write', 'read', 'maintenance']);
@@ -150,6 +158,7 @@ const CONTROL: ReadonlySet<Statement['kind']> = new Set([
 export const isControl = (statement: Statement): boolean =>
   CONTROL.has(statement.kind) ||
   (statement.kind === 'setting' && statement.sql !== null) ||
+  isTruncate(statement) ||
   reassigns(statement);
 
 /** The statements of a simple query. */

@@ -5,14 +5,17 @@ import {
   ApplyDiverged,
   apply,
   checksums,
+  claimed,
   compact,
   install,
+  isTold,
+  type Notice,
   reached,
 } from '../../../src/multiwriter/engine/index.js';
 import { connectAdmin } from '../../../src/engine/index.js';
 import { lsn, type Lsn } from '../../../src/multiwriter/protocol/index.js';
 import type { TestEngines } from '../../support/engines.js';
-import { TestWriter, twoWriters } from './writers.js';
+import { SECRET, TestWriter, twoWriters } from './writers.js';
 
 let engines: TestEngines;
 let a: TestWriter;
@@ -391,7 +394,9 @@ describe('statements', () => {
 
   it('a client that changes definitions gets the notices of PostgreSQL, and none of ours', async () => {
     const notices: (string | undefined)[] = [];
-    const listen = ({ message }: { message?: string | undefined }): void => void notices.push(message);
+    const listen = ({ code, message }: Notice): void => {
+      if (!isTold(code)) notices.push(message);
+    };
     a.client.on('notice', listen);
     for (const sql of [
       'create table quiet (id int primary key, e text); create unique index on quiet ((lower(e)))',
@@ -584,6 +589,45 @@ describe('statements', () => {
     await areEqual();
   });
 
+  it('changes of rows come before the definitions that follow them, also in a function, and what a savepoint takes back does not come', async () => {
+    await onBoth(
+      'create table in_turn (id int primary key, v int)',
+      'create table aside (id int primary key)',
+    );
+    await onBoth(
+      `create function changes() returns void language plpgsql as $$ begin
+         insert into in_turn values (3, 3);
+         begin insert into in_turn values (4, 4); raise exception 'x'; exception when others then null; end;
+         alter table in_turn add column w int default 7;
+         update in_turn set v = 30 where id = 3;
+       end $$`,
+    );
+    const written = await onBoth(
+      'insert into in_turn values (1, 1), (2, 2)',
+      'insert into aside values (1)',
+      'savepoint s',
+      'update in_turn set v = 0',
+      'rollback to s',
+      'alter table in_turn add check (v < 100)',
+      'delete from in_turn where id = 2',
+      'select changes()',
+      'create table last (id int primary key)',
+      'insert into last values (1)',
+    );
+    expect(written!.writeSet.changes.map((change) => ('sql' in change ? change.tag : change.kind))).toEqual([
+      ...['insert', 'insert', 'insert', 'ALTER TABLE', 'delete', 'insert', 'ALTER TABLE', 'update'],
+      ...['CREATE TABLE', 'insert'],
+    ]);
+    await onBoth('insert into last values (2)', 'drop table last');
+    await areEqual();
+  });
+
+  it('a table that is changed and truncated in one transaction', async () => {
+    await onBoth('create table emptied (id int primary key)');
+    await onBoth('insert into emptied values (1)', 'truncate emptied', 'insert into emptied values (2)');
+    await areEqual();
+  });
+
   it('SET CONSTRAINTS by a client is not taken for a COMMIT', async () => {
     await onBoth('create table sc (id int primary key, u int unique deferrable)');
     await onBoth(
@@ -735,6 +779,50 @@ describe('refusals', () => {
     await areEqual();
   });
 
+  it('code of a client that tells what we tell, while the proxy closes its transaction', async () => {
+    await onBoth('create table claims (id int primary key)');
+    await onBoth(
+      `create function tells() returns trigger language plpgsql as $$ begin
+         raise info using errcode = 'DBP0R', message = '(7)', detail = '{1}', table = '{"table":"public.claims","unique":[],"references":[]}', datatype = 'i';
+         return null;
+       end $$`,
+      `create schema "PL/pgSQL function dbproxy"`,
+      `create function "PL/pgSQL function dbproxy"."capture_1"() returns trigger language plpgsql as $$ begin
+         raise info using errcode = 'DBP0R', message = '(8)', detail = '{1}', table = '{"table":"public.claims","unique":[],"references":[]}', datatype = 'i';
+         return null;
+       end $$`,
+      'create constraint trigger tells after insert on claims deferrable initially deferred for each row execute function tells()',
+      'create constraint trigger tells_2 after insert on claims deferrable initially deferred for each row execute function "PL/pgSQL function dbproxy"."capture_1"()',
+    );
+    const written = await onBoth('insert into claims values (1)');
+    expect(written!.writeSet.changes).toEqual([{ kind: 'insert', table: 'public.claims', row: '(1)' }]);
+    await areEqual();
+  });
+
+  it('a deferred trigger writes as others do, and changes no definitions', async () => {
+    await onBoth(
+      'create table starts (id int primary key, does text)',
+      'create table follows (id int primary key)',
+    );
+    await onBoth(
+      `create function follows() returns trigger language plpgsql as $$ begin execute new.does; return null; end $$`,
+      'create constraint trigger follows after insert on starts deferrable initially deferred for each row execute function follows()',
+    );
+    const written = await onBoth(
+      `insert into starts values (1, 'insert into follows values (1)'), (2, 'select setval(''n_id_seq'', 3000)')`,
+      `insert into follows values (2)`,
+    );
+    expect(written!.writeSet.changes.map(({ kind }) => kind).sort()).toEqual([
+      ...['insert', 'insert', 'insert', 'insert', 'setval'],
+    ]);
+    for (const does of ['create table sudden (id int)', 'truncate follows', 'drop table follows'])
+      expect([does, (await failure(a.write(`insert into starts values (3, '${does}')`)))?.code]).toEqual([
+        does,
+        '0A000',
+      ]);
+    await areEqual();
+  });
+
   it('code of a client that runs at the very COMMIT, with the proof of the closing before it', async () => {
     await onBoth('create table at_last (id int primary key)');
     await onBoth(
@@ -777,11 +865,13 @@ describe('refusals', () => {
       'begun()',
       'certify(bigint, text)',
       'client_setval(name, regclass, bigint, boolean)',
+      'closed()',
       'closing(text)',
       'is_several(text)',
       'position()',
       'priority()',
       'reassigned(text, text)',
+      'settle()',
       'txn_id()',
       'txn_status(text)',
       'write_set()',
@@ -832,13 +922,10 @@ describe('transactions', () => {
 
   it('too large for the store are refused before they leave the engine', async () => {
     await onBoth('create table large (id int primary key, v text)');
-    expect(
-      (
-        await failure(
-          a.write(`insert into large select g, repeat('x', 1000000) from generate_series(1, 17) g`),
-        )
-      )?.code,
-    ).toBe('54000');
+    const rows = `insert into large select g, repeat('x', 1000000) from generate_series(1, 17) g`;
+    await expect(a.write(rows)).rejects.toThrow('too large');
+    const kept = await failure(a.write(rows, 'set constraints all immediate'));
+    expect(kept?.code).toBe('54000');
   });
 });
 
@@ -926,20 +1013,37 @@ describe('apply', () => {
     );
     expect(await applied).toBe(true);
     expect(told[0]).toBe(rows[0]!.pid);
-    expect(holder.transaction).toContain(String(told[0]));
+    expect(holder).toContain(String(told[0]));
     await areEqual();
   });
 
-  it('the base is what is applied; what is compacted stays applied', async () => {
+  it('what is compacted stays applied', async () => {
     const written = await onBoth('insert into once values (60, 1)');
-    const begun = await b.begin();
-    await b.client.query('rollback');
-    expect(begun.base[0]).toBe(written!.at);
+    expect((await claimed(b.watcher))[0]).toBe(written!.at);
     await compact(b.watcher, { 0: written!.at });
     expect(await reached(b.watcher)).toEqual({ 0: written!.at });
     expect(await b.rows('select * from dbproxy.applied where writer = 0')).toEqual([]);
     expect(await b.apply(lsn(written!.at - 1), '[]')).toBe(false);
   });
+});
+
+it('an engine whose capture was not deferred, of an older version, has it so from the next start', async () => {
+  await onBoth('create table older (id int primary key)');
+  const [[table]] = (await a.rows(`select 'public.older'::regclass::oid`)) as [[number]];
+  for (const sql of [
+    'alter event trigger dbproxy_drop disable; alter event trigger dbproxy_ddl disable',
+    'drop trigger dbproxy_capture on public.older',
+    `create trigger dbproxy_capture after insert or update or delete on public.older for each row execute function dbproxy.capture_${table}()`,
+    'alter table public.older enable always trigger dbproxy_capture',
+  ])
+    await a.watcher.query(sql);
+  await install(a.watcher, { writer: 0, writers: [0, 1], incarnation: 1, secret: SECRET });
+  expect(
+    await a.rows(
+      `select tgdeferrable, tginitdeferred, tgenabled from pg_trigger where tgrelid = ${table} and tgname = 'dbproxy_capture'`,
+    ),
+  ).toEqual([[true, true, 'A']]);
+  expect((await onBoth('insert into older values (1)'))!.writeSet.changes).toHaveLength(1);
 });
 
 it('numbers that a crash took back from a sequence are not given out again, once their rows are back', async () => {

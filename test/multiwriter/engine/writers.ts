@@ -11,9 +11,13 @@ import {
   readBegun,
   readWriteSet,
   reassigned,
-  type Begun,
+  SETTLE_QUERY,
+  type Notice,
+  Told,
+  type TransactionName,
+  UNUSED,
+  WRITE_SET_QUERY,
   type WriteSet,
-  type WriteSetRow,
 } from '../../../src/multiwriter/engine/index.js';
 import { lsn, type Lsn } from '../../../src/multiwriter/protocol/index.js';
 import { TestEngines } from '../../support/engines.js';
@@ -50,23 +54,34 @@ export class TestWriter {
     return writer;
   }
 
-  async begin(client = this.client): Promise<Begun> {
+  async begin(client = this.client): Promise<TransactionName> {
     await client.query('begin');
     const { rows } = await client.query<(string | null)[]>({ text: BEGIN_QUERY, rowMode: 'array' });
     return readBegun(rows[0]!);
   }
 
   /** Up to the write-set; an error is that of the client's COMMIT. */
-  async close(begun: Begun, client = this.client): Promise<WriteSet | null> {
-    const results = (await client.query({ text: closing(SECRET, begun), rowMode: 'array' })) as unknown as {
-      rows: WriteSetRow[];
-    }[];
-    return readWriteSet(results[2]!.rows);
+  async close(name: TransactionName, client = this.client): Promise<WriteSet | null> {
+    const told = new Told();
+    const listen = (notice: Notice): void => void told.take(notice);
+    client.on('notice', listen);
+    try {
+      await client.query(closing(SECRET, name));
+      if (told.isTooLarge) throw new Error('too large');
+      const kept = told.hasKept
+        ? (await client.query<(string | null)[]>({ text: WRITE_SET_QUERY, rowMode: 'array' })).rows
+        : [];
+      const rows = [...kept, ...told.rows];
+      if (rows.length === 0) await client.query(UNUSED);
+      return readWriteSet(rows);
+    } finally {
+      client.off('notice', listen);
+    }
   }
 
-  async certify(begun: Begun, client = this.client): Promise<Lsn> {
+  async certify(name: TransactionName, client = this.client): Promise<Lsn> {
     const at = lsn(this.#next++);
-    await client.query(certified(SECRET, begun, at));
+    await client.query(certified(SECRET, name, at));
     return at;
   }
 
@@ -75,6 +90,7 @@ export class TestWriter {
     const begun = await this.begin();
     try {
       for (const statement of statements) {
+        if (/^truncate/.test(statement)) await this.client.query(SETTLE_QUERY);
         await this.client.query(statement);
         if (/^reassign/.test(statement))
           await this.client.query(reassigned(SECRET, begun, Buffer.from(statement)));

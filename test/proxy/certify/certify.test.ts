@@ -67,6 +67,36 @@ describe('simple queries', () => {
     ]);
   });
 
+  it('TRUNCATE of a table that its transaction has changed: by itself, among others, prepared; not in a function', async () => {
+    await client.query('begin');
+    await client.query('insert into t values (1, 1)');
+    await client.query('truncate t');
+    await client.query('insert into t values (2, 2)');
+    await client.query('commit');
+    expect(await rows()).toEqual([[2, 2]]);
+    await client.query('insert into t values (3, 3); truncate t; insert into t values (4, 4)');
+    expect(await rows()).toEqual([[4, 4]]);
+    await client.query('begin');
+    await client.query('insert into t values ($1, $1)', [5]);
+    await client.query({ text: 'truncate t', name: 'empties', values: [] });
+    await client.query('insert into t values ($1, $1)', [6]);
+    await client.query('commit');
+    expect(await rows()).toEqual([[6, 6]]);
+    await client.query('begin');
+    await client.query('insert into t values (7, 7)');
+    const refused = await client.query('do $$ begin truncate t; end $$').catch((error: unknown) => error);
+    expect(refused).toMatchObject({ code: '55006', hint: expect.stringContaining('DELETE') as string });
+    await client.query('rollback');
+  });
+
+  it('a transaction that is too large is refused, and the session goes on', async () => {
+    await client.query('create table large (id int primary key, v text)');
+    const large = `insert into large select g, repeat('x', 1000000) from generate_series(1, 17) g`;
+    expect(await codeOf(client.query(large))).toBe('54000');
+    await client.query('insert into t values (1, 1)');
+    expect(await rows()).toEqual([[1, 1]]);
+  });
+
   it('savepoints, ROLLBACK, COMMIT AND CHAIN, a failed block, READ ONLY', async () => {
     await client.query('begin isolation level repeatable read');
     await client.query('insert into t values (1, 1)');

@@ -2,12 +2,16 @@
  * Capture: for every table a trigger function of its own, generated, with its columns, indexes and foreign keys as constants:
  * some microseconds a row, where one function for all would look everything up again.
  *
+ * - It is deferred: it fires at the COMMIT, for each change that no savepoint has taken back, and tells the proxy, which is closing the
+ *   transaction, in a notice (closing.ts). Where it fires before, or nobody is closing, the row is kept in `captured` (guard.ts).
  * - It belongs to the superuser and has a fixed environment, so that the text of a value is the same whatever a client set.
  * - What the table's owner wrote (expressions and predicates of indexes) runs as the owner, as REINDEX does: `expressions_<oid>`.
  * - It is ENABLE ALWAYS; only the applier's session is left out, by its session_user, which no client can take on.
  * - Keys are hashes by the type's own equality (hash_record_extended). Where it has none, or the index has another equality than
  *   the type, one constant stands for all values: more conflicts, never a missed one.
  */
+import { IS_CLOSING, TELL_DELETE, TELL_INSERT, TELL_UPDATE } from './closing.js';
+
 export const CAPTURE = String.raw`
 create or replace function dbproxy.is_ours(schema oid) returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
   select not (nspname in ('pg_catalog', 'information_schema', 'pg_toast', 'dbproxy') or nspname like 'pg\_temp\_%' or nspname like 'pg\_toast\_temp\_%')
@@ -137,10 +141,9 @@ begin
   end loop;
 end $$;
 
--- Only where there is a type whose text depends on it: each setting costs time with each row. Whoever reads captured does so by its
--- index, also with a plan that was made while the table was empty.
+-- Only where there is a type whose text depends on it: each setting costs time with each row.
 create or replace function dbproxy.environment(rel oid) returns text language sql stable set search_path = pg_catalog, pg_temp as $$
-  select 'set search_path = pg_catalog, pg_temp set enable_seqscan = off' ||
+  select 'set search_path = pg_catalog, pg_temp' ||
     case when exists (select from pg_attribute where attrelid = rel and attnum > 0 and not attisdropped
                          and atttypid <> all ('{bool,int2,int4,int8,text,varchar,bpchar,numeric,uuid,json,jsonb,inet,cidr,name,"char"}'::regtype[]))
       then ' set datestyle = ''ISO, YMD'' set intervalstyle = postgres set extra_float_digits = 3 set bytea_output = hex set lc_monetary = ''C'' set xmloption = content set timezone = ''UTC'''
@@ -181,21 +184,28 @@ begin
     from pg_index i cross join generate_series(0, indnkeyatts - 1) n join pg_attribute a on attrelid = rel and attnum = indkey[n] where indexrelid = row_index;
 
   body := format($f$
-declare me xid8 := pg_current_xact_id();
 begin
-  if tg_op = 'INSERT' then
-    insert into dbproxy.captured values (me, 'i', %1$L, %2$s, null, null, new::text, not exists (select from dbproxy.captured where xid = me));
+  if ${IS_CLOSING} then
+    if tg_op = 'INSERT' then
+      ${TELL_INSERT}
+    elsif tg_op = 'UPDATE' then
+      ${TELL_UPDATE}
+    else
+      ${TELL_DELETE}
+    end if;
+  elsif tg_op = 'INSERT' then
+    perform dbproxy.keep('i', %1$L, %2$s, null, null, new::text);
   elsif tg_op = 'UPDATE' then
-    insert into dbproxy.captured values (me, 'u', %1$L, %2$s, %3$s, %4$s, new::text, not exists (select from dbproxy.captured where xid = me));
+    perform dbproxy.keep('u', %1$L, %2$s, %3$s, %4$s, new::text);
   else
-    insert into dbproxy.captured values (me, 'd', %1$L, null, %3$s, %4$s, null, not exists (select from dbproxy.captured where xid = me));
+    perform dbproxy.keep('d', %1$L, null, %3$s, %4$s, null);
   end if;
   return null;
-end $f$, shape::text, replace(replace(hashes, '@@', 'new'), '@', 'new.'), replace(replace(hashes, '@@', 'old'), '@', 'old.'), coalesce(key, 'null'));
+end $f$, shape::text, replace(replace(hashes, '@@', 'new'), '@', 'new.'), replace(replace(hashes, '@@', 'old'), '@', 'old.'), coalesce(key, 'null::jsonb'));
   execute format('create or replace function dbproxy.%I() returns trigger language plpgsql security definer %s as %L', 'capture_' || me, dbproxy.environment(rel), body);
   execute format('revoke execute on function dbproxy.%I() from public', 'capture_' || me);
   perform dbproxy.define_applier(rel, row_index);
-  perform dbproxy.add_trigger(rel, 'dbproxy_capture', 'after insert or update or delete', 'row', format('dbproxy.%I()', 'capture_' || me));
+  perform dbproxy.add_trigger(rel, 'dbproxy_capture', 'after insert or update or delete', 'row', format('dbproxy.%I()', 'capture_' || me), is_deferred => true);
   perform dbproxy.add_trigger(rel, 'dbproxy_truncate', 'after truncate', 'statement', 'dbproxy.capture_truncate()');
   if c.relpersistence = 'u' then
     perform dbproxy.add_trigger(rel, 'dbproxy_refuse', 'before insert or update or delete', 'row', 'dbproxy.refuse_unlogged()');
@@ -208,17 +218,43 @@ end $f$, shape::text, replace(replace(hashes, '@@', 'new'), '@', 'new.'), replac
   end if;
 end $$;
 
-create or replace function dbproxy.add_trigger(rel oid, name text, event text, level text, action text) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+drop function if exists dbproxy.add_trigger(oid, text, text, text, text);
+create or replace function dbproxy.add_trigger(rel oid, name text, event text, level text, action text, is_deferred boolean default false) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare found pg_trigger;
 begin
-  if exists (select from pg_trigger where tgrelid = rel and tgname = name and tgenabled = 'A') then return; end if;
-  execute format('create or replace trigger %I %s on %s for each %s when (session_user <> ''dbproxy_apply'') execute function %s', name, event, rel::regclass, level, action);
+  select * into found from pg_trigger where tgrelid = rel and tgname = name;
+  if found.tgenabled = 'A' and found.tgdeferrable = is_deferred then return; end if;
+  if found.tgdeferrable <> is_deferred then execute format('drop trigger %I on %s', name, rel::regclass); end if;
+  execute format('create %s trigger %I %s on %s %s for each %s when (session_user <> ''dbproxy_apply'') execute function %s',
+    case when is_deferred then 'constraint' else 'or replace' end, name, event, rel::regclass, case when is_deferred then 'deferrable initially deferred' else '' end, level, action);
   execute format('alter table only %s enable always trigger %I', rel::regclass, name);
+end $$;
+
+-- Before something that PostgreSQL refuses for a table with changes that have not fired, and before what has to come after them: they are
+-- kept. Whoever asks may not use all schemas in which he has changed something; of that name there is nothing but what is ours.
+create or replace function dbproxy.settle() returns void language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare names text; others text;
+begin
+  if pg_current_xact_id_if_assigned() is null or session_user = 'dbproxy_apply' then return; end if;
+  select string_agg(distinct format('%I.dbproxy_capture', n.nspname), ', '),
+         string_agg(conrelid::regclass::text, ', ') filter (where p.pronamespace is distinct from 'dbproxy'::regnamespace) into names, others
+    from pg_constraint k join pg_namespace n on n.oid = connamespace left join pg_trigger t on tgconstraint = k.oid left join pg_proc p on p.oid = tgfoid
+   where conname = 'dbproxy_capture' and dbproxy.is_ours(n.oid);
+  if others is not null then
+    raise exception 'a constraint of % has the name of ours', others using errcode = '42710', hint = 'ALTER TABLE ... RENAME CONSTRAINT dbproxy_capture TO ...';
+  end if;
+  if names is null then return; end if;
+  execute format('set constraints %s immediate', names);
+  execute format('set constraints %s deferred', names);
 end $$;
 
 create or replace function dbproxy.capture_truncate() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 declare me xid; s record; is_at_start boolean;
 begin
-  insert into dbproxy.captured values (pg_current_xact_id(), 't', dbproxy.name_of(tg_relid), null, null, null, null, not exists (select from dbproxy.captured where xid = pg_current_xact_id()))
+  if ${IS_CLOSING} then
+    raise exception 'a deferred trigger cannot truncate a table with several writers' using errcode = '0A000';
+  end if;
+  insert into dbproxy.captured values (pg_current_xact_id(), 't', dbproxy.name_of(tg_relid), null, null, null, null, not exists (select from dbproxy.captured where xid = pg_current_xact_id() and is_first))
     returning xmin into me;
   -- RESTART IDENTITY, of which nothing tells, gives each sequence of the table a new file, in this (sub)transaction.
   for s in select q.* from dbproxy.sequences q join pg_class c on c.oid = q.sequence

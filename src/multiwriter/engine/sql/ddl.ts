@@ -1,7 +1,9 @@
 /** Definitions: what they change is captured anew, and the statement itself, which every writer has to run. */
+import { IS_CLOSING } from './closing.js';
+
 /** Before anything is installed: what is defined meanwhile is nobody else's business. */
 export const WITHOUT_DDL =
-  'drop event trigger if exists dbproxy_ddl; drop event trigger if exists dbproxy_drop; drop event trigger if exists dbproxy_rewrite; drop event trigger if exists dbproxy_extension; drop event trigger if exists dbproxy_grant';
+  'drop event trigger if exists dbproxy_ddl; drop event trigger if exists dbproxy_drop; drop event trigger if exists dbproxy_rewrite; drop event trigger if exists dbproxy_extension; drop event trigger if exists dbproxy_grant; drop event trigger if exists dbproxy_before';
 
 export const DDL = String.raw`
 create or replace function dbproxy.refresh() returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -59,6 +61,12 @@ begin
   insert into dbproxy.captured values (me, 'e', t, null, null, null, null, false);
   execute format('insert into dbproxy.captured select $1, ''i'', $2, ''{}'', null, null, t::text, false from only %s t', t)
     using me, jsonb_build_object('table', t, 'unique', '{}'::text[], 'references', '{}'::text[], 'whole', true)::text;
+end $$;
+
+-- Changes of rows come before the definitions that come after them.
+create or replace function dbproxy.before_ddl() returns event_trigger language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+begin
+  if not exists (select from dbproxy.captured where xid = pg_current_xact_id_if_assigned() and operation = 'w') then perform dbproxy.settle(); end if;
 end $$;
 
 -- ADD COLUMN with a default that is volatile, nextval mostly (reason 2).
@@ -187,12 +195,15 @@ begin
   -- what is in dbproxy.sequences.
   if tag = 'ALTER SEQUENCE' and starts_with(current_query(), '/* dbproxy: to be rolled back */') and session_user <> 'dbproxy_apply' then
     insert into dbproxy.captured
-      select me, 'z', s.sequence::text, null, null, null, null, not exists (select from dbproxy.captured where xid = me)
+      select me, 'z', s.sequence::text, null, null, null, null, not exists (select from dbproxy.captured where xid = me and is_first)
         from pg_event_trigger_ddl_commands() o join dbproxy.sequences s on s.sequence = o.objid join pg_sequence q on q.seqrelid = s.sequence
        where o.classid = 'pg_class'::regclass and q.seqincrement <> s.stepped;
     if found then return; end if;
   end if;
   if session_user <> 'dbproxy_apply' then
+    if ${IS_CLOSING} then
+      raise exception 'a deferred trigger cannot change definitions with several writers' using errcode = '0A000';
+    end if;
     if exists (select from pg_trigger where not tgisinternal and tgenabled in ('A', 'R') and tgname not like 'dbproxy\_%' and dbproxy.is_ours((select relnamespace from pg_class where oid = tgrelid))) then
       raise exception 'a trigger that is ENABLE ALWAYS or ENABLE REPLICA would fire on every writer' using errcode = '0A000', hint = 'ENABLE TRIGGER: what it writes comes to the other writers by itself.';
     end if;
@@ -207,7 +218,7 @@ begin
     perform dbproxy.require_names(tag, statement);
     -- It may need a role of this transaction (on_extension).
     if tag <> 'CREATE EXTENSION' then perform dbproxy.note_roles(); end if;
-    insert into dbproxy.captured values (me, 'x', null, null, null, jsonb_build_array(tag, role, path), statement, not exists (select from dbproxy.captured where xid = me));
+    perform dbproxy.keep('x', null, null, null, jsonb_build_array(tag, role, path), statement);
   end if;
   insert into dbproxy.captured values (me, 'w', null, null, null, null, null, false);
   perform dbproxy.refresh(tag, array(select case classid when 'pg_trigger'::regclass then (select tgrelid from pg_trigger where oid = objid) else objid end from pg_event_trigger_ddl_commands() where classid in ('pg_class'::regclass, 'pg_trigger'::regclass)));
@@ -238,7 +249,7 @@ begin
   perform dbproxy.require_proof(proof, 'reassigned ' || hex);
   perform dbproxy.require_names('REASSIGN OWNED', statement);
   perform dbproxy.note_roles();
-  insert into dbproxy.captured values (me, 'x', null, null, null, jsonb_build_array('REASSIGN OWNED', role, path), statement, not exists (select from dbproxy.captured where xid = me));
+  perform dbproxy.keep('x', null, null, null, jsonb_build_array('REASSIGN OWNED', role, path), statement);
   insert into dbproxy.captured values (me, 'w', null, null, null, null, null, false);
   perform dbproxy.refresh();
   delete from dbproxy.captured where xid = me and operation = 'w';
@@ -280,6 +291,8 @@ end $$;
 export const WITH_DDL = `
 create event trigger dbproxy_ddl on ddl_command_end execute function dbproxy.on_ddl();
 alter event trigger dbproxy_ddl enable always;
+create event trigger dbproxy_before on ddl_command_start execute function dbproxy.before_ddl();
+alter event trigger dbproxy_before enable always;
 create event trigger dbproxy_drop on sql_drop execute function dbproxy.on_drop();
 alter event trigger dbproxy_drop enable always;
 create event trigger dbproxy_rewrite on table_rewrite execute function dbproxy.on_rewrite();

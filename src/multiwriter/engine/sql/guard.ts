@@ -1,11 +1,13 @@
 /**
  * What a transaction captured, and the guard: nothing that was captured commits unless the proxy closed the transaction.
  *
- * `captured` is a table like any other, so that savepoints come for free; nobody but our functions reaches it. A row has the
+ * A change of a row is told while the proxy closes the transaction (closing.ts). `captured` keeps what cannot wait for that, in a
+ * table like any other, so that savepoints come for free; nobody but our functions reaches it. A row has the
  * transaction's number and is gone again when the write-set is taken. The first one of a transaction queues the guard, a
- * deferred constraint trigger; if its savepoint is rolled back, so is the guard, and the next row is the first one.
+ * deferred constraint trigger; if its savepoint is rolled back, so is the guard, and the next row is the first one. Changes that fire
+ * at a COMMIT which is nobody's closing are kept, too: for the guard to find them.
  */
-import { MARK } from './markers.js';
+import { BEGIN_CLOSING, END_CLOSING, IS_CLOSING, TELL_OF_KEPT, TELL_OTHER } from './closing.js';
 import { MAY_HAVE_CHANGED_ROLES } from './roles.js';
 
 /** Of each writer the highest LSN that the snapshot holds; what is below it and was not void is there, too. */
@@ -31,7 +33,7 @@ const IS_NESTED = String.raw`position(E'\n' in context) > 0`;
 export const GUARD = String.raw`
 create unlogged table if not exists dbproxy.captured (
   xid xid8 not null,
-  operation "char" not null,   -- i, u, d, t(runcate), s(etval), x: DDL; a: roles; n: its name; e: a table's rows follow; p: the proxy has closed it;
+  operation "char" not null,   -- i, u, d, t(runcate), s(etval), x: DDL; a: roles; n: its name; e: a table's rows follow;
                                -- z: it is to be rolled back; g: the guard again; b, h, w, m, r: notes while DDL is at work (ddl.ts)
   about text,                  -- the table's shape (capture.ts); the table; the sequence
   hashes bigint[], old_hashes bigint[],
@@ -42,6 +44,28 @@ alter table dbproxy.captured enable row level security;
 alter table dbproxy.captured alter new_row set storage external;
 alter table dbproxy.captured set (autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_cost_delay = 0);
 create index if not exists captured_xid on dbproxy.captured (xid);
+
+-- Whoever reads captured does so by its index, also with a plan that was made while the table was empty.
+create or replace function dbproxy.keep(operation "char", about text, hashes bigint[], old_hashes bigint[], key jsonb, new_row text) returns void language plpgsql
+  security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+begin
+  if current_setting('transaction_read_only')::boolean then
+    raise exception 'the transaction was made READ ONLY after it had written' using errcode = '25006';
+  end if;
+  insert into dbproxy.captured values (pg_current_xact_id(), operation, about, hashes, old_hashes, key, new_row,
+    not exists (select from dbproxy.captured where xid = pg_current_xact_id() and is_first));
+end $$;
+
+-- What is no change of a row, and may come also while the transaction is being closed.
+create or replace function dbproxy.capture(operation "char", about text, key jsonb, new_row text) returns void language plpgsql
+  security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if ${IS_CLOSING} then
+    ${TELL_OTHER}
+  else
+    perform dbproxy.keep(operation, about, null, null, key, new_row);
+  end if;
+end $$;
 
 -- Names the transaction. Without settings of its own, so that it is put into its callers, which have them.
 create or replace function dbproxy.transaction() returns text language sql stable
@@ -55,7 +79,7 @@ begin
     raise exception 'several writers do not offer SERIALIZABLE' using errcode = '0A000',
       hint = 'Use REPEATABLE READ, and lock what a decision rests on by updating it: default_transaction_isolation = ''repeatable read''.';
   end if;
-  return dbproxy.transaction() || ' ' || (${APPLIED});
+  return dbproxy.transaction();
 end $$;
 
 -- For a client that goes on at another writer: there it is what dbproxy.read_after is set to.
@@ -80,7 +104,8 @@ begin
   end if;
 end $$;
 
--- Before the deferred constraints fire, and the guard with them. As few statements as will do: each costs some 20 µs of every COMMIT.
+-- Before the deferred constraints fire, and capture and the guard with them. As few statements as will do: each costs some 20 µs of every
+-- COMMIT.
 create or replace function dbproxy.closing(proof text) returns void language plpgsql
   security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 declare what text := 'closing'; context text;
@@ -98,9 +123,16 @@ begin
     end if;
     return;
   end if;
+  context := ${BEGIN_CLOSING};
   if ${MAY_HAVE_CHANGED_ROLES} then perform dbproxy.note_roles(); end if;
-  insert into dbproxy.captured (xid, operation, is_first)
-    select pg_current_xact_id(), 'p', false where exists (select from dbproxy.captured where xid = pg_current_xact_id());
+end $$;
+
+-- Nothing was told: what would come only at the COMMIT is not to be missed.
+create or replace function dbproxy.closed() returns void language plpgsql
+  security definer set search_path = pg_catalog, pg_temp as $$
+declare was text;
+begin
+  was := ${END_CLOSING};
 end $$;
 
 -- Of the session's transactions, for the policy priority: what it was set to (by SET, ALTER ROLE, PGOPTIONS), or what its application
@@ -115,16 +147,14 @@ create or replace function dbproxy.write_set(out operation text, out about text,
                                              out key text, out new_row text)
   returns setof record language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 declare me xid8 := pg_current_xact_id_if_assigned();
-  size bigint; is_closed boolean; is_to_be_rolled_back boolean; context text;
+  size bigint; is_to_be_rolled_back boolean; context text;
 begin
-  if me is null then return; end if;
   get diagnostics context = pg_context;
-  select sum(coalesce(length(c.new_row), 0) + coalesce(pg_column_size(c.key), 0)), bool_or(c.operation = 'p'), bool_or(c.operation = 'z') into size, is_closed, is_to_be_rolled_back
-    from dbproxy.captured c where c.xid = me;
-  if size is null then return; end if;
-  if not is_closed or ${IS_NESTED} then
+  if not (${IS_CLOSING}) or ${IS_NESTED} then
     raise exception 'this is for the proxy' using errcode = '42501';
   end if;
+  select sum(coalesce(length(c.new_row), 0) + coalesce(pg_column_size(c.key), 0)), bool_or(c.operation = 'z') into size, is_to_be_rolled_back
+    from dbproxy.captured c where c.xid = me;
   if is_to_be_rolled_back then
     raise exception 'a transaction that gives a session back what it knew of a sequence cannot be committed' using errcode = '25000';
   end if;
@@ -134,27 +164,32 @@ begin
   end if;
   -- The command that made a row, cmin, is the order of the rows.
   return query select c.operation::text, c.about, c.hashes::text, c.old_hashes::text, c.key::text, c.new_row
-    from dbproxy.captured c where c.xid = me and c.operation not in ('p', 'g') order by c.cmin::text::bigint;
+    from dbproxy.captured c where c.xid = me and c.operation <> 'g' order by c.cmin::text::bigint;
   delete from dbproxy.captured c where c.xid = me;
 end $$;
 
 create or replace function dbproxy.certify(at bigint, proof text) returns void language plpgsql
   security definer set search_path = pg_catalog, pg_temp as $$
-declare what text := at::text;
+declare what text := at::text; was text;
 begin
+  -- What would fire only now is not to be missed.
+  was := ${END_CLOSING};
+  insert into dbproxy.applied select dbproxy.writer_of(at), at where ${IS_PROVEN}
+    and not exists (select from dbproxy.reached r where r.writer = dbproxy.writer_of(at) and r.lsn >= at) on conflict do nothing;
+  if found then return; end if;
   if not ${IS_PROVEN} then
     raise exception 'this is for the proxy' using errcode = '42501';
   end if;
-  ${MARK}
-  if not found then
-    raise exception 'transaction % is in this engine already', at using errcode = '23505';
-  end if;
+  raise exception 'transaction % is in this engine already', at using errcode = '23505';
 end $$;
 
 create or replace function dbproxy.guard() returns trigger language plpgsql
   security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 begin
-  if exists (select from dbproxy.captured where xid = new.xid and operation = 'p') then return null; end if;
+  if ${IS_CLOSING} then
+    ${TELL_OF_KEPT}
+    return null;
+  end if;
   -- A client may well say SET CONSTRAINTS ALL IMMEDIATE: the guard stays for the COMMIT. But not twice in one statement, as where
   -- COMMIT is in the same query: that is refused.
   if current_query() ~* '^\s*set\s+constraints\M' and coalesce(new.key->>0, '') <> statement_timestamp()::text then

@@ -33,7 +33,7 @@ begin
   if (select xmin <> me::xid from dbproxy.named where id = name) then
     raise exception 'dbproxy.txn_id() has to be asked outside of savepoints' using errcode = '25001', hint = 'Ask before the first SAVEPOINT, and not within a block with EXCEPTION.';
   end if;
-  insert into dbproxy.captured values (me, 'n', name, null, null, null, null, not exists (select from dbproxy.captured where xid = me));
+  perform dbproxy.capture('n', name, null, null);
   return name;
 end $$;
 

@@ -56,16 +56,14 @@ do $$ begin
 end $$;
 
 create or replace function dbproxy.note_roles() returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare me xid8; changed jsonb; gone jsonb;
+declare changed jsonb; gone jsonb;
 begin
   if not (${MAY_HAVE_CHANGED_ROLES}) then return; end if;
   select jsonb_agg(h.state || jsonb_build_object('name', h.name, 'was', nullif(k.name, h.name)) order by h.role) into changed
     from dbproxy.roles_here() h left join dbproxy.roles k using (role) where k.digest is distinct from h.digest;
   select jsonb_agg(k.name) into gone from dbproxy.roles k where role <> 0 and not exists (select from pg_authid where oid = k.role);
   if changed is null and gone is null then return; end if;
-  me := pg_current_xact_id();
-  insert into dbproxy.captured values (me, 'a', null, null, null, jsonb_build_object('changed', coalesce(changed, '[]'), 'gone', coalesce(gone, '[]')), null,
-    not exists (select from dbproxy.captured where xid = me));
+  perform dbproxy.capture('a', null, jsonb_build_object('changed', coalesce(changed, '[]'), 'gone', coalesce(gone, '[]')), null);
   perform dbproxy.remember_roles();
 end $$;
 

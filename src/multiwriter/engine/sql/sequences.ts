@@ -107,8 +107,7 @@ begin
   end if;
   perform dbproxy.align(sequence, value, is_called);
   if session_user <> 'dbproxy_apply' and exists (select from dbproxy.sequences s where s.sequence = client_setval.sequence) then
-    insert into dbproxy.captured values (pg_current_xact_id(), 's', dbproxy.name_of(sequence), null, null, jsonb_build_array(value::text, is_called::text), null,
-      not exists (select from dbproxy.captured where xid = pg_current_xact_id()));
+    perform dbproxy.capture('s', dbproxy.name_of(sequence), jsonb_build_array(value::text, is_called::text), null);
   end if;
 end $$;
 

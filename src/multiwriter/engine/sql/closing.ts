@@ -1,0 +1,30 @@
+/**
+ * While the proxy closes a transaction, what it wrote is told in notices: one for each row, written to no table.
+ *
+ * - That it is closing is a setting, local to the transaction, which nobody but a superuser can change. `backtrace_functions` says for
+ *   which C functions an error is logged with a backtrace; there is none of that name.
+ * - A client can raise notices, too. Those of ours come from a function in schema `dbproxy`, which is what their context begins with, and
+ *   where no client can define one (told.ts).
+ * - INFO goes to the client whatever client_min_messages says, and not to the log.
+ */
+
+/** All in PL/pgSQL. */
+export const IS_CLOSING = `current_setting('backtrace_functions') = 'dbproxy_closing'`;
+/** Expressions. */
+export const BEGIN_CLOSING = `set_config('backtrace_functions', 'dbproxy_closing', true)`;
+export const END_CLOSING = `set_config('backtrace_functions', '', true)`;
+
+/**
+ * Tells of a change, within the function that format() makes for a table (capture.ts). Its arguments: the table's shape, the hashes of
+ * the new and of the old row, the key; the last three are expressions.
+ */
+const TELL = `raise info using errcode = 'DBP0R', table = %1$L,`;
+export const TELL_INSERT = `${TELL} datatype = 'i', message = new::text, detail = %2$s;`;
+export const TELL_UPDATE = `${TELL} datatype = 'u', message = new::text, detail = %2$s, hint = %3$s, column = %4$s;`;
+export const TELL_DELETE = `${TELL} datatype = 'd', message = '', hint = %3$s, column = %4$s;`;
+
+/** For the variables `operation`, `about`, `key` and `new_row`. */
+export const TELL_OTHER = `raise info using errcode = 'DBP0R', datatype = operation, table = coalesce(about, ''), column = coalesce(key, 'null'), message = coalesce(new_row, '');`;
+
+/** There are rows in `captured`. */
+export const TELL_OF_KEPT = `raise info using errcode = 'DBP0K', message = 'more is in dbproxy.captured';`;

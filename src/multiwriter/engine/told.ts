@@ -1,0 +1,52 @@
+/** What an engine tells in notices while the proxy closes a transaction (sql/closing.ts). */
+import type { WriteSetRow } from './write-set.js';
+
+/** SQLSTATEs, of no class of PostgreSQL's. */
+const ROW = 'DBP0R';
+const KEPT = 'DBP0K';
+
+/** The most that a transaction may write, bytes: as much as the storage nodes take at once. */
+export const MAX_WRITE_SET_BYTES = 16 * 1024 * 1024;
+
+/** Fields of a NoticeResponse, as `pg` calls them. */
+export interface Notice {
+  readonly code?: string | undefined;
+  readonly message?: string | undefined;
+  readonly detail?: string | undefined;
+  readonly hint?: string | undefined;
+  readonly where?: string | undefined;
+  readonly table?: string | undefined;
+  readonly column?: string | undefined;
+  readonly dataType?: string | undefined;
+}
+
+/** A function of that schema was at work: nobody's but ours, whatever a client calls his own. */
+const isOurs = (where: string | undefined): boolean =>
+  where !== undefined && /^PL\/pgSQL function dbproxy\.(capture|guard)/.test(where);
+
+export class Told {
+  readonly rows: WriteSetRow[] = [];
+  /** There are rows in the engine, too, which come before these: WRITE_SET_QUERY gives them. */
+  hasKept = false;
+  #bytes = 0;
+
+  get isTooLarge(): boolean {
+    return this.#bytes > MAX_WRITE_SET_BYTES;
+  }
+
+  /** False: it is not ours. */
+  take(notice: Notice): boolean {
+    const { code, message = '', detail, hint, where, table, column, dataType = '' } = notice;
+    if (!isTold(code) || !isOurs(where)) return false;
+    if (code === KEPT) {
+      this.hasKept = true;
+      return true;
+    }
+    this.#bytes += message.length + (column?.length ?? 0);
+    if (this.isTooLarge) this.rows.length = 0;
+    else this.rows.push([dataType, table ?? null, detail ?? null, hint ?? null, column ?? null, message]);
+    return true;
+  }
+}
+
+export const isTold = (code: string | undefined): boolean => code === ROW || code === KEPT;
