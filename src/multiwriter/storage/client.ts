@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { RpcClient } from '../../rpc/index.js';
 import { DbproxyError } from '../../errors/index.js';
 import type { Facts, FromNode, NodeId, ToNode, WriterId } from '../protocol/index.js';
+import { type Company, Gather } from './gather.js';
 import { MAX_BEHIND_BYTES, type News, type StoreApi, type StoreConfig } from './api.js';
 
 const RETRY_MS = 50;
@@ -87,23 +88,28 @@ class NodeLink {
    * What is asked again while the node has not answered yet is on its way already: where a node is slow, or a transaction large, to
    * send it once more would only make both slower.
    */
-  tell(message: ToNode): void {
+  tell(messages: readonly ToNode[]): void {
     const rpc = this.#rpc;
-    if (!rpc || rpc.behindBytes + this.#nextBytes > MAX_BEHIND_BYTES) return;
-    const question = questionOf(message);
-    if (question !== null && this.#asked.has(question)) return;
-    if (question !== null) this.#asked.add(question);
-    if (!isOfTheStream(message)) return void this.#call(rpc, [message]);
+    if (!rpc) return;
+    for (const message of messages) {
+      if (rpc.behindBytes + this.#nextBytes > MAX_BEHIND_BYTES) break;
+      const question = questionOf(message);
+      if (question !== null && this.#asked.has(question)) continue;
+      if (question !== null) this.#asked.add(question);
+      if (isOfTheStream(message)) this.#keep(message);
+      else void this.#call(rpc, [message]);
+    }
+    if (this.#next.length > 0 && !this.#isStreaming) void this.#stream(rpc);
+  }
+
+  #keep(message: ToNode): void {
     this.#next.push(message);
     this.#nextBytes += bytesOf(message);
-    if (!this.#isStreaming) void this.#stream(rpc);
   }
 
   /** A node that is at work on some, and on a sync, would begin with the others no sooner; to wake it, and to be woken, costs more. */
   async #stream(rpc: RpcClient<StoreApi>): Promise<void> {
     this.#isStreaming = true;
-    // What this turn of the loop brings from other sessions goes along.
-    await new Promise(setImmediate);
     while (this.#next.length > 0 && rpc === this.#rpc) await this.#call(rpc, this.#takeNext());
     if (rpc === this.#rpc) this.#isStreaming = false;
   }
@@ -169,28 +175,41 @@ class NodeLink {
 export class StoreClient {
   readonly #links: readonly NodeLink[];
   readonly #writer: WriterId | null;
+  readonly #gather: Gather;
   #turn = 0;
   #isReading = false;
   #isClosed = false;
 
-  /** `writer`: who asks, and need not be told of its own commits. */
-  constructor(nodes: StoreConfig['peers'], listener: StoreListener, writer: WriterId | null = null) {
+  /** `writer`: who asks, and need not be told of its own commits. `company`: how many transactions it has at the moment. */
+  constructor(
+    nodes: StoreConfig['peers'],
+    listener: StoreListener,
+    writer: WriterId | null = null,
+    company = (): Company => ({ open: 0, inFlight: 0 }),
+  ) {
     this.#writer = writer;
+    this.#gather = new Gather(company, (messages) => this.#tellAll(messages));
     this.#links = nodes.map((one) => new NodeLink(one, listener, () => void this.#read()));
   }
 
   toAll(message: ToNode): void {
-    for (const link of this.#links) link.tell(message);
+    if (isOfTheStream(message)) this.#gather.add(message);
+    else this.#tellAll([message]);
   }
 
   /** One of those that can be reached, in turn. */
   toOne(message: ToNode): void {
-    this.#next()?.tell(message);
+    this.#next()?.tell([message]);
   }
 
   close(): void {
     this.#isClosed = true;
+    this.#gather.close();
     for (const link of this.#links) link.close();
+  }
+
+  #tellAll(messages: readonly ToNode[]): void {
+    for (const link of this.#links) link.tell(messages);
   }
 
   #next(): NodeLink | undefined {

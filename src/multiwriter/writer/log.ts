@@ -61,6 +61,8 @@ export interface LogListener {
   toPeers(message: PeerMessage): void;
   /** Is it in the engine, all of what was handed over up to there? */
   hasApplied(upTo: Vector): boolean;
+  /** Transactions that have begun, and are not submitted. */
+  open(): number;
   /** Whoever waits may look again. */
   changed(): void;
 }

@@ -14,6 +14,7 @@ import {
 } from '../protocol/index.js';
 import type { News } from '../storage/api.js';
 import { StoreClient, type StoreListener } from '../storage/client.js';
+import type { Company } from '../storage/gather.js';
 import type { PeerMessage, WriterConfig } from './config.js';
 import type { Log, LogListener } from './log.js';
 
@@ -39,7 +40,8 @@ export class QuorumLog implements Log {
         this.#listener.reachable(node, reachable);
       },
     };
-    this.#store = new StoreClient(config.nodes, said, config.id);
+    const company = (): Company => ({ open: listener.open(), inFlight: this.inFlight });
+    this.#store = new StoreClient(config.nodes, said, config.id, company);
   }
 
   get state(): Log['state'] {

@@ -140,6 +140,7 @@ export class WriterService {
       stopped: (why, message) => this.#stop(why, message),
       toPeers: (message) => this.#peers.tell(message),
       hasApplied: (upTo) => isWithin(upTo, this.#log.reached) && this.#link.has(upTo),
+      open: () => this.#open.size,
       changed: () => this.#wake(),
     };
   }
