@@ -295,7 +295,8 @@ export class StorageNode {
   #fetch({ after, slot }: Fetch): void {
     const state = this.#state;
     // In the order of their streams, not in that in which they came here: behind a gap nobody gets on.
-    const unknown = [...state.facts.values()].filter((fact) => !includes(after, lsnOf(fact)));
+    const unknown: Fact[] = [];
+    for (const [lsn, fact] of state.facts) if (!includes(after, lsn)) unknown.push(fact);
     unknown.sort((a, b) => lsnOf(a) - lsnOf(b));
     const missing: Fact[] = [];
     let length = 0;

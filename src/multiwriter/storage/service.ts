@@ -91,7 +91,7 @@ export class NodeService {
   async tell(messages: readonly ToNode[]): Promise<readonly FromNode[]> {
     const service = this.#service;
     if (service.kind !== 'in-service') return messages.flatMap((message) => this.#turnAway(message, service));
-    return (await Promise.all(messages.map((message) => this.#step(this.#machine.receive(message))))).flat();
+    return this.#steps(messages.map((message) => this.#machine.receive(message)));
   }
 
   follow(follower: (message: ForPrimary) => void, signal: AbortSignal): Promise<null> {
@@ -153,38 +153,41 @@ export class NodeService {
 
   // --- a step --------------------------------------------------------------------------------------------------------
 
-  #step(output: NodeOutput): Promise<readonly FromNode[]> {
+  /** Sends what is for others; returns what is for the one who asked. */
+  #steps(outputs: readonly NodeOutput[]): Promise<FromNode[]> {
     return new Promise((resolve) => {
-      this.#journal.push({ output, release: (sends) => resolve(this.#dispatch(sends)) });
+      const answers: FromNode[] = [];
+      let left = outputs.length;
+      const release = (sends: readonly NodeSend[]): void => {
+        for (const send of sends) {
+          if (send.to === 'sender') answers.push(send.message);
+          else this.#dispatch(send);
+        }
+        if (--left === 0) resolve(answers);
+      };
+      for (const output of outputs) this.#journal.push({ output, release });
+      if (left === 0) resolve(answers);
     });
   }
 
-  /** Sends what is for others; returns what is for the one who asked. */
-  #dispatch(sends: readonly NodeSend[]): FromNode[] {
-    const answers: FromNode[] = [];
-    for (const send of sends) {
-      switch (send.to) {
-        case 'sender':
-          answers.push(send.message);
-          break;
-        case 'writers':
-          for (const reader of this.#readers) tellReader(reader, send.message);
-          break;
-        case 'primary':
-          for (const follower of this.#followers) follower(send.message);
-          break;
-        case 'peers':
-          void this.#fetch(send.message);
-          break;
-      }
+  #dispatch(send: Exclude<NodeSend, { to: 'sender' }>): void {
+    switch (send.to) {
+      case 'writers':
+        for (const reader of this.#readers) tellReader(reader, send.message);
+        break;
+      case 'primary':
+        for (const follower of this.#followers) follower(send.message);
+        break;
+      case 'peers':
+        void this.#fetch(send.message);
+        break;
     }
-    return answers;
   }
 
   async #fetch(message: Extract<NodeSend, { to: 'peers' }>['message']): Promise<void> {
     for (const answer of await this.#peers.fetch(message)) {
       if (answer.kind === 'facts' && this.#service.kind === 'in-service') {
-        await this.#step(this.#machine.receive(answer));
+        await this.#steps([this.#machine.receive(answer)]);
       }
     }
   }
@@ -207,7 +210,7 @@ export class NodeService {
       case 'out-of-service':
         return this.#retry();
       case 'in-service':
-        void this.#step(this.#machine.tick());
+        void this.#steps([this.#machine.tick()]);
         await this.#peers.hello(this.#config.node, this.#log.position);
         await this.#remembered.save();
         this.#rewriteIfLarge();

@@ -23,7 +23,11 @@ afterEach(() => {
 
 /** Negative: committed. */
 const lsnOf = (message: ToNode): number =>
-  message.kind === 'propose' ? message.proposal.lsn : message.kind === 'committed' ? -message.lsn : NaN;
+  message.kind === 'propose'
+    ? message.proposal.lsn
+    : message.kind === 'committed'
+      ? -Number(message.lsn)
+      : NaN;
 const propose = (at: number): void => {
   inFlight.add(at);
   gather.add({ kind: 'propose', proposal: { lsn: lsn(at) } as Proposal });
