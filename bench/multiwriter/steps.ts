@@ -9,8 +9,7 @@ import { parseArgs } from 'node:util';
 import type { ClientBase } from 'pg';
 import { connectAdmin } from '../../src/engine/index.js';
 import {
-  apply,
-  asApplier,
+  Applier,
   BEGIN_QUERY,
   certified,
   closing,
@@ -52,7 +51,7 @@ try {
   });
 
   await install(admin, { writer: 0, writers: [0, 1], incarnation: 1, secret: SECRET });
-  await asApplier(applier);
+  const applying = await Applier.on(0, applier, watcher);
   const [own, foreign] = [0, 1].map((writer) => new LsnAllocator(writer, lsn(NO_LSN + 1), lsn(2 ** 52)));
   const applied: CpuNs = {};
   let told = new Told();
@@ -67,9 +66,7 @@ try {
     await step('commit', certified(SECRET, name, own!.take()!));
     // The same rows once more, as if another writer had written them.
     const entry = { lsn: foreign!.take() as Lsn, payload } as Proposal;
-    await counted(applied, 'apply', pidOf(applier), () =>
-      apply(applier, entry, { watcher, onBlocked: () => undefined }),
-    );
+    await counted(applied, 'apply', pidOf(applier), () => applying.apply([entry], () => undefined));
   });
   const about = conditions(bench.engine.postgres, { transactions: String(TRANSACTIONS) });
   const series = { plain, captured: { ...captured, ...applied } };

@@ -1,36 +1,30 @@
 /**
- * Another writer's transaction, on this engine: one statement in one transaction, exactly once, row by row and by key.
- * The connection is ours alone, made so by `asApplier`; what it writes is not captured, fires no trigger of a user and checks no
- * foreign key again.
+ * Other writers' transactions, on this engine: exactly once, in their order, row by row and by key. The connection is ours alone; what
+ * it writes is not captured, fires no trigger of a user and checks no foreign key again.
+ *
+ *   entries ─┬ of rows of others ─▶ together: one transaction, a prepared statement a row ─ any failure, or who waits ─┐
+ *            └ all else ─▶ alone: dbproxy.apply ◀──────────────────────── one by one, those it was tried with ◀────────┘
+ *
+ * Alone is what an entry means, and says what becomes of it. Together is the same for less, and is given up where it would matter which
+ * of the entries it was.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ClientBase, DatabaseError } from 'pg';
-import type { Lsn } from '../protocol/index.js';
+import { type Lsn, type WriterId, writerOf } from '../protocol/index.js';
+import { type Blocker, watchBlockers } from './blockers.js';
+import { sendTogether, type Step } from './pipeline.js';
+import { type Change, readPayload, type RowChange } from './write-set.js';
 
 export interface Entry {
   readonly lsn: Lsn;
   readonly payload: string;
 }
 
-/** A session whose lock the entry waits for. */
-export interface Blocker {
-  /** Its backend, as pg_blocking_pids() names it. */
-  readonly pid: number;
-  readonly waitedMs: number;
-}
+/** Called again and again while the entry waits for locks. */
+export type OnBlocked = (lsn: Lsn, blockers: readonly Blocker[]) => void;
 
-export interface ApplyOptions {
-  /** Another connection: it looks who blocks while the first one waits. */
-  readonly watcher: ClientBase;
-  /**
-   * Called again and again (each BLOCKED_MS) while the entry waits for locks. Whoever stands in the way and is not decided yet has
-   * to be rolled back by the caller; to do nothing is to wait.
-   */
-  readonly onBlocked: (blockers: readonly Blocker[]) => void;
-}
-
-/** So long a wait is left to itself. */
-const BLOCKED_MS = 5;
+/** More is taken apart by the engine: it is all that this process does meanwhile. */
+const TOGETHER_BYTES = 128 * 1024;
 
 /** `tuple concurrently updated` is one: a client here has changed the same definition, and will not be let commit it. */
 const INTERNAL_ERROR = 'XX000';
@@ -48,43 +42,162 @@ export class ApplyDiverged extends Error {
   }
 }
 
-/** Makes a superuser's connection one for `apply`, and for nothing else. */
-export async function asApplier(connection: ClientBase): Promise<number> {
-  const { rows } = await connection.query<{ pid: number }>('select pg_backend_pid() as pid');
-  await connection.query('set session authorization dbproxy_apply');
-  await connection.query(`select dbproxy.prepare_applier()`);
-  return rows[0]?.pid ?? 0;
-}
+export class Applier {
+  readonly #writer: WriterId;
+  readonly #connection: ClientBase;
+  /** Another connection: it looks who blocks while the first one waits. */
+  readonly #watcher: ClientBase;
+  readonly #pid: number;
+  /** OIDs of tables, by the names that entries have for them. */
+  readonly #tables = new Map<string, number>();
+  readonly #prepared = new Set<string>();
+  /** So many are not to be tried together again. */
+  #oneByOne = 0;
 
-/**
- * False: it was applied before. Throws ApplyDiverged for what would be the same the next time; other errors (a lost connection, a
- * deadlock, a full disk) are worth another try.
- */
-export async function apply(
-  connection: ClientBase,
-  entry: Entry,
-  { watcher, onBlocked }: ApplyOptions,
-): Promise<boolean> {
-  const watch = watchBlockers(watcher, pidOf(connection), onBlocked);
-  try {
-    for (let tries = 1; ; tries++) {
-      try {
-        const { rows } = await connection.query<{ is_new: boolean }>(
-          'select dbproxy.apply($1, $2) as is_new',
-          [entry.lsn, entry.payload],
-        );
-        return rows[0]?.is_new ?? false;
-      } catch (error) {
-        if (isPassing(error)) throw error;
-        if (!isInternal(error) || tries === INTERNAL_TRIES)
-          throw new ApplyDiverged(entry.lsn, (error as Error).message, error);
-        await delay(INTERNAL_MS);
-      }
+  private constructor(writer: WriterId, connection: ClientBase, watcher: ClientBase) {
+    this.#writer = writer;
+    this.#connection = connection;
+    this.#watcher = watcher;
+    this.#pid = pidOf(connection);
+  }
+
+  /** Makes a superuser's connection one that applies, and does nothing else. */
+  static async on(writer: WriterId, connection: ClientBase, watcher: ClientBase): Promise<Applier> {
+    await connection.query('set session authorization dbproxy_apply');
+    await connection.query(`select dbproxy.prepare_applier()`);
+    return new Applier(writer, connection, watcher);
+  }
+
+  /**
+   * Applies as many of the entries as go together, the first one at least, and says of each of those whether it was new here.
+   *
+   * Whoever stands in the way and is not decided yet has to be rolled back by `onBlocked`; to do nothing is to wait. Throws
+   * ApplyDiverged for what would be the same the next time; other errors (a lost connection, a deadlock, a full disk) are worth another
+   * try.
+   */
+  async apply(entries: readonly Entry[], onBlocked: OnBlocked): Promise<boolean[]> {
+    const rows = this.#oneByOne > 0 ? [] : this.#thatGoTogether(entries);
+    if (rows.length > 0) {
+      const together = entries.slice(0, rows.length);
+      if (await this.#applyTogether(together, rows.flat(), onBlocked)) return together.map(() => true);
+      this.#oneByOne = rows.length;
     }
-  } finally {
-    watch.stop();
+    const [first] = entries;
+    if (!first) return [];
+    const isNew = await this.applyAlone(first, onBlocked);
+    if (this.#oneByOne > 0) this.#oneByOne--;
+    return [isNew];
+  }
+
+  /** False: it was applied before. */
+  async applyAlone({ lsn, payload }: Entry, onBlocked: OnBlocked): Promise<boolean> {
+    await this.#forget();
+    const stop = watchBlockers(this.#watcher, this.#pid, (blockers) => onBlocked(lsn, blockers));
+    try {
+      for (let tries = 1; ; tries++) {
+        try {
+          const { rows } = await this.#connection.query<{ is_new: boolean }>(
+            'select dbproxy.apply($1, $2) as is_new',
+            [lsn, payload],
+          );
+          return rows[0]?.is_new ?? false;
+        } catch (error) {
+          if (isPassing(error)) throw error;
+          if (!isInternal(error) || tries === INTERNAL_TRIES)
+            throw new ApplyDiverged(lsn, (error as Error).message, error);
+          await delay(INTERNAL_MS);
+        }
+      }
+    } finally {
+      await stop();
+    }
+  }
+
+  /** The rows of each of the first entries, as far as they have nothing else. */
+  #thatGoTogether(entries: readonly Entry[]): RowChange[][] {
+    const together: RowChange[][] = [];
+    let bytes = 0;
+    for (const { lsn, payload } of entries) {
+      bytes += payload.length;
+      // An own one moves sequences, too.
+      if (bytes > TOGETHER_BYTES || writerOf(lsn) === this.#writer) break;
+      const changes = readPayload(payload);
+      if (!changes.every(isRow)) break;
+      together.push(changes);
+    }
+    return together;
+  }
+
+  /** False: nothing of it was kept. */
+  async #applyTogether(
+    entries: readonly Entry[],
+    rows: readonly RowChange[],
+    onBlocked: OnBlocked,
+  ): Promise<boolean> {
+    const stop = watchBlockers(this.#watcher, this.#pid, (blockers) =>
+      this.#blocked(entries, blockers, onBlocked),
+    );
+    try {
+      const lsns = entries.map(({ lsn }) => lsn);
+      const steps = [this.#step('mark', 'select dbproxy.mark_all($1)', [`{${lsns.join()}}`])];
+      for (const row of rows) steps.push(await this.#rowStep(row));
+      await sendTogether(this.#connection, steps);
+      return true;
+    } catch {
+      return false;
+    } finally {
+      await stop();
+    }
+  }
+
+  /** Which of several it is that waits is not known, and nobody is to wait for what the others have locked: they are given up. */
+  async #blocked(
+    [first, ...others]: readonly Entry[],
+    blockers: readonly Blocker[],
+    onBlocked: OnBlocked,
+  ): Promise<void> {
+    if (others.length > 0) await this.#watcher.query('select pg_cancel_backend($1)', [this.#pid]);
+    else if (first) onBlocked(first.lsn, blockers);
+  }
+
+  async #rowStep(row: RowChange): Promise<Step> {
+    const { kind, table } = row;
+    const oid = this.#tables.get(table) ?? (await this.#find(table));
+    return this.#step(`apply_${oid}`, `select dbproxy.apply_${oid}($1, $2, $3, $4)`, [
+      table,
+      kind,
+      kind === 'insert' ? null : JSON.stringify(row.key),
+      kind === 'delete' ? null : row.row,
+    ]);
+  }
+
+  async #find(table: string): Promise<number> {
+    const { rows } = await this.#connection.query<{ oid: number | null }>(
+      'select pg_catalog.to_regclass($1)::pg_catalog.oid as oid',
+      [table],
+    );
+    const oid = rows[0]?.oid ?? 0;
+    this.#tables.set(table, oid);
+    return oid;
+  }
+
+  #step(name: string, text: string, values: Step['values']): Step {
+    if (this.#prepared.has(name)) return { name, values };
+    this.#prepared.add(name);
+    return { name, text, values };
+  }
+
+  /** What a table is called may change with whatever is not a row, and had changed where rows did not fit. */
+  async #forget(): Promise<void> {
+    if (this.#prepared.size === 0) return;
+    await this.#connection.query('deallocate all');
+    this.#tables.clear();
+    this.#prepared.clear();
   }
 }
+
+const isRow = (change: Change): change is RowChange =>
+  change.kind === 'insert' || change.kind === 'update' || change.kind === 'delete';
 
 /** Set by the server when it was connected; the types of `pg` do not tell. */
 const pidOf = (connection: ClientBase): number => (connection as unknown as { processID: number }).processID;
@@ -99,40 +212,3 @@ const isPassing = (error: unknown): boolean =>
 
 const isInternal = (error: unknown): boolean =>
   error instanceof DatabaseError && error.code === INTERNAL_ERROR;
-
-/** Watchers that have not answered yet. */
-const looking = new WeakSet<ClientBase>();
-
-function watchBlockers(watcher: ClientBase, pid: number, onBlocked: ApplyOptions['onBlocked']) {
-  const since = performance.now();
-  let timer: NodeJS.Timeout | null = null;
-  let isOver = false;
-  const again = (): void => {
-    if (!isOver) timer = setTimeout(() => void look(), BLOCKED_MS);
-  };
-  const look = async (): Promise<void> => {
-    // The last look for the entry before this one.
-    if (looking.has(watcher)) return again();
-    looking.add(watcher);
-    try {
-      const { rows } = await watcher.query<{ pid: number }>('select unnest(pg_blocking_pids($1)) as pid', [
-        pid,
-      ]);
-      const waitedMs = performance.now() - since;
-      if (!isOver && rows.length > 0) onBlocked(rows.map((row) => ({ pid: row.pid, waitedMs })));
-    } catch {
-      // The watcher's connection is gone: whoever owns it knows.
-      isOver = true;
-    } finally {
-      looking.delete(watcher);
-    }
-    again();
-  };
-  again();
-  return {
-    stop: (): void => {
-      isOver = true;
-      if (timer) clearTimeout(timer);
-    },
-  };
-}

@@ -2,9 +2,10 @@
  * The SQL side of a writer: what is installed in its engine, and what is said to it.
  *
  *   client's session   BEGIN_QUERY … closing → Told → readWriteSet … certified     (transaction.ts, told.ts, write-set.ts)
- *   our connections    install, apply, reached, compact, checksums, blockers
+ *   our connections    install, Applier, reached, compact, checksums, blockers
  */
-export { apply, ApplyDiverged, asApplier, type ApplyOptions, type Blocker, type Entry } from './apply.js';
+export { Applier, ApplyDiverged, type Entry, type OnBlocked } from './apply.js';
+export type { Blocker } from './blockers.js';
 export { checksums, type TableChecksum } from './checksums.js';
 export { install, type Installation } from './install.js';
 export { claimed, compact, divergence, markDiverged, reached } from './markers.js';

@@ -1,13 +1,16 @@
 /** What a transaction wrote: the rows that were told, and that dbproxy.write_set() gives, made into the keys and the payload of a proposal. */
 import type { KeyMode, KeyUse } from '../protocol/index.js';
 
-/** One row's change, a TRUNCATE, a setval, a statement of DDL, or what became of roles; in the order in which they were made. */
-export type Change =
+export type RowChange =
   /** `row`: the whole new row, as the text of its composite type. */
   | { readonly kind: 'insert'; readonly table: string; readonly row: string }
   /** `key`: the old value of the columns by which the row is found; of each as text. */
   | { readonly kind: 'update'; readonly table: string; readonly key: readonly string[]; readonly row: string }
-  | { readonly kind: 'delete'; readonly table: string; readonly key: readonly string[] }
+  | { readonly kind: 'delete'; readonly table: string; readonly key: readonly string[] };
+
+/** One row's change, a TRUNCATE, a setval, a statement of DDL, or what became of roles; in the order in which they were made. */
+export type Change =
+  | RowChange
   | { readonly kind: 'truncate'; readonly table: string }
   /** All rows were computed anew by DDL, and follow. */
   | { readonly kind: 'empty'; readonly table: string }

@@ -10,10 +10,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ClientBase } from 'pg';
 import {
-  apply,
+  Applier,
   ApplyDiverged,
-  asApplier,
-  type Blocker,
   claimed,
   compact,
   divergence,
@@ -21,6 +19,7 @@ import {
   markDiverged,
   reached,
   type Installation,
+  type OnBlocked,
 } from '../engine/index.js';
 import { faultPoint } from '../../fault-point.js';
 import {
@@ -38,13 +37,21 @@ import {
 export type Connect = () => Promise<ClientBase & { end(): Promise<void> }>;
 type Connection = Awaited<ReturnType<Connect>>;
 
+interface Connections {
+  readonly all: readonly Connection[];
+  readonly applier: Applier;
+  readonly keeper: Connection;
+}
+
 const RETRY_MS = 50;
+/** So many are handed over to be applied together: who waits for a row of the first of them waits for all. */
+const TOGETHER = 32;
 /** Compactions are at least so far apart: each is a sync of the engine's. */
 const COMPACT_MS = 500;
 
 export interface EngineLinkEvents {
   applied(lsn: Lsn): void;
-  blocked(lsn: Lsn, blockers: readonly Blocker[]): void;
+  readonly blocked: OnBlocked;
   /** It is not what the log says. Nothing is applied any more. */
   diverged(reason: string): void;
   /** Connected, and everything retained is there. */
@@ -73,7 +80,7 @@ export class EngineLink {
   readonly #writer: WriterId;
   readonly #events: EngineLinkEvents;
   #connect: Connect | null = null;
-  #connections: { applier: Connection; watcher: Connection; keeper: Connection } | null = null;
+  #connections: Connections | null = null;
   #queue: Entry[] = [];
   /** Own ones that their session could not commit: nothing that waits in the queue can come before them. */
   readonly #own: Entry[] = [];
@@ -236,13 +243,17 @@ export class EngineLink {
     this.#isRunning = true;
     try {
       for (;;) {
-        const entry = this.#next();
-        if (!entry || !this.#connections || this.#isPaused || this.#hasDiverged || this.#isClosed) return;
+        const next = this.#next();
+        if (next.length === 0 || !this.#connections || this.#isPaused || this.#hasDiverged || this.#isClosed)
+          return;
         await faultPoint('writer.applying');
-        if (!(await this.#apply(entry))) return;
-        this.#taken(entry);
-        this.#done(entry.lsn);
-        entry.done?.();
+        const applied = await this.#apply(next);
+        if (applied === 0) return;
+        for (const entry of next.slice(0, applied)) {
+          this.#taken(entry);
+          this.#done(entry.lsn);
+          entry.done?.();
+        }
       }
     } finally {
       this.#isRunning = false;
@@ -250,13 +261,17 @@ export class EngineLink {
     }
   }
 
-  #next(): Entry | null {
+  #next(): readonly Entry[] {
     const [own] = this.#own;
-    if (own) return own;
-    const [first] = this.#queue;
-    if (!first) return null;
-    for (const lsn of this.#missingOwn) if (lsn <= first.after) return null;
-    return first;
+    if (own) return [own];
+    const next = this.#queue.slice(0, TOGETHER);
+    const tooEarly = next.findIndex(({ after }) => this.#lacksOwn(after));
+    return tooEarly < 0 ? next : next.slice(0, tooEarly);
+  }
+
+  #lacksOwn(upTo: Lsn): boolean {
+    for (const lsn of this.#missingOwn) if (lsn <= upTo) return true;
+    return false;
   }
 
   #taken(entry: Entry): void {
@@ -269,21 +284,17 @@ export class EngineLink {
     this.#events.applied(entry.lsn);
   }
 
-  /** False: not now. */
-  async #apply(entry: Entry): Promise<boolean> {
+  /** How many of them, from the first on; 0: not now. */
+  async #apply(entries: readonly Entry[]): Promise<number> {
     for (;;) {
       const connections = this.#connections;
-      if (!connections || this.#isPaused || this.#isClosed) return false;
+      if (!connections || this.#isPaused || this.#isClosed) return 0;
       try {
-        await apply(connections.applier, entry, {
-          watcher: connections.watcher,
-          onBlocked: (blockers) => this.#events.blocked(entry.lsn, blockers),
-        });
-        return true;
+        return (await connections.applier.apply(entries, this.#events.blocked)).length;
       } catch (error) {
         if (error instanceof ApplyDiverged) {
           this.#diverged(error.message);
-          return false;
+          return 0;
         }
         // A deadlock, a full disk, a lost connection: once more.
         await delay(RETRY_MS);
@@ -343,18 +354,19 @@ export class EngineLink {
       try {
         const connect = this.#connect;
         if (!connect) return;
-        const [applier, watcher, keeper] = await Promise.all([connect(), connect(), connect()]);
-        for (const one of [applier, watcher, keeper]) one.on('error', () => undefined);
-        if (attempt !== this.#attempt) return void (await endAll([applier, watcher, keeper]));
-        await asApplier(applier);
+        const all = await Promise.all([connect(), connect(), connect()]);
+        for (const one of all) one.on('error', () => undefined);
+        if (attempt !== this.#attempt) return void (await endAll(all));
+        const [applying, watcher, keeper] = all;
+        const applier = await Applier.on(this.#writer, applying, watcher);
         await keeper.query('set synchronous_commit = on');
-        await this.#again(applier, watcher);
-        for (const one of [applier, watcher, keeper]) {
+        await this.#again(applier);
+        for (const one of all) {
           one.once('end', () => {
             if (attempt === this.#attempt && !this.#isClosed) this.#lost();
           });
         }
-        this.#connections = { applier, watcher, keeper };
+        this.#connections = { all, applier, keeper };
         this.#asked = Promise.resolve();
         this.#events.ready();
         void this.#run();
@@ -369,14 +381,9 @@ export class EngineLink {
   }
 
   /** What the engine may have lost. */
-  async #again(applier: Connection, watcher: Connection): Promise<void> {
-    for (const entry of [...this.#retained.values()]) {
-      if (this.#missing.has(entry.lsn)) continue;
-      await apply(applier, entry, {
-        watcher,
-        onBlocked: (blockers) => this.#events.blocked(entry.lsn, blockers),
-      });
-    }
+  async #again(applier: Applier): Promise<void> {
+    for (const entry of [...this.#retained.values()])
+      if (!this.#missing.has(entry.lsn)) await applier.applyAlone(entry, this.#events.blocked);
   }
 
   #lost(): void {
@@ -388,7 +395,7 @@ export class EngineLink {
   #disconnect(): void {
     const connections = this.#connections;
     this.#connections = null;
-    if (connections) void endAll(Object.values(connections));
+    if (connections) void endAll(connections.all);
   }
 }
 

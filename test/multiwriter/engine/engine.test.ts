@@ -3,10 +3,10 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   ApplyDiverged,
-  apply,
   checksums,
   claimed,
   compact,
+  type Entry,
   install,
   isTold,
   type Notice,
@@ -42,6 +42,10 @@ async function writeOnA(...statements: string[]) {
   return written;
 }
 const areEqual = async () => expect(await checksums(b.watcher)).toEqual(await checksums(a.watcher));
+const entryOf = (written: Awaited<ReturnType<typeof onBoth>>): Entry => ({
+  lsn: written!.at,
+  payload: written!.writeSet.payload,
+});
 const modes = (written: Awaited<ReturnType<typeof onBoth>>) =>
   written!.writeSet.keys.map(({ key, mode }) => `${mode} ${key.replace(/:.*/, '')}`).sort();
 const failure = async (work: Promise<unknown>) =>
@@ -734,17 +738,17 @@ describe('refusals', () => {
       `create trigger t after insert on its.own for each statement execute function dbproxy.capture_truncate()`,
       `create constraint trigger t after insert on its.own for each row execute function dbproxy.guard()`,
       `select dbproxy.expressions_${victim}(row(1, 'x'))`,
-      `select dbproxy.apply_${victim}('insert', null, '(1,x)')`,
+      `select dbproxy.apply_${victim}('public.victim', 'insert', null, '(1,x)')`,
     ])
       expect((await failure(a.client.query(sql)))?.code, sql).toBe('42501');
     await a.client.query('reset role');
     // It owns the function that applies its rows, so that these are written as by it: and would be as by a superuser.
     const [[own]] = (await a.rows(`select 'its.own'::regclass::oid`)) as [[number]];
     for (const sql of [
-      `alter function dbproxy.apply_${own}(text, jsonb, text) security invoker`,
-      `alter function dbproxy.apply_${own}(text, jsonb, text) set search_path = its`,
-      `comment on function dbproxy.apply_${own}(text, jsonb, text) is 'x'`,
-      `drop function dbproxy.apply_${own}(text, jsonb, text)`,
+      `alter function dbproxy.apply_${own}(text, text, jsonb, text) security invoker`,
+      `alter function dbproxy.apply_${own}(text, text, jsonb, text) set search_path = its`,
+      `comment on function dbproxy.apply_${own}(text, text, jsonb, text) is 'x'`,
+      `drop function dbproxy.apply_${own}(text, text, jsonb, text)`,
     ])
       expect((await failure(a.write('set local role trespasser', sql)))?.code, sql).toBe('42501');
     // Its own triggers fire, though it may not execute them.
@@ -971,13 +975,13 @@ describe('apply', () => {
   );
 
   it('is worth some more where the engine calls it an internal error, and not without end', async () => {
-    await b.applier.query('create temp sequence tries');
+    await b.applying.query('create temp sequence tries');
     const until = (n: number) =>
       saying(
         `do $$ begin if nextval('pg_temp.tries') < ${n} then raise 'tuple concurrently updated' using errcode = 'XX000'; end if; end $$`,
       );
     await expect(b.apply(never, until(1_000_000))).rejects.toBeInstanceOf(ApplyDiverged);
-    const { rows } = await b.applier.query<{ n: number }>(`select nextval('tries')::int as n`);
+    const { rows } = await b.applying.query<{ n: number }>(`select nextval('tries')::int as n`);
     expect(await b.apply(never, until(rows[0]!.n + 3))).toBe(true);
   });
 
@@ -1000,18 +1004,11 @@ describe('apply', () => {
     const { rows } = await b.client.query<{ pid: number }>('select pg_backend_pid() as pid');
     const written = await writeOnA('update once set v = 7 where id = 1');
     const told: number[] = [];
-    const applied = apply(
-      b.applier,
-      { lsn: written!.at, payload: written!.writeSet.payload },
-      {
-        watcher: b.watcher,
-        onBlocked: ([blocker]) => {
-          told.push(blocker!.pid);
-          if (told.length === 1) void b.client.query('rollback');
-        },
-      },
-    );
-    expect(await applied).toBe(true);
+    const applied = b.applier.apply([entryOf(written)], (_lsn, [blocker]) => {
+      told.push(blocker!.pid);
+      if (told.length === 1) void b.client.query('rollback');
+    });
+    expect(await applied).toEqual([true]);
     expect(told[0]).toBe(rows[0]!.pid);
     expect(holder).toContain(String(told[0]));
     await areEqual();

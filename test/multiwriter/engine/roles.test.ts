@@ -1,6 +1,6 @@
 /** What becomes of roles on one writer becomes of them on the other: two real engines, one transaction after the other. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { ApplyDiverged, asApplier, reassigned } from '../../../src/multiwriter/engine/index.js';
+import { Applier, ApplyDiverged, reassigned } from '../../../src/multiwriter/engine/index.js';
 import { connectAdmin } from '../../../src/engine/index.js';
 import { eventually } from '../../support/clients.js';
 import type { TestEngines } from '../../support/engines.js';
@@ -222,7 +222,7 @@ it('one whose temporary tables are left of a crash is dropped all the same', asy
   });
   const left = `select from pg_class where relname = 'own' and relowner = 'ghost'::regrole`;
   expect((await after.query(left)).rowCount).toBe(1);
-  await asApplier(after);
+  await Applier.on(b.id, after, b.watcher);
   await after.query(`select dbproxy.drop_role('ghost')`);
   expect((await after.query(`select from pg_roles where rolname = 'ghost'`)).rowCount).toBe(0);
   await after.end();

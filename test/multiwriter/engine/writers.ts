@@ -2,8 +2,7 @@
 import type pg from 'pg';
 import { connectAdmin, type EngineRecord } from '../../../src/engine/index.js';
 import {
-  apply,
-  asApplier,
+  Applier,
   BEGIN_QUERY,
   certified,
   closing,
@@ -29,27 +28,31 @@ export class TestWriter {
   readonly engine: EngineRecord;
   /** A client's session. */
   readonly client: pg.Client;
-  readonly applier: pg.Client;
+  readonly applier: Applier;
+  readonly applying: pg.Client;
   readonly watcher: pg.Client;
   #next: number;
 
   private constructor(
     id: number,
     engine: EngineRecord,
+    applier: Applier,
     connections: readonly [pg.Client, pg.Client, pg.Client],
   ) {
     this.id = id;
     this.engine = engine;
-    [this.client, this.applier, this.watcher] = connections;
+    this.applier = applier;
+    [this.client, this.applying, this.watcher] = connections;
     // Its first block.
     this.#next = (16 + id) * 1_024;
   }
 
   static async open(engine: EngineRecord, id: number): Promise<TestWriter> {
     const connect = () => connectAdmin(engine, { timeoutMs: 20_000 });
-    const writer = new TestWriter(id, engine, [await connect(), await connect(), await connect()]);
-    await install(writer.watcher, { writer: id, writers: [0, 1], incarnation: 1, secret: SECRET });
-    await asApplier(writer.applier);
+    const [client, applying, watcher] = [await connect(), await connect(), await connect()];
+    await install(watcher, { writer: id, writers: [0, 1], incarnation: 1, secret: SECRET });
+    const applier = await Applier.on(id, applying, watcher);
+    const writer = new TestWriter(id, engine, applier, [client, applying, watcher]);
     await writer.client.query(`set search_path = public`);
     return writer;
   }
@@ -105,8 +108,10 @@ export class TestWriter {
     }
   }
 
-  apply(at: Lsn, payload: string): Promise<boolean> {
-    return apply(this.applier, { lsn: at, payload }, { watcher: this.watcher, onBlocked: () => undefined });
+  /** Was it new? */
+  async apply(at: Lsn, payload: string): Promise<boolean> {
+    const [isNew] = await this.applier.apply([{ lsn: at, payload }], () => undefined);
+    return isNew!;
   }
 
   async rows(sql: string): Promise<unknown[]> {
@@ -114,7 +119,7 @@ export class TestWriter {
   }
 
   async end(): Promise<void> {
-    await Promise.all([this.client, this.applier, this.watcher].map((one) => one.end()));
+    await Promise.all([this.client, this.applying, this.watcher].map((one) => one.end()));
   }
 }
 

@@ -4,6 +4,11 @@
  */
 import { MARK } from './markers.js';
 
+/** In PL/pgSQL. */
+const FOR_THE_APPLIER = `if session_user <> 'dbproxy_apply' or current_setting('session_replication_role') <> 'replica' then
+    raise exception 'this is for the applier' using errcode = '42501';
+  end if;`;
+
 export const APPLY = String.raw`
 create or replace function dbproxy.prepare_applier() returns void language plpgsql as $$
 begin
@@ -12,11 +17,19 @@ begin
     ('session_replication_role', 'replica'), ('search_path', 'pg_catalog'), ('datestyle', 'ISO, YMD'), ('intervalstyle', 'postgres'),
     ('lc_monetary', 'C'), ('xmloption', 'content'), ('timezone', 'UTC'), ('statement_timeout', '0'), ('lock_timeout', '0'),
     ('idle_in_transaction_session_timeout', '0'), ('default_transaction_isolation', 'read committed'), ('default_transaction_read_only', 'off'), ('check_function_bodies', 'off'),
-    ('row_security', 'on'), ('synchronous_commit', 'off')) s(name, value);
+    ('row_security', 'on'), ('synchronous_commit', 'off'), ('plan_cache_mode', 'force_generic_plan')) s(name, value);
+end $$;
+
+-- Of an older version.
+do $$ declare old record; begin
+  for old in select oid::regprocedure::text as name from pg_proc where pronamespace = 'dbproxy'::regnamespace and proname ~ '^apply_\d+$' loop
+    execute 'drop function ' || old.name;
+  end loop;
 end $$;
 
 create or replace function dbproxy.define_applier(rel oid, row_index oid) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare t text := dbproxy.name_of(rel); owner name; columns text; fresh text; sets text; updates text; found text; replaces text; name text := 'apply_' || rel; is_forced boolean; numbers text;
+  keyless text := $raise$raise exception '% in %, which has no key to find a row by', kind, called using errcode = 'DBP01';$raise$;
 begin
   select pg_get_userbyid(relowner), relforcerowsecurity into owner, is_forced from pg_class where oid = rel;
   -- Generated columns generate themselves, also here.
@@ -28,11 +41,12 @@ begin
            case when indcollation[n] <> 0 then (select format(' collate %I.%I', nspname, collname) from pg_collation c join pg_namespace ns on ns.oid = collnamespace where c.oid = indcollation[n]) else '' end), ' and ' order by n)
     into found from pg_index cross join generate_series(0, indnkeyatts - 1) n join pg_attribute a on attrelid = rel and attnum = indkey[n] where indexrelid = row_index;
   -- None may be set: the row is as it was.
-  updates := case when sets is null then 'return 1;' else format('update only %s x set %s where %s;', t, sets, found) end;
+  updates := case when sets is null then 'return;' else format('update only %s x set %s where %s;', t, sets, found) end;
   select string_agg(format('%L, r.%s', n.sequence, dbproxy.quoted(n.name)), ', ') into numbers from dbproxy.numbered(rel) n;
-  execute format('create or replace function dbproxy.%I(kind text, key jsonb, new_row text) returns bigint language plpgsql security definer set search_path = pg_catalog, pg_temp as %L', name, format($f$
+  execute format('create or replace function dbproxy.%I(called text, kind text, key jsonb, new_row text) returns void language plpgsql security definer set search_path = pg_catalog, pg_temp as %L', name, format($f$
 declare r %1$s; n bigint;
 begin
+  if called <> %6$L then raise exception '%% is %% by now', called, %6$L using errcode = 'DBP01'; end if;
   if kind <> 'delete' then r := new_row::%1$s; end if;
   if kind = 'insert' then
     %2$s
@@ -42,29 +56,38 @@ begin
     %4$s
   end if;
   get diagnostics n = row_count;
+  if n <> 1 then raise exception '%% of %% in %%: %% rows instead of one', kind, coalesce(key::text, 'a row'), called, n using errcode = 'DBP01'; end if;
   %5$s
-  return n;
 end $f$, t,
     case when columns is null then format('insert into %s default values;', t)
          else format('insert into %s (%s) overriding system value values (%s);', t, columns, fresh) end,
-    case when found is null then 'return 0;'
+    case when found is null then keyless
          -- An identity that is GENERATED ALWAYS cannot be set by an UPDATE.
          when replaces is not null then format('if exists (select from only %1$s x where %2$s and (%3$s)) then delete from only %1$s x where %2$s; insert into %1$s (%4$s) overriding system value values (%5$s); else %6$s end if;',
            t, found, replaces, columns, fresh, updates)
          else updates end,
-    case when found is null then 'return 0;' else format('delete from only %s x where %s;', t, found) end,
+    case when found is null then keyless else format('delete from only %s x where %s;', t, found) end,
     -- Whose numbers they are apply() finds out, which may.
-    case when numbers is not null then format('if kind <> ''delete'' and current_setting(''dbproxy.is_own'', true) = ''on'' then perform set_config(''dbproxy.numbers'', jsonb_build_object(%s)::text, true); end if;', numbers) end));
-  if not is_forced then execute format('alter function dbproxy.%I(text, jsonb, text) owner to %I', name, owner); end if;
-  execute format('revoke execute on function dbproxy.%I(text, jsonb, text) from public', name);
+    case when numbers is not null then format('if kind <> ''delete'' and current_setting(''dbproxy.is_own'', true) = ''on'' then perform set_config(''dbproxy.numbers'', jsonb_build_object(%s)::text, true); end if;', numbers) end, t));
+  if not is_forced then execute format('alter function dbproxy.%I(text, text, jsonb, text) owner to %I', name, owner); end if;
+  execute format('revoke execute on function dbproxy.%I(text, text, jsonb, text) from public', name);
+end $$;
+
+-- Entries of others, whose rows follow in this transaction: each by the function of its table. All are new here, or none is marked.
+create or replace function dbproxy.mark_all(entries bigint[]) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare n bigint;
+begin
+  ${FOR_THE_APPLIER}
+  insert into dbproxy.applied select dbproxy.writer_of(at), at from unnest(entries) at
+    where not exists (select from dbproxy.reached r where r.writer = dbproxy.writer_of(at) and r.lsn >= at);
+  get diagnostics n = row_count;
+  if n <> cardinality(entries) then raise exception 'not all of them are new' using errcode = 'DBP01'; end if;
 end $$;
 
 create or replace function dbproxy.apply(at bigint, payload text) returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare change jsonb; n bigint; truncated text[] := '{}'; target oid; is_own boolean := dbproxy.writer_of(at) = (select writer from dbproxy.self);
+declare change jsonb; truncated text[] := '{}'; target oid; is_own boolean := dbproxy.writer_of(at) = (select writer from dbproxy.self);
 begin
-  if session_user <> 'dbproxy_apply' or current_setting('session_replication_role') <> 'replica' then
-    raise exception 'this is for the applier' using errcode = '42501';
-  end if;
+  ${FOR_THE_APPLIER}
   ${MARK}
   if not found then return false; end if;
   if is_own then perform set_config('dbproxy.is_own', 'on', true); end if;
@@ -86,10 +109,7 @@ begin
       else
         target := to_regclass(change->>'table');
         if target is null then raise exception 'there is no table %', change->>'table' using errcode = 'DBP01'; end if;
-        execute format('select dbproxy.%I($1, $2, $3)', 'apply_' || target) into n using change->>'kind', change->'key', change->>'row';
-        if n is distinct from 1 then
-          raise exception '% of % in %: % rows instead of one', change->>'kind', coalesce(change->>'key', 'a row'), change->>'table', n using errcode = 'DBP01';
-        end if;
+        execute format('select dbproxy.%I($1, $2, $3, $4)', 'apply_' || target) using change->>'table', change->>'kind', change->'key', change->>'row';
         if is_own and current_setting('dbproxy.numbers', true) <> '' then
           perform dbproxy.took(sequence::oid, value::numeric) from jsonb_each_text(current_setting('dbproxy.numbers')::jsonb) e(sequence, value);
           perform set_config('dbproxy.numbers', '', true);
