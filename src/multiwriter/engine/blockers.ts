@@ -11,6 +11,8 @@ export interface Blocker {
 /** So long a wait is left to itself. */
 const BLOCKED_MS = 5;
 
+const BLOCKERS = { name: 'blockers', text: 'select unnest(pg_blocking_pids($1)) as pid' };
+
 /**
  * Calls `onBlocked` again and again (each BLOCKED_MS) while the wait goes on, and waits for what it does. Until what it returns is
  * called: that resolves when the watcher is free again.
@@ -30,9 +32,7 @@ export function watchBlockers(
   };
   const look = async (): Promise<void> => {
     try {
-      const { rows } = await watcher.query<{ pid: number }>('select unnest(pg_blocking_pids($1)) as pid', [
-        pid,
-      ]);
+      const { rows } = await watcher.query<{ pid: number }>({ ...BLOCKERS, values: [pid] });
       const waitedMs = performance.now() - since;
       if (!isOver && rows.length > 0) await onBlocked(rows.map((row) => ({ pid: row.pid, waitedMs })));
     } catch {
