@@ -14,6 +14,7 @@ import {
   certified,
   closing,
   install,
+  isTold,
   readBegun,
   readWriteSet,
   Told,
@@ -55,7 +56,9 @@ try {
   const [own, foreign] = [0, 1].map((writer) => new LsnAllocator(writer, lsn(NO_LSN + 1), lsn(2 ** 52)));
   const applied: CpuNs = {};
   let told = new Told();
-  client.on('notice', (notice) => told.take(notice));
+  client.on('notice', (notice) => {
+    if (isTold(notice.code)) told.take(notice);
+  });
   const captured = await measured(client, pidOf(client), async (step) => {
     await step('begin', 'begin');
     const name = readBegun((await step('name', BEGIN_QUERY)).at(-1)!.rows[0]!);

@@ -20,33 +20,36 @@ export interface Notice {
   readonly dataType?: string | undefined;
 }
 
-/** A function of that schema was at work: nobody's but ours, whatever a client calls his own. */
+/**
+ * A function of ours was at work. What a context says is in the language of lc_messages; a name that is more than letters and digits
+ * stands in quotes.
+ */
 const isOurs = (where: string | undefined): boolean =>
-  where !== undefined && /^PL\/pgSQL function dbproxy\.(capture|guard)/.test(where);
+  where !== undefined && /^[^"\n]*(?<![\w.$])dbproxy\.(?:capture|guard)/.test(where);
 
 export class Told {
   readonly rows: WriteSetRow[] = [];
   /** There are rows in the engine, too, which come before these: WRITE_SET_QUERY gives them. */
   hasKept = false;
+  /** Somebody else says what only we would: such a transaction is none to commit. */
+  isForged = false;
   #bytes = 0;
 
   get isTooLarge(): boolean {
     return this.#bytes > MAX_WRITE_SET_BYTES;
   }
 
-  /** False: it is not ours. */
-  take(notice: Notice): boolean {
-    const { code, message = '', detail, hint, where, table, column, dataType = '' } = notice;
-    if (!isTold(code) || !isOurs(where)) return false;
-    if (code === KEPT) {
-      this.hasKept = true;
-      return true;
+  /** Of a notice that `isTold`. */
+  take({ code, message = '', detail, hint, where, table, column, dataType = '' }: Notice): void {
+    if (!isOurs(where)) this.isForged = true;
+    else if (code === KEPT) this.hasKept = true;
+    else {
+      this.#bytes += message.length + (column?.length ?? 0);
+      if (this.isTooLarge) this.rows.length = 0;
+      else this.rows.push([dataType, table ?? null, detail ?? null, hint ?? null, column ?? null, message]);
     }
-    this.#bytes += message.length + (column?.length ?? 0);
-    if (this.isTooLarge) this.rows.length = 0;
-    else this.rows.push([dataType, table ?? null, detail ?? null, hint ?? null, column ?? null, message]);
-    return true;
   }
 }
 
+/** By its SQLSTATE. */
 export const isTold = (code: string | undefined): boolean => code === ROW || code === KEPT;

@@ -20,7 +20,7 @@ import type { Transaction, WriterService } from '../../multiwriter/writer/index.
 import { faultPoint } from '../../fault-point.js';
 import type { Block } from './block.js';
 import type { EngineSide } from './engine-side.js';
-import { ENGINE_GONE, errorOf, TOO_LARGE, UNKNOWN_BASE } from './error-messages.js';
+import { ENGINE_GONE, errorOf, FORGED, TOO_LARGE, UNKNOWN_BASE } from './error-messages.js';
 import type { CertifierHost } from './host.js';
 import type { OwnQueries } from './own-queries.js';
 import { reassigns, type Statement } from './statements.js';
@@ -83,7 +83,8 @@ export class Certification {
     if (closed.skipped) return errorOf(ENGINE_GONE);
     const { told } = closed;
     const kept = told.hasKept ? await this.#queries.ask(WRITE_SET_QUERY) : null;
-    const error = kept?.error ?? (told.isTooLarge ? errorOf(TOO_LARGE) : null);
+    const refused = told.isForged ? FORGED : told.isTooLarge ? TOO_LARGE : null;
+    const error = refused ? errorOf(refused) : (kept?.error ?? null);
     if (error) {
       await this.#block.leave();
       return error;

@@ -206,10 +206,11 @@ export class EngineSide implements EngineMessageHandler {
       : 'pass';
   }
 
-  /** Behind an own request of which more is told than was asked for comes its own answer; nothing else of the kind is for a client. */
   #notice(current: Asked | undefined, fields: ReadonlyMap<string, string>): Treatment {
-    if (isTold(fields.get('C')) && current instanceof OwnRequest && current.told.take(noticeOf(fields)))
+    if (current instanceof OwnRequest && isTold(fields.get('C'))) {
+      current.told.take(noticeOf(fields));
       return 'drop';
+    }
     return this.#options.isOurNotice(fields) ? 'drop' : 'pass';
   }
 

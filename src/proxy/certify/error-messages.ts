@@ -41,6 +41,11 @@ export const HIDDEN_WRITE: RefusedCommit = {
   hint: 'Retry it: from now on this session certifies whatever it runs.',
 };
 
+export const FORGED: RefusedCommit = {
+  sqlstate: '42501',
+  message: 'a notice that was raised at the COMMIT has an SQLSTATE that is for dbproxy',
+};
+
 export const TOO_LARGE: RefusedCommit = {
   sqlstate: '54000',
   message: `the transaction is too large for several writers: at most ${MAX_WRITE_SET_BYTES} bytes`,

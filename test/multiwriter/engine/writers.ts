@@ -7,6 +7,7 @@ import {
   certified,
   closing,
   install,
+  isTold,
   readBegun,
   readWriteSet,
   reassigned,
@@ -66,11 +67,13 @@ export class TestWriter {
   /** Up to the write-set; an error is that of the client's COMMIT. */
   async close(name: TransactionName, client = this.client): Promise<WriteSet | null> {
     const told = new Told();
-    const listen = (notice: Notice): void => void told.take(notice);
+    const listen = (notice: Notice): void => {
+      if (isTold(notice.code)) told.take(notice);
+    };
     client.on('notice', listen);
     try {
       await client.query(closing(SECRET, name));
-      if (told.isTooLarge) throw new Error('too large');
+      if (told.isForged || told.isTooLarge) throw new Error(told.isForged ? 'forged' : 'too large');
       const kept = told.hasKept
         ? (await client.query<(string | null)[]>({ text: WRITE_SET_QUERY, rowMode: 'array' })).rows
         : [];

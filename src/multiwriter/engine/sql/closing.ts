@@ -4,7 +4,7 @@
  * - That it is closing is a setting, local to the transaction, which nobody but a superuser can change. `backtrace_functions` says for
  *   which C functions an error is logged with a backtrace; there is none of that name.
  * - A client can raise notices, too. Those of ours come from a function in schema `dbproxy`, which is what their context begins with, and
- *   where no client can define one (told.ts).
+ *   where no client can define one; a transaction with others is refused (told.ts).
  * - INFO goes to the client whatever client_min_messages says, and not to the log.
  */
 
