@@ -31,6 +31,7 @@ import { ClientMessages } from './client-messages.js';
 import { EngineMessages } from './engine-messages.js';
 import { EngineSide } from './engine-side.js';
 import { errorOf, HIDDEN_WRITE, pendingEvents } from './error-messages.js';
+import type { Waits } from './eventually.js';
 import { ExtendedProtocol } from './extended-protocol.js';
 import type { CertifierHost } from './host.js';
 import { MakeWay, type Lane } from './make-way.js';
@@ -40,6 +41,7 @@ import { ReadMode } from './read-mode.js';
 import { SimpleProtocol } from './simple-protocol.js';
 import { Snapshots } from './snapshots.js';
 import { StatementReader } from './statement-reader.js';
+import { ToClient } from './to-client.js';
 import { WriterWaits } from './writer-waits.js';
 
 /** Client bytes that wait, before no more are read. */
@@ -53,6 +55,7 @@ export class Certifier implements LinkOwner, Participant {
   readonly #client = new ClientMessages();
   readonly #reads = new ReadMode();
   readonly #waits = new WriterWaits();
+  readonly #toClient: ToClient;
   readonly #reader: StatementReader;
   readonly #block: Block;
   readonly #batch: ClientBatch;
@@ -69,10 +72,18 @@ export class Certifier implements LinkOwner, Participant {
   /** The client will send no more. */
   #isEnding = false;
   #whenDone: (() => void) | null = null;
+  readonly #receives = (message: Buffer): void => this.#receive(message);
+  readonly #goOn = (): void => this.#work(true);
+  readonly #fails = (error: unknown): void => {
+    this.#fail(error);
+    this.#rest();
+  };
 
   constructor(service: WriterService, connection: EngineConnection, host: CertifierHost) {
     this.#service = service;
     this.#host = host;
+    const told = (this.#toClient = new ToClient((bytes) => host.toClient(bytes)));
+    const client = { toClient: (bytes: Buffer) => told.tell(bytes), encoding: () => host.encoding() };
     this.#connection = connection;
     const engine = (this.#engine = this.#engineSide());
     this.#messages = new EngineMessages(engine);
@@ -82,8 +93,8 @@ export class Certifier implements LinkOwner, Participant {
     const queries = new OwnQueries(engine);
     const block = (this.#block = new Block({ service, participant: this, engine, queries, reads }));
     const snapshots = new Snapshots({ service, engine, queries, block, reads, waits });
-    const batch = (this.#batch = new ClientBatch({ engine, queries, block, snapshots, host }));
-    const certification = new Certification({ service, engine, queries, block, host });
+    const batch = (this.#batch = new ClientBatch({ engine, queries, block, snapshots, host: client }));
+    const certification = new Certification({ service, engine, queries, block, host: client });
     const outcomes = new OutcomeQuestions({ service, engine, queries, waits });
     const parts = {
       engine,
@@ -94,7 +105,7 @@ export class Certifier implements LinkOwner, Participant {
       outcomes,
       reader,
       batch,
-      host,
+      host: client,
     };
     this.#simple = new SimpleProtocol(parts);
     this.#extended = new ExtendedProtocol(parts);
@@ -139,8 +150,8 @@ export class Certifier implements LinkOwner, Participant {
   // --- the relay's side: what a link is to it ------------------------------------------------------------------------------
 
   send(bytes: Buffer): void {
-    this.#client.push(bytes, (message) => this.#receive(message));
-    void this.#run();
+    this.#client.push(bytes, this.#receives);
+    this.#run();
   }
 
   forward(buffer: Buffer, start: number, end: number, _from: Link): void {
@@ -154,13 +165,14 @@ export class Certifier implements LinkOwner, Participant {
 
   end(): void {
     this.#isEnding = true;
-    void this.#run();
+    this.#run();
   }
 
   /**
    * The client is gone. True: its transaction is being certified; `whenDone` is called when that is over and the connection is free.
    */
   finishAlone(whenDone: () => void): boolean {
+    this.#toClient.flush();
     this.#waits.isGone = true;
     this.#leave();
     this.#waits.cancel();
@@ -186,11 +198,20 @@ export class Certifier implements LinkOwner, Participant {
   // --- the engine's side ---------------------------------------------------------------------------------------------------
 
   received(link: Link, buffer: Buffer, bytes: number): void {
-    const chunk = buffer.subarray(0, bytes);
-    const parts = this.#messages.take(chunk);
+    this.#toClient.flush();
+    const parts = this.#messages.take(buffer, bytes);
     if (parts === null) this.#host.passToClient(link, buffer, bytes);
     else if (parts.length > 0)
       this.#host.toClient(parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts));
+    this.#tellAnswered();
+  }
+
+  #tellAnswered(): void {
+    try {
+      this.#engine.tellAnswered();
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   drained(): void {
@@ -198,15 +219,18 @@ export class Certifier implements LinkOwner, Participant {
   }
 
   ended(): void {
+    this.#toClient.flush();
     this.#host.engineEnded();
   }
 
   closed(): void {
+    this.#toClient.flush();
     this.#waits.isGone = true;
     this.#engine.lost();
     this.#leave();
     this.#block.engineGone();
     this.#host.engineClosed();
+    this.#tellAnswered();
   }
 
   #rewrite(fields: ReadonlyMap<string, string>): Buffer | null {
@@ -265,39 +289,62 @@ export class Certifier implements LinkOwner, Participant {
       isRunning: () => this.#isRunning,
       abortNext: () => {
         this.#inbox.unshift('abort');
-        void this.#run();
+        this.#run();
       },
       cancel: () => cancelOnEngine(this.#connection),
     };
   }
 
-  async #run(): Promise<void> {
+  #run(): void {
     if (this.#isRunning) return;
     this.#isRunning = true;
+    this.#work(false);
+  }
+
+  /** One after the other, until something has to be waited for, or nothing is there. `isBehind`: a message has been dealt with. */
+  #work(isBehind: boolean): void {
     try {
-      for (let next = this.#inbox.shift(); next; next = this.#inbox.shift()) {
-        if (next === 'abort') {
-          await this.#makeWay.abort();
-          continue;
-        }
-        this.#inboxBytes -= next.length;
-        const waits = this.#take(next);
-        if (waits) await waits;
-        if (this.#engine.isLost) break;
-        if (this.#makeWay.isDue) await this.#makeWay.abort();
+      for (let next = isBehind ? this.#after() : this.#next(); next !== undefined; next = this.#after()) {
+        if (next === null) continue;
+        next.then(this.#goOn, this.#fails);
+        return;
       }
     } catch (error) {
-      this.#host.fail(DbproxyError.from(error));
-    } finally {
-      this.#isRunning = false;
+      this.#fail(error);
     }
+    this.#rest();
+  }
+
+  /** Undefined: nothing is there. */
+  #next(): Waits | undefined {
+    const next = this.#inbox.shift();
+    if (next === undefined) return undefined;
+    if (next === 'abort') return this.#makeWay.abort();
+    this.#inboxBytes -= next.length;
+    return this.#take(next);
+  }
+
+  #after(): Waits | undefined {
+    if (this.#engine.isLost) return undefined;
+    return this.#makeWay.isDue ? this.#makeWay.abort() : this.#next();
+  }
+
+  #fail(error: unknown): void {
+    this.#toClient.flush();
+    this.#host.fail(DbproxyError.from(error));
+  }
+
+  #rest(): void {
+    this.#isRunning = false;
     if (this.#whenDone) return this.#whenDone();
+    this.#toClient.flush();
+    this.#engine.flush();
     this.drained();
     if (this.#isEnding && this.#inbox.length === 0) this.#connection.link.end();
     else if (this.isQuiet) this.#host.quiet();
   }
 
-  #take(message: Buffer): Promise<void> | null {
+  #take(message: Buffer): Waits {
     const skips = this.#batch.skipsToSync;
     switch (message[0]) {
       case Frontend.Query:

@@ -49,6 +49,7 @@ export class ClientBatch {
   }
 
   releaseKept(): void {
+    if (this.#kept.length === 0) return;
     for (const { message, done } of this.#kept.splice(0)) {
       this.#engine.extended(message, done);
       if (message[0] === Frontend.Parse && message[5] === 0) this.#queries.unnamedSent();
@@ -85,29 +86,44 @@ export class ClientBatch {
 
   // --- waiting -------------------------------------------------------------------------------------------------------------
 
-  /** Queries of ours may be needed within it: what came before has to be answered first. False: it has failed. */
-  async mayGoOn(statement: Statement): Promise<boolean> {
+  /**
+   * Queries of ours may be needed within it: what came before has to be answered first. True: it may, at once. Else what resolves to
+   * false if it has failed.
+   */
+  mayGoOn(statement: Statement): true | Promise<boolean> {
     if (this.#engine.failed) return true;
     if (this.#block.kind === null) return this.#mayBegin(statement);
     if (!takesSnapshot(statement) || !this.#block.isFirst || this.#engine.status === 'E') return true;
+    if (!this.#engine.isSettled) return this.#mayGoOnLater(statement);
+    const waits = this.#snapshots.beforeFirst([statement]);
+    return waits ? this.#unlessRefused(waits) : true;
+  }
+
+  async #mayGoOnLater(statement: Statement): Promise<boolean> {
     if ((await this.#engine.settle()) !== 'ok') return true;
-    const refused = await this.#snapshots.beforeFirst([statement]);
+    return this.#unlessRefused(this.#snapshots.beforeFirst([statement]));
+  }
+
+  async #unlessRefused(waits: Promise<Buffer | null> | null): Promise<boolean> {
+    const refused = await waits;
     if (refused) await this.refuse(refused);
     return refused === null;
   }
 
   /** Outside of a block: before the first that reads. */
-  async #mayBegin(statement: Statement): Promise<boolean> {
+  #mayBegin(statement: Statement): true | Promise<boolean> {
     const begins = statement.kind === 'begin';
     if (this.#snapshots.areFree || this.#mayRead || !(begins || takesSnapshot(statement))) return true;
+    return this.#mayBeginLater(begins);
+  }
+
+  async #mayBeginLater(begins: boolean): Promise<boolean> {
     if ((await this.#engine.settle()) !== 'ok') return true;
     if (begins) {
       await this.#snapshots.learnDemand();
       return true;
     }
     this.#mayRead = true;
-    const refused = await this.#snapshots.untilApplied();
-    if (refused) await this.refuse(refused);
-    return refused === null;
+    return this.#unlessRefused(this.#snapshots.untilApplied());
   }
 }

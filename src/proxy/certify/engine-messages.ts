@@ -8,8 +8,8 @@ import { Backend } from '../../protocol/index.js';
 export type Treatment = 'pass' | 'drop' | Buffer;
 
 export interface EngineMessageHandler {
-  /** `message`: the whole of it; only lent. */
-  message(type: number, message: Buffer): Treatment;
+  /** The whole of it; the buffer is only lent. */
+  message(type: number, buffer: Buffer, start: number, end: number): Treatment;
   /** Rows and COPY data of the client: need not be seen. */
   readonly passesRows: boolean;
 }
@@ -28,57 +28,57 @@ export class EngineMessages {
     this.#handler = handler;
   }
 
-  /** What of it goes to the client; `null`: all of the chunk as it is. The parts are copies. */
-  take(chunk: Buffer): Buffer[] | null {
-    const parts: Buffer[] = [];
-    let bytes = chunk;
-    let at = 0;
-    if (this.#restBytes > 0) {
-      this.#rest.push(Buffer.from(chunk));
-      this.#restBytes += chunk.length;
-      if (this.#restBytes < this.#wanted) return [];
-      bytes = Buffer.concat(this.#rest);
-      this.#rest = [];
-      this.#restBytes = 0;
-    }
-    const isChunk = bytes === chunk;
-    // The run of what is passed on as it is.
+  /** What of `buffer[0, end)` goes to the client; `null`: all of it as it is. The parts are copies. */
+  take(buffer: Buffer, end: number): Buffer[] | null {
+    if (this.#restBytes === 0) return this.#take(buffer, end, true);
+    this.#rest.push(Buffer.from(buffer.subarray(0, end)));
+    this.#restBytes += end;
+    if (this.#restBytes < this.#wanted) return [];
+    const bytes = Buffer.concat(this.#rest);
+    this.#rest = [];
+    this.#restBytes = 0;
+    return this.#take(bytes, bytes.length, false);
+  }
+
+  #take(bytes: Buffer, end: number, isChunk: boolean): Buffer[] | null {
+    let parts: Buffer[] | null = null;
+    /** The run of what is passed on as it is. */
     let from = 0;
-    const cut = (end: number): void => {
-      if (end > from) parts.push(Buffer.from(bytes.subarray(from, end)));
-    };
-    if (this.#passing > 0) {
-      at = Math.min(this.#passing, bytes.length);
-      this.#passing -= at;
-    }
-    while (bytes.length - at >= HEADER) {
+    let at = Math.min(this.#passing, end);
+    this.#passing -= at;
+    while (end - at >= HEADER) {
       const length = 1 + bytes.readInt32BE(at + 1);
       const type = bytes[at] ?? 0;
       const isRow = type === Backend.DataRow || type === Backend.CopyData;
       if (isRow && this.#handler.passesRows) {
-        const there = Math.min(length, bytes.length - at);
+        const there = Math.min(length, end - at);
         this.#passing = length - there;
         at += there;
         continue;
       }
-      if (bytes.length - at < length) {
+      if (end - at < length) {
         this.#wanted = length;
         break;
       }
-      const treatment = this.#handler.message(type, bytes.subarray(at, at + length));
+      const treatment = this.#handler.message(type, bytes, at, at + length);
       if (treatment !== 'pass') {
-        cut(at);
+        parts = cut(parts, bytes, from, at);
         from = at + length;
         if (treatment !== 'drop') parts.push(treatment);
       }
       at += length;
     }
-    if (at < bytes.length) {
-      if (bytes.length - at < HEADER) this.#wanted = HEADER;
-      this.#rest = [Buffer.from(bytes.subarray(at))];
-      this.#restBytes = bytes.length - at;
-    } else if (isChunk && from === 0 && parts.length === 0) return null;
-    cut(at);
-    return parts;
+    if (at < end) {
+      if (end - at < HEADER) this.#wanted = HEADER;
+      this.#rest = [Buffer.from(bytes.subarray(at, end))];
+      this.#restBytes = end - at;
+    } else if (isChunk && parts === null) return null;
+    return cut(parts, bytes, from, at);
   }
 }
+
+const cut = (parts: Buffer[] | null, bytes: Buffer, from: number, to: number): Buffer[] => {
+  const all = parts ?? [];
+  if (to > from) all.push(Buffer.from(bytes.subarray(from, to)));
+  return all;
+};

@@ -9,7 +9,7 @@
 import { Backend, encode, errorFields, Frontend, type TxStatus } from '../../protocol/index.js';
 import { isTold, type Notice } from '../../multiwriter/engine/index.js';
 import type { EngineMessageHandler, Treatment } from './engine-messages.js';
-import { ClientRequest, OwnRequest, type ClientReply, type OwnReply } from './requests.js';
+import { ClientRequest, OwnRequest, type ClientRequestOptions, type OwnReply } from './requests.js';
 
 export type Settled = 'ok' | 'failed' | 'copy';
 
@@ -23,6 +23,8 @@ const COMPLETIONS: ReadonlySet<number> = new Set([
   ...[CommandComplete, EmptyQueryResponse, PortalSuspended],
 ]);
 const UNASKED: ReadonlySet<number> = new Set([NoticeResponse, NotificationResponse, ParameterStatus]);
+/** All else that a request of the client's is answered by goes to it as it is. */
+const LOOKED_AT: ReadonlySet<number> = new Set([...UNASKED, ErrorResponse, CopyInResponse]);
 
 /** Messages of the client's batch that are not answered, one after the other. */
 class Batch {
@@ -46,6 +48,9 @@ export class EngineSide implements EngineMessageHandler {
   readonly #options: EngineSideOptions;
   readonly #asked: Asked[] = [];
   #outgoing: Buffer[] = [];
+  readonly #flushAtLast = (): void => this.flush();
+  /** They have all of their answer, and whoever has asked is not told yet. */
+  readonly #answered: ClientRequest[] = [];
   #settling: ((settled: Settled) => void)[] = [];
   #isLost = false;
   /** CancelRequests under way: one that came too late for its statement would hit what is sent next. */
@@ -86,11 +91,11 @@ export class EngineSide implements EngineMessageHandler {
   }
 
   /** The client's Query, FunctionCall or Sync. */
-  request(message: Buffer, options: { passReady: boolean; keepTag: boolean }): Promise<ClientReply> {
+  request(message: Buffer, options: ClientRequestOptions): ClientRequest {
     const request = new ClientRequest(options);
     this.#send(message);
     this.#push(request);
-    return request.reply;
+    return request;
   }
 
   /** One of the client's batch; `done`: of a Parse or Close, called when the engine has carried it out. */
@@ -109,7 +114,7 @@ export class EngineSide implements EngineMessageHandler {
 
   /** Messages of the client's batch are not answered. */
   get hasOutstanding(): boolean {
-    return this.#asked.some((one) => one instanceof Batch);
+    return this.#asked.length > 0 && this.#asked.some((one) => one instanceof Batch);
   }
 
   /** A Parse of the client's once more, whose answer it does not see. */
@@ -128,6 +133,11 @@ export class EngineSide implements EngineMessageHandler {
     this.plain(encode.copyFail('canceled'));
   }
 
+  /** There is nothing to settle, and nothing has failed. */
+  get isSettled(): boolean {
+    return !this.failed && !this.copyIn && !this.hasOutstanding;
+  }
+
   /** Waits until the batch so far is answered, or has failed, or reads COPY data. */
   settle(): Promise<Settled> {
     if (this.failed) return Promise.resolve('failed');
@@ -142,7 +152,7 @@ export class EngineSide implements EngineMessageHandler {
     this.#isLost = true;
     for (const request of this.#asked.splice(0)) {
       if (request instanceof OwnRequest) request.skip();
-      else if (request instanceof ClientRequest) request.ready('E');
+      else if (request instanceof ClientRequest) this.#answered.push(request);
     }
     this.#settled('failed');
   }
@@ -154,13 +164,16 @@ export class EngineSide implements EngineMessageHandler {
   #push(request: OwnRequest | ClientRequest): void {
     if (!this.#isLost) this.#asked.push(request);
     else if (request instanceof OwnRequest) request.skip();
-    else request.ready('E');
+    else {
+      this.#answered.push(request);
+      process.nextTick(() => this.tellAnswered());
+    }
   }
 
-  /** What is sent in one turn goes out at once. */
+  /** What is sent in one turn goes out at once, with what is sent by those who go on in it when a promise resolves. */
   #send(bytes: Buffer): void {
     this.#outgoing.push(bytes);
-    if (this.#outgoing.length === 1) queueMicrotask(() => this.#flush());
+    if (this.#outgoing.length === 1) process.nextTick(this.#flushAtLast);
   }
 
   /** Nothing is sent before the request has been taken. */
@@ -168,10 +181,10 @@ export class EngineSide implements EngineMessageHandler {
     this.#cancels++;
     await canceled;
     this.#cancels--;
-    this.#flush();
+    this.flush();
   }
 
-  #flush(): void {
+  flush(): void {
     if (this.#cancels > 0 || this.#outgoing.length === 0) return;
     const bytes = this.#outgoing.length === 1 ? this.#outgoing[0] : Buffer.concat(this.#outgoing);
     this.#outgoing = [];
@@ -185,14 +198,19 @@ export class EngineSide implements EngineMessageHandler {
     return !(current instanceof OwnRequest) && !(current instanceof ClientRequest && current.tag !== null);
   }
 
-  message(type: number, message: Buffer): Treatment {
-    if (UNASKED.has(type)) return this.#unasked(type, message);
+  message(type: number, buffer: Buffer, start: number, end: number): Treatment {
     const [current] = this.#asked;
+    if (current instanceof ClientRequest) {
+      if (type === ReadyForQuery) return this.#ready(current, statusOf(buffer, start));
+      if (!current.keepTag && !LOOKED_AT.has(type)) return 'pass';
+    }
+    const message = buffer.subarray(start, end);
+    if (UNASKED.has(type)) return this.#unasked(type, message);
     if (current instanceof OwnRequest) return this.#toUs(current, type, message);
     const request = current instanceof ClientRequest ? current : null;
     if (type === ErrorResponse) return this.#error(request, message);
     if (type === CopyInResponse) this.#copyIn(request);
-    if (request) return this.#ofRequest(request, type, message);
+    if (request) return this.#keepTag(request, type, message);
     return current instanceof Batch ? this.#ofBatch(current, type) : 'pass';
   }
 
@@ -224,16 +242,16 @@ export class EngineSide implements EngineMessageHandler {
     return 'drop';
   }
 
-  #ofRequest(request: ClientRequest, type: number, message: Buffer): Treatment {
-    if (type === ReadyForQuery) {
-      this.#asked.shift();
-      this.status = statusOf(message);
-      this.failed = false;
-      this.copyIn = false;
-      const treatment = request.passReady ? 'pass' : 'drop';
-      request.ready(this.status);
-      return treatment;
-    }
+  #ready(request: ClientRequest, status: TxStatus): Treatment {
+    this.#asked.shift();
+    this.status = status;
+    this.failed = false;
+    this.copyIn = false;
+    this.#answered.push(request);
+    return request.passReady ? 'pass' : 'drop';
+  }
+
+  #keepTag(request: ClientRequest, type: number, message: Buffer): Treatment {
     if (!request.keepTag) return 'pass';
     const before = request.tag;
     request.tag = type === CommandComplete || type === EmptyQueryResponse ? Buffer.from(message) : null;
@@ -278,10 +296,18 @@ export class EngineSide implements EngineMessageHandler {
     if (request === null) {
       const at = this.#asked.findIndex((one) => one instanceof ClientRequest);
       const [sync] = at < 0 ? [] : this.#asked.splice(at, 1);
-      if (sync instanceof ClientRequest) sync.ignore();
+      if (sync instanceof ClientRequest) {
+        sync.ignored = true;
+        this.#answered.push(sync);
+      }
     }
     this.#settled('copy');
     this.#options.copyInStarted();
+  }
+
+  /** What has come is with the client: whoever has asked on its behalf goes on. */
+  tellAnswered(): void {
+    for (let next = this.#answered.shift(); next; next = this.#answered.shift()) next.answer();
   }
 
   #settled(how: Settled): void {
@@ -300,4 +326,6 @@ const noticeOf = (fields: ReadonlyMap<string, string>): Notice => ({
   dataType: fields.get('d'),
 });
 
-const statusOf = (message: Buffer): TxStatus => message.toString('latin1', 5, 6) as TxStatus;
+/** Of the ReadyForQuery that begins at `start`. */
+const statusOf = (buffer: Buffer, start = 0): TxStatus =>
+  String.fromCharCode(buffer[start + 5] ?? 0) as TxStatus;

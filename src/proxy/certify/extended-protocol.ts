@@ -8,8 +8,10 @@
 import { encode, Frontend } from '../../protocol/index.js';
 import { errorOf } from './error-messages.js';
 import { asksOutcome } from './outcome-questions.js';
+import type { Waits } from './eventually.js';
 import type { Prepared } from './prepared-statements.js';
 import { QueryProtocol } from './query-protocol.js';
+import type { ClientReply, ClientRequestOptions } from './requests.js';
 import {
   droppedByRunning,
   needsSettled,
@@ -26,9 +28,14 @@ export class ExtendedProtocol extends QueryProtocol {
   readonly #portals = new Map<string, Statement>();
   /** A COPY from the client may be in this batch. */
   #copies = false;
+  readonly #atSync: ClientRequestOptions = {
+    passReady: true,
+    keepTag: false,
+    answered: (reply) => this.#synced(reply),
+  };
 
   /** Parse, Bind, Describe, Execute, Close. */
-  async message(message: Buffer): Promise<void> {
+  message(message: Buffer): Waits {
     switch (message[0]) {
       case Frontend.Parse:
         return this.#parse(message);
@@ -37,9 +44,11 @@ export class ExtendedProtocol extends QueryProtocol {
       case Frontend.Execute:
         return this.#execute(message);
       case Frontend.Close:
-        return this.#pass(message, this.#closed(message));
+        this.#pass(message, this.#closed(message));
+        return null;
       default:
         this.#pass(message);
+        return null;
     }
   }
 
@@ -61,18 +70,27 @@ export class ExtendedProtocol extends QueryProtocol {
     };
   }
 
-  async #parse(message: Buffer): Promise<void> {
-    const [name = '', text = ''] = strings(message, 5);
+  #parse(message: Buffer): Waits {
+    const [name, text] = strings(message, 5);
     const [only] = this.reader.read(text);
     const statement: Statement = only?.statement ?? { kind: 'within' };
     if (statement.kind === 'refused') return this.#refuseParse(message, errorOf(statement.error));
     const done = this.#parsed(message, name, { statement, asks: asksOutcome(text) });
-    if (this.block.kind === null && statement.kind === 'write' && !this.engine.failed)
-      return this.batch.keep(message, done);
+    if (this.block.kind === null && statement.kind === 'write' && !this.engine.failed) {
+      this.batch.keep(message, done);
+      return null;
+    }
     this.batch.releaseKept();
-    if (!(await this.batch.mayGoOn(statement))) return;
-    this.engine.extended(message, done);
-    if (name === '') this.queries.unnamedSent();
+    return this.#whereItMay(this.batch.mayGoOn(statement), () => {
+      this.engine.extended(message, done);
+      if (name === '') this.queries.unnamedSent();
+      return null;
+    });
+  }
+
+  #whereItMay(mayGoOn: true | Promise<boolean>, work: () => Waits): Waits {
+    if (mayGoOn === true) return work();
+    return mayGoOn.then((may) => (may ? work() : null));
   }
 
   #parsed(message: Buffer, name: string, prepared: Prepared): () => void {
@@ -91,34 +109,61 @@ export class ExtendedProtocol extends QueryProtocol {
     this.engine.extended(message);
   }
 
-  async #bind(message: Buffer): Promise<void> {
-    const [portal = '', name = ''] = strings(message, 5);
+  #bind(message: Buffer): Waits {
+    const [portal, name] = strings(message, 5);
     const { statement, asks } = this.reader.prepared.get(name) ?? UNKNOWN;
     this.#portals.set(portal, statement);
     if (statement.kind === 'write' && statement.isCopy) this.#copies = true;
-    const canceled = asks ? await this.outcomes.tellFacts() : null;
-    if (canceled) return this.batch.refuse(errorOf(canceled));
-    if (this.block.kind === null && this.reader.isWriter(statement) && !this.engine.failed) {
-      if ((await this.engine.settle()) === 'ok') {
-        const refused = await this.snapshots.openImplicit([statement]);
-        if (refused) return this.batch.refuse(refused);
-      }
-      this.batch.releaseKept();
-    } else {
-      this.batch.releaseKept();
-      if (!(await this.batch.mayGoOn(statement))) return;
-      // Behind its Bind a query of ours would destroy its portal.
-      if (needsSettled(statement) && (await this.engine.settle()) === 'ok') this.block.settle();
-    }
-    this.queries.restoreUnnamed(message);
-    this.engine.extended(message);
+    return asks ? this.#bindQuestion(message, statement) : this.#bindTo(statement, message);
   }
 
-  async #execute(message: Buffer): Promise<void> {
+  async #bindQuestion(message: Buffer, statement: Statement): Promise<void> {
+    const canceled = await this.outcomes.tellFacts();
+    await (canceled ? this.batch.refuse(errorOf(canceled)) : this.#bindTo(statement, message));
+  }
+
+  #bindTo(statement: Statement, message: Buffer): Waits {
+    if (this.block.kind === null && this.reader.isWriter(statement) && !this.engine.failed)
+      return this.#bindInImplicit(statement, message);
     this.batch.releaseKept();
-    const [portal = ''] = strings(message, 5);
+    return this.#whereItMay(this.batch.mayGoOn(statement), () =>
+      needsSettled(statement) ? this.#bindSettled(message) : this.#bound(message),
+    );
+  }
+
+  /** Behind its Bind a query of ours would destroy its portal. */
+  async #bindSettled(message: Buffer): Promise<void> {
+    if ((await this.engine.settle()) === 'ok') this.block.settle();
+    this.#bound(message);
+  }
+
+  #bindInImplicit(statement: Statement, message: Buffer): Waits {
+    const waits = this.engine.isSettled
+      ? this.snapshots.openImplicit([statement])
+      : this.#settleAndOpen(statement);
+    if (waits) return waits.then((refused) => (refused ? this.batch.refuse(refused) : this.#bound(message)));
+    return this.#bound(message);
+  }
+
+  async #settleAndOpen(statement: Statement): Promise<Buffer | null> {
+    return (await this.engine.settle()) === 'ok' ? this.snapshots.openImplicit([statement]) : null;
+  }
+
+  #bound(message: Buffer): null {
+    this.batch.releaseKept();
+    this.queries.restoreUnnamed(message);
+    this.engine.extended(message);
+    return null;
+  }
+
+  #execute(message: Buffer): Waits {
+    this.batch.releaseKept();
+    const [portal] = strings(message, 5);
     const statement = this.#portals.get(portal) ?? UNKNOWN_STATEMENT;
-    if (this.engine.failed) return this.engine.extended(message);
+    if (this.engine.failed) {
+      this.engine.extended(message);
+      return null;
+    }
     this.block.goOnInBatch();
     switch (statement.kind) {
       case 'begin':
@@ -134,12 +179,20 @@ export class ExtendedProtocol extends QueryProtocol {
       default:
         if (this.reader.isWriter(statement)) this.block.writes();
     }
-    if (takesSnapshot(statement) && this.block.kind !== null && !(await this.batch.mayGoOn(statement)))
-      return;
+    const takesPart = takesSnapshot(statement) && this.block.kind !== null;
+    const mayGoOn = takesPart ? this.batch.mayGoOn(statement) : true;
+    return this.#whereItMay(mayGoOn, () => this.#executed(statement, message));
+  }
+
+  #executed(statement: Statement, message: Buffer): Waits {
     this.snapshots.noteSetting(statement);
     this.engine.extended(message);
     const isToldOf = reassigns(statement) || droppedByRunning(statement) !== null;
-    if (!isToldOf || (await this.engine.settle()) !== 'ok') return;
+    return isToldOf ? this.#tellOf(statement) : null;
+  }
+
+  async #tellOf(statement: Statement): Promise<void> {
+    if ((await this.engine.settle()) !== 'ok') return;
     this.reader.ran(statement);
     await this.certification.noteReassigned(statement);
   }
@@ -160,34 +213,34 @@ export class ExtendedProtocol extends QueryProtocol {
     else this.host.toClient(encode.commandComplete('COMMIT'));
   }
 
-  async sync(message: Buffer): Promise<void> {
+  sync(message: Buffer): Waits {
     this.batch.releaseKept();
-    await (this.batch.end() ? this.#syncSkipped(message) : this.#sync(message));
-    // The engine has answered all that it has looked at.
-    if (this.engine.copyIn) return;
-    this.reader.prepared.batchEnded();
-    this.queries.batchEnded();
+    if (this.batch.end()) return this.#syncSkipped(message);
+    if (this.block.kind === 'implicit' || this.#mayCopy) return this.#settleAndSync(message);
+    return this.engine.request(message, this.#atSync);
   }
 
-  async #sync(message: Buffer): Promise<void> {
-    const settled = this.block.kind === 'implicit' || this.#mayCopy ? await this.engine.settle() : 'ok';
+  async #settleAndSync(message: Buffer): Promise<void> {
+    const settled = await this.engine.settle();
     // The engine reads it as part of the COPY, and does not answer.
     if (settled === 'copy') return;
-    if (this.block.kind === 'implicit' && settled === 'ok') {
-      await this.certification.endImplicit(null);
-      this.#portals.clear();
-      return this.sendReady();
-    }
-    const passReady = this.block.kind !== 'implicit';
-    const { ignored } = await this.engine.request(message, { passReady, keepTag: false });
-    if (ignored) return;
-    if (this.block.kind === 'implicit') {
-      await this.block.leave();
-      this.sendReady();
-    }
-    this.block.followStatus();
-    if (this.block.kind === null) this.#portals.clear();
-    this.#copies = false;
+    if (this.block.kind !== 'implicit') await this.engine.request(message, this.#atSync);
+    else if (settled === 'ok') await this.#commitImplicit();
+    else await this.#syncFailed(message);
+  }
+
+  async #commitImplicit(): Promise<void> {
+    await this.certification.endImplicit(null);
+    this.#portals.clear();
+    this.sendReady();
+    this.#over();
+  }
+
+  async #syncFailed(message: Buffer): Promise<void> {
+    await this.engine.request(message, { passReady: false, keepTag: false });
+    await this.block.leave();
+    this.sendReady();
+    this.#synced({ ignored: false });
   }
 
   async #syncSkipped(message: Buffer): Promise<void> {
@@ -195,6 +248,23 @@ export class ExtendedProtocol extends QueryProtocol {
     // What was refused before it reached the engine has failed there, too.
     await this.block.fail();
     this.sendReady();
+    this.#over();
+  }
+
+  #synced({ ignored }: Pick<ClientReply, 'ignored'>): void {
+    if (!ignored) {
+      this.block.followStatus();
+      if (this.block.kind === null) this.#portals.clear();
+      this.#copies = false;
+    }
+    this.#over();
+  }
+
+  /** The engine has answered all of the batch that it has looked at. */
+  #over(): void {
+    if (this.engine.copyIn) return;
+    this.reader.prepared.batchEnded();
+    this.queries.batchEnded();
   }
 
   get #mayCopy(): boolean {
@@ -203,7 +273,7 @@ export class ExtendedProtocol extends QueryProtocol {
 }
 
 /** The first two texts from there on, as latin1. */
-const strings = (message: Buffer, from: number): string[] => {
+const strings = (message: Buffer, from: number): [string, string] => {
   const first = message.indexOf(0, from);
   const second = message.indexOf(0, first + 1);
   return [message.toString('latin1', from, first), message.toString('latin1', first + 1, second)];

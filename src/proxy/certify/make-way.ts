@@ -85,6 +85,7 @@ export class MakeWay {
 
   /** Between two messages: what has doomed the client's block is not rolled back yet, and can be. */
   get isDue(): boolean {
+    if (this.#block.pendingError === null || this.#block.isRollingBack) return false;
     const mayAsk = this.#engine.status === 'T' || (this.#block.mustMakeWay && !this.#engine.failed);
     return mayAsk && this.#block.kind === 'client';
   }

@@ -1,6 +1,7 @@
 /** What was sent to the engine and is answered by a ReadyForQuery: the client's, and our own between them. */
 import { Told } from '../../multiwriter/engine/index.js';
 import { Backend, dataRow, type TxStatus } from '../../protocol/index.js';
+import type { Eventually } from './eventually.js';
 
 export interface OwnReply {
   /** The rows of each statement that gives some. */
@@ -46,7 +47,6 @@ export class OwnRequest {
 }
 
 export interface ClientReply {
-  readonly status: TxStatus;
   readonly failed: boolean;
   /** The last CommandComplete (or EmptyQueryResponse), which was kept back. */
   readonly tag: Buffer | null;
@@ -54,27 +54,47 @@ export interface ClientReply {
   readonly ignored: boolean;
 }
 
-export class ClientRequest {
-  readonly reply: Promise<ClientReply>;
+export interface ClientRequestOptions {
   /** The engine's ReadyForQuery goes to the client as it is. */
   readonly passReady: boolean;
   /** The last CommandComplete is kept back: it may not be true yet. */
   readonly keepTag: boolean;
+  /** Called before whoever waits for the reply goes on. */
+  readonly answered?: (reply: ClientReply) => void;
+}
+
+/** What one waits for as for a promise (eventually.ts). */
+export class ClientRequest implements Eventually<ClientReply>, ClientReply {
+  readonly passReady: boolean;
+  readonly keepTag: boolean;
   tag: Buffer | null = null;
   failed = false;
-  #resolve: (reply: ClientReply) => void = () => undefined;
+  ignored = false;
+  readonly #answered: ((reply: ClientReply) => void) | undefined;
+  #isAnswered = false;
+  #goOn: ((reply: ClientReply) => void) | null = null;
 
-  constructor(options: { passReady: boolean; keepTag: boolean }) {
-    this.passReady = options.passReady;
-    this.keepTag = options.keepTag;
-    this.reply = new Promise((resolve) => (this.#resolve = resolve));
+  constructor({ passReady, keepTag, answered }: ClientRequestOptions) {
+    this.passReady = passReady;
+    this.keepTag = keepTag;
+    this.#answered = answered;
   }
 
-  ready(status: TxStatus): void {
-    this.#resolve({ status, failed: this.failed, tag: this.tag, ignored: false });
+  then(goOn: (reply: ClientReply) => void): void {
+    if (this.#isAnswered) goOn(this.#reply);
+    else this.#goOn = goOn;
   }
 
-  ignore(): void {
-    this.#resolve({ status: 'I', failed: false, tag: null, ignored: true });
+  /** All of its answer has come, and what of it is the client's is with it. */
+  answer(): void {
+    this.#isAnswered = true;
+    this.#answered?.(this);
+    this.#goOn?.(this.#reply);
+  }
+
+  /** Without a `then`: a promise would wait for that, too. */
+  get #reply(): ClientReply {
+    const { failed, tag, ignored } = this;
+    return { failed, tag, ignored };
   }
 }

@@ -8,142 +8,208 @@ import { encode } from '../../protocol/index.js';
 import type { RefusedCommit } from '../../multiwriter/writer/index.js';
 import { errorOf } from './error-messages.js';
 import { asksOutcome } from './outcome-questions.js';
+import type { Eventually, Waits } from './eventually.js';
 import { QueryProtocol } from './query-protocol.js';
-import { isControl, needsSettled, takesSnapshot, UNKNOWN_STATEMENT, type Statement } from './statements.js';
+import type { ClientReply, ClientRequestOptions } from './requests.js';
+import {
+  isControl,
+  needsSettled,
+  reassigns,
+  takesSnapshot,
+  UNKNOWN_STATEMENT,
+  type Statement,
+} from './statements.js';
+
+interface Part {
+  readonly text: string;
+  readonly statement: Statement;
+}
+type Commit = Extract<Statement, { kind: 'commit' }>;
+
+interface Done {
+  readonly failed: boolean;
+}
+const DONE: Done = { failed: false };
+const FAILED: Done = { failed: true };
 
 export class SimpleProtocol extends QueryProtocol {
   /** The engine's ReadyForQuery is the client's. */
   #readyPassed = false;
+  /** What the engine works on. */
+  #statements: readonly Statement[] = [];
+  readonly #answered = (reply: ClientReply): void => this.#ran(reply);
+  readonly #whole: ClientRequestOptions = { passReady: true, keepTag: false, answered: this.#answered };
+  readonly #part: ClientRequestOptions = { passReady: false, keepTag: false, answered: this.#answered };
 
-  async query(message: Buffer): Promise<void> {
-    if (await this.#isSkipped()) return;
-    this.queries.unnamedForgotten();
-    const sql = message.toString('latin1', 5, message.length - 1);
-    const parts = this.reader.read(sql);
-    this.#readyPassed = false;
-    const refused = parts.find(({ statement }) => statement.kind === 'refused')?.statement;
-    if (refused?.kind === 'refused') await this.#refuse(refused.error, refused.endsBlock);
-    else {
-      const canceled = asksOutcome(sql) ? await this.outcomes.tellFacts() : null;
-      if (canceled) await this.#refuse(canceled, false);
-      else await this.#parts(message, parts);
-    }
-    if (!this.#readyPassed) this.sendReady();
+  query(message: Buffer): Waits {
+    this.batch.releaseKept();
+    return this.engine.isSettled ? this.#query(message) : this.#unlessSkipped(() => this.#query(message));
   }
 
-  async functionCall(message: Buffer): Promise<void> {
-    if (await this.#isSkipped()) return;
-    this.#readyPassed = false;
-    await this.#statement(message, [UNKNOWN_STATEMENT], true);
-    if (!this.#readyPassed) this.sendReady();
+  functionCall(message: Buffer): Waits {
+    this.batch.releaseKept();
+    return this.#unlessSkipped(() => {
+      this.#readyPassed = false;
+      return this.#thenReady(this.#statement(message, [UNKNOWN_STATEMENT], true));
+    });
   }
 
   /** Within a batch that fails: the engine looks at nothing before its Sync, and answers nothing (PostgresMain, ignore_till_sync). */
-  async #isSkipped(): Promise<boolean> {
-    this.batch.releaseKept();
-    return (await this.engine.settle()) === 'failed';
+  async #unlessSkipped(work: () => Waits): Promise<void> {
+    if ((await this.engine.settle()) !== 'failed') await work();
   }
 
-  async #parts(message: Buffer, parts: readonly { text: string; statement: Statement }[]): Promise<void> {
-    if (parts.length > 1 && parts.some(({ statement }) => isControl(statement))) await this.#sequence(parts);
-    else
-      await this.#statement(
-        message,
-        parts.map(({ statement }) => statement),
-        true,
-      );
+  #query(message: Buffer): Waits {
+    this.queries.unnamedForgotten();
+    const sql = message.toString('latin1', 5, message.length - 1);
+    this.#readyPassed = false;
+    return this.#thenReady(this.#answer(message, sql, this.reader.read(sql)));
+  }
+
+  #thenReady(done: Eventually<unknown>): Waits {
+    return this.#readyPassed ? done : this.#readyAfter(done);
+  }
+
+  async #readyAfter(done: Eventually<unknown>): Promise<void> {
+    await done;
+    if (!this.#readyPassed) this.sendReady();
+  }
+
+  #answer(message: Buffer, sql: string, parts: readonly Part[]): Eventually<unknown> {
+    for (const { statement } of parts)
+      if (statement.kind === 'refused') return this.#refuse(statement.error, statement.endsBlock);
+    return asksOutcome(sql) ? this.#outcome(message, parts) : this.#parts(message, parts);
+  }
+
+  async #outcome(message: Buffer, parts: readonly Part[]): Promise<void> {
+    const canceled = await this.outcomes.tellFacts();
+    await (canceled ? this.#refuse(canceled, false) : this.#parts(message, parts));
+  }
+
+  #parts(message: Buffer, parts: readonly Part[]): Eventually<unknown> {
+    if (parts.length > 1 && parts.some(({ statement }) => isControl(statement))) return this.#sequence(parts);
+    return this.#statement(
+      message,
+      parts.map(({ statement }) => statement),
+      true,
+    );
   }
 
   /** Several statements with BEGIN or COMMIT among them: one after the other, as the engine does it. */
-  async #sequence(parts: readonly { text: string; statement: Statement }[]): Promise<void> {
+  async #sequence(parts: readonly Part[]): Promise<void> {
     for (const { text, statement } of parts) {
-      if (await this.#statement(encode.query(text), [statement], false)) continue;
+      const { failed } = await this.#statement(encode.query(text), [statement], false);
+      if (!failed) continue;
       if (this.block.kind === 'implicit') await this.block.leave();
       return;
     }
     if (this.block.kind === 'implicit') await this.certification.endImplicit(null);
   }
 
-  /** False: it failed. `isLast`: the engine's ReadyForQuery may be the client's. */
-  #statement(message: Buffer, parts: readonly Statement[], isLast: boolean): Promise<boolean> {
+  /** `isLast`: the engine's ReadyForQuery may be the client's. */
+  #statement(message: Buffer, parts: readonly Statement[], isLast: boolean): Eventually<Done> {
     return this.block.kind === null
       ? this.#outside(message, parts, isLast)
       : this.#inBlock(message, parts, isLast);
   }
 
-  async #outside(message: Buffer, parts: readonly Statement[], isLast: boolean): Promise<boolean> {
+  #outside(message: Buffer, parts: readonly Statement[], isLast: boolean): Eventually<Done> {
     const [first] = parts;
     switch (first?.kind) {
       case 'begin':
-        return this.#begin(message, first.readOnly, isLast);
+        return this.snapshots.areFree
+          ? this.#begin(message, first.readOnly, isLast)
+          : this.#learnAndBegin(message, first.readOnly, isLast);
       case 'setting':
       case 'write':
       case 'read':
       case 'maintenance':
         if (first.kind === 'setting' && first.sql !== null) return this.#set(message, first, isLast);
-        if (!isLast || parts.some((part) => this.reader.isWriter(part)))
-          return this.#implicit(message, parts, isLast);
-        if (parts.some(takesSnapshot) && !(await this.#mayRead())) return false;
+        if (!isLast || this.#areWriters(parts)) return this.#implicit(message, parts, isLast);
+        if (!this.snapshots.areFree && parts.some(takesSnapshot)) return this.#read(message, parts);
         break;
       default:
     }
     return this.#plain(message, isLast, parts);
   }
 
-  async #inBlock(message: Buffer, parts: readonly Statement[], isLast: boolean): Promise<boolean> {
+  #inBlock(message: Buffer, parts: readonly Statement[], isLast: boolean): Eventually<Done> {
     const [first] = parts;
     switch (first?.kind) {
       case 'begin':
-        this.block.begin(first.readOnly);
-        return this.#plain(message, isLast);
+        return this.#begin(message, first.readOnly, isLast);
       case 'commit':
-        return this.#commit(message, first.chain, isLast);
+        return this.#commit(message, first, isLast);
       case 'rollback':
-        return this.#rollBack(message, first.chain, isLast);
+        this.block.rollBack();
+        return this.#plain(message, isLast, parts);
       case 'set-transaction':
-        return this.#plain(message, isLast);
+        return this.#plain(message, isLast, parts);
       case 'setting':
         if (!parts.some(takesSnapshot)) return this.#plain(message, isLast, parts);
         break;
       default:
     }
     if (parts.some(needsSettled)) this.block.settle();
-    if (parts.some((part) => this.reader.isWriter(part))) this.block.writes();
-    const refused = await this.snapshots.beforeFirst(parts);
-    if (refused) {
-      await this.block.fail();
-      this.host.toClient(refused);
-      return false;
-    }
-    return this.#plain(message, isLast, parts);
+    if (this.#areWriters(parts)) this.block.writes();
+    const waits = this.snapshots.beforeFirst(parts);
+    return waits ? this.#afterFirst(waits, message, parts, isLast) : this.#plain(message, isLast, parts);
+  }
+
+  #areWriters(parts: readonly Statement[]): boolean {
+    return parts.some((part) => this.reader.isWriter(part));
+  }
+
+  async #afterFirst(
+    waits: Promise<Buffer | null>,
+    message: Buffer,
+    parts: readonly Statement[],
+    isLast: boolean,
+  ): Promise<Done> {
+    const refused = await waits;
+    if (!refused) return this.#plain(message, isLast, parts);
+    await this.block.fail();
+    this.host.toClient(refused);
+    return FAILED;
   }
 
   /** As it is. */
-  async #plain(message: Buffer, isLast: boolean, parts: readonly Statement[] = []): Promise<boolean> {
+  #plain(message: Buffer, isLast: boolean, parts: readonly Statement[]): Eventually<Done> {
     const passReady = isLast && this.block.kind !== 'implicit';
     this.#readyPassed = passReady;
+    this.#statements = parts;
     for (const part of parts) this.snapshots.noteSetting(part);
-    const { failed } = await this.engine.request(message, { passReady, keepTag: false });
-    this.block.followStatus();
-    if (!failed) await this.#ran(parts);
-    return !failed;
+    const reply = this.engine.request(message, passReady ? this.#whole : this.#part);
+    return parts.some(reassigns) ? this.#noteReassigned(reply, parts) : reply;
   }
 
-  async #ran(parts: readonly Statement[]): Promise<void> {
-    for (const part of parts) {
+  #ran({ failed }: Done): void {
+    this.block.followStatus();
+    if (failed) return;
+    for (const part of this.#statements) {
       this.reader.ran(part);
-      await this.certification.noteReassigned(part);
+      if ('chain' in part && part.chain) this.block.chained();
     }
   }
 
-  async #begin(message: Buffer, readOnly: boolean, isLast: boolean): Promise<boolean> {
-    if (!this.snapshots.areFree) await this.snapshots.learnDemand();
+  async #noteReassigned(reply: Eventually<Done>, parts: readonly Statement[]): Promise<Done> {
+    const done = await reply;
+    if (!done.failed) for (const part of parts) await this.certification.noteReassigned(part);
+    return done;
+  }
+
+  #begin(message: Buffer, readOnly: boolean, isLast: boolean): Eventually<Done> {
     this.block.begin(readOnly);
-    return this.#plain(message, isLast);
+    return this.#plain(message, isLast, []);
+  }
+
+  async #learnAndBegin(message: Buffer, readOnly: boolean, isLast: boolean): Promise<Done> {
+    await this.snapshots.learnDemand();
+    return this.#begin(message, readOnly, isLast);
   }
 
   /** Of the read mode; what comes behind it in the query is of the same transaction. */
-  #set(message: Buffer, setting: Statement, isLast: boolean): Promise<boolean> {
+  #set(message: Buffer, setting: Statement, isLast: boolean): Eventually<Done> {
     if (!isLast) {
       this.block.open('implicit', false);
       void this.queries.ask('begin');
@@ -151,50 +217,52 @@ export class SimpleProtocol extends QueryProtocol {
     return this.#plain(message, isLast, [setting]);
   }
 
-  /** Of a statement outside of a block. False: it has failed. */
-  async #mayRead(): Promise<boolean> {
-    if (this.snapshots.areFree) return true;
+  /** Outside of a block, where what it has to see may not be there yet. */
+  async #read(message: Buffer, parts: readonly Statement[]): Promise<Done> {
     const refused = await this.snapshots.untilApplied();
-    if (refused) this.host.toClient(refused);
-    return refused === null;
+    if (!refused) return this.#plain(message, true, parts);
+    this.host.toClient(refused);
+    return FAILED;
   }
 
-  async #implicit(message: Buffer, parts: readonly Statement[], isLast: boolean): Promise<boolean> {
-    const refused = await this.snapshots.openImplicit(parts);
+  async #implicit(message: Buffer, parts: readonly Statement[], isLast: boolean): Promise<Done> {
+    const waits = this.snapshots.openImplicit(parts);
+    const refused = waits && (await waits);
     if (refused) {
       this.host.toClient(refused);
-      return false;
+      return FAILED;
     }
-    if (parts.some((part) => this.reader.isWriter(part))) this.block.writes();
+    if (this.#areWriters(parts)) this.block.writes();
     for (const part of parts) this.snapshots.noteSetting(part);
     const { failed, tag } = await this.engine.request(message, { passReady: false, keepTag: isLast });
-    if (!failed) await this.#ran(parts);
-    if (isLast || failed) return this.certification.endImplicit(tag);
-    return true;
+    if (!failed) {
+      for (const part of parts) {
+        this.reader.ran(part);
+        await this.certification.noteReassigned(part);
+      }
+    }
+    if (!isLast && !failed) return DONE;
+    return (await this.certification.endImplicit(tag)) ? DONE : FAILED;
   }
 
-  async #commit(message: Buffer, chain: boolean, isLast: boolean): Promise<boolean> {
+  #commit(message: Buffer, statement: Commit, isLast: boolean): Eventually<Done> {
     const failure = this.block.failedBy;
-    if (failure) {
-      await this.block.leave();
-      this.host.toClient(failure);
-      return false;
-    }
-    if (this.block.commitsAsItIs) {
-      const ok = await this.#plain(message, isLast && this.block.kind === 'client');
-      if (chain && ok) this.block.chained();
-      return ok;
-    }
+    if (failure) return this.#commitFailed(failure);
+    return this.block.commitsAsItIs
+      ? this.#plain(message, isLast && this.block.kind === 'client', [statement])
+      : this.#certify(statement.chain);
+  }
+
+  async #commitFailed(failure: Buffer): Promise<Done> {
+    await this.block.leave();
+    this.host.toClient(failure);
+    return FAILED;
+  }
+
+  async #certify(chain: boolean): Promise<Done> {
     const error = await this.certification.commit(chain);
     this.host.toClient(error ?? encode.commandComplete('COMMIT'));
-    return error === null;
-  }
-
-  async #rollBack(message: Buffer, chain: boolean, isLast: boolean): Promise<boolean> {
-    this.block.rollBack();
-    const ok = await this.#plain(message, isLast);
-    if (chain && ok) this.block.chained();
-    return ok;
+    return error ? FAILED : DONE;
   }
 
   /** As an error of the statement: a transaction it is in has failed, or is over. */

@@ -65,31 +65,56 @@ export class Snapshots {
     else await this.#waits.until(() => this.#service.quiesce());
   }
 
-  /** Opens a block of ours. Not null: what the client is told, and there is no block. */
-  async openImplicit(statements: readonly Statement[]): Promise<Buffer | null> {
+  /** Opens a block of ours. Null: it is open. Else what resolves to what the client is told, and there is no block; or to null. */
+  openImplicit(statements: readonly Statement[]): Promise<Buffer | null> | null {
+    if (!this.areFree || statements.some(isDdl)) return this.#openLater(statements);
+    const ready = this.#service.whenReady();
+    return ready ? ready.then(() => this.#open()) : this.#open();
+  }
+
+  async #openLater(statements: readonly Statement[]): Promise<Buffer | null> {
     if (statements.some(isDdl)) await this.#beforeDdl();
     const refused = this.areFree ? null : await this.untilApplied();
     if (refused) return refused;
     await this.#service.whenReady();
-    if (this.#waits.isGone) return errorOf(GONE);
+    return this.#open();
+  }
+
+  #open(): Promise<Buffer> | null {
+    if (this.#waits.isGone) return Promise.resolve(errorOf(GONE));
     this.#block.open('implicit', false);
     this.#block.beginTransaction(`begin; ${BEGIN_QUERY}`);
     return null;
   }
 
-  /** Before the transaction's first query; its name is asked for with it. Not null: what the client is told instead. */
-  async beforeFirst(statements: readonly Statement[]): Promise<Buffer | null> {
+  /**
+   * Before the transaction's first query; its name is asked for with it. Null: it may go at once. Else what resolves to what the client
+   * is told instead; or to null.
+   */
+  beforeFirst(statements: readonly Statement[]): Promise<Buffer | null> | null {
     if (!this.#block.isFirst || this.#engine.status === 'E') return null;
-    if (!this.#block.isReadOnly && statements.some(isDdl)) await this.#beforeDdl();
+    const changesDefinitions = !this.#block.isReadOnly && statements.some(isDdl);
+    if (!this.areFree || changesDefinitions) return this.#firstLater(changesDefinitions);
+    return this.#first();
+  }
+
+  async #firstLater(changesDefinitions: boolean): Promise<Buffer | null> {
+    if (changesDefinitions) await this.#beforeDdl();
     const refused = this.areFree ? null : await this.untilApplied();
-    if (refused) return refused;
+    return refused ?? this.#first();
+  }
+
+  #first(): Promise<Buffer | null> | null {
     this.#block.passFirst();
     if (this.#block.isReadOnly) return null;
-    await this.#waits.until(() => this.#service.whenReady());
-    if (this.#waits.isGone) return errorOf(GONE);
-    // Rolled back meanwhile.
-    if (this.#block.mustMakeWay) return null;
-    this.#block.beginTransaction(BEGIN_QUERY);
+    const ready = this.#service.whenReady();
+    return ready ? this.#waits.until(() => ready).then(() => this.#begin()) : this.#begin();
+  }
+
+  #begin(): Promise<Buffer> | null {
+    if (this.#waits.isGone) return Promise.resolve(errorOf(GONE));
+    // If not: rolled back meanwhile.
+    if (!this.#block.mustMakeWay) this.#block.beginTransaction(BEGIN_QUERY);
     return null;
   }
 
