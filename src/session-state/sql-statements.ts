@@ -35,14 +35,15 @@ export const splitStatements = (sql: string, standardConformingStrings = true): 
   return statements;
 };
 
+const SPACE = /\s*/y;
+
 /** `text` from its first token on. */
 export const stripLeadingComments = (text: string): string => {
   let at = 0;
   for (;;) {
-    const space = /\s*/y;
-    space.lastIndex = at;
-    space.exec(text);
-    at = space.lastIndex;
+    SPACE.lastIndex = at;
+    SPACE.test(text);
+    at = SPACE.lastIndex;
     if (text.startsWith('--', at) || text.startsWith('/*', at)) at = commentEnd(text, at);
     else return text.slice(at);
   }

@@ -35,12 +35,9 @@ export type Statement =
       readonly sql: string | null;
     };
 
-const READ = /^(select|values|table|listen|unlisten|notify|prepare|fetch|close|move|load|with|explain)\b/i;
-const MAINTENANCE = /^(checkpoint|vacuum|analy[sz]e|cluster|reindex|alter\s+system)\b/i;
-const SETTING = /^(set|reset|show|discard|deallocate)\b/i;
 const DEALLOCATE = /^deallocate\s+(?:prepare\s+)?(?:"((?:[^"]|"")+)"|([^\s;"]+))/i;
 const COPIES_OUT = /^copy\b(?!.*\bfrom\b)/is;
-const WITHIN = /^(savepoint|release|lock|declare)\b|^rollback\s+(work\s+|transaction\s+)?to\b/i;
+const ROLLS_BACK_TO = /^rollback\s+(work\s+|transaction\s+)?to\b/i;
 const REFUSED =
   /^(prepare\s+transaction|commit\s+prepared|rollback\s+prepared|(?:create|alter|drop)\s+(?:database|tablespace|subscription|publication))\b/i;
 /** ALTER DATABASE … SET: one of a role's settings, so to speak. */
@@ -69,37 +66,101 @@ const SOME_WRITE: Statement = {
 export const UNKNOWN_STATEMENT = SOME_WRITE;
 
 /** `isVolatile`: may calling a function of that name write? */
-export const statementOf = (text: string, isVolatile: (name: string) => boolean): Statement => {
-  const sql = stripLeadingComments(text);
-  const chain = CHAIN.test(sql) && !NO_CHAIN.test(sql);
-  const refused = SETS_OF_DATABASE.test(sql) ? null : REFUSED.exec(sql);
-  if (refused) {
-    const what = (refused[1] ?? '').toUpperCase().replace(/\s+/g, ' ');
-    return { kind: 'refused', error: notOnSeveral(what), endsBlock: true };
+export const statementOf = (text: string, isVolatile: (name: string) => boolean): Statement =>
+  withoutComments(stripLeadingComments(text), isVolatile);
+
+const FIRST_WORD = /^\w+/;
+
+const withoutComments = (sql: string, isVolatile: (name: string) => boolean): Statement => {
+  const word = (FIRST_WORD.exec(sql)?.[0] ?? '').toLowerCase();
+  switch (word) {
+    case 'begin':
+      return begin(sql);
+    case 'start':
+      return /^start\s+transaction\b/i.test(sql) ? begin(sql) : write(word, sql);
+    case 'end':
+      return { kind: 'commit', chain: chains(sql) };
+    case 'commit':
+      return refusal(sql) ?? { kind: 'commit', chain: chains(sql) };
+    case 'abort':
+      return { kind: 'rollback', chain: chains(sql) };
+    case 'rollback':
+      if (ROLLS_BACK_TO.test(sql)) return { kind: 'within' };
+      return refusal(sql) ?? { kind: 'rollback', chain: chains(sql) };
+    case 'savepoint':
+    case 'release':
+    case 'lock':
+    case 'declare':
+      return { kind: 'within' };
+    case 'set':
+      if (/^set\s+(local\s+)?transaction\b/i.test(sql)) return { kind: 'set-transaction' };
+      return /^set\s+constraints\b/i.test(sql) ? SOME_WRITE : setting(sql);
+    case 'reset':
+    case 'show':
+    case 'discard':
+    case 'deallocate':
+      return setting(sql);
+    case 'checkpoint':
+    case 'vacuum':
+    case 'analyze':
+    case 'analyse':
+    case 'cluster':
+    case 'reindex':
+      return { kind: 'maintenance' };
+    case 'alter':
+      if (/^alter\s+system\b/i.test(sql)) return { kind: 'maintenance' };
+      return SETS_OF_DATABASE.test(sql) ? write(word, sql) : (refusal(sql) ?? write(word, sql));
+    case 'create':
+    case 'drop':
+      return refusal(sql) ?? write(word, sql);
+    case 'prepare':
+      return refusal(sql) ?? read(sql);
+    case 'close':
+      return read(sql);
+    case 'select':
+    case 'values':
+    case 'table':
+    case 'listen':
+    case 'unlisten':
+    case 'notify':
+    case 'fetch':
+    case 'move':
+    case 'load':
+    case 'with':
+    case 'explain':
+      return mayWrite(sql, isVolatile) ? write(word, sql) : read(sql);
+    case 'copy':
+      return COPIES_OUT.test(sql) && !mayWrite(sql, isVolatile) ? read(sql) : write(word, sql);
+    default:
+      return write(word, sql);
   }
-  const changing = changesReadMode(sql) ? sql : null;
-  if (/^(begin|start\s+transaction)\b/i.test(sql))
-    return { kind: 'begin', readOnly: /\bread\s+only\b/i.test(sql) };
-  if (/^(commit|end)\b/i.test(sql)) return { kind: 'commit', chain };
-  if (WITHIN.test(sql)) return { kind: 'within' };
-  if (/^(rollback|abort)\b/i.test(sql)) return { kind: 'rollback', chain };
-  if (/^set\s+(local\s+)?transaction\b/i.test(sql)) return { kind: 'set-transaction' };
-  if (/^set\s+constraints\b/i.test(sql)) return SOME_WRITE;
-  if (SETTING.test(sql)) {
-    const error = changing === null ? null : refusedSetting(sql);
-    return error
-      ? { kind: 'refused', error, endsBlock: false }
-      : { kind: 'setting', sql: changing, drops: droppedBy(sql) };
-  }
-  if (MAINTENANCE.test(sql)) return { kind: 'maintenance' };
-  if ((READ.test(sql) || COPIES_OUT.test(sql)) && !mayWrite(sql, isVolatile))
-    return { kind: 'read', sql: changing };
-  const isDdl = DDL.test(sql) && !/^create\s+(local\s+|global\s+)?temp/i.test(sql);
+};
+
+const begin = (sql: string): Statement => ({ kind: 'begin', readOnly: /\bread\s+only\b/i.test(sql) });
+const chains = (sql: string): boolean => CHAIN.test(sql) && !NO_CHAIN.test(sql);
+const changing = (sql: string): string | null => (changesReadMode(sql) ? sql : null);
+const read = (sql: string): Statement => ({ kind: 'read', sql: changing(sql) });
+
+const refusal = (sql: string): Statement | null => {
+  const [, what] = REFUSED.exec(sql) ?? [];
+  if (what === undefined) return null;
+  return { kind: 'refused', error: notOnSeveral(what.toUpperCase().replace(/\s+/g, ' ')), endsBlock: true };
+};
+
+const setting = (sql: string): Statement => {
+  const changes = changing(sql);
+  const error = changes === null ? null : refusedSetting(sql);
+  return error
+    ? { kind: 'refused', error, endsBlock: false }
+    : { kind: 'setting', sql: changes, drops: droppedBy(sql) };
+};
+
+const write = (word: string, sql: string): Statement => {
   if (HIDES_REASSIGN.test(sql)) return { kind: 'refused', error: hiddenReassign, endsBlock: false };
-  const reassigns = /^reassign\b/i.test(sql) ? sql : null;
-  const isCopy = /^copy\b/i.test(sql);
-  const isTruncate = /^truncate\b/i.test(sql);
-  return { kind: 'write', isDdl, isCopy, isTruncate, reassigns, sql: changing };
+  const isDdl = DDL.test(sql) && !/^create\s+(local\s+|global\s+)?temp/i.test(sql);
+  const reassigns = word === 'reassign' ? sql : null;
+  const [isCopy, isTruncate] = [word === 'copy', word === 'truncate'];
+  return { kind: 'write', isDdl, isCopy, isTruncate, reassigns, sql: changing(sql) };
 };
 
 const droppedBy = (sql: string): Dropped | null => {
@@ -114,8 +175,8 @@ const droppedBy = (sql: string): Dropped | null => {
 };
 
 const mayWrite = (sql: string, isVolatile: (name: string) => boolean): boolean => {
-  if (/^(prepare|close)\b/i.test(sql)) return false;
   if (WRITES.test(sql)) return true;
+  if (!sql.includes('(')) return false;
   for (const [, name = ''] of sql.matchAll(CALLS)) {
     const plain = name.startsWith('"') ? name.slice(1, -1).replaceAll('""', '"') : name.toLowerCase();
     if (isVolatile(plain)) return true;
@@ -168,8 +229,17 @@ export const statementsOf = (
 ): { text: string; statement: Statement }[] => {
   // Most are one, and need no lexer.
   const end = sql.indexOf(';');
-  const texts = end < 0 || /^;\s*$/.test(sql.slice(end)) ? [sql.replace(/;\s*$/, '')] : splitStatements(sql);
-  return texts
-    .filter((text) => stripLeadingComments(text).trim() !== '')
-    .map((text) => ({ text, statement: statementOf(text, isVolatile) }));
+  if (end < 0) return oneOf(sql, isVolatile);
+  return /^;\s*$/.test(sql.slice(end))
+    ? oneOf(sql.slice(0, end), isVolatile)
+    : splitStatements(sql).flatMap((text) => oneOf(text, isVolatile));
+};
+
+/** None, if it is empty. */
+const oneOf = (
+  text: string,
+  isVolatile: (name: string) => boolean,
+): { text: string; statement: Statement }[] => {
+  const sql = stripLeadingComments(text);
+  return sql.trim() === '' ? [] : [{ text, statement: withoutComments(sql, isVolatile) }];
 };

@@ -1,0 +1,50 @@
+/** What the first words of a statement say of it. */
+import { expect, it } from 'vitest';
+import { statementOf, statementsOf } from '../../../src/proxy/certify/statements.js';
+
+const kindOf = (sql: string): string => statementOf(sql, (name) => name === 'writes').kind;
+
+it.each([
+  ['begin', ['BEGIN', 'start transaction read only', '/* x */ begin work']],
+  ['commit', ['commit', 'END and chain']],
+  ['rollback', ['rollback', 'abort', 'rollback work and chain']],
+  [
+    'within',
+    ['rollback to s', 'ROLLBACK work TO s', 'savepoint s', 'lock t', 'declare c cursor for select 1'],
+  ],
+  ['set-transaction', ['set transaction read only', 'set local transaction isolation level serializable']],
+  ['setting', ['set x = 1', 'show all', 'discard all', 'deallocate a', 'reset all']],
+  [
+    'read',
+    ['select 1', 'with a as (select 1) table a', 'copy t to stdout', 'prepare p as select 1', 'close c'],
+  ],
+  ['maintenance', ['vacuum', 'analyse t', 'alter system set x = 1', 'checkpoint']],
+  [
+    'refused',
+    ['prepare transaction $$x$$', 'commit prepared $$x$$', 'drop database d', 'alter database d rename to e'],
+  ],
+  [
+    'write',
+    [
+      'insert into t values (1)',
+      'select writes(1)',
+      'select "writes" (1)',
+      'select * into t',
+      'copy t from stdin',
+    ],
+  ],
+  [
+    'write',
+    ['set constraints all deferred', 'alter database d set x = 1', 'begin_x', 'selects', 'start', ''],
+  ],
+] as const)('%s: %j', (kind, texts) => {
+  expect(texts.map(kindOf)).toEqual(texts.map(() => kind));
+});
+
+it('of several, and of none', () => {
+  const texts = (sql: string): string[] => statementsOf(sql, () => false).map(({ text }) => text);
+  expect(texts("select ';';")).toEqual(["select ';'"]);
+  expect(texts('begin; commit;  ')).toEqual(['begin', 'commit']);
+  expect(texts('end; ')).toEqual(['end']);
+  expect(texts(' -- nothing\n;')).toEqual([]);
+});
