@@ -70,7 +70,7 @@ const row = (...values: string[]): Buffer =>
       ...values.flatMap((value) => [encode.int32(value.length), Buffer.from(value)]),
     ),
   ]);
-const BASE = row('1.1 {}');
+const NAME = row('1.1');
 /** Types of the messages of each write. */
 const typesOf = (writes: readonly Buffer[]): string[] =>
   writes.map((bytes) => {
@@ -80,23 +80,24 @@ const typesOf = (writes: readonly Buffer[]): string[] =>
     return types;
   });
 
-it('the base of a transaction is asked for together with its first statement', async () => {
+it('the name of a transaction is asked for together with its first statement', async () => {
   await ask(query('update t set v = 1'));
   expect(typesOf(toEngine)).toEqual(['QQ']);
 });
 
 it('CommandComplete of a COMMIT, and its ReadyForQuery', async () => {
   await ask(query('update t set v = 1'));
-  await answer('T', BASE);
+  await answer('T', NAME);
   await answer('T', commandComplete('UPDATE 1'));
   await ask(query('commit'));
-  await answer('T', row(''), message(Backend.RowDescription, encode.int16(0)));
+  await answer('T', row(''), commandComplete('SET CONSTRAINTS'));
+  await answer('T', row(''));
   toClient = [];
   await answer('I', commandComplete('COMMIT'));
   expect(toClient).toEqual([Buffer.concat([commandComplete('COMMIT'), readyForQuery('I')])]);
 });
 
-it('a batch, with the base of its transaction', async () => {
+it('a batch, with the name of its transaction', async () => {
   await ask(encode.parse('', 'select v from t'), encode.bind('', '', []), encode.execute(), encode.sync());
   expect(typesOf(toEngine)).toEqual(['QPBES']);
   expect(toEngine[0]?.[0]).toBe(Frontend.Query);
@@ -107,7 +108,7 @@ it('of two queries the second one in the turn in which the first is answered', a
   expect(typesOf(toEngine)).toEqual(['Q']);
   await answer('T', commandComplete('BEGIN'));
   expect(typesOf(toEngine)).toEqual(['Q', 'QQ']);
-  await answer('T', BASE);
+  await answer('T', NAME);
   expect(toEngine).toHaveLength(2);
   await answer('T', commandComplete('SAVEPOINT'));
   expect(typesOf(toEngine)).toEqual(['Q', 'QQ', 'Q']);
