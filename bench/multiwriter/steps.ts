@@ -66,7 +66,7 @@ try {
     told = new Told();
     await step('closing', closing(SECRET, name));
     const { payload } = readWriteSet(told.rows)!;
-    await step('commit', certified(SECRET, name, own!.take()!));
+    await step('commit', certified(own!.take()!));
     // The same rows once more, as if another writer had written them.
     const entry = { lsn: foreign!.take() as Lsn, payload } as Proposal;
     await counted(applied, 'apply', pidOf(applier), () => applying.apply([entry], () => undefined));

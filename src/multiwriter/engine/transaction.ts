@@ -9,8 +9,8 @@
  *                     certified()     the marker, then COMMIT
  *                     UNUSED          nothing was told: COMMIT is all that is missing
  *
- * A client cannot call these in the proxy's stead: each takes a proof, a hash over the engine's secret and this very transaction.
- * That a query of the proxy can be read in pg_stat_activity gives nothing away; its proof is good for no other transaction.
+ * A client cannot call these in the proxy's stead: `closing` takes a proof, a hash over the engine's secret and this very transaction, and
+ * the others work behind it alone. That a query of the proxy can be read in pg_stat_activity gives nothing away; its proof is good for no other transaction.
  */
 import { createHash } from 'node:crypto';
 import { lsn, type Lsn, type Vector } from '../protocol/index.js';
@@ -53,8 +53,7 @@ export const readPriority = (row: readonly (string | null)[] | undefined): numbe
  * To be sent once `at` is decided to commit. SQLSTATE 23505 on dbproxy.applied: a replay was first. The marker goes with the
  * transaction: who finds it knows that `at` is in this engine.
  */
-export const certified = (secret: string, name: TransactionName, at: Lsn): string =>
-  `select dbproxy.certify(${at}, '${proof(secret, name, String(at))}'); commit`;
+export const certified = (at: Lsn): string => `select dbproxy.certify(${at}); commit`;
 
 /** To be sent after a REASSIGN OWNED, which nothing in the engine tells of. `statement`: as the client sent it, in its encoding. */
 export const reassigned = (secret: string, name: TransactionName, statement: Buffer): string => {

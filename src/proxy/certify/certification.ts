@@ -11,7 +11,6 @@ import {
   readPriority,
   reassigned,
   readWriteSet,
-  type TransactionName,
   UNUSED,
   WRITE_SET_QUERY,
 } from '../../multiwriter/engine/index.js';
@@ -105,14 +104,14 @@ export class Certification {
       return errorOf(verdict.error);
     }
     this.#retries = 0;
-    await this.#commitHere(transaction, name, verdict.lsn, chain);
+    await this.#commitHere(transaction, verdict.lsn, chain);
     return null;
   }
 
   /** Accepted: nothing may go wrong any more, and what does is carried out by the writer. */
-  async #commitHere(transaction: Transaction, name: TransactionName, at: Lsn, chain: boolean): Promise<void> {
+  async #commitHere(transaction: Transaction, at: Lsn, chain: boolean): Promise<void> {
     await faultPoint('proxy.certify');
-    const sql = certified(this.#service.secret, name, at);
+    const sql = certified(at);
     const { error, skipped } = await this.#queries.ask(chain ? `${sql} and chain` : sql);
     await faultPoint('proxy.certified');
     if (!error && !skipped) {

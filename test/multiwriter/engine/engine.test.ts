@@ -73,7 +73,7 @@ it('what a transaction captured is found by the index, also by a session that be
       const begun = await a.begin(client);
       await client.query(`insert into public.scanned values (${id})`);
       const { payload } = (await a.close(begun, client))!;
-      const at = await a.certify(begun, client);
+      const at = await a.certify(client);
       log.push({ at, payload });
       expect(await b.apply(at, payload)).toBe(true);
     }
@@ -691,7 +691,8 @@ describe('refusals', () => {
       refused,
     );
     expect((await bypass(`begin; select dbproxy.closing('guess')`))?.code).toBe('42501');
-    expect((await bypass(`begin; insert into g values (1); select dbproxy.write_set()`))?.code).toBe('42501');
+    for (const own of ['write_set()', 'certify(5)'])
+      expect((await bypass(`begin; insert into g values (1); select dbproxy.${own}`))?.code).toBe('42501');
     await a.client.query('reset session_replication_role');
     expect(await a.rows('select * from public.g')).toEqual([]);
   });
@@ -770,7 +771,10 @@ describe('refusals', () => {
            return null;
          end $$`,
     );
-    for (const does of ['takes', 'closes']) {
+    await onBoth(
+      `create function certifies() returns trigger language plpgsql as $$ begin perform dbproxy.certify(5); return null; end $$`,
+    );
+    for (const does of ['takes', 'closes', 'certifies']) {
       await onBoth(
         `create constraint trigger meanwhile after insert on meanwhile deferrable initially deferred for each row execute function ${does}()`,
       );
@@ -871,7 +875,7 @@ describe('refusals', () => {
       'after_ddl(text, name, text, text, boolean)',
       'after_reassign(text, name, text, text)',
       'begun()',
-      'certify(bigint, text)',
+      'certify(bigint)',
       'client_setval(name, regclass, bigint, boolean)',
       'closed()',
       'closing(text)',
@@ -912,7 +916,7 @@ describe('transactions', () => {
       await other.query(`insert into public.apart values (${id + 10})`);
     }
     const [first, second] = [await a.close(one), await a.close(two, other)];
-    const written = [await a.certify(one), await a.certify(two, other)];
+    const written = [await a.certify(), await a.certify(other)];
     for (const [i, writeSet] of [first, second].entries()) {
       expect(writeSet!.changes).toHaveLength(2);
       log.push({ at: written[i]!, payload: writeSet!.payload });

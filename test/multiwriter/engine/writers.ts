@@ -85,9 +85,9 @@ export class TestWriter {
     }
   }
 
-  async certify(name: TransactionName, client = this.client): Promise<Lsn> {
+  async certify(client = this.client): Promise<Lsn> {
     const at = lsn(this.#next++);
-    await client.query(certified(SECRET, name, at));
+    await client.query(certified(at));
     return at;
   }
 
@@ -102,7 +102,7 @@ export class TestWriter {
           await this.client.query(reassigned(SECRET, begun, Buffer.from(statement)));
       }
       const writeSet = await this.close(begun);
-      if (writeSet) return { at: await this.certify(begun), writeSet };
+      if (writeSet) return { at: await this.certify(), writeSet };
       await this.client.query('commit');
       return null;
     } catch (error) {
