@@ -65,7 +65,7 @@ try {
     await statements(step);
     told = new Told();
     await step('closing', closing(SECRET, name));
-    const { payload } = readWriteSet(told.rows)!;
+    const { payload } = readWriteSet(told.withKept([]))!;
     await step('commit', certified(own!.take()!));
     // The same rows once more, as if another writer had written them.
     const entry = { lsn: foreign!.take() as Lsn, payload } as Proposal;

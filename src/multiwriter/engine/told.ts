@@ -18,18 +18,20 @@ export interface Notice {
   readonly table?: string | undefined;
   readonly column?: string | undefined;
   readonly dataType?: string | undefined;
+  readonly schema?: string | undefined;
+  readonly constraint?: string | undefined;
 }
 
 /**
- * A function of ours was at work. What a context says is in the language of lc_messages; a name that is more than letters and digits
- * stands in quotes.
+ * A function of ours was at work: its context names it first, with its arguments. What stands around the name is in the language of
+ * lc_messages. A name that is more than letters and digits stands in quotes, and with quote_all_identifiers every name.
  */
-const isOurs = (where: string | undefined): boolean =>
-  where !== undefined && /^[^"\n]*(?<![\w.$])dbproxy\.(?:capture|guard)/.test(where);
+const OURS =
+  /^[^"(\n]*(?<![\w.$"])(?:dbproxy|"dbproxy")\.(?:"?capture_\d+"?\(\)|"?capture"?\("char",text,jsonb,text\)|"?guard"?\(\))/;
 
 export class Told {
-  readonly rows: WriteSetRow[] = [];
-  /** There are rows in the engine, too, which come before these: WRITE_SET_QUERY gives them. */
+  readonly #rows: WriteSetRow[] = [];
+  /** There are rows in the engine, too: WRITE_SET_QUERY gives them. */
   hasKept = false;
   /** Somebody else says what only we would: such a transaction is none to commit. */
   isForged = false;
@@ -40,14 +42,26 @@ export class Told {
   }
 
   /** Of a notice that `isTold`. */
-  take({ code, message = '', detail, hint, where, table, column, dataType = '' }: Notice): void {
-    if (!isOurs(where)) this.isForged = true;
+  take(notice: Notice): void {
+    const { code, message = '', detail, hint, where, table, column, dataType = '' } = notice;
+    if (!OURS.test(where ?? '')) this.isForged = true;
     else if (code === KEPT) this.hasKept = true;
     else {
       this.#bytes += message.length + (column?.length ?? 0);
-      if (this.isTooLarge) this.rows.length = 0;
-      else this.rows.push([dataType, table ?? null, detail ?? null, hint ?? null, column ?? null, message]);
+      if (this.isTooLarge) this.#rows.length = 0;
+      else {
+        const [oldAt, newAt] = [notice.schema, notice.constraint];
+        this.#rows.push(
+          [dataType, table, detail, hint, column, message, oldAt, newAt].map((one) => one ?? null),
+        );
+      }
     }
+  }
+
+  /** All that the transaction wrote; `kept`: what WRITE_SET_QUERY gave. */
+  withKept(kept: readonly WriteSetRow[]): WriteSetRow[] {
+    const isLate = (row: WriteSetRow): boolean => row[8] === 't';
+    return [...kept.filter((row) => !isLate(row)), ...this.#rows, ...kept.filter(isLate)];
   }
 }
 

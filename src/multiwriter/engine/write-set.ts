@@ -1,5 +1,6 @@
 /** What a transaction wrote: the rows that were told, and that dbproxy.write_set() gives, made into the keys and the payload of a proposal. */
 import type { KeyMode, KeyUse } from '../protocol/index.js';
+import { inOrder, type Moved } from './order.js';
 
 export type RowChange =
   /** `row`: the whole new row, as the text of its composite type. */
@@ -69,11 +70,32 @@ export type WriteSetRow = readonly (string | null)[];
 export function readWriteSet(rows: readonly WriteSetRow[]): WriteSet | null {
   if (rows.length === 0) return null;
   const keys = new Keys();
-  const changes = rows.map((row) => readChange(row, keys));
+  const changes = inOrderOf(rows).map((row) => readChange(row, keys));
   const ddl = changes.filter((change) => change.kind === 'ddl' || change.kind === 'roles');
   keys.use(SCHEMA_KEY, ddl.length > 0 ? 'exclusive' : 'shared');
   return { keys: keys.all(), changes, payload: JSON.stringify(changes), ddl, rows: keys.rows };
 }
+
+/** Between two definitions; a sequence may be set anywhere. */
+function inOrderOf(rows: readonly WriteSetRow[]): WriteSetRow[] {
+  const ordered: WriteSetRow[] = [];
+  let between: (Moved & { row: WriteSetRow })[] = [];
+  const flush = (): void => {
+    for (const { row } of inOrder(between)) ordered.push(row);
+    between = [];
+  };
+  for (const row of rows) {
+    const [operation, table, , , , , oldAt, newAt] = row;
+    if (operation && ENDS_ORDER.has(operation)) {
+      flush();
+      ordered.push(row);
+    } else between.push({ row, table: table ?? '', oldAt: oldAt || null, newAt: newAt || null });
+  }
+  flush();
+  return ordered;
+}
+/** Definitions, TRUNCATE, a table's content: rows are somewhere else behind it. */
+const ENDS_ORDER: ReadonlySet<string> = new Set(['x', 't', 'e']);
 
 export const readPayload = (payload: string): Change[] => JSON.parse(payload) as Change[];
 

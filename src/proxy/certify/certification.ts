@@ -88,7 +88,7 @@ export class Certification {
       await this.#block.leave();
       return error;
     }
-    const writeSet = readWriteSet([...(kept?.sets[0] ?? []), ...told.rows]);
+    const writeSet = readWriteSet(told.withKept(kept?.sets[0] ?? []));
     if (!writeSet) {
       this.#block.endTransaction();
       void this.#queries.ask(UNUSED);

@@ -324,6 +324,8 @@ const noticeOf = (fields: ReadonlyMap<string, string>): Notice => ({
   table: fields.get('t'),
   column: fields.get('c'),
   dataType: fields.get('d'),
+  schema: fields.get('s'),
+  constraint: fields.get('n'),
 });
 
 /** Of the ReadyForQuery that begins at `start`. */

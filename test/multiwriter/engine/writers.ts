@@ -75,9 +75,11 @@ export class TestWriter {
       await client.query(closing(SECRET, name));
       if (told.isForged || told.isTooLarge) throw new Error(told.isForged ? 'forged' : 'too large');
       const kept = told.hasKept
-        ? (await client.query<(string | null)[]>({ text: WRITE_SET_QUERY, rowMode: 'array' })).rows
+        ? (
+            await client.query<(string | boolean | null)[]>({ text: WRITE_SET_QUERY, rowMode: 'array' })
+          ).rows.map((row) => row.map((one) => (typeof one === 'boolean' ? String(one)[0]! : one)))
         : [];
-      const rows = [...kept, ...told.rows];
+      const rows = told.withKept(kept);
       if (rows.length === 0) await client.query(UNUSED);
       return readWriteSet(rows);
     } finally {

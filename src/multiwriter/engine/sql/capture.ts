@@ -10,14 +10,15 @@
  * - Keys are hashes by the type's own equality (hash_record_extended). Where it has none, or the index has another equality than
  *   the type, one constant stands for all values: more conflicts, never a missed one.
  */
-import { IS_CLOSING, TELL_DELETE, TELL_INSERT, TELL_UPDATE } from './closing.js';
+import { IS_CLOSING, TELL_DELETE, TELL_INSERT, TELL_UPDATE, TELLS } from './closing.js';
 
 export const CAPTURE = String.raw`
 create or replace function dbproxy.is_ours(schema oid) returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
   select not (nspname in ('pg_catalog', 'information_schema', 'pg_toast', 'dbproxy') or nspname like 'pg\_temp\_%' or nspname like 'pg\_toast\_temp\_%')
     from pg_namespace where oid = schema $$;
 
-create or replace function dbproxy.name_of(rel oid) returns text language sql stable set search_path = pg_catalog, pg_temp as $$
+-- The same on every writer, and whatever a client has set.
+create or replace function dbproxy.name_of(rel oid) returns text language sql stable set search_path = pg_catalog, pg_temp set quote_all_identifiers = off as $$
   select format('%I.%I', nspname, relname) from pg_class c join pg_namespace n on n.oid = relnamespace where c.oid = rel $$;
 
 create or replace function dbproxy.base_type(type oid) returns oid language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -185,7 +186,7 @@ begin
 
   body := format($f$
 begin
-  if ${IS_CLOSING} then
+  if ${TELLS} then
     if tg_op = 'INSERT' then
       ${TELL_INSERT}
     elsif tg_op = 'UPDATE' then
@@ -194,11 +195,11 @@ begin
       ${TELL_DELETE}
     end if;
   elsif tg_op = 'INSERT' then
-    perform dbproxy.keep('i', %1$L, %2$s, null, null, new::text);
+    perform dbproxy.keep('i', %1$L, %2$s, null, null, new::text, null, new.ctid);
   elsif tg_op = 'UPDATE' then
-    perform dbproxy.keep('u', %1$L, %2$s, %3$s, %4$s, new::text);
+    perform dbproxy.keep('u', %1$L, %2$s, %3$s, %4$s, new::text, old.ctid, new.ctid);
   else
-    perform dbproxy.keep('d', %1$L, null, %3$s, %4$s, null);
+    perform dbproxy.keep('d', %1$L, null, %3$s, %4$s, null, old.ctid);
   end if;
   return null;
 end $f$, shape::text, replace(replace(hashes, '@@', 'new'), '@', 'new.'), replace(replace(hashes, '@@', 'old'), '@', 'old.'), coalesce(key, 'null::jsonb'));
@@ -225,8 +226,11 @@ begin
   select * into found from pg_trigger where tgrelid = rel and tgname = name;
   if found.tgenabled = 'A' and found.tgdeferrable = is_deferred then return; end if;
   if found.tgdeferrable <> is_deferred then execute format('drop trigger %I on %s', name, rel::regclass); end if;
-  execute format('create %s trigger %I %s on %s %s for each %s when (session_user <> ''dbproxy_apply'') execute function %s',
-    case when is_deferred then 'constraint' else 'or replace' end, name, event, rel::regclass, case when is_deferred then 'deferrable initially deferred' else '' end, level, action);
+  -- A constraint trigger cannot be replaced; one that is there is disabled.
+  if not is_deferred or found.tgdeferrable is distinct from is_deferred then
+    execute format('create %s trigger %I %s on %s %s for each %s when (session_user <> ''dbproxy_apply'') execute function %s',
+      case when is_deferred then 'constraint' else 'or replace' end, name, event, rel::regclass, case when is_deferred then 'deferrable initially deferred' else '' end, level, action);
+  end if;
   execute format('alter table only %s enable always trigger %I', rel::regclass, name);
 end $$;
 

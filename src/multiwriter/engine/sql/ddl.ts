@@ -29,11 +29,19 @@ begin
     union select conrelid from pg_constraint join family on confrelid = family.oid where contype = 'f') f;
 end $$;
 
+-- Do deferred triggers of clients run at COMMITs? Also those of temporary tables; what was once so stays so until the next start.
+create or replace function dbproxy.note_deferring() returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  update dbproxy.self set defers = true
+   where not defers and exists (select from pg_trigger join pg_proc p on p.oid = tgfoid where tgdeferrable and not tgisinternal and pronamespace <> 'dbproxy'::regnamespace);
+end $$;
+
 create or replace function dbproxy.become(me int, all_writers int[], new_incarnation int, new_secret text) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   insert into dbproxy.self (writer, writers, incarnation, secret) values (me, all_writers, new_incarnation, new_secret)
-    on conflict (only_row) do update set writer = excluded.writer, writers = excluded.writers, incarnation = excluded.incarnation, secret = excluded.secret;
+    on conflict (only_row) do update set writer = excluded.writer, writers = excluded.writers, incarnation = excluded.incarnation, secret = excluded.secret, defers = false;
   perform dbproxy.refresh();
+  perform dbproxy.note_deferring();
 end $$;
 
 -- Does a text hold more than one statement, once quotes and comments are taken out?
@@ -163,6 +171,7 @@ begin
   perform dbproxy.require_caller(context, 'dbproxy.after_ddl(tg_tag, current_user, path, statement, is_unclear)');
   -- What we define ourselves, below, comes here again.
   if exists (select from dbproxy.captured where xid = me and operation = 'w') then return; end if;
+  perform dbproxy.note_deferring();
   -- Functions that run as the owner of a table belong to him (define_applier), and are not his to change: as SECURITY INVOKER they would
   -- run what he wrote as a superuser.
   if exists (select from pg_event_trigger_ddl_commands() where schema_name = 'dbproxy') and not (select rolsuper from pg_roles where rolname = role) then

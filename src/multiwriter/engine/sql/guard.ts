@@ -19,11 +19,11 @@ const APPLIED = `select coalesce(jsonb_object_agg(w, lsn), '{}')::text
    where lsn is not null`;
 
 /**
- * In PL/pgSQL, for the variables `proof` and `what`: whoever says it knows the secret, and means this transaction. As proof() in
- * transaction.ts makes it.
+ * In PL/pgSQL, for the variables `proof` and `what`: whoever says it knows the secret, and means this transaction. The proof is an
+ * expression over dbproxy.self, as proof() in transaction.ts makes it.
  */
-const IS_PROVEN = `coalesce(proof = (select encode(sha256(convert_to(
-       secret || ':' || dbproxy.transaction() || ':' || what || ':' || secret, 'UTF8')), 'hex') from dbproxy.self), false)`;
+const PROOF = `encode(sha256(convert_to(secret || ':' || dbproxy.transaction() || ':' || what || ':' || secret, 'UTF8')), 'hex')`;
+const IS_PROVEN = `coalesce(proof = (select ${PROOF} from dbproxy.self), false)`;
 
 /**
  * In PL/pgSQL, for the variable `context`, which is PG_CONTEXT: code of a client has called it. What the proxy sends is nobody's
@@ -41,27 +41,29 @@ create unlogged table if not exists dbproxy.captured (
   key jsonb, new_row text,
   is_first boolean not null
 );
+-- Where the old row was, and where the new one is. Kept while the transaction was being closed: behind what was told.
+alter table dbproxy.captured add column if not exists old_at tid, add column if not exists new_at tid, add column if not exists is_late boolean not null default false;
 alter table dbproxy.captured enable row level security;
 alter table dbproxy.captured alter new_row set storage external;
 alter table dbproxy.captured set (autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_cost_delay = 0);
 create index if not exists captured_xid on dbproxy.captured (xid);
 
 -- Whoever reads captured does so by its index, also with a plan that was made while the table was empty.
-create or replace function dbproxy.keep(operation "char", about text, hashes bigint[], old_hashes bigint[], key jsonb, new_row text) returns void language plpgsql
+create or replace function dbproxy.keep(operation "char", about text, hashes bigint[], old_hashes bigint[], key jsonb, new_row text, old_at tid default null, new_at tid default null) returns void language plpgsql
   security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 begin
   if current_setting('transaction_read_only')::boolean then
     raise exception 'the transaction was made READ ONLY after it had written' using errcode = '25006';
   end if;
   insert into dbproxy.captured values (pg_current_xact_id(), operation, about, hashes, old_hashes, key, new_row,
-    not exists (select from dbproxy.captured where xid = pg_current_xact_id() and is_first));
+    not exists (select from dbproxy.captured where xid = pg_current_xact_id() and is_first), old_at, new_at, ${IS_CLOSING});
 end $$;
 
--- What is no change of a row, and may come also while the transaction is being closed.
+-- What is no change of a row, and may come also from the closing.
 create or replace function dbproxy.capture(operation "char", about text, key jsonb, new_row text) returns void language plpgsql
   security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  if ${IS_CLOSING} then
+  if ${IS_CLOSING} and pg_trigger_depth() = 0 then
     ${TELL_OTHER}
   else
     perform dbproxy.keep(operation, about, null, null, key, new_row);
@@ -109,11 +111,12 @@ end $$;
 -- COMMIT.
 create or replace function dbproxy.closing(proof text) returns void language plpgsql
   security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
-declare what text := 'closing'; context text;
+declare what text := 'closing'; context text; is_proven boolean; may_defer boolean;
 begin
   get diagnostics context = pg_context;
+  select coalesce(proof = ${PROOF}, false), defers into is_proven, may_defer from dbproxy.self;
   -- Nor at another time, as by a cursor WITH HOLD, which runs at the COMMIT: this is what was sent.
-  if not ${IS_PROVEN} or ${IS_NESTED} or not starts_with(current_query(), format('select dbproxy.closing(%L)', proof)) then
+  if not is_proven or ${IS_NESTED} or not starts_with(current_query(), format('select dbproxy.closing(%L)', proof)) then
     raise exception 'this is for the proxy' using errcode = '42501';
   end if;
   if pg_current_xact_id_if_assigned() is null then return; end if;
@@ -125,6 +128,8 @@ begin
     return;
   end if;
   context := ${BEGIN_CLOSING};
+  -- What was written until now comes before what deferred triggers of a client write.
+  if may_defer then perform dbproxy.settle(); end if;
   if ${MAY_HAVE_CHANGED_ROLES} then perform dbproxy.note_roles(); end if;
 end $$;
 
@@ -144,8 +149,9 @@ create or replace function dbproxy.priority() returns integer language sql stabl
             (select split_part(pair, '=', 2) from unnest(string_to_array(current_setting('dbproxy.application_priorities', true), ',')) pair
               where btrim(split_part(pair, '=', 1)) = current_setting('application_name') limit 1)) as given) s $$;
 
+drop function if exists dbproxy.write_set();
 create or replace function dbproxy.write_set(out operation text, out about text, out hashes text, out old_hashes text,
-                                             out key text, out new_row text)
+                                             out key text, out new_row text, out old_at text, out new_at text, out is_late boolean)
   returns setof record language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 declare me xid8 := pg_current_xact_id_if_assigned();
   size bigint; is_to_be_rolled_back boolean; context text;
@@ -164,7 +170,7 @@ begin
       using errcode = '54000', hint = 'Write it in smaller transactions.';
   end if;
   -- The command that made a row, cmin, is the order of the rows.
-  return query select c.operation::text, c.about, c.hashes::text, c.old_hashes::text, c.key::text, c.new_row
+  return query select c.operation::text, c.about, c.hashes::text, c.old_hashes::text, c.key::text, c.new_row, c.old_at::text, c.new_at::text, c.is_late
     from dbproxy.captured c where c.xid = me and c.operation <> 'g' order by c.cmin::text::bigint;
   delete from dbproxy.captured c where c.xid = me;
 end $$;
@@ -194,9 +200,9 @@ begin
     ${TELL_OF_KEPT}
     return null;
   end if;
-  -- A client may well say SET CONSTRAINTS ALL IMMEDIATE: the guard stays for the COMMIT. But not twice in one statement, as where
-  -- COMMIT is in the same query: that is refused.
-  if current_query() ~* '^\s*set\s+constraints\M' and coalesce(new.key->>0, '') <> statement_timestamp()::text then
+  -- A client may well say SET CONSTRAINTS ALL IMMEDIATE: the guard stays for the COMMIT. But not twice in one statement, as at the
+  -- COMMIT, or where that is in the same query: that is refused.
+  if coalesce(new.key->>0, '') <> statement_timestamp()::text then
     set constraints dbproxy.guard deferred;
     insert into dbproxy.captured values (new.xid, 'g', null, null, null, jsonb_build_array(statement_timestamp()::text), null, true);
   else

@@ -1,0 +1,195 @@
+/** Capture is deferred: what comes of it where clients defer, too, or change rows while a statement is at work. */
+import fc from 'fast-check';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { checksums } from '../../../src/multiwriter/engine/index.js';
+import { inOrder } from '../../../src/multiwriter/engine/order.js';
+import { type TestWriter, twoWriters } from './writers.js';
+
+let a: TestWriter;
+let b: TestWriter;
+let close: () => Promise<void>;
+beforeAll(async () => {
+  ({ a, b, close } = await twoWriters());
+}, 60_000);
+afterAll(() => close?.());
+
+async function onBoth(...statements: string[]) {
+  const written = await a.write(...statements);
+  if (written) await b.apply(written.at, written.writeSet.payload);
+  return written;
+}
+async function areEqual(...tables: string[]): Promise<unknown[]> {
+  expect(await checksums(b.watcher)).toEqual(await checksums(a.watcher));
+  return a.rows(tables.map((table) => `select * from public.${table}`).join(' union all ') + ' order by 1');
+}
+
+it('a deferred trigger that changes a row which its transaction changes later', async () => {
+  await onBoth(
+    'create table ord (id int primary key, note text, total int default 0)',
+    'create table line (id int primary key, ord int references ord, amount int)',
+  );
+  await onBoth(
+    `create function tot() returns trigger language plpgsql as $$ begin
+       update ord set total = (select sum(amount) from line where ord = new.ord) where id = new.ord; return null; end $$`,
+    'create constraint trigger t after insert on line deferrable initially deferred for each row execute function tot()',
+  );
+  await onBoth(
+    `insert into ord values (1, 'n')`,
+    'insert into line values (1, 1, 10)',
+    `update ord set note = 'x' where id = 1`,
+  );
+  expect(await areEqual('ord')).toEqual([[1, 'x', 10]]);
+});
+
+it('a deferred trigger that puts back a row which its transaction deletes later', async () => {
+  await onBoth('create table kept (id int primary key, v int)', 'create table starts (id int primary key)');
+  await onBoth(
+    'create function puts_back() returns trigger language plpgsql as $$ begin insert into kept values (1, 2); return null; end $$',
+    'create constraint trigger t after insert on starts deferrable initially deferred for each row execute function puts_back()',
+  );
+  await onBoth('insert into kept values (1, 1)');
+  await onBoth('insert into starts values (1)', 'delete from kept');
+  expect(await areEqual('kept')).toEqual([[1, 2]]);
+});
+
+it('what a deferred trigger takes back by an exception', async () => {
+  await onBoth('create table d4 (id int primary key)', 'create table d4b (id int primary key)');
+  for (const [i, early] of ['set constraints all immediate;', ''].entries()) {
+    await onBoth(
+      `create or replace function takes_back() returns trigger language plpgsql as $$ begin
+         begin insert into d4b values (new.id); ${early} raise exception 'x'; exception when raise_exception then null; end;
+         insert into d4b values (-new.id);
+         return null; end $$`,
+    );
+    if (i === 0)
+      await onBoth(
+        'create constraint trigger t after insert on d4 deferrable initially deferred for each row execute function takes_back()',
+      );
+    await onBoth(`insert into d4 values (${i + 1})`);
+  }
+  expect(await areEqual('d4b')).toEqual([[-2], [-1]]);
+});
+
+it('a deferred trigger of a temporary table', async () => {
+  await onBoth('create table by_temp (id int primary key, v int)');
+  await a.write(
+    'create temp table bait (id int)',
+    'create function pg_temp.sets() returns trigger language plpgsql as $$ begin update public.by_temp set v = v * 10; return null; end $$',
+    'create constraint trigger t after insert on bait deferrable initially deferred for each row execute function pg_temp.sets()',
+  );
+  await onBoth(
+    'insert into bait values (1)',
+    'insert into by_temp values (1, 1)',
+    'update by_temp set v = 2',
+  );
+  expect(await areEqual('by_temp')).toEqual([[1, 20]]);
+});
+
+it('a function that changes the rows of the statement that calls it', async () => {
+  await onBoth('create table j1 (id int primary key, st text)');
+  await onBoth(
+    `create function j1f(i int) returns int language plpgsql as $$ begin update j1 set st = 'done' where id = i; return i; end $$`,
+  );
+  await onBoth(`insert into j1 values (1, 'new') returning j1f(id)`);
+  await onBoth(`with i as (insert into j1 values (2, 'new'), (3, 'new') returning id) select j1f(id) from i`);
+  await areEqual('j1');
+  await onBoth('create table d1 (id int primary key, def boolean)');
+  await onBoth(
+    'create function one() returns trigger language plpgsql as $$ begin update d1 set def = false where def and id <> new.id; return new; end $$',
+    'create trigger one before insert on d1 for each row execute function one()',
+  );
+  await onBoth('insert into d1 values (1, true), (2, true), (3, true)');
+  expect(await areEqual('d1')).toEqual([
+    [1, false],
+    [2, false],
+    [3, true],
+  ]);
+});
+
+it('a trigger that changes its own row, with immediate constraints', async () => {
+  await onBoth('create table g3 (id int primary key, v text)');
+  await onBoth(
+    `create function more() returns trigger language plpgsql as $$ begin update g3 set v = v || '!' where id = new.id; return null; end $$`,
+    'create trigger a after insert on g3 for each row execute function more()',
+  );
+  await onBoth(
+    `insert into g3 values (0, 'a')`,
+    'set constraints all immediate',
+    `insert into g3 values (1, 'a'), (2, 'b')`,
+  );
+  expect(await areEqual('g3')).toEqual([
+    [0, 'a!'],
+    [1, 'a!'],
+    [2, 'b!'],
+  ]);
+});
+
+it('SET CONSTRAINTS ALL IMMEDIATE before the first write, and in a function', async () => {
+  await onBoth('create table sc (id int primary key)');
+  await onBoth('set constraints all immediate', 'insert into sc values (1)', 'insert into sc values (2)');
+  await onBoth(
+    'set constraints all immediate',
+    'create table sc2 (id int primary key)',
+    'insert into sc2 values (1)',
+  );
+  await onBoth(
+    'insert into sc values (3)',
+    'do $$ begin set constraints all immediate; insert into sc values (4); end $$',
+  );
+  for (const sql of [
+    'begin; set constraints all immediate; insert into sc values (9); commit',
+    'set session characteristics as transaction read write; insert into sc values (9)',
+  ])
+    await expect(a.client.query(sql)).rejects.toMatchObject({ code: '25000' });
+  await a.client.query('rollback; begin; set constraints all immediate');
+  await a.client.query('insert into sc values (9)');
+  await expect(a.client.query('commit')).rejects.toMatchObject({ code: '25000' });
+  expect(await areEqual('sc')).toEqual([[1], [2], [3], [4]]);
+});
+
+it('DISABLE TRIGGER ALL leaves capture as it is', async () => {
+  await onBoth('create table x1 (id int primary key)');
+  await onBoth('alter table x1 disable trigger all');
+  await onBoth('insert into x1 values (1)');
+  await onBoth('alter table x1 enable trigger all');
+  await onBoth('insert into x1 values (2)');
+  expect(await areEqual('x1')).toEqual([[1], [2]]);
+});
+
+it('all names in quotes', async () => {
+  await a.client.query('set quote_all_identifiers = on');
+  await onBoth('create table quoted (id int primary key)');
+  await onBoth('insert into quoted values (1)');
+  await a.client.query('reset quote_all_identifiers');
+  await onBoth('insert into quoted values (2)');
+  expect(await areEqual('quoted')).toEqual([[1], [2]]);
+});
+
+it('whatever order changes come in, each follows the one that left its row where it found it', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.array(fc.constant(null), { maxLength: 5 }), { maxLength: 5 }),
+      fc.infiniteStream(fc.nat()),
+      (rows, random) => {
+        const changes = rows.flatMap((versions, row) =>
+          versions.map((_, i) => ({
+            table: `t${row % 2}`,
+            oldAt: i === 0 ? null : `${row},${i}`,
+            newAt: `${row},${i + 1}`,
+          })),
+        );
+        const shuffled = changes
+          .map((change) => ({ change, by: random.next().value as number }))
+          .toSorted((x, y) => x.by - y.by)
+          .map(({ change }) => change);
+        const ordered = inOrder(shuffled);
+        expect(new Set(ordered)).toEqual(new Set(changes));
+        ordered.forEach(({ table, oldAt }, i) => {
+          const maker = ordered.findIndex((one) => one.table === table && one.newAt === oldAt);
+          expect(oldAt === null ? -1 : maker).toBeLessThan(i);
+        });
+        expect(inOrder(changes)).toBe(changes);
+      },
+    ),
+  );
+});
