@@ -15,8 +15,8 @@ end $$;
 -- What a command may have changed of capture: its tables, their children, those that refer to them; its sequences.
 create or replace function dbproxy.refresh(tag text, touched oid[]) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-  if tag ~ '^(CREATE|ALTER|DROP) (FUNCTION|PROCEDURE|ROUTINE|AGGREGATE|VIEW|MATERIALIZED VIEW|RULE|POLICY|CAST)$' or tag ~ '^(COMMENT|GRANT|REVOKE|REFRESH MATERIALIZED VIEW|CREATE SCHEMA|CREATE TYPE|CREATE DOMAIN)$' then return; end if;
-  if tag !~ '^(CREATE|ALTER) (TABLE|SEQUENCE|INDEX|TRIGGER)' and tag not in ('CREATE TABLE AS', 'SELECT INTO') then
+  if tag ~ '^(CREATE|ALTER|DROP) (FUNCTION|PROCEDURE|ROUTINE|AGGREGATE|VIEW|MATERIALIZED VIEW|RULE|POLICY|CAST)$' or tag ~ '^(COMMENT|GRANT|REVOKE|REFRESH MATERIALIZED VIEW|CREATE TYPE|CREATE DOMAIN)$' then return; end if;
+  if tag !~ '^(CREATE|ALTER) (TABLE|SEQUENCE|INDEX|TRIGGER)' and tag not in ('CREATE TABLE AS', 'SELECT INTO', 'CREATE SCHEMA') then
     perform dbproxy.refresh();
     return;
   end if;

@@ -1,0 +1,39 @@
+/** Names, and settings of a client, that what is generated for a table must not mistake for its own. */
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { checksums } from '../../../src/multiwriter/engine/index.js';
+import { type TestWriter, twoWriters } from './writers.js';
+
+let a: TestWriter;
+let b: TestWriter;
+let close: (() => Promise<void>) | undefined;
+
+beforeAll(async () => {
+  ({ a, b, close } = await twoWriters());
+});
+afterAll(() => close?.());
+
+/** A transaction of writer 0, which writer 1 then has, too. */
+async function onBoth(...statements: string[]) {
+  const written = await a.write(...statements);
+  expect(written).not.toBeNull();
+  expect(await b.apply(written!.at, written!.writeSet.payload)).toBe(true);
+  return written!;
+}
+const sumOf = async (writer: TestWriter, table: string) =>
+  (await checksums(writer.watcher)).find((one) => one.table === table);
+/** By rows, too, and not by the checksums alone: those are among what is tested. */
+async function areEqual(table: string, rows: unknown[]) {
+  const all = `select * from ${table} order by 1`;
+  expect(await a.rows(all)).toEqual(rows);
+  expect(await b.rows(all)).toEqual(rows);
+  expect(await sumOf(b, table)).toEqual(await sumOf(a, table));
+}
+
+it('tables that come with their schema are captured', async () => {
+  await onBoth(
+    'create schema s3 create table st (i int primary key, n serial) create view sv as select 1 as one create index on st (n)',
+  );
+  await onBoth('insert into s3.st values (1)');
+  await onBoth('update s3.st set i = i + 10');
+  await areEqual('s3.st', [[11, 1]]);
+});
