@@ -37,3 +37,29 @@ it('tables that come with their schema are captured', async () => {
   await onBoth('update s3.st set i = i + 10');
   await areEqual('s3.st', [[11, 1]]);
 });
+
+const NAMES =
+  'key kind called new_row r n x t s found result old new value at path statement "loop" "by" tg_op';
+
+it('columns are named as what is generated names its own', async () => {
+  const names = NAMES.split(' ');
+  for (const key of names) {
+    const table = `public.named_${key.replaceAll('"', '')}`;
+    const columns = names.map((name) => `${name} int${name === key ? ' primary key' : ''}`).join(', ');
+    await onBoth(`create table ${table} (${columns})`);
+    await onBoth(`insert into ${table} values (${names.map((_, i) => i).join(', ')})`);
+    await onBoth(`update ${table} set ${names.map((name) => `${name} = ${name} + 1`).join(', ')}`);
+    await areEqual(table, [names.map((_, i) => i + 1)]);
+    await onBoth(`delete from ${table}`);
+    await areEqual(table, []);
+  }
+  // Set in another way.
+  await onBoth(
+    'create table public.named_always (key int primary key, r int generated always as identity, kind text)',
+  );
+  await onBoth(`insert into public.named_always values (1, default, 'a')`);
+  await onBoth(`update public.named_always set r = default, kind = 'b'`);
+  expect(await b.rows('select * from public.named_always')).toEqual(
+    await a.rows('select * from public.named_always'),
+  );
+}, 60_000);

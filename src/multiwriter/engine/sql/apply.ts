@@ -27,9 +27,10 @@ do $$ declare old record; begin
   end loop;
 end $$;
 
+-- A statement has its columns beside the parameters: of r and n, which none names without a table, they may have the name.
 create or replace function dbproxy.define_applier(rel oid, row_index oid) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare t text := dbproxy.name_of(rel); owner name; columns text; fresh text; sets text; updates text; found text; replaces text; name text := 'apply_' || rel; is_forced boolean; numbers text;
-  keyless text := $raise$raise exception '% in %, which has no key to find a row by', kind, called using errcode = 'DBP01';$raise$;
+  keyless text := $raise$raise exception '% in %, which has no key to find a row by', dbproxy_kind, dbproxy_called using errcode = 'DBP01';$raise$;
 begin
   select pg_get_userbyid(relowner), relforcerowsecurity into owner, is_forced from pg_class where oid = rel;
   -- Generated columns generate themselves, also here.
@@ -37,26 +38,26 @@ begin
          string_agg(format('%1$s = r.%1$s', dbproxy.quoted(attname)), ', ' order by attnum) filter (where attidentity <> 'a'),
          string_agg(format('x.%1$s is distinct from r.%1$s', dbproxy.quoted(attname)), ' or ') filter (where attidentity = 'a')
     into columns, fresh, sets, replaces from pg_attribute where attrelid = rel and attnum > 0 and not attisdropped and attgenerated = '';
-  select string_agg(format('x.%I %s (key->>%s)::%s%s', a.attname, '=', n, format_type(a.atttypid, -1),
+  select string_agg(format('x.%I %s (dbproxy_key->>%s)::%s%s', a.attname, '=', n, format_type(a.atttypid, -1),
            case when indcollation[n] <> 0 then (select format(' collate %I.%I', nspname, collname) from pg_collation c join pg_namespace ns on ns.oid = collnamespace where c.oid = indcollation[n]) else '' end), ' and ' order by n)
     into found from pg_index cross join generate_series(0, indnkeyatts - 1) n join pg_attribute a on attrelid = rel and attnum = indkey[n] where indexrelid = row_index;
   -- None may be set: the row is as it was.
   updates := case when sets is null then 'return;' else format('update only %s x set %s where %s;', t, sets, found) end;
   select string_agg(format('%L, r.%s', n.sequence, dbproxy.quoted(n.name)), ', ') into numbers from dbproxy.numbered(rel) n;
-  execute format('create or replace function dbproxy.%I(called text, kind text, key jsonb, new_row text) returns void language plpgsql security definer set search_path = pg_catalog, pg_temp as %L', name, format($f$
+  execute format('create or replace function dbproxy.%I(dbproxy_called text, dbproxy_kind text, dbproxy_key jsonb, dbproxy_new text) returns void language plpgsql security definer set search_path = pg_catalog, pg_temp as %L', name, format($f$
 declare r %1$s; n bigint;
 begin
-  if called <> %6$L then raise exception '%% is %% by now', called, %6$L using errcode = 'DBP01'; end if;
-  if kind <> 'delete' then r := new_row::%1$s; end if;
-  if kind = 'insert' then
+  if dbproxy_called <> %6$L then raise exception '%% is %% by now', dbproxy_called, %6$L using errcode = 'DBP01'; end if;
+  if dbproxy_kind <> 'delete' then r := dbproxy_new::%1$s; end if;
+  if dbproxy_kind = 'insert' then
     %2$s
-  elsif kind = 'update' then
+  elsif dbproxy_kind = 'update' then
     %3$s
   else
     %4$s
   end if;
   get diagnostics n = row_count;
-  if n <> 1 then raise exception '%% of %% in %%: %% rows instead of one', kind, coalesce(key::text, 'a row'), called, n using errcode = 'DBP01'; end if;
+  if n <> 1 then raise exception '%% of %% in %%: %% rows instead of one', dbproxy_kind, coalesce(dbproxy_key::text, 'a row'), dbproxy_called, n using errcode = 'DBP01'; end if;
   %5$s
 end $f$, t,
     case when columns is null then format('insert into %s default values;', t)
@@ -68,7 +69,7 @@ end $f$, t,
          else updates end,
     case when found is null then keyless else format('delete from only %s x where %s;', t, found) end,
     -- Whose numbers they are apply() finds out, which may.
-    case when numbers is not null then format('if kind <> ''delete'' and current_setting(''dbproxy.is_own'', true) = ''on'' then perform set_config(''dbproxy.numbers'', jsonb_build_object(%s)::text, true); end if;', numbers) end, t));
+    case when numbers is not null then format('if dbproxy_kind <> ''delete'' and current_setting(''dbproxy.is_own'', true) = ''on'' then perform set_config(''dbproxy.numbers'', jsonb_build_object(%s)::text, true); end if;', numbers) end, t));
   if not is_forced then execute format('alter function dbproxy.%I(text, text, jsonb, text) owner to %I', name, owner); end if;
   execute format('revoke execute on function dbproxy.%I(text, text, jsonb, text) from public', name);
 end $$;
