@@ -63,3 +63,21 @@ it('columns are named as what is generated names its own', async () => {
     await a.rows('select * from public.named_always'),
   );
 }, 60_000);
+
+it('rows that a definition computed go along whole, whatever a column is called', async () => {
+  await onBoth(`create table public.q1 as select 1 as x, 'a'::text as t`);
+  await areEqual('public.q1', [[1, 'a']]);
+  await onBoth(
+    `create table public.q2 (t text primary key)`,
+    `insert into public.q2 values ('a')`,
+    `alter table public.q2 add column rnd int default (random() * 1e9)::int`,
+  );
+  await areEqual('public.q2', await a.rows('select * from public.q2'));
+});
+
+it('the checksum is that of the whole row, whatever a column is called', async () => {
+  await onBoth(`create table public.q3 (t text primary key, v int)`, `insert into public.q3 values ('a', 1)`);
+  const before = await sumOf(a, 'public.q3');
+  await onBoth(`update public.q3 set v = 2`);
+  expect(await sumOf(a, 'public.q3')).not.toEqual(before);
+});

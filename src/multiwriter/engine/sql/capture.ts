@@ -289,7 +289,7 @@ create or replace function dbproxy.checksums(out "table" text, out rows bigint, 
   set search_path = pg_catalog, pg_temp set datestyle = 'ISO, YMD' set intervalstyle = postgres set extra_float_digits = 3 set bytea_output = hex set lc_monetary = 'C' set timezone = 'UTC' as $$
 begin
   for "table" in select dbproxy.name_of(oid) from pg_class where relkind = 'r' and relpersistence = 'p' and dbproxy.is_ours(relnamespace) order by 1 loop
-    execute format('select count(*), coalesce(sum(hashtextextended(t::text collate "C", 0)), 0)::text from only %s t', "table") into rows, sum;
+    execute format('select count(*), coalesce(sum(hashtextextended((t.*)::text collate "C", 0)), 0)::text from only %s t', "table") into rows, sum;
     return next;
   end loop;
 end $$;
