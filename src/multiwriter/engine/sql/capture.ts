@@ -177,7 +177,8 @@ begin
         (select string_agg(format('r.%1$s as %1$s', dbproxy.quoted(attname)), ', ') from pg_attribute where attrelid = rel and attnum > 0 and not attisdropped))
       into expressions from unnest(complex) with ordinality u(i, n);
     execute format('create or replace function dbproxy.%I(r record) returns bigint[] language plpgsql security definer %s as %L', 'expressions_' || me, dbproxy.environment(rel),
-      'declare result bigint[]; begin ' || expressions || '; return result; end');
+      -- The expressions name columns without their table.
+      E'#variable_conflict use_column\ndeclare result bigint[]; begin ' || expressions || '; return result; end');
     execute format('revoke execute on function dbproxy.%I(record) from public', 'expressions_' || me);
     execute format('alter function dbproxy.%I(record) owner to %I', 'expressions_' || me, pg_get_userbyid(c.relowner));
   end if;
