@@ -102,3 +102,19 @@ it('unique expressions are over columns of any name', async () => {
     await areEqual(table, [[1, 'a']]);
   }
 }, 60_000);
+
+it('names hold what stands for something in what is generated', async () => {
+  await onBoth(
+    `create table public.signs ("@" int primary key, "@new" int unique, "@@old" int, "%EXPRESSIONS%" int unique, "%s" int, ", %EXPRESSIONS%" int, "a""@""b" text)`,
+    `create unique index on public.signs ("%s", "@@old", ", %EXPRESSIONS%", "a""@""b")`,
+    `create unique index on public.signs (abs("@@old"))`,
+    `create table public."@refers" ("@id" int primary key, "@@to" int references public.signs ("@new"))`,
+  );
+  await onBoth(
+    `insert into public.signs values (1, 2, 3, 4, 5, 6, '@')`,
+    `insert into public."@refers" values (1, 2)`,
+  );
+  await onBoth(`update public.signs set "@@old" = -3, "@" = 7`);
+  await onBoth(`delete from public."@refers"`);
+  await areEqual('public.signs', [[7, 2, -3, 4, 5, 6, '@']]);
+});

@@ -120,7 +120,9 @@ create or replace function dbproxy.row_index(rel oid) returns oid language sql s
      and not exists (select from unnest(indclass[0 : indnkeyatts - 1]) class where not dbproxy.is_usual_class(class))
    order by indisprimary desc, indisreplident desc, indexrelid limit 1 $$;
 
-create or replace function dbproxy.references_of(rel oid, out key text, out hash text) returns setof record language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+drop function if exists dbproxy.references_of(oid);
+-- As index_hash().
+create or replace function dbproxy.references_of(rel oid, r text, out key text, out hash text) returns setof record language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare f record;
 begin
   -- Where a parent is partitioned there is a constraint for every partition, too; all lead to one index.
@@ -128,7 +130,7 @@ begin
              select dbproxy.root_index(conindid) as root, conindid, conkey, confkey, confrelid from pg_constraint where conrelid = rel and contype = 'f' and conindid <> 0) k loop
     return query
       select dbproxy.name_of(f.root),
-             format('case when num_nulls(%s) = 0 then %s end', string_agg('@' || dbproxy.quoted(c.attname), ', ' order by n),
+             format('case when num_nulls(%s) = 0 then %s end', string_agg(r || dbproxy.quoted(c.attname), ', ' order by n),
                case when bool_and(v.hashed is null) then '0::bigint' else
                  format('hash_record_extended(row(%s), 0)', string_agg(v.hashed, ', ' order by n)) end)
         from pg_index ix
@@ -137,7 +139,7 @@ begin
         join pg_attribute p on p.attrelid = f.conindid and p.attnum = n + 1
         cross join lateral (select case when dbproxy.is_usual_class(ix.indclass[n]) then
             -- The value as one of the type referred to: without a length, which would cut it, and without the checks of a domain.
-            dbproxy.hashable(format('@%s::%s', dbproxy.quoted(c.attname), format_type(dbproxy.base_type(p.atttypid), -1)), dbproxy.base_type(p.atttypid), ix.indcollation[n]) end as hashed) v
+            dbproxy.hashable(format('%s%s::%s', r, dbproxy.quoted(c.attname), format_type(dbproxy.base_type(p.atttypid), -1)), dbproxy.base_type(p.atttypid), ix.indcollation[n]) end as hashed) v
        where ix.indexrelid = f.conindid;
   end loop;
 end $$;
@@ -152,7 +154,7 @@ create or replace function dbproxy.environment(rel oid) returns text language sq
 
 create or replace function dbproxy.attach(rel oid) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare c pg_class; row_index oid; shape jsonb; key text; me text := rel::text;
-  simple oid[]; complex oid[]; uniques text[]; hashes text; expressions text; reference_keys text[]; reference_hashes text[]; body text;
+  simple oid[]; complex oid[]; uniques text[]; hashes text[] := '{}'; expressions text; reference_keys text[]; reference_hashes text; hashed text; tuple text; body text;
 begin
   select * into c from pg_class where oid = rel;
   if c.relkind <> 'r' or c.relpersistence = 't' or not dbproxy.is_ours(c.relnamespace) then return; end if;
@@ -162,16 +164,18 @@ begin
     into simple, complex from pg_index where indrelid = rel and indisunique and indislive;
   uniques := case when row_index is null then array[null]::text[] else '{}' end
     || array(select dbproxy.name_of(dbproxy.root_index(i)) from unnest(simple || complex) with ordinality u(i, n) order by n);
-  select coalesce(array_agg(r.key), '{}'), coalesce(array_agg(r.hash), '{}') into reference_keys, reference_hashes from dbproxy.references_of(rel) r;
+  reference_keys := array(select k.key from dbproxy.references_of(rel, '') k);
   shape := jsonb_build_object('table', dbproxy.name_of(rel), 'unique', uniques, 'references', reference_keys,
     'whole', exists (select from pg_constraint where conrelid = rel and contype = 'x') or exists (select from pg_index where indrelid = rel and indisexclusion));
-  hashes := array_to_string(
-    case when row_index is null then array['null'] else '{}' end
-    || array(select dbproxy.index_hash(i, '@') from unnest(simple) with ordinality u(i, n) order by n)
-    || case when complex = '{}' then '{}' else array['%EXPRESSIONS%'] end, ', ');
-  -- Arrays of one kind only: expressions come as an array, the others as elements.
-  hashes := case when complex = '{}' then format('array[%s]::bigint[]', array_to_string(array_remove(array[nullif(hashes, '')] || reference_hashes, null), ', '))
-    else format('array[%s]::bigint[] || dbproxy.%I(@@) || array[%s]::bigint[]', replace(replace(hashes, ', %EXPRESSIONS%', ''), '%EXPRESSIONS%', ''), 'expressions_' || me, array_to_string(reference_hashes, ', ')) end;
+  -- Of the new row, and of the old one.
+  foreach tuple in array '{new,old}'::text[] loop
+    hashed := array_to_string(case when row_index is null then array['null'] else '{}' end
+      || array(select dbproxy.index_hash(i, tuple || '.') from unnest(simple) with ordinality u(i, n) order by n), ', ');
+    reference_hashes := (select string_agg(k.hash, ', ') from dbproxy.references_of(rel, tuple || '.') k);
+    -- Arrays of one kind only: expressions come as an array, the others as elements.
+    hashes := hashes || case when complex = '{}' then format('array[%s]::bigint[]', concat_ws(', ', nullif(hashed, ''), reference_hashes))
+      else format('array[%s]::bigint[] || dbproxy.%I(%s) || array[%s]::bigint[]', hashed, 'expressions_' || me, tuple, reference_hashes) end;
+  end loop;
   if complex <> '{}' then
     select format('select array[%s] into result from (select %s) t', string_agg(dbproxy.index_hash(i, 't.'), ', ' order by n),
         (select string_agg(format('r.%1$s as %1$s', dbproxy.quoted(attname)), ', ') from pg_attribute where attrelid = rel and attnum > 0 and not attisdropped))
@@ -203,7 +207,7 @@ begin
     perform dbproxy.keep('d', %1$L, null, %3$s, %4$s, null, old.ctid);
   end if;
   return null;
-end $f$, shape::text, replace(replace(hashes, '@@', 'new'), '@', 'new.'), replace(replace(hashes, '@@', 'old'), '@', 'old.'), coalesce(key, 'null::jsonb'));
+end $f$, shape::text, hashes[1], hashes[2], coalesce(key, 'null::jsonb'));
   execute format('create or replace function dbproxy.%I() returns trigger language plpgsql security definer %s as %L', 'capture_' || me, dbproxy.environment(rel), body);
   execute format('revoke execute on function dbproxy.%I() from public', 'capture_' || me);
   perform dbproxy.define_applier(rel, row_index);
