@@ -32,7 +32,9 @@ export async function install(
 ): Promise<void> {
   await connection.query('begin');
   try {
-    await connection.query(`set local search_path = pg_catalog; set local client_min_messages = warning`);
+    await connection.query(
+      `set local search_path = pg_catalog; set local client_min_messages = warning; set local standard_conforming_strings = on`,
+    );
     for (const part of [WITHOUT_DDL, MARKERS, GUARD, CAPTURE, SEQUENCES, ROLES, OUTCOMES, APPLY, DDL, RIGHTS])
       await connection.query(part);
     await connection.query('select dbproxy.become($1, $2, $3, $4)', [

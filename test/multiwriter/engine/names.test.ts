@@ -1,5 +1,6 @@
 /** Names, and settings of a client, that what is generated for a table must not mistake for its own. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { connectAdmin } from '../../../src/engine/index.js';
 import { checksums } from '../../../src/multiwriter/engine/index.js';
 import { type TestWriter, twoWriters } from './writers.js';
 
@@ -117,4 +118,51 @@ it('names hold what stands for something in what is generated', async () => {
   await onBoth(`update public.signs set "@@old" = -3, "@" = 7`);
   await onBoth(`delete from public."@refers"`);
   await areEqual('public.signs', [[7, 2, -3, 4, 5, 6, '@']]);
+});
+
+it('a session may have standard_conforming_strings off', async () => {
+  const client = await connectAdmin(a.engine, { timeoutMs: 20_000 });
+  const notices: string[] = [];
+  /** As onBoth(), in a session where everything is read for the first time. */
+  const onBothOff = async (...statements: string[]) => {
+    const begun = await a.begin(client);
+    for (const statement of statements) await client.query(statement);
+    const { payload } = (await a.close(begun, client))!;
+    expect(await b.apply(await a.certify(client), payload)).toBe(true);
+  };
+  try {
+    await onBoth(
+      'create table public.conforming (i int primary key, v text)',
+      String.raw`create unique index on public.conforming (replace(v, '\', '/'))`,
+    );
+    await client.query('set standard_conforming_strings = off');
+    client.on('notice', (notice) => notices.push(`${notice.severity}`));
+    await onBothOff(
+      `insert into public.conforming values (1, E'a\\\\b')`,
+      'set constraints all immediate',
+      `insert into public.conforming values (2, 'c')`,
+    );
+    await areEqual('public.conforming', [
+      [1, 'a\\b'],
+      [2, 'c'],
+    ]);
+    await onBothOff(
+      'create table public.off (i int primary key, v text)',
+      `create unique index on public.off (lower(v))`,
+      `insert into public.off values (1, 'A')`,
+      'alter table public.off add column w int default 1',
+      'create table public.off2 (i int)',
+    );
+    await onBothOff('drop table public.off2', 'truncate public.conforming');
+    await areEqual('public.off', [[1, 'A', 1]]);
+    await areEqual('public.conforming', []);
+    await client.query('begin');
+    await expect(
+      client.query(String.raw`create table public.other (v text default E'\\')`),
+    ).rejects.toMatchObject({ code: '0A000' });
+    await client.query('rollback');
+    expect(notices.filter((severity) => severity === 'WARNING')).toEqual([]);
+  } finally {
+    await client.end();
+  }
 });

@@ -152,7 +152,7 @@ create or replace function dbproxy.environment(rel oid) returns text language sq
       then ' set datestyle = ''ISO, YMD'' set intervalstyle = postgres set extra_float_digits = 3 set bytea_output = hex set lc_monetary = ''C'' set xmloption = content set timezone = ''UTC'''
       else '' end $$;
 
-create or replace function dbproxy.attach(rel oid) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+create or replace function dbproxy.attach(rel oid) returns void language plpgsql set search_path = pg_catalog, pg_temp set standard_conforming_strings = on as $$
 declare c pg_class; row_index oid; shape jsonb; key text; me text := rel::text;
   simple oid[]; complex oid[]; uniques text[]; hashes text[] := '{}'; expressions text; reference_keys text[]; reference_hashes text; hashed text; tuple text; body text;
 begin
@@ -180,7 +180,7 @@ begin
     select format('select array[%s] into result from (select %s) t', string_agg(dbproxy.index_hash(i, 't.'), ', ' order by n),
         (select string_agg(format('r.%1$s as %1$s', dbproxy.quoted(attname)), ', ') from pg_attribute where attrelid = rel and attnum > 0 and not attisdropped))
       into expressions from unnest(complex) with ordinality u(i, n);
-    execute format('create or replace function dbproxy.%I(r record) returns bigint[] language plpgsql security definer %s as %L', 'expressions_' || me, dbproxy.environment(rel),
+    execute format('create or replace function dbproxy.%I(r record) returns bigint[] language plpgsql security definer %s set standard_conforming_strings = on as %L', 'expressions_' || me, dbproxy.environment(rel),
       -- The expressions name columns without their table.
       E'#variable_conflict use_column\ndeclare result bigint[]; begin ' || expressions || '; return result; end');
     execute format('revoke execute on function dbproxy.%I(record) from public', 'expressions_' || me);

@@ -6,7 +6,7 @@ export const WITHOUT_DDL =
   'drop event trigger if exists dbproxy_ddl; drop event trigger if exists dbproxy_drop; drop event trigger if exists dbproxy_rewrite; drop event trigger if exists dbproxy_extension; drop event trigger if exists dbproxy_grant; drop event trigger if exists dbproxy_before';
 
 export const DDL = String.raw`
-create or replace function dbproxy.refresh() returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+create or replace function dbproxy.refresh() returns void language plpgsql set search_path = pg_catalog, pg_temp set standard_conforming_strings = on as $$
 begin
   perform dbproxy.attach(oid) from pg_class where relkind = 'r' and relpersistence <> 't' and dbproxy.is_ours(relnamespace);
   perform dbproxy.own_sequence(oid) from pg_class where relkind = 'S' and relpersistence <> 't' and dbproxy.is_ours(relnamespace);
@@ -58,6 +58,11 @@ begin
   statement := coalesce(nested, current_query());
   -- What it drops depends on who owned what a moment ago, and REASSIGN OWNED within a function is not seen.
   is_unclear := tg_tag = 'DROP OWNED' and nested is not null or nested is null and (position(E'\n' in context) > 0 or dbproxy.is_several(current_query()));
+  -- With the backslashes it would be another statement there.
+  if current_setting('standard_conforming_strings') = 'off' and position(E'\\' in statement) > 0 then
+    raise exception 'a definition with a backslash would be read otherwise by the other writers' using errcode = '0A000',
+      hint = 'SET standard_conforming_strings = on; it is off in this session.';
+  end if;
   perform dbproxy.after_ddl(tg_tag, current_user, path, statement, is_unclear);
 end $$;
 
@@ -294,6 +299,13 @@ begin
   delete from dbproxy.captured where xid = me and operation = 'w';
 end $$;
 
+-- A client may set standard_conforming_strings off: what has a backslash, but in E'', is read as it was written. Not on_ddl, which looks
+-- how the client's statement was read.
+do $$ declare one regprocedure; begin
+  for one in select oid from pg_proc where pronamespace = 'dbproxy'::regnamespace and regexp_replace(prosrc, 'E''[^'']*''', '', 'g') ~ '\\' loop
+    execute format('alter function %s set standard_conforming_strings = on', one);
+  end loop;
+end $$;
 `;
 
 /** At last. */
