@@ -166,3 +166,20 @@ it('a session may have standard_conforming_strings off', async () => {
     await client.end();
   }
 });
+
+it('a definition may be made with quote_all_identifiers', async () => {
+  await onBoth(
+    'create table public.quoted_parent (i int primary key)',
+    'set local quote_all_identifiers = on',
+    'create table public.quoted (i int primary key, n int unique, s serial, p int references public.quoted_parent)',
+    `create table public.quoted_as as select 1 as i, 'a' as t`,
+    'truncate public.quoted restart identity',
+    'set local quote_all_identifiers = off',
+  );
+  await onBoth('insert into public.quoted_parent values (3)');
+  const { writeSet } = await onBoth('insert into public.quoted values (1, 2, default, 3)');
+  expect(writeSet.keys.filter((one) => one.key.includes('"'))).toEqual([]);
+  await onBoth('update public.quoted set n = n + 1');
+  await areEqual('public.quoted', await a.rows('select * from public.quoted'));
+  await areEqual('public.quoted_as', [[1, 'a']]);
+});
