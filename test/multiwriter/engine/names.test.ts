@@ -183,3 +183,31 @@ it('a definition may be made with quote_all_identifiers', async () => {
   await areEqual('public.quoted', await a.rows('select * from public.quoted'));
   await areEqual('public.quoted_as', [[1, 'a']]);
 });
+
+it('TRUNCATE CASCADE goes on to partitioned tables that refer to the table', async () => {
+  await onBoth(
+    'create table public.to1 (i int primary key)',
+    'create table public.parted (i int primary key references public.to1) partition by range (i)',
+    'create table public.parted_1 partition of public.parted for values from (0) to (10)',
+    'create table public.parted_2 partition of public.parted for values from (10) to (30) partition by range (i)',
+    'create table public.parted_21 partition of public.parted_2 for values from (10) to (20)',
+    'create table public.parted_empty (i int references public.to1) partition by range (i)',
+    'create table public.of_parted (i int references public.parted) partition by range (i)',
+    'create table public.of_parted_1 partition of public.of_parted for values from (0) to (10)',
+  );
+  const fill = [
+    'insert into public.to1 values (1), (11), (2)',
+    'insert into public.parted values (1), (11)',
+    'insert into public.of_parted values (1)',
+  ];
+  await onBoth(...fill);
+  await onBoth('truncate public.to1 cascade');
+  for (const table of ['to1', 'parted', 'of_parted'])
+    expect(await b.rows(`select * from public.${table}`)).toEqual([]);
+  await onBoth(...fill);
+  // One partition, and what refers to it: the others keep their rows.
+  await onBoth('truncate public.parted_1 cascade');
+  expect(await b.rows('select * from public.parted')).toEqual([[11]]);
+  expect(await b.rows('select * from public.of_parted')).toEqual([]);
+  await areEqual('public.to1', [[1], [2], [11]]);
+});

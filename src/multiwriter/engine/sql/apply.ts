@@ -122,8 +122,15 @@ begin
 end $$;
 
 create or replace function dbproxy.apply_truncate(tables text[]) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare targets oid[] := array(select t::regclass from unnest(tables) t);
 begin
-  execute 'truncate only ' || array_to_string(array(select distinct unnest(tables)), ', only ');
+  -- Partitioned tables have no rows and are not told of, but one that refers to a table has to be truncated with it: where nothing
+  -- of it is left out.
+  execute 'truncate ' || array_to_string(array(select distinct 'only ' || t from unnest(tables) t) || array(
+    select dbproxy.name_of(c.oid) from pg_class c where c.relkind = 'p'
+       and exists (select from pg_constraint where contype = 'f' and conrelid = c.oid
+                      and confrelid in (select t from unnest(targets) t union select relid from unnest(targets) t cross join pg_partition_ancestors(t) p(relid)))
+       and not exists (select from pg_partition_tree(c.oid) where isleaf and relid <> all (targets))), ', ');
 end $$;
 
 -- The statement, by the role that ran it and with the names it saw: in a function that is that role's, since there nobody can become
