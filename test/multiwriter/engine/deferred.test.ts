@@ -70,6 +70,21 @@ it('what a deferred trigger takes back by an exception', async () => {
   expect(await areEqual('d4b')).toEqual([[-2], [-1]]);
 });
 
+it('a deferred trigger that ends the closing', async () => {
+  await onBoth(
+    'create table ends (id int primary key, does text)',
+    'create table after_it (id int primary key)',
+  );
+  await onBoth(
+    'create function ends() returns trigger language plpgsql as $$ begin execute new.does; insert into public.after_it values (new.id); return null; end $$',
+    'create constraint trigger t after insert on ends deferrable initially deferred for each row execute function ends()',
+  );
+  for (const does of ['reset all', 'select dbproxy.closed()'])
+    await expect(a.write(`insert into ends values (1, '${does}')`)).rejects.toMatchObject({ code: '25000' });
+  await onBoth(`insert into ends values (2, 'select 1')`);
+  expect(await areEqual('after_it')).toEqual([[2]]);
+});
+
 it('a deferred trigger of a temporary table', async () => {
   await onBoth('create table by_temp (id int primary key, v int)');
   await a.write(

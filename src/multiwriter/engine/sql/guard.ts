@@ -201,8 +201,8 @@ begin
     return null;
   end if;
   -- A client may well say SET CONSTRAINTS ALL IMMEDIATE: the guard stays for the COMMIT. But not twice in one statement, as at the
-  -- COMMIT, or where that is in the same query: that is refused.
-  if coalesce(new.key->>0, '') <> statement_timestamp()::text then
+  -- COMMIT, or where that is in the same query: that is refused. So is what has ended the closing from within.
+  if coalesce(new.key->>0, '') <> statement_timestamp()::text and not starts_with(current_query(), 'select dbproxy.closing(') then
     set constraints dbproxy.guard deferred;
     insert into dbproxy.captured values (new.xid, 'g', null, null, null, jsonb_build_array(statement_timestamp()::text), null, true);
   else
