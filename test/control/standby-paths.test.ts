@@ -79,13 +79,15 @@ describe('the standby is lost', () => {
   test(
     'and then the engine dies: it is started again on its data, and its sessions go on there',
     async () => {
-      await follows();
+      const standby = await follows();
       const before = await failovers();
       const { client, notices } = await connect(url);
       await client.query('create table stays as select 1 as n');
       await client.query(`set app.kept = 'yes'`);
       await isRead();
       const primary = engineOf(await status(NAME), 'primary')!;
+      // It must not be there again before the engine is looked at: then it would take over.
+      await rm(join(engineDirectory(standby), 'data', 'global'), { recursive: true });
       await endPrimary('engine.started', await pidOf('standby'));
       expect(await value(client, 'show app.kept')).toBe('yes');
       expect(await value(client, 'select n from stays')).toBe(1);
