@@ -66,28 +66,20 @@ export class Certification {
     const { transaction } = this.#block;
     const name = await this.#block.name;
     if (!transaction || name === null) {
-      const error = this.#block.pendingError;
-      await this.#block.leave();
-      return error ?? errorOf(UNKNOWN_BASE);
+      return this.#leave(this.#block.pendingError ?? errorOf(UNKNOWN_BASE));
     }
     await this.#setEncoding();
     await faultPoint('proxy.closing');
     const asksPriority = this.#service.config.policy === 'priority';
     const closed = await this.#queries.ask(closing(this.#service.secret, name, { asksPriority }));
-    if (closed.error) {
-      const error = this.#block.pendingError ?? closed.error;
-      await this.#block.leave();
-      return error;
-    }
+    if (closed.error) return this.#leave(this.#block.pendingError ?? closed.error);
     if (closed.skipped) return errorOf(ENGINE_GONE);
     const { told } = closed;
+    if (told.isForged) return this.#leave(errorOf(FORGED));
+    if (told.isTooLarge) return this.#leave(errorOf(TOO_LARGE));
     const kept = told.hasKept ? await this.#queries.ask(WRITE_SET_QUERY) : null;
-    const refused = told.isForged ? FORGED : told.isTooLarge ? TOO_LARGE : null;
-    const error = refused ? errorOf(refused) : (kept?.error ?? null);
-    if (error) {
-      await this.#block.leave();
-      return error;
-    }
+    if (kept?.error) return this.#leave(kept.error);
+    if (kept?.skipped) return errorOf(ENGINE_GONE);
     const writeSet = readWriteSet(told.withKept(kept?.sets[0] ?? []));
     if (!writeSet) {
       this.#block.endTransaction();
@@ -100,12 +92,16 @@ export class Certification {
     const verdict = await this.#service.propose(transaction, writeSet, claim);
     if (verdict.kind === 'refused') {
       this.#retries++;
-      await this.#block.leave();
-      return errorOf(verdict.error);
+      return this.#leave(errorOf(verdict.error));
     }
     this.#retries = 0;
     await this.#commitHere(transaction, verdict.lsn, chain);
     return null;
+  }
+
+  async #leave(error: Buffer): Promise<Buffer> {
+    await this.#block.leave();
+    return error;
   }
 
   /** Accepted: nothing may go wrong any more, and what does is carried out by the writer. */

@@ -1,75 +1,16 @@
 /** What goes out in one turn goes out in one write, to the engine and to the client: each write wakes somebody. */
 import { beforeEach, expect, it } from 'vitest';
-import { Certifier } from '../../../src/proxy/certify/certifier.js';
-import type { EngineConnection } from '../../../src/proxy/engine-connection.js';
-import type { Link } from '../../../src/proxy/link.js';
-import type { WriterService } from '../../../src/multiwriter/writer/index.js';
-import { Backend, encode, Frontend, type TxStatus } from '../../../src/protocol/index.js';
+import { encode, Frontend } from '../../../src/protocol/index.js';
+import { row, Stubbed } from './stubbed.js';
 
-const { query, commandComplete, readyForQuery, message } = encode;
-const service = {
-  secret: 'secret',
-  config: { policy: 'votes' },
-  join: () => () => undefined,
-  isVolatile: () => false,
-  whenReady: () => null,
-  begin: () => ({ lsn: null, state: 'open' }),
-  begun: () => undefined,
-  ended: () => undefined,
-} as unknown as WriterService;
+const { query, commandComplete, readyForQuery } = encode;
 
-/** Each is one write. */
-let toEngine: Buffer[];
-let toClient: Buffer[];
-let certifier: Certifier;
+let stubbed: Stubbed;
 
 beforeEach(async () => {
-  toEngine = [];
-  toClient = [];
-  const link = { blocked: false, send: (bytes: Buffer) => toEngine.push(bytes) };
-  const lent = { resume: () => undefined };
-  const connection = { link, backendPid: 1, lend: () => lent } as unknown as EngineConnection;
-  certifier = new Certifier(service, connection, {
-    session: 1,
-    toClient: (bytes) => toClient.push(bytes),
-    passToClient: (_link, chunk, bytes) => toClient.push(Buffer.from(chunk.subarray(0, bytes))),
-    drained: () => undefined,
-    engineEnded: () => undefined,
-    engineClosed: () => undefined,
-    quiet: () => undefined,
-    canceling: () => undefined,
-    fail: (error) => {
-      throw error;
-    },
-    encoding: () => 'UTF8',
-  });
-  certifier.begin(connection, 'I');
-  // What it has to see is asked for before its first block.
-  await ask(query('begin'));
-  await answer('I', row('', ''));
-  await answer('T', commandComplete('BEGIN'));
-  [toEngine, toClient] = [[], []];
+  stubbed = await Stubbed.inBlock();
 });
 
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-const ask = (...messages: Buffer[]): Promise<void> => {
-  certifier.send(Buffer.concat(messages));
-  return turn();
-};
-const answer = (status: TxStatus, ...messages: Buffer[]): Promise<void> => {
-  const bytes = Buffer.concat([...messages, readyForQuery(status)]);
-  certifier.received(null as unknown as Link, bytes, bytes.length);
-  return turn();
-};
-const row = (...values: string[]): Buffer =>
-  Buffer.concat([
-    message(Backend.RowDescription, encode.int16(0)),
-    message(
-      Backend.DataRow,
-      encode.int16(values.length),
-      ...values.flatMap((value) => [encode.int32(value.length), Buffer.from(value)]),
-    ),
-  ]);
 const NAME = row('1.1');
 /** Types of the messages of each write. */
 const typesOf = (writes: readonly Buffer[]): string[] =>
@@ -81,35 +22,40 @@ const typesOf = (writes: readonly Buffer[]): string[] =>
   });
 
 it('the name of a transaction is asked for together with its first statement', async () => {
-  await ask(query('update t set v = 1'));
-  expect(typesOf(toEngine)).toEqual(['QQ']);
+  await stubbed.ask(query('update t set v = 1'));
+  expect(typesOf(stubbed.toEngine)).toEqual(['QQ']);
 });
 
 it('CommandComplete of a COMMIT, and its ReadyForQuery', async () => {
-  await ask(query('update t set v = 1'));
-  await answer('T', NAME);
-  await answer('T', commandComplete('UPDATE 1'));
-  await ask(query('commit'));
-  await answer('T', row(''), commandComplete('SET CONSTRAINTS'));
-  await answer('T', row(''));
-  toClient = [];
-  await answer('I', commandComplete('COMMIT'));
-  expect(toClient).toEqual([Buffer.concat([commandComplete('COMMIT'), readyForQuery('I')])]);
+  await stubbed.ask(query('update t set v = 1'));
+  await stubbed.answer('T', NAME);
+  await stubbed.answer('T', commandComplete('UPDATE 1'));
+  await stubbed.ask(query('commit'));
+  await stubbed.answer('T', row(''), commandComplete('SET CONSTRAINTS'));
+  await stubbed.answer('T', row(''));
+  stubbed.toClient = [];
+  await stubbed.answer('I', commandComplete('COMMIT'));
+  expect(stubbed.toClient).toEqual([Buffer.concat([commandComplete('COMMIT'), readyForQuery('I')])]);
 });
 
 it('a batch, with the name of its transaction', async () => {
-  await ask(encode.parse('', 'select v from t'), encode.bind('', '', []), encode.execute(), encode.sync());
-  expect(typesOf(toEngine)).toEqual(['QPBES']);
-  expect(toEngine[0]?.[0]).toBe(Frontend.Query);
+  await stubbed.ask(
+    encode.parse('', 'select v from t'),
+    encode.bind('', '', []),
+    encode.execute(),
+    encode.sync(),
+  );
+  expect(typesOf(stubbed.toEngine)).toEqual(['QPBES']);
+  expect(stubbed.toEngine[0]?.[0]).toBe(Frontend.Query);
 });
 
 it('of two queries the second one in the turn in which the first is answered', async () => {
-  await ask(query('begin'), query('savepoint a'), query('savepoint b'));
-  expect(typesOf(toEngine)).toEqual(['Q']);
-  await answer('T', commandComplete('BEGIN'));
-  expect(typesOf(toEngine)).toEqual(['Q', 'QQ']);
-  await answer('T', NAME);
-  expect(toEngine).toHaveLength(2);
-  await answer('T', commandComplete('SAVEPOINT'));
-  expect(typesOf(toEngine)).toEqual(['Q', 'QQ', 'Q']);
+  await stubbed.ask(query('begin'), query('savepoint a'), query('savepoint b'));
+  expect(typesOf(stubbed.toEngine)).toEqual(['Q']);
+  await stubbed.answer('T', commandComplete('BEGIN'));
+  expect(typesOf(stubbed.toEngine)).toEqual(['Q', 'QQ']);
+  await stubbed.answer('T', NAME);
+  expect(stubbed.toEngine).toHaveLength(2);
+  await stubbed.answer('T', commandComplete('SAVEPOINT'));
+  expect(typesOf(stubbed.toEngine)).toEqual(['Q', 'QQ', 'Q']);
 });
