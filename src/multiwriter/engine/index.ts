@@ -22,7 +22,7 @@ export {
   UNUSED,
   WRITE_SET_QUERY,
 } from './transaction.js';
-export { isTold, MAX_WRITE_SET_BYTES, type Notice, Told } from './told.js';
+export { isTold, type Notice, Told } from './told.js';
 export {
   readPayload,
   readWriteSet,

@@ -21,13 +21,13 @@ export function inOrder<Change extends Moved>(changes: readonly Change[]): reado
   if (before.every((maker, i) => maker === undefined || maker < i)) return changes;
   const ordered = new Set<Change>();
   changes.forEach((_, i) => {
-    const chain: Change[] = [];
+    const chain = new Set<Change>();
     for (let at: number | undefined = i; at !== undefined; at = before[at]) {
       const change = changes[at];
-      if (!change || ordered.has(change) || chain.includes(change)) break;
-      chain.push(change);
+      if (!change || ordered.has(change) || chain.has(change)) break;
+      chain.add(change);
     }
-    for (const change of chain.toReversed()) ordered.add(change);
+    for (const change of [...chain].toReversed()) ordered.add(change);
   });
   return [...ordered];
 }

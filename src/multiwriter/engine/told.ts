@@ -1,12 +1,10 @@
 /** What an engine tells in notices while the proxy closes a transaction (sql/closing.ts). */
+import { MAX_PROPOSAL_BYTES } from '../protocol/index.js';
 import type { WriteSetRow } from './write-set.js';
 
 /** SQLSTATEs, of no class of PostgreSQL's. */
 const ROW = 'DBP0R';
 const KEPT = 'DBP0K';
-
-/** The most that a transaction may write, bytes: as much as the storage nodes take at once. */
-export const MAX_WRITE_SET_BYTES = 16 * 1024 * 1024;
 
 /** Fields of a NoticeResponse, as `pg` calls them. */
 export interface Notice {
@@ -38,7 +36,7 @@ export class Told {
   #bytes = 0;
 
   get isTooLarge(): boolean {
-    return this.#bytes > MAX_WRITE_SET_BYTES;
+    return this.#bytes > MAX_PROPOSAL_BYTES;
   }
 
   /** Of a notice that `isTold`. */

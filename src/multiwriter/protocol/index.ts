@@ -25,7 +25,15 @@ export {
 export { isHearsay, StorageNode, type NodeOutput, type NodeSend } from './node.js';
 export type { NodeRecord } from './node-state.js';
 export { POLICIES, type Policy } from './policy.js';
-export { commonKey, conflict, type KeyMode, type KeyUse, type Proposal, proposerOf } from './proposal.js';
+export {
+  commonKey,
+  conflict,
+  type KeyMode,
+  type KeyUse,
+  MAX_PROPOSAL_BYTES,
+  type Proposal,
+  proposerOf,
+} from './proposal.js';
 export { DEFAULT_QUORUMS, type Quorums, quorumsFor, whyUnsafe } from './quorums.js';
 export { RULES, type Rules } from './rules.js';
 export { at, highest, includes, isWithin, lowest, type Vector } from './vector.js';

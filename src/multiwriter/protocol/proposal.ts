@@ -15,6 +15,9 @@ export interface KeyUse {
   readonly mode: KeyMode;
 }
 
+/** A transaction's write-set, with its keys and all; several of them fit into one message of the primary's. */
+export const MAX_PROPOSAL_BYTES = 16 * 1024 * 1024;
+
 export interface Proposal {
   /** Names the transaction, for ever. */
   readonly lsn: Lsn;

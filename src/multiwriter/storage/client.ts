@@ -5,13 +5,18 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { RpcClient } from '../../rpc/index.js';
 import { DbproxyError } from '../../errors/index.js';
-import type { Facts, FromNode, NodeId, ToNode, WriterId } from '../protocol/index.js';
+import {
+  type Facts,
+  type FromNode,
+  MAX_PROPOSAL_BYTES,
+  type NodeId,
+  type ToNode,
+  type WriterId,
+} from '../protocol/index.js';
 import { type Company, Gather } from './gather.js';
 import { MAX_BEHIND_BYTES, type News, type StoreApi, type StoreConfig } from './api.js';
 
 const RETRY_MS = 50;
-/** A transaction's write-set, with its keys and all; several of them fit into one message of the primary's. */
-export const MAX_PROPOSAL_BYTES = 16 * 1024 * 1024;
 
 export interface StoreListener {
   answer(node: NodeId, message: FromNode): void;

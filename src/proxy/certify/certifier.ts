@@ -35,13 +35,13 @@ import type { Waits } from './eventually.js';
 import { ExtendedProtocol } from './extended-protocol.js';
 import type { CertifierHost } from './host.js';
 import { MakeWay, type Lane } from './make-way.js';
+import { OneWrite } from './one-write.js';
 import { OutcomeQuestions } from './outcome-questions.js';
 import { OwnQueries } from './own-queries.js';
 import { ReadMode } from './read-mode.js';
 import { SimpleProtocol } from './simple-protocol.js';
 import { Snapshots } from './snapshots.js';
 import { StatementReader } from './statement-reader.js';
-import { ToClient } from './to-client.js';
 import { WriterWaits } from './writer-waits.js';
 
 /** Client bytes that wait, before no more are read. */
@@ -55,7 +55,7 @@ export class Certifier implements LinkOwner, Participant {
   readonly #client = new ClientMessages();
   readonly #reads = new ReadMode();
   readonly #waits = new WriterWaits();
-  readonly #toClient: ToClient;
+  readonly #toClient: OneWrite;
   readonly #reader: StatementReader;
   readonly #block: Block;
   readonly #batch: ClientBatch;
@@ -82,8 +82,8 @@ export class Certifier implements LinkOwner, Participant {
   constructor(service: WriterService, connection: EngineConnection, host: CertifierHost) {
     this.#service = service;
     this.#host = host;
-    const told = (this.#toClient = new ToClient((bytes) => host.toClient(bytes)));
-    const client = { toClient: (bytes: Buffer) => told.tell(bytes), encoding: () => host.encoding() };
+    const toClient = (this.#toClient = new OneWrite((bytes) => host.toClient(bytes)));
+    const client = { toClient: (bytes: Buffer) => toClient.say(bytes), encoding: () => host.encoding() };
     this.#connection = connection;
     const engine = (this.#engine = this.#engineSide());
     this.#messages = new EngineMessages(engine);

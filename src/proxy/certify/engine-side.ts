@@ -9,6 +9,7 @@
 import { Backend, encode, errorFields, Frontend, type TxStatus } from '../../protocol/index.js';
 import { isTold, type Notice } from '../../multiwriter/engine/index.js';
 import type { EngineMessageHandler, Treatment } from './engine-messages.js';
+import { OneWrite } from './one-write.js';
 import { ClientRequest, OwnRequest, type ClientRequestOptions, type OwnReply } from './requests.js';
 
 export type Settled = 'ok' | 'failed' | 'copy';
@@ -47,14 +48,11 @@ export interface EngineSideOptions {
 export class EngineSide implements EngineMessageHandler {
   readonly #options: EngineSideOptions;
   readonly #asked: Asked[] = [];
-  #outgoing: Buffer[] = [];
-  readonly #flushAtLast = (): void => this.flush();
+  readonly #outgoing: OneWrite;
   /** They have all of their answer, and whoever has asked is not told yet. */
   readonly #answered: ClientRequest[] = [];
   #settling: ((settled: Settled) => void)[] = [];
   #isLost = false;
-  /** CancelRequests under way: one that came too late for its statement would hit what is sent next. */
-  #cancels = 0;
   /** Of the last ReadyForQuery. */
   status: TxStatus = 'I';
   /** The batch failed: the engine skips to its Sync. */
@@ -65,6 +63,7 @@ export class EngineSide implements EngineMessageHandler {
 
   constructor(options: EngineSideOptions) {
     this.#options = options;
+    this.#outgoing = new OneWrite(options.send);
   }
 
   get isQuiet(): boolean {
@@ -170,25 +169,17 @@ export class EngineSide implements EngineMessageHandler {
     }
   }
 
-  /** What is sent in one turn goes out at once, with what is sent by those who go on in it when a promise resolves. */
   #send(bytes: Buffer): void {
-    this.#outgoing.push(bytes);
-    if (this.#outgoing.length === 1) process.nextTick(this.#flushAtLast);
+    this.#outgoing.say(bytes);
   }
 
-  /** Nothing is sent before the request has been taken. */
-  async whileCanceling(canceled: Promise<void>): Promise<void> {
-    this.#cancels++;
-    await canceled;
-    this.#cancels--;
-    this.flush();
+  /** Nothing is sent before the request has been taken: one that came too late for its statement would hit what is sent next. */
+  whileCanceling(canceled: Promise<void>): Promise<void> {
+    return this.#outgoing.hold(canceled);
   }
 
   flush(): void {
-    if (this.#cancels > 0 || this.#outgoing.length === 0) return;
-    const bytes = this.#outgoing.length === 1 ? this.#outgoing[0] : Buffer.concat(this.#outgoing);
-    this.#outgoing = [];
-    if (bytes) this.#options.send(bytes);
+    this.#outgoing.flush();
   }
 
   // --- answers -------------------------------------------------------------------------------------------------------------

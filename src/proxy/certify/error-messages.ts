@@ -1,7 +1,6 @@
 /** The errors that a client reads from us and not from its engine. */
-import { MAX_WRITE_SET_BYTES } from '../../multiwriter/engine/index.js';
 import { encode } from '../../protocol/index.js';
-import type { Lsn } from '../../multiwriter/protocol/index.js';
+import { type Lsn, MAX_PROPOSAL_BYTES } from '../../multiwriter/protocol/index.js';
 import type { RefusedCommit } from '../../multiwriter/writer/index.js';
 
 export const errorOf = ({ sqlstate, message, detail, hint }: RefusedCommit): Buffer =>
@@ -48,7 +47,7 @@ export const FORGED: RefusedCommit = {
 
 export const TOO_LARGE: RefusedCommit = {
   sqlstate: '54000',
-  message: `the transaction is too large for several writers: at most ${MAX_WRITE_SET_BYTES} bytes`,
+  message: `the transaction is too large for several writers: at most ${MAX_PROPOSAL_BYTES} bytes`,
   hint: 'Write it in smaller transactions.',
 };
 

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { checksums } from '../../../src/multiwriter/engine/index.js';
 import { inOrder } from '../../../src/multiwriter/engine/order.js';
-import { type TestWriter, twoWriters } from './writers.js';
+import { type TestWriter, twoWriters, writeOnBoth } from './writers.js';
 
 let a: TestWriter;
 let b: TestWriter;
@@ -13,11 +13,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => close?.());
 
-async function onBoth(...statements: string[]) {
-  const written = await a.write(...statements);
-  if (written) await b.apply(written.at, written.writeSet.payload);
-  return written;
-}
+const onBoth = (...statements: string[]) => writeOnBoth(a, b, ...statements);
 async function areEqual(...tables: string[]): Promise<unknown[]> {
   expect(await checksums(b.watcher)).toEqual(await checksums(a.watcher));
   return a.rows(tables.map((table) => `select * from public.${table}`).join(' union all ') + ' order by 1');

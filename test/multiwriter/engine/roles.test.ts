@@ -5,7 +5,7 @@ import { connectAdmin } from '../../../src/engine/index.js';
 import { eventually } from '../../support/clients.js';
 import type { TestEngines } from '../../support/engines.js';
 import { killBackend } from '../../support/engines.js';
-import { SECRET, TestWriter, twoWriters } from './writers.js';
+import { SECRET, TestWriter, twoWriters, writeOnBoth } from './writers.js';
 
 let engines: TestEngines;
 let a: TestWriter;
@@ -19,9 +19,7 @@ afterAll(() => close?.());
 
 /** A transaction of writer 0, which writer 1 then has, too. */
 async function onBoth(...statements: string[]) {
-  const written = await a.write(...statements);
-  if (written) expect(await b.apply(written.at, written.writeSet.payload)).toBe(true);
-  return written?.writeSet ?? null;
+  return (await writeOnBoth(a, b, ...statements))?.writeSet ?? null;
 }
 
 /** By name, and without what is an engine's own: the roles of this test, who is in them, what is set for them. */

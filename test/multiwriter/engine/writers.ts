@@ -1,5 +1,6 @@
 /** Two real engines as writers, and what a proxy does with a transaction at its COMMIT, without a store between them. */
 import type pg from 'pg';
+import { expect } from 'vitest';
 import { connectAdmin, type EngineRecord } from '../../../src/engine/index.js';
 import {
   Applier,
@@ -126,6 +127,13 @@ export class TestWriter {
   async end(): Promise<void> {
     await Promise.all([this.client, this.applying, this.watcher].map((one) => one.end()));
   }
+}
+
+/** A transaction of one writer, which the other one then has, too. Null: nothing was written. */
+export async function writeOnBoth(one: TestWriter, other: TestWriter, ...statements: string[]) {
+  const written = await one.write(...statements);
+  if (written) expect(await other.apply(written.at, written.writeSet.payload)).toBe(true);
+  return written;
 }
 
 /** Writers 0 and 1, each on an engine of its own. `close` ends what there is of them. */

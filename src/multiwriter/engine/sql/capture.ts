@@ -164,18 +164,17 @@ begin
     into simple, complex from pg_index where indrelid = rel and indisunique and indislive;
   uniques := case when row_index is null then array[null]::text[] else '{}' end
     || array(select dbproxy.name_of(dbproxy.root_index(i)) from unnest(simple || complex) with ordinality u(i, n) order by n);
-  reference_keys := array(select k.key from dbproxy.references_of(rel, '') k);
-  shape := jsonb_build_object('table', dbproxy.name_of(rel), 'unique', uniques, 'references', reference_keys,
-    'whole', exists (select from pg_constraint where conrelid = rel and contype = 'x') or exists (select from pg_index where indrelid = rel and indisexclusion));
   -- Of the new row, and of the old one.
   foreach tuple in array '{new,old}'::text[] loop
     hashed := array_to_string(case when row_index is null then array['null'] else '{}' end
       || array(select dbproxy.index_hash(i, tuple || '.') from unnest(simple) with ordinality u(i, n) order by n), ', ');
-    reference_hashes := (select string_agg(k.hash, ', ') from dbproxy.references_of(rel, tuple || '.') k);
+    select array_agg(k.key), string_agg(k.hash, ', ') into reference_keys, reference_hashes from dbproxy.references_of(rel, tuple || '.') k;
     -- Arrays of one kind only: expressions come as an array, the others as elements.
     hashes := hashes || case when complex = '{}' then format('array[%s]::bigint[]', concat_ws(', ', nullif(hashed, ''), reference_hashes))
       else format('array[%s]::bigint[] || dbproxy.%I(%s) || array[%s]::bigint[]', hashed, 'expressions_' || me, tuple, reference_hashes) end;
   end loop;
+  shape := jsonb_build_object('table', dbproxy.name_of(rel), 'unique', uniques, 'references', coalesce(reference_keys, '{}'),
+    'whole', exists (select from pg_constraint where conrelid = rel and contype = 'x') or exists (select from pg_index where indrelid = rel and indisexclusion));
   if complex <> '{}' then
     select format('select array[%s] into result from (select %s) t', string_agg(dbproxy.index_hash(i, 't.'), ', ' order by n),
         (select string_agg(format('r.%1$s as %1$s', dbproxy.quoted(attname)), ', ') from pg_attribute where attrelid = rel and attnum > 0 and not attisdropped))
@@ -247,8 +246,8 @@ begin
   if pg_current_xact_id_if_assigned() is null or session_user = 'dbproxy_apply' then return; end if;
   select string_agg(distinct format('%I.dbproxy_capture', n.nspname), ', '),
          string_agg(conrelid::regclass::text, ', ') filter (where p.pronamespace is distinct from 'dbproxy'::regnamespace) into names, others
-    from pg_constraint k join pg_namespace n on n.oid = connamespace left join pg_trigger t on tgconstraint = k.oid left join pg_proc p on p.oid = tgfoid
-   where conname = 'dbproxy_capture' and dbproxy.is_ours(n.oid);
+    from (select oid, nspname from pg_namespace where dbproxy.is_ours(oid) offset 0) n
+    join pg_constraint k on connamespace = n.oid and conname = 'dbproxy_capture' left join pg_trigger t on tgconstraint = k.oid left join pg_proc p on p.oid = tgfoid;
   if others is not null then
     raise exception 'a constraint of % has the name of ours', others using errcode = '42710', hint = 'ALTER TABLE ... RENAME CONSTRAINT dbproxy_capture TO ...';
   end if;

@@ -208,8 +208,7 @@ begin
   -- ROLLBACK (write_set, guard). Only where the sequence has a file of the transaction's own by now: no committed one steps otherwise than by
   -- what is in dbproxy.sequences.
   if tag = 'ALTER SEQUENCE' and starts_with(current_query(), '/* dbproxy: to be rolled back */') and session_user <> 'dbproxy_apply' then
-    insert into dbproxy.captured
-      select me, 'z', s.sequence::text, null, null, null, null, not exists (select from dbproxy.captured where xid = me and is_first)
+    perform dbproxy.keep('z', s.sequence::text, null, null, null, null)
         from pg_event_trigger_ddl_commands() o join dbproxy.sequences s on s.sequence = o.objid join pg_sequence q on q.seqrelid = s.sequence
        where o.classid = 'pg_class'::regclass and q.seqincrement <> s.stepped;
     if found then return; end if;

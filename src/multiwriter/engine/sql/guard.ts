@@ -7,6 +7,7 @@
  * deferred constraint trigger; if its savepoint is rolled back, so is the guard, and the next row is the first one. Changes that fire
  * at a COMMIT which is nobody's closing are kept, too: for the guard to find them.
  */
+import { MAX_PROPOSAL_BYTES } from '../../protocol/index.js';
 import { MARK } from './markers.js';
 import { BEGIN_CLOSING, END_CLOSING, IS_CLOSING, TELL_OF_KEPT, TELL_OTHER } from './closing.js';
 import { MAY_HAVE_CHANGED_ROLES } from './roles.js';
@@ -165,8 +166,8 @@ begin
   if is_to_be_rolled_back then
     raise exception 'a transaction that gives a session back what it knew of a sequence cannot be committed' using errcode = '25000';
   end if;
-  if size > 16777216 then
-    raise exception 'a transaction of % bytes is too large for several writers: at most 16777216', size
+  if size > ${MAX_PROPOSAL_BYTES} then
+    raise exception 'a transaction of % bytes is too large for several writers: at most ${MAX_PROPOSAL_BYTES}', size
       using errcode = '54000', hint = 'Write it in smaller transactions.';
   end if;
   -- The command that made a row, cmin, is the order of the rows.
