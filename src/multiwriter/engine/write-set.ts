@@ -1,6 +1,6 @@
 /** What a transaction wrote: the rows that were told, and that dbproxy.write_set() gives, made into the keys and the payload of a proposal. */
 import type { KeyMode, KeyUse } from '../protocol/index.js';
-import { inOrder, type Moved } from './order.js';
+import { netEffect, type NetChange, type RowEvent } from './net-effect.js';
 
 export type RowChange =
   /** `row`: the whole new row, as the text of its composite type. */
@@ -9,7 +9,7 @@ export type RowChange =
   | { readonly kind: 'update'; readonly table: string; readonly key: readonly string[]; readonly row: string }
   | { readonly kind: 'delete'; readonly table: string; readonly key: readonly string[] };
 
-/** One row's change, a TRUNCATE, a setval, a statement of DDL, or what became of roles; in the order in which they were made. */
+/** One row's change, a TRUNCATE, a setval, a statement of DDL, or what became of roles; in an order in which they can be made. */
 export type Change =
   | RowChange
   | { readonly kind: 'truncate'; readonly table: string }
@@ -70,50 +70,66 @@ export type WriteSetRow = readonly (string | null)[];
 export function readWriteSet(rows: readonly WriteSetRow[]): WriteSet | null {
   if (rows.length === 0) return null;
   const keys = new Keys();
-  const changes = inOrderOf(rows).map((row) => readChange(row, keys));
+  const changes = readChanges(rows, keys);
   const ddl = changes.filter((change) => change.kind === 'ddl' || change.kind === 'roles');
   keys.use(SCHEMA_KEY, ddl.length > 0 ? 'exclusive' : 'shared');
   return { keys: keys.all(), changes, payload: JSON.stringify(changes), ddl, rows: keys.rows };
 }
 
-/** Between two definitions; a sequence may be set anywhere. */
-function inOrderOf(rows: readonly WriteSetRow[]): WriteSetRow[] {
-  const ordered: WriteSetRow[] = [];
-  let between: (Moved & { row: WriteSetRow })[] = [];
+/** Rows' changes stay between the definitions, TRUNCATEs and contents of tables that they were made between. */
+function readChanges(rows: readonly WriteSetRow[], keys: Keys): Change[] {
+  const changes: Change[] = [];
+  let between: (RowEvent | Change)[] = [];
   const flush = (): void => {
-    for (const { row } of inOrder(between)) ordered.push(row);
+    const net = netEffect(between.filter(isEvent));
+    if (net) changes.push(...between.filter(isNoEvent), ...net.map(changeOf));
+    else changes.push(...between.map((one) => (isEvent(one) ? changeOf(one) : one)));
     between = [];
   };
   for (const row of rows) {
-    const [operation, table, , , , , oldAt, newAt] = row;
-    if (operation && ENDS_ORDER.has(operation)) {
+    const one = readRow(row, keys);
+    if (!isEvent(one) && ENDS.has(one.kind)) {
       flush();
-      ordered.push(row);
-    } else between.push({ row, table: table ?? '', oldAt: oldAt || null, newAt: newAt || null });
+      changes.push(one);
+    } else between.push(one);
   }
   flush();
-  return ordered;
+  return changes;
 }
-/** Definitions, TRUNCATE, a table's content: rows are somewhere else behind it. */
-const ENDS_ORDER: ReadonlySet<string> = new Set(['x', 't', 'e']);
+
+const ENDS: ReadonlySet<Change['kind']> = new Set(['ddl', 'truncate', 'empty']);
+const isEvent = (one: RowEvent | Change): one is RowEvent => 'found' in one;
+const isNoEvent = (one: RowEvent | Change): one is Change => !isEvent(one);
+
+function changeOf({ table, found, row }: NetChange): RowChange {
+  if (found === null) return { kind: 'insert', table, row: row ?? '' };
+  return row === null ? { kind: 'delete', table, key: found } : { kind: 'update', table, key: found, row };
+}
 
 export const readPayload = (payload: string): Change[] => JSON.parse(payload) as Change[];
 
-function readChange([operation, about = '', hashes, oldHashes, key, row]: WriteSetRow, keys: Keys): Change {
+function readRow(written: WriteSetRow, keys: Keys): RowEvent | Change {
+  const [operation, about, hashes, oldHashes, key, row, oldAt, newAt] = written;
   const text = about ?? '';
   switch (operation) {
     case 'd':
     case 'i':
     case 'u': {
       const shape = shapeOf(text);
-      const { table } = shape;
-      const found = JSON.parse(key ?? '[]') as string[];
-      const shown = operation === 'i' ? (row ?? '') : `(${found.join(',')})`;
-      keys.useRow(shape, readHashes(hashes), readHashes(oldHashes), shown);
-      if (operation === 'i') return { kind: 'insert', table, row: row ?? '' };
-      return operation === 'd'
-        ? { kind: 'delete', table, key: found }
-        : { kind: 'update', table, key: found, row: row ?? '' };
+      const [fresh, old] = [readHashes(hashes), readHashes(oldHashes)];
+      const found = operation === 'i' ? null : (JSON.parse(key ?? '[]') as string[]);
+      keys.useRow(shape, fresh, old, found ? `(${found.join(',')})` : (row ?? ''));
+      const uniques = shape.unique.length;
+      return {
+        table: shape.table,
+        oldAt: oldAt || null,
+        newAt: newAt || null,
+        oldKeys: old?.slice(0, uniques) ?? [],
+        newKeys: fresh?.slice(0, uniques) ?? [],
+        excludes: shape.whole,
+        found,
+        row: operation === 'd' ? null : (row ?? ''),
+      };
     }
     case 't':
       keys.use(text, 'exclusive');

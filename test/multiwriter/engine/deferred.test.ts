@@ -1,8 +1,6 @@
 /** Capture is deferred: what comes of it where clients defer, too, or change rows while a statement is at work. */
-import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { checksums } from '../../../src/multiwriter/engine/index.js';
-import { inOrder } from '../../../src/multiwriter/engine/order.js';
 import { type TestWriter, twoWriters, writeOnBoth } from './writers.js';
 
 let a: TestWriter;
@@ -174,33 +172,4 @@ it('all names in quotes', async () => {
   await a.client.query('reset quote_all_identifiers');
   await onBoth('insert into quoted values (2)');
   expect(await areEqual('quoted')).toEqual([[1], [2]]);
-});
-
-it('whatever order changes come in, each follows the one that left its row where it found it', () => {
-  fc.assert(
-    fc.property(
-      fc.array(fc.array(fc.constant(null), { maxLength: 5 }), { maxLength: 5 }),
-      fc.infiniteStream(fc.nat()),
-      (rows, random) => {
-        const changes = rows.flatMap((versions, row) =>
-          versions.map((_, i) => ({
-            table: `t${row % 2}`,
-            oldAt: i === 0 ? null : `${row},${i}`,
-            newAt: `${row},${i + 1}`,
-          })),
-        );
-        const shuffled = changes
-          .map((change) => ({ change, by: random.next().value as number }))
-          .toSorted((x, y) => x.by - y.by)
-          .map(({ change }) => change);
-        const ordered = inOrder(shuffled);
-        expect(new Set(ordered)).toEqual(new Set(changes));
-        ordered.forEach(({ table, oldAt }, i) => {
-          const maker = ordered.findIndex((one) => one.table === table && one.newAt === oldAt);
-          expect(oldAt === null ? -1 : maker).toBeLessThan(i);
-        });
-        expect(inOrder(changes)).toBe(changes);
-      },
-    ),
-  );
 });

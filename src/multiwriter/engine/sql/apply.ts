@@ -1,6 +1,8 @@
 /**
  * Apply: for every table a function of its own, with plans that last. It runs as the table's owner: what the owner wrote
- * (checks, generated columns, expressions of indexes) is not to run as a superuser on another writer.
+ * (checks, generated columns, expressions of indexes) is not to run as a superuser on another writer. An owner who is subject to the
+ * table's policies himself (FORCE ROW LEVEL SECURITY) would not see all rows: there it is a superuser, and such a table cannot be written
+ * where it has code of others (`runs_code`, capture.ts).
  */
 import { MARK } from './markers.js';
 
@@ -29,18 +31,21 @@ end $$;
 
 -- A statement has its columns beside the parameters: of r and n, which none names without a table, they may have the name.
 create or replace function dbproxy.define_applier(rel oid, row_index oid) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare t text := dbproxy.name_of(rel); owner name; columns text; fresh text; sets text; updates text; found text; replaces text; name text := 'apply_' || rel; is_forced boolean; numbers text;
+declare t text := dbproxy.name_of(rel); owner name; columns text; fresh text; sets text; updates text; found text; replaces text; name text := 'apply_' || rel; is_forced boolean; numbers text; row_type oid;
   keyless text := $raise$raise exception '% in %, which has no key to find a row by', dbproxy_kind, dbproxy_called using errcode = 'DBP01';$raise$;
 begin
-  select pg_get_userbyid(relowner), relforcerowsecurity into owner, is_forced from pg_class where oid = rel;
+  select pg_get_userbyid(relowner), relrowsecurity and relforcerowsecurity, reltype into owner, is_forced, row_type from pg_class where oid = rel;
   -- Generated columns generate themselves, also here.
   select string_agg(quote_ident(attname), ', ' order by attnum), string_agg('r.' || dbproxy.quoted(attname), ', ' order by attnum),
          string_agg(format('%1$s = r.%1$s', dbproxy.quoted(attname)), ', ' order by attnum) filter (where attidentity <> 'a'),
          string_agg(format('x.%1$s is distinct from r.%1$s', dbproxy.quoted(attname)), ' or ') filter (where attidentity = 'a')
     into columns, fresh, sets, replaces from pg_attribute where attrelid = rel and attnum > 0 and not attisdropped and attgenerated = '';
-  select string_agg(format('x.%I %s (dbproxy_key->>%s)::%s%s', a.attname, '=', n, format_type(a.atttypid, -1),
+  -- As texts become values: by no cast that may be somebody's own (capture.ts), and a domain's value is as one of its base type.
+  select string_agg(format('x.%I %s %s%s', a.attname, '=', case when dbproxy.is_built_in(a.atttypid) then format('(dbproxy_key->>%s)::%s', n, format_type(b, -1))
+             else format('(select v from jsonb_to_record(jsonb_build_object(''v'', dbproxy_key->%s)) as v(v %s))', n, format_type(b, -1)) end,
            case when indcollation[n] <> 0 then (select format(' collate %I.%I', nspname, collname) from pg_collation c join pg_namespace ns on ns.oid = collnamespace where c.oid = indcollation[n]) else '' end), ' and ' order by n)
-    into found from pg_index cross join generate_series(0, indnkeyatts - 1) n join pg_attribute a on attrelid = rel and attnum = indkey[n] where indexrelid = row_index;
+    into found from pg_index cross join generate_series(0, indnkeyatts - 1) n join pg_attribute a on attrelid = rel and attnum = indkey[n]
+     cross join lateral dbproxy.base_type(a.atttypid) b where indexrelid = row_index;
   -- None may be set: the row is as it was.
   updates := case when sets is null then 'return;' else format('update only %s x set %s where %s;', t, sets, found) end;
   select string_agg(format('%L, r.%s', n.sequence, dbproxy.quoted(n.name)), ', ') into numbers from dbproxy.numbered(rel) n;
@@ -48,7 +53,7 @@ begin
 declare r %1$s; n bigint;
 begin
   if dbproxy_called <> %6$L then raise exception '%% is %% by now', dbproxy_called, %6$L using errcode = 'DBP01'; end if;
-  if dbproxy_kind <> 'delete' then r := dbproxy_new::%1$s; end if;
+  if dbproxy_kind <> 'delete' then r := record_in(dbproxy_new::cstring, %7$s, -1); end if;
   if dbproxy_kind = 'insert' then
     %2$s
   elsif dbproxy_kind = 'update' then
@@ -69,7 +74,7 @@ end $f$, t,
          else updates end,
     case when found is null then keyless else format('delete from only %s x where %s;', t, found) end,
     -- Whose numbers they are apply() finds out, which may.
-    case when numbers is not null then format('if dbproxy_kind <> ''delete'' and current_setting(''dbproxy.is_own'', true) = ''on'' then perform set_config(''dbproxy.numbers'', jsonb_build_object(%s)::text, true); end if;', numbers) end, t));
+    case when numbers is not null then format('if dbproxy_kind <> ''delete'' and current_setting(''dbproxy.is_own'', true) = ''on'' then perform set_config(''dbproxy.numbers'', jsonb_build_object(%s)::text, true); end if;', numbers) end, t, row_type));
   if not is_forced then execute format('alter function dbproxy.%I(text, text, jsonb, text) owner to %I', name, owner); end if;
   execute format('revoke execute on function dbproxy.%I(text, text, jsonb, text) from public', name);
 end $$;

@@ -6,6 +6,8 @@
  *   transaction, in a notice (closing.ts). Where it fires before, or nobody is closing, the row is kept in `captured` (guard.ts).
  * - It belongs to the superuser and has a fixed environment, so that the text of a value is the same whatever a client set.
  * - What the table's owner wrote (expressions and predicates of indexes) runs as the owner, as REINDEX does: `expressions_<oid>`.
+ * - Values become text, and values of other types, by the types' own functions, which are a superuser's: never by a cast, which whoever owns
+ *   a row type or an enum can CREATE, to run what he likes. Between types of pg_catalog nobody can.
  * - It is ENABLE ALWAYS; only the applier's session is left out, by its session_user, which no client can take on.
  * - Keys are hashes by the type's own equality (hash_record_extended). Where it has none, or the index has another equality than
  *   the type, one constant stands for all values: more conflicts, never a missed one.
@@ -29,6 +31,14 @@ create or replace function dbproxy.base_type(type oid) returns oid language sql 
 -- A column's name where PL/pgSQL reads it, which has reserved words of its own (by, loop).
 create or replace function dbproxy.quoted(name name) returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
   select '"' || replace(name, '"', '""') || '"' $$;
+
+-- Is it a type whose casts are PostgreSQL's? Those of domains are their base types'.
+create or replace function dbproxy.is_built_in(type oid) returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+  select typnamespace = 'pg_catalog'::regnamespace from pg_type where oid = dbproxy.base_type(type) $$;
+
+-- The text of a value that is never null, as an expression.
+create or replace function dbproxy.text_of(value text, type oid) returns text language sql stable set search_path = pg_catalog, pg_temp as $$
+  select format(case when dbproxy.is_built_in(type) then '%s::text' else 'format(''%%s'', %s)' end, value) $$;
 
 -- The topmost of an index's partitioned parents: by its name a key is known, whichever partition holds the row.
 create or replace function dbproxy.root_index(index oid) returns oid language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -59,8 +69,8 @@ declare base oid := dbproxy.base_type(type);
 begin
   select * into t from pg_type where oid = base;
   if dbproxy.holds_oids(base) then
-    if t.typtype = 'e' or t.typtype = 'b' and t.typcategory <> 'A' then return format('(%s)::text collate "C"', value); end if;
-    if t.typcategory = 'A' then return format('(%s)::text[] collate "C"', value); end if;
+    -- Two arrays are equal where their texts are.
+    if t.typtype in ('e', 'b') then return format('format(''%%s'', %s) collate "C"', value); end if;
     return null;
   end if;
   if base <> type then plain := format('(%s)::%s', value, format_type(base, -1)); end if;
@@ -68,7 +78,7 @@ begin
     execute format('select hash_record_extended(row(null::%s), 0)', format_type(base, -1));
   exception when undefined_function then
     -- Types without a hash whose text is canonical.
-    if base in ('bit'::regtype, 'varbit'::regtype, 'money'::regtype, 'tsvector'::regtype) then return format('(%s)::text collate "C"', value); end if;
+    if base in ('bit'::regtype, 'varbit'::regtype, 'money'::regtype, 'tsvector'::regtype) then return format('format(''%%s'', %s) collate "C"', value); end if;
     return null;
   end;
   if coll <> 0 then
@@ -121,8 +131,9 @@ create or replace function dbproxy.row_index(rel oid) returns oid language sql s
    order by indisprimary desc, indisreplident desc, indexrelid limit 1 $$;
 
 drop function if exists dbproxy.references_of(oid);
--- As index_hash().
-create or replace function dbproxy.references_of(rel oid, r text, out key text, out hash text) returns setof record language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+drop function if exists dbproxy.references_of(oid, text);
+-- As index_hash(). Is it computed by a cast that may be somebody's own?
+create or replace function dbproxy.references_of(rel oid, r text, out key text, out hash text, out casts boolean) returns setof record language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare f record;
 begin
   -- Where a parent is partitioned there is a constraint for every partition, too; all lead to one index.
@@ -132,7 +143,8 @@ begin
       select dbproxy.name_of(f.root),
              format('case when num_nulls(%s) = 0 then %s end', string_agg(r || dbproxy.quoted(c.attname), ', ' order by n),
                case when bool_and(v.hashed is null) then '0::bigint' else
-                 format('hash_record_extended(row(%s), 0)', string_agg(v.hashed, ', ' order by n)) end)
+                 format('hash_record_extended(row(%s), 0)', string_agg(v.hashed, ', ' order by n)) end),
+             bool_or(dbproxy.base_type(c.atttypid) <> dbproxy.base_type(p.atttypid) and not (dbproxy.is_built_in(c.atttypid) and dbproxy.is_built_in(p.atttypid)))
         from pg_index ix
         cross join generate_series(0, ix.indnkeyatts - 1) n
         join pg_attribute c on c.attrelid = rel and c.attnum = f.conkey[array_position(f.confkey, ix.indkey[n])]
@@ -144,6 +156,20 @@ begin
   end loop;
 end $$;
 
+-- Does a row of it bring functions to run that are no superuser's? By its checks, those of domains, generated columns, indexes, partition keys.
+create or replace function dbproxy.runs_code(rel oid) returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+  with recursive needed as (
+    select 'pg_class'::regclass::oid as class, t as object from (select rel as t union select relid from pg_partition_ancestors(rel)) tables
+    union
+    select o.* from needed n cross join lateral (
+      select refclassid, refobjid from pg_depend where classid = n.class and objid = n.object
+      union all select 'pg_constraint'::regclass, oid from pg_constraint where contype <> 'f' and (n.class = 'pg_class'::regclass and conrelid = n.object or n.class = 'pg_type'::regclass and contypid = n.object)
+      union all select 'pg_class'::regclass, indexrelid from pg_index where n.class = 'pg_class'::regclass and indrelid = n.object
+      union all select 'pg_attrdef'::regclass, d.oid from pg_attrdef d join pg_attribute on attrelid = adrelid and attnum = adnum
+        where n.class = 'pg_class'::regclass and adrelid = n.object and attgenerated <> ''
+      union all select 'pg_class'::regclass, typrelid from pg_type where n.class = 'pg_type'::regclass and oid = n.object and typrelid <> 0) o (class, object))
+  select exists (select from needed join pg_proc p on class = 'pg_proc'::regclass and p.oid = object join pg_roles r on r.oid = proowner where not rolsuper) $$;
+
 -- Only where there is a type whose text depends on it: each setting costs time with each row.
 create or replace function dbproxy.environment(rel oid) returns text language sql stable set search_path = pg_catalog, pg_temp as $$
   select 'set search_path = pg_catalog, pg_temp' ||
@@ -154,7 +180,7 @@ create or replace function dbproxy.environment(rel oid) returns text language sq
 
 create or replace function dbproxy.attach(rel oid) returns void language plpgsql set search_path = pg_catalog, pg_temp set standard_conforming_strings = on set quote_all_identifiers = off as $$
 declare c pg_class; row_index oid; shape jsonb; key text; me text := rel::text;
-  simple oid[]; complex oid[]; uniques text[]; hashes text[] := '{}'; expressions text; reference_keys text[]; reference_hashes text; hashed text; tuple text; body text;
+  simple oid[]; complex oid[]; uniques text[]; hashes text[] := '{}'; expressions text; reference_keys text[]; reference_hashes text; has_casts boolean; hashed text; tuple text; body text;
 begin
   select * into c from pg_class where oid = rel;
   if c.relkind <> 'r' or c.relpersistence = 't' or not dbproxy.is_ours(c.relnamespace) then return; end if;
@@ -168,24 +194,27 @@ begin
   foreach tuple in array '{new,old}'::text[] loop
     hashed := array_to_string(case when row_index is null then array['null'] else '{}' end
       || array(select dbproxy.index_hash(i, tuple || '.') from unnest(simple) with ordinality u(i, n) order by n), ', ');
-    select array_agg(k.key), string_agg(k.hash, ', ') into reference_keys, reference_hashes from dbproxy.references_of(rel, tuple || '.') k;
+    select array_agg(k.key), string_agg(k.hash, ', ') filter (where not k.casts), coalesce(bool_or(k.casts), false)
+      into reference_keys, reference_hashes, has_casts from (select * from dbproxy.references_of(rel, tuple || '.') order by casts desc, key) k;
     -- Arrays of one kind only: expressions come as an array, the others as elements.
-    hashes := hashes || case when complex = '{}' then format('array[%s]::bigint[]', concat_ws(', ', nullif(hashed, ''), reference_hashes))
+    hashes := hashes || case when complex = '{}' and not has_casts then format('array[%s]::bigint[]', concat_ws(', ', nullif(hashed, ''), reference_hashes))
       else format('array[%s]::bigint[] || dbproxy.%I(%s) || array[%s]::bigint[]', hashed, 'expressions_' || me, tuple, reference_hashes) end;
   end loop;
   shape := jsonb_build_object('table', dbproxy.name_of(rel), 'unique', uniques, 'references', coalesce(reference_keys, '{}'),
     'whole', exists (select from pg_constraint where conrelid = rel and contype = 'x') or exists (select from pg_index where indrelid = rel and indisexclusion));
-  if complex <> '{}' then
-    select format('select array[%s] into result from (select %s) t', string_agg(dbproxy.index_hash(i, 't.'), ', ' order by n),
+  if complex <> '{}' or has_casts then
+    select format('select array[%s] into result from (select %s) t',
+        array_to_string(array(select dbproxy.index_hash(i, 't.') from unnest(complex) with ordinality u(i, n) order by n)
+          || array(select k.hash from dbproxy.references_of(rel, 't.') k where k.casts order by k.key), ', '),
         (select string_agg(format('r.%1$s as %1$s', dbproxy.quoted(attname)), ', ') from pg_attribute where attrelid = rel and attnum > 0 and not attisdropped))
-      into expressions from unnest(complex) with ordinality u(i, n);
+      into expressions;
     execute format('create or replace function dbproxy.%I(r record) returns bigint[] language plpgsql security definer %s set standard_conforming_strings = on as %L', 'expressions_' || me, dbproxy.environment(rel),
       -- The expressions name columns without their table.
       E'#variable_conflict use_column\ndeclare result bigint[]; begin ' || expressions || '; return result; end');
     execute format('revoke execute on function dbproxy.%I(record) from public', 'expressions_' || me);
     execute format('alter function dbproxy.%I(record) owner to %I', 'expressions_' || me, pg_get_userbyid(c.relowner));
   end if;
-  select format('jsonb_build_array(%s)', string_agg(format('old.%s::text', dbproxy.quoted(attname)), ', ' order by n)) into key
+  select format('jsonb_build_array(%s)', string_agg(dbproxy.text_of('old.' || dbproxy.quoted(attname), atttypid), ', ' order by n)) into key
     from pg_index i cross join generate_series(0, indnkeyatts - 1) n join pg_attribute a on attrelid = rel and attnum = indkey[n] where indexrelid = row_index;
 
   body := format($f$
@@ -199,11 +228,11 @@ begin
       ${TELL_DELETE}
     end if;
   elsif tg_op = 'INSERT' then
-    perform dbproxy.keep('i', %1$L, %2$s, null, null, new::text, null, new.ctid);
+    perform dbproxy.keep('i', %1$L, %2$s, null, null, format('%%s', new), null, new.ctid, pg_relation_filenode(tg_relid));
   elsif tg_op = 'UPDATE' then
-    perform dbproxy.keep('u', %1$L, %2$s, %3$s, %4$s, new::text, old.ctid, new.ctid);
+    perform dbproxy.keep('u', %1$L, %2$s, %3$s, %4$s, format('%%s', new), old.ctid, new.ctid, pg_relation_filenode(tg_relid));
   else
-    perform dbproxy.keep('d', %1$L, null, %3$s, %4$s, null, old.ctid);
+    perform dbproxy.keep('d', %1$L, null, %3$s, %4$s, null, old.ctid, null, pg_relation_filenode(tg_relid));
   end if;
   return null;
 end $f$, shape::text, hashes[1], hashes[2], coalesce(key, 'null::jsonb'));
@@ -214,6 +243,8 @@ end $f$, shape::text, hashes[1], hashes[2], coalesce(key, 'null::jsonb'));
   perform dbproxy.add_trigger(rel, 'dbproxy_truncate', 'after truncate', 'statement', 'dbproxy.capture_truncate()');
   if c.relpersistence = 'u' then
     perform dbproxy.add_trigger(rel, 'dbproxy_refuse', 'before insert or update or delete', 'row', 'dbproxy.refuse_unlogged()');
+  elsif c.relrowsecurity and c.relforcerowsecurity and not (select rolsuper from pg_roles where oid = c.relowner) and dbproxy.runs_code(rel) then
+    perform dbproxy.add_trigger(rel, 'dbproxy_refuse', 'before insert or update or delete', 'row', 'dbproxy.refuse_forced()');
   else
     -- Not IF EXISTS, whose notice would go to the client.
     if exists (select from pg_trigger where tgrelid = rel and tgname = 'dbproxy_refuse') then
@@ -228,7 +259,7 @@ create or replace function dbproxy.add_trigger(rel oid, name text, event text, l
 declare found pg_trigger;
 begin
   select * into found from pg_trigger where tgrelid = rel and tgname = name;
-  if found.tgenabled = 'A' and found.tgdeferrable = is_deferred then return; end if;
+  if found.tgenabled = 'A' and found.tgdeferrable = is_deferred and found.tgfoid = action::regprocedure then return; end if;
   if found.tgdeferrable <> is_deferred then execute format('drop trigger %I on %s', name, rel::regclass); end if;
   -- A constraint trigger cannot be replaced; one that is there is disabled.
   if not is_deferred or found.tgdeferrable is distinct from is_deferred then
@@ -283,6 +314,12 @@ begin
     hint = format('ALTER TABLE %s ADD PRIMARY KEY (...); a unique index on columns that are NOT NULL will do, too. Rows can be inserted as it is.', tg_relid::regclass);
 end $$;
 
+create or replace function dbproxy.refuse_forced() returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  raise exception 'the table % cannot be written with several writers: its policies are forced on its owner, and a function of a client is in its definition', tg_relid::regclass using errcode = '55000',
+    hint = format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY; or take the function out of its checks, domains, generated columns and indexes.', tg_relid::regclass);
+end $$;
+
 create or replace function dbproxy.refuse_unlogged() returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   raise exception 'the unlogged table % cannot be written with several writers: a crash of one would empty it there alone', tg_relid::regclass using errcode = '55000',
@@ -293,7 +330,7 @@ create or replace function dbproxy.checksums(out "table" text, out rows bigint, 
   set search_path = pg_catalog, pg_temp set datestyle = 'ISO, YMD' set intervalstyle = postgres set extra_float_digits = 3 set bytea_output = hex set lc_monetary = 'C' set timezone = 'UTC' as $$
 begin
   for "table" in select dbproxy.name_of(oid) from pg_class where relkind = 'r' and relpersistence = 'p' and dbproxy.is_ours(relnamespace) order by 1 loop
-    execute format('select count(*), coalesce(sum(hashtextextended((t.*)::text collate "C", 0)), 0)::text from only %s t', "table") into rows, sum;
+    execute format('select count(*), coalesce(sum(hashtextextended(format(''%%s'', t.*) collate "C", 0)), 0)::text from only %s t', "table") into rows, sum;
     return next;
   end loop;
 end $$;

@@ -19,12 +19,12 @@ export const END_CLOSING = `set_config('backtrace_functions', '', true)`;
 
 /**
  * Tells of a change, within the function that format() makes for a table (capture.ts). Its arguments: the table's shape, the hashes of
- * the new and of the old row, the key; the last three are expressions. Where the new row is, and where the old one was: by that changes are put
- * into their order (write-set.ts).
+ * the new and of the old row, the key; the last three are expressions. RAISE writes a row by its output function. Where the new row is, and
+ * where the old one was: by that changes of one row are known (net-effect.ts).
  */
 const TELL = `raise info using errcode = 'DBP0R', table = %1$L,`;
-export const TELL_INSERT = `${TELL} datatype = 'i', message = new::text, detail = %2$s, constraint = new.ctid;`;
-export const TELL_UPDATE = `${TELL} datatype = 'u', message = new::text, detail = %2$s, hint = %3$s, column = %4$s, constraint = new.ctid, schema = old.ctid;`;
+export const TELL_INSERT = `${TELL} datatype = 'i', message = new, detail = %2$s, constraint = new.ctid;`;
+export const TELL_UPDATE = `${TELL} datatype = 'u', message = new, detail = %2$s, hint = %3$s, column = %4$s, constraint = new.ctid, schema = old.ctid;`;
 export const TELL_DELETE = `${TELL} datatype = 'd', message = '', hint = %3$s, column = %4$s, schema = old.ctid;`;
 
 /** For the variables `operation`, `about`, `key` and `new_row`. */

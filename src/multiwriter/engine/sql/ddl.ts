@@ -72,7 +72,7 @@ create or replace function dbproxy.capture_content(rel oid) returns void languag
 declare me xid8 := pg_current_xact_id(); t text := dbproxy.name_of(rel);
 begin
   insert into dbproxy.captured values (me, 'e', t, null, null, null, null, false);
-  execute format('insert into dbproxy.captured select $1, ''i'', $2, ''{}'', null, null, (t.*)::text, false from only %s t', t)
+  execute format('insert into dbproxy.captured select $1, ''i'', $2, ''{}'', null, null, format(''%%s'', t.*), false from only %s t', t)
     using me, jsonb_build_object('table', t, 'unique', '{}'::text[], 'references', '{}'::text[], 'whole', true)::text;
 end $$;
 

@@ -42,22 +42,24 @@ create unlogged table if not exists dbproxy.captured (
   key jsonb, new_row text,
   is_first boolean not null
 );
--- Where the old row was, and where the new one is. Kept while the transaction was being closed: behind what was told.
-alter table dbproxy.captured add column if not exists old_at tid, add column if not exists new_at tid, add column if not exists is_late boolean not null default false;
+-- Where the old row was, and where the new one is, in which file of the table. Kept while the transaction was being closed: behind what was told.
+alter table dbproxy.captured add column if not exists old_at tid, add column if not exists new_at tid, add column if not exists is_late boolean not null default false,
+  add column if not exists file oid;
 alter table dbproxy.captured enable row level security;
 alter table dbproxy.captured alter new_row set storage external;
 alter table dbproxy.captured set (autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_cost_delay = 0);
 create index if not exists captured_xid on dbproxy.captured (xid);
 
 -- Whoever reads captured does so by its index, also with a plan that was made while the table was empty.
-create or replace function dbproxy.keep(operation "char", about text, hashes bigint[], old_hashes bigint[], key jsonb, new_row text, old_at tid default null, new_at tid default null) returns void language plpgsql
+drop function if exists dbproxy.keep("char", text, bigint[], bigint[], jsonb, text, tid, tid);
+create or replace function dbproxy.keep(operation "char", about text, hashes bigint[], old_hashes bigint[], key jsonb, new_row text, old_at tid default null, new_at tid default null, file oid default null) returns void language plpgsql
   security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 begin
   if current_setting('transaction_read_only')::boolean then
     raise exception 'the transaction was made READ ONLY after it had written' using errcode = '25006';
   end if;
   insert into dbproxy.captured values (pg_current_xact_id(), operation, about, hashes, old_hashes, key, new_row,
-    not exists (select from dbproxy.captured where xid = pg_current_xact_id() and is_first), old_at, new_at, ${IS_CLOSING});
+    not exists (select from dbproxy.captured where xid = pg_current_xact_id() and is_first), old_at, new_at, ${IS_CLOSING}, file);
 end $$;
 
 -- What is no change of a row, and may come also from the closing.
@@ -170,9 +172,10 @@ begin
     raise exception 'a transaction of % bytes is too large for several writers: at most ${MAX_PROPOSAL_BYTES}', size
       using errcode = '54000', hint = 'Write it in smaller transactions.';
   end if;
-  -- The command that made a row, cmin, is the order of the rows.
-  return query select c.operation::text, c.about, c.hashes::text, c.old_hashes::text, c.key::text, c.new_row, c.old_at::text, c.new_at::text, c.is_late
-    from dbproxy.captured c where c.xid = me and c.operation <> 'g' order by c.cmin::text::bigint;
+  -- The command that made a row, cmin, is the order of the rows. What is told has its places in the files of now.
+  return query select c.operation::text, c.about, c.hashes::text, c.old_hashes::text, c.key::text, c.new_row, former || c.old_at::text, former || c.new_at::text, c.is_late
+    from dbproxy.captured c cross join lateral (select case when c.file in (select relfilenode from pg_class) then '' else c.file || ' ' end as former) f
+   where c.xid = me and c.operation <> 'g' order by c.cmin::text::bigint;
   delete from dbproxy.captured c where c.xid = me;
 end $$;
 
