@@ -24,8 +24,10 @@ async function ranAs(): Promise<string[]> {
   const sessions = [writers.a.client, writers.a.watcher, writers.b.applying, writers.b.watcher];
   const said: string[] = [];
   for (const session of sessions) {
-    const { rows } = await session.query(`select current_setting('evil.ran_as', true) as who`);
-    said.push(...String(rows[0].who ?? '').split(' '));
+    const { rows } = await session.query<{ who: string | null }>(
+      `select current_setting('evil.ran_as', true) as who`,
+    );
+    said.push(...(rows[0]?.who ?? '').split(' '));
     await session.query(`select set_config('evil.ran_as', '', false)`);
   }
   return [...new Set(said.filter((who) => who !== ''))];
@@ -138,7 +140,7 @@ it('checks, domains, generated columns and indexes of a table whose policies are
     await ranAs();
     await expect(asMallory(`insert into forced (k, n) values (3, 3)`)).rejects.toMatchObject({
       code: '55000',
-      hint: expect.stringContaining('NO FORCE ROW LEVEL SECURITY'),
+      hint: expect.stringContaining('NO FORCE ROW LEVEL SECURITY') as string,
     });
     await asMallory(drop!, `insert into forced (k, n) values (3, 3)`, `delete from forced where k = 3`);
     expect(await ranAs()).not.toContain('postgres');
@@ -157,12 +159,12 @@ it('as what it was refused for changes, so does what is refused', async () => {
   const { a, b } = writers;
   await writeOnBoth(a, b, 'create unlogged table changes (k int)');
   const insert = () => writeOnBoth(a, b, 'insert into changes values (1)');
-  await expect(insert()).rejects.toMatchObject({ message: expect.stringContaining('unlogged') });
+  await expect(insert()).rejects.toMatchObject({ message: expect.stringContaining('unlogged') as string });
   await writeOnBoth(a, b, 'alter table changes set logged');
   await insert();
   await expect(writeOnBoth(a, b, 'delete from changes')).rejects.toMatchObject({
-    message: expect.stringContaining('no key'),
+    message: expect.stringContaining('no key') as string,
   });
   await writeOnBoth(a, b, 'alter table changes set unlogged');
-  await expect(insert()).rejects.toMatchObject({ message: expect.stringContaining('unlogged') });
+  await expect(insert()).rejects.toMatchObject({ message: expect.stringContaining('unlogged') as string });
 });
