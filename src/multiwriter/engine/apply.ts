@@ -42,14 +42,21 @@ export class ApplyDiverged extends Error {
   }
 }
 
+interface Table {
+  /** 0: there is none of that name. */
+  readonly oid: number;
+  /** Rows of it bring a client's functions to run. */
+  readonly runsCode: boolean;
+}
+
 export class Applier {
   readonly #writer: WriterId;
   readonly #connection: ClientBase;
   /** Another connection: it looks who blocks while the first one waits. */
   readonly #watcher: ClientBase;
   readonly #pid: number;
-  /** OIDs of tables, by the names that entries have for them. */
-  readonly #tables = new Map<string, number>();
+  /** By the names that entries have for them. */
+  readonly #tables = new Map<string, Table>();
   readonly #prepared = new Set<string>();
   /** So many are not to be tried together again. */
   #oneByOne = 0;
@@ -76,7 +83,7 @@ export class Applier {
    * try.
    */
   async apply(entries: readonly Entry[], onBlocked: OnBlocked): Promise<boolean[]> {
-    const rows = this.#oneByOne > 0 ? [] : this.#thatGoTogether(entries);
+    const rows = this.#oneByOne > 0 ? [] : await this.#thatGoTogether(entries);
     if (rows.length > 0) {
       const together = entries.slice(0, rows.length);
       if (await this.#applyTogether(together, rows.flat(), onBlocked)) return together.map(() => true);
@@ -114,7 +121,7 @@ export class Applier {
   }
 
   /** The rows of each of the first entries, as far as they have nothing else. */
-  #thatGoTogether(entries: readonly Entry[]): RowChange[][] {
+  async #thatGoTogether(entries: readonly Entry[]): Promise<RowChange[][]> {
     const together: RowChange[][] = [];
     let bytes = 0;
     for (const { lsn, payload } of entries) {
@@ -122,7 +129,7 @@ export class Applier {
       // An own one moves sequences, too.
       if (bytes > TOGETHER_BYTES || writerOf(lsn) === this.#writer) break;
       const changes = readPayload(payload);
-      if (!changes.every(isRow)) break;
+      if (!changes.every(isRow) || (await this.#runCode(changes))) break;
       together.push(changes);
     }
     return together;
@@ -160,9 +167,18 @@ export class Applier {
     else if (first) onBlocked(first.lsn, blockers);
   }
 
+  /** What a client's code leaves in the session is cleared away by dbproxy.apply only. */
+  async #runCode(rows: readonly RowChange[]): Promise<boolean> {
+    for (const { table } of rows) {
+      const { runsCode } = this.#tables.get(table) ?? (await this.#find(table));
+      if (runsCode) return true;
+    }
+    return false;
+  }
+
   async #rowStep(row: RowChange): Promise<Step> {
     const { kind, table } = row;
-    const oid = this.#tables.get(table) ?? (await this.#find(table));
+    const { oid } = this.#tables.get(table) ?? (await this.#find(table));
     return this.#step(`apply_${oid}`, `select dbproxy.apply_${oid}($1, $2, $3, $4)`, [
       table,
       kind,
@@ -171,14 +187,14 @@ export class Applier {
     ]);
   }
 
-  async #find(table: string): Promise<number> {
-    const { rows } = await this.#connection.query<{ oid: number | null }>(
-      'select pg_catalog.to_regclass($1)::pg_catalog.oid as oid',
+  async #find(table: string): Promise<Table> {
+    const { rows } = await this.#connection.query<{ oid: number | null; runs_code: boolean }>(
+      `select t as oid, exists (select from dbproxy.running_code where rel = t) as runs_code from (select pg_catalog.to_regclass($1)::pg_catalog.oid) found(t)`,
       [table],
     );
-    const oid = rows[0]?.oid ?? 0;
-    this.#tables.set(table, oid);
-    return oid;
+    const found = { oid: rows[0]?.oid ?? 0, runsCode: rows[0]?.runs_code ?? false };
+    this.#tables.set(table, found);
+    return found;
   }
 
   #step(name: string, text: string, values: Step['values']): Step {
@@ -189,9 +205,9 @@ export class Applier {
 
   /** What a table is called may change with whatever is not a row, and had changed where rows did not fit. */
   async #forget(): Promise<void> {
+    this.#tables.clear();
     if (this.#prepared.size === 0) return;
     await this.#connection.query('deallocate all');
-    this.#tables.clear();
     this.#prepared.clear();
   }
 }

@@ -3,10 +3,11 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { checksums } from '../../../src/multiwriter/engine/index.js';
 import { twoWriters, writeOnBoth } from './writers.js';
 
-/** Says who runs it, in the session. */
+/** Says who runs it, in the session; and of a superuser by what no RESET or ROLLBACK takes back. */
 const noting = (returns: string) =>
   `language plpgsql as $$ begin
-     perform set_config('evil.ran_as', coalesce(current_setting('evil.ran_as', true), '') || current_user || ' ', false);
+     perform pg_catalog.set_config('evil.ran_as', coalesce(pg_catalog.current_setting('evil.ran_as', true), '') operator(pg_catalog.||) current_user operator(pg_catalog.||) ' ', false);
+     if (select rolsuper from pg_catalog.pg_roles where rolname operator(pg_catalog.=) current_user) then perform pg_catalog.nextval('public.super_ran'); end if;
      return ${returns};
    end $$`;
 
@@ -16,6 +17,7 @@ beforeAll(async () => {
   const { a, b } = writers;
   await writeOnBoth(a, b, 'create role mallory', 'grant all on schema public to mallory');
   await writeOnBoth(a, b, 'grant all on database postgres to mallory');
+  await writeOnBoth(a, b, 'create sequence super_ran');
 }, 120_000);
 afterAll(() => writers?.close());
 
@@ -30,6 +32,11 @@ async function ranAs(): Promise<string[]> {
     said.push(...(rows[0]?.who ?? '').split(' '));
     await session.query(`select set_config('evil.ran_as', '', false)`);
   }
+  for (const { watcher } of [writers.a, writers.b]) {
+    const { rowCount } = await watcher.query('select from public.super_ran where is_called');
+    if (rowCount) said.push('a superuser');
+    await watcher.query(`select dbproxy.setval('public.super_ran', 17, false)`);
+  }
   return [...new Set(said.filter((who) => who !== ''))];
 }
 
@@ -37,9 +44,12 @@ const asMallory = async (...statements: string[]): Promise<void> => {
   const { a, b } = writers;
   await a.client.query('set role mallory');
   try {
-    for (const statement of statements) await writeOnBoth(a, b, statement);
+    for (const statement of statements) {
+      await a.client.query('set search_path = public; reset datestyle');
+      await writeOnBoth(a, b, statement);
+    }
   } finally {
-    await a.client.query('reset role');
+    await a.client.query('reset role; set search_path = public; reset datestyle');
   }
 };
 
@@ -167,4 +177,137 @@ it('as what it was refused for changes, so does what is refused', async () => {
   });
   await writeOnBoth(a, b, 'alter table changes set unlogged');
   await expect(insert()).rejects.toMatchObject({ message: expect.stringContaining('unlogged') as string });
+});
+
+/** Schema `shadow` has, for whoever looks there first, what our functions call. */
+const SHADOWS = [
+  'create schema shadow',
+  `create function shadow.set_config(text, text, boolean) returns text ${noting('$2')}`,
+  `create function shadow.current_setting(text) returns text ${noting(`''`)}`,
+  `create function shadow.current_setting(text, boolean) returns text ${noting(`''`)}`,
+  `create function shadow.hash_record_extended(record, int) returns bigint ${noting('1')}`,
+  `create function shadow.format(text, anyelement) returns text ${noting('$1')}`,
+  `create function shadow.jsonb_build_array(text) returns jsonb ${noting(`'[]'`)}`,
+  `create function shadow.jsonb_array_elements(jsonb) returns setof jsonb language plpgsql as $$ begin return; end $$`,
+  `create function shadow.to_regclass(text) returns regclass ${noting('null')}`,
+  `create function shadow.pg_current_xact_id() returns xid8 ${noting('null')}`,
+  `create function shadow.pg_trigger_depth() returns int ${noting('0')}`,
+  `create function shadow.starts_with(text, text) returns boolean ${noting('true')}`,
+  `create function shadow.string_agg(text, text) returns text ${noting('$1')}`,
+];
+
+it('an index whose function changes the session: what captures goes on as it was', async () => {
+  const { a, b } = writers;
+  await asMallory(
+    ...SHADOWS,
+    `create function pretends(int) returns int immutable language plpgsql as $$ begin
+       perform pg_catalog.set_config('search_path', 'shadow, pg_catalog', false);
+       perform pg_catalog.set_config('datestyle', 'German', false);
+       return $1;
+     end $$`,
+    `create table indexed (k int primary key, n int, at date, unique (n))`,
+    `create unique index on indexed (pretends(n))`,
+    `insert into indexed values (1, 1, '2026-11-30')`,
+    `update indexed set n = 2, at = '2026-12-01'`,
+  );
+  await a.client.query('set role mallory');
+  const sets = [
+    'set constraints all immediate',
+    'update public.indexed set n = n + 1',
+    'create table public.other (k int)',
+  ];
+  await writeOnBoth(a, b, ...sets);
+  await a.client.query('reset role; set search_path = public');
+  await writeOnBoth(
+    a,
+    b,
+    'update public.indexed set k = 3',
+    'alter table public.indexed add c int',
+    'delete from public.indexed where k = 4',
+  );
+  await a.client.query('set search_path = public; reset datestyle');
+  expect(await b.rows('select k, n, at::text from public.indexed')).toEqual([[3, 3, '2026-12-01']]);
+  const ran = await ranAs();
+  expect(ran).not.toContain('a superuser');
+});
+
+it('a check that changes the session of the applier, or leaves something for later', async () => {
+  const { a, b } = writers;
+  const environment = async (): Promise<unknown> => {
+    const of = (sql: string) => b.applying.query({ text: sql, rowMode: 'array' }).then(({ rows }) => rows);
+    return [
+      await of(
+        `select name, setting from pg_catalog.pg_settings where source = 'session' and name !~ '^evil' order by 1`,
+      ),
+      await of('select name from pg_catalog.pg_cursors where name <> $$$$'),
+      await of(`select name from pg_catalog.pg_prepared_statements`),
+      await of('select * from pg_catalog.pg_listening_channels()'),
+      await of(
+        `select objid from pg_catalog.pg_locks where locktype = 'advisory' and pid = pg_backend_pid()`,
+      ),
+      await of(`select relname from pg_catalog.pg_class where relnamespace = pg_my_temp_schema()`),
+    ];
+  };
+  const attempts = [
+    `perform pg_catalog.set_config('search_path', 'shadow, pg_catalog', false)`,
+    `perform pg_catalog.set_config('intervalstyle', 'sql_standard', false)`,
+    `perform pg_catalog.set_config('client_encoding', 'LATIN1', false)`,
+    `execute 'declare evil_cursor cursor with hold for select public.evil()'`,
+    `execute 'deallocate all'`,
+    `execute 'prepare evil as select public.evil()'`,
+    `execute 'prepare mark as select public.evil()'`,
+    `execute 'listen evil'`,
+    `perform pg_advisory_lock(4711)`,
+    `execute 'create temp table evil (k int)'`,
+    `execute 'create constraint trigger evil after insert on evil deferrable initially deferred for each row execute function public.evil_trigger()'`,
+    `execute 'alter table evil enable always trigger evil'`,
+    `execute 'insert into evil values (1)'`,
+    `execute 'set session authorization postgres'`,
+    `execute 'set role postgres'`,
+    `execute 'create table public.evil (k int)'`,
+  ];
+  await asMallory(
+    `create function evil() returns boolean ${noting('true')}`,
+    `create function evil_trigger() returns trigger ${noting('null')}`,
+    `create function checks(int) returns boolean language plpgsql as $$ begin
+       if session_user operator(pg_catalog.=) 'dbproxy_apply' then
+         ${attempts.map((one) => `begin ${one}; exception when others then null; end;`).join(' ')}
+       end if;
+       return true;
+     end $$`,
+    `create table victim (k int primary key, during interval, name text)`,
+    `insert into victim values (1, '-1 day -02:00', 'é')`,
+  );
+  await b.applying.query('deallocate all');
+  const before = await environment();
+  await ranAs();
+  // By a definition, by rows one after the other, and by those of others behind them.
+  await asMallory(
+    'create table held_up (k int primary key, n int check (checks(n)))',
+    'insert into held_up values (0, 0)',
+  );
+  expect(await environment()).toEqual(before);
+  await writeOnBoth(
+    a,
+    b,
+    'insert into held_up values (1, 1)',
+    `insert into victim values (2, '-1 day -02:00', 'é')`,
+  );
+  expect(await environment()).toEqual(before);
+  const written = [
+    (await a.write('insert into held_up values (3, 3)'))!,
+    (await a.write(`insert into victim values (3, '-1 day -02:00', 'é')`))!,
+    (await a.write('update held_up set n = 5'))!,
+    (await a.write(`update victim set name = 'ü'`))!,
+  ];
+  const entries = written.map(({ at, writeSet }) => ({ lsn: at, payload: writeSet.payload }));
+  for (let done = 0; done < entries.length;)
+    done += (await b.applier.apply(entries.slice(done), () => undefined)).length;
+  await b.applying.query('deallocate all');
+  expect(await environment()).toEqual(before);
+  await asMallory('alter table held_up add m int default 1 check (checks(m))');
+  expect(await environment()).toEqual(before);
+  expect(await checksums(b.watcher)).toEqual(await checksums(a.watcher));
+  expect(await b.rows(`select to_regclass('public.evil')`)).toEqual([[null]]);
+  expect(await ranAs()).toEqual([]);
 });

@@ -983,7 +983,10 @@ describe('apply', () => {
   );
 
   it('is worth some more where the engine calls it an internal error, and not without end', async () => {
-    await b.applying.query('create temp sequence tries');
+    // As what we define ourselves.
+    await b.applying
+      .query(`begin; insert into dbproxy.captured (xid, operation, is_first) values (pg_current_xact_id(), 'w', false);
+      create temp sequence tries; delete from dbproxy.captured where operation = 'w'; commit`);
     const until = (n: number) =>
       saying(
         `do $$ begin if nextval('pg_temp.tries') < ${n} then raise 'tuple concurrently updated' using errcode = 'XX000'; end if; end $$`,

@@ -3,6 +3,11 @@
  * (checks, generated columns, expressions of indexes) is not to run as a superuser on another writer. An owner who is subject to the
  * table's policies himself (FORCE ROW LEVEL SECURITY) would not see all rows: there it is a superuser, and such a table cannot be written
  * where it has code of others (`runs_code`, capture.ts).
+ *
+ * Such code may try to outlive its row in our session, which is a superuser's: by settings (a search_path, by which we would find its
+ * functions in place of ours), a cursor WITH HOLD or a deferred trigger, which run at our COMMIT, prepared statements by the names of ours.
+ * So where it may run an entry is applied alone (`dbproxy.apply`); behind it every name is one with its schema until the environment is there
+ * again; and at the end nothing of it is left (`clean_session`).
  */
 import { MARK } from './markers.js';
 
@@ -15,11 +20,24 @@ export const APPLY = String.raw`
 create or replace function dbproxy.prepare_applier() returns void language plpgsql as $$
 begin
   -- The environment in which the texts were written, and nothing that could end a wait or change what a statement means.
-  perform set_config(name, value, false) from (values
+  perform pg_catalog.set_config(name, value, false) from (values
     ('session_replication_role', 'replica'), ('search_path', 'pg_catalog'), ('datestyle', 'ISO, YMD'), ('intervalstyle', 'postgres'),
     ('lc_monetary', 'C'), ('xmloption', 'content'), ('standard_conforming_strings', 'on'), ('timezone', 'UTC'), ('statement_timeout', '0'), ('lock_timeout', '0'),
     ('idle_in_transaction_session_timeout', '0'), ('default_transaction_isolation', 'read committed'), ('default_transaction_read_only', 'off'), ('check_function_bodies', 'off'),
     ('row_security', 'on'), ('synchronous_commit', 'off'), ('plan_cache_mode', 'force_generic_plan')) s(name, value);
+end $$;
+
+create or replace function dbproxy.clean_session() returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare cursor_name text;
+begin
+  for cursor_name in select name from pg_cursors where is_holdable loop
+    execute format('close %I', cursor_name);
+  end loop;
+  execute 'reset all';
+  execute 'deallocate all';
+  execute 'unlisten *';
+  perform pg_advisory_unlock_all();
+  perform dbproxy.prepare_applier();
 end $$;
 
 -- Of an older version.
@@ -52,7 +70,7 @@ begin
   execute format('create or replace function dbproxy.%I(dbproxy_called text, dbproxy_kind text, dbproxy_key jsonb, dbproxy_new text) returns void language plpgsql security definer set search_path = pg_catalog, pg_temp as %L', name, format($f$
 declare r %1$s; n bigint;
 begin
-  if dbproxy_called <> %6$L then raise exception '%% is %% by now', dbproxy_called, %6$L using errcode = 'DBP01'; end if;
+  %8$sif dbproxy_called <> %6$L then raise exception '%% is %% by now', dbproxy_called, %6$L using errcode = 'DBP01'; end if;
   if dbproxy_kind <> 'delete' then r := record_in(dbproxy_new::cstring, %7$s, -1); end if;
   if dbproxy_kind = 'insert' then
     %2$s
@@ -74,7 +92,8 @@ end $f$, t,
          else updates end,
     case when found is null then keyless else format('delete from only %s x where %s;', t, found) end,
     -- Whose numbers they are apply() finds out, which may.
-    case when numbers is not null then format('if dbproxy_kind <> ''delete'' and current_setting(''dbproxy.is_own'', true) = ''on'' then perform set_config(''dbproxy.numbers'', jsonb_build_object(%s)::text, true); end if;', numbers) end, t, row_type));
+    case when numbers is not null then format('if dbproxy_kind <> ''delete'' and current_setting(''dbproxy.is_own'', true) = ''on'' then perform set_config(''dbproxy.numbers'', jsonb_build_object(%s)::text, true); end if;', numbers) end, t, row_type,
+    case when dbproxy.runs_code(rel) then E'if current_setting(''dbproxy.is_alone'', true) is distinct from ''on'' then raise exception ''by dbproxy.apply only'' using errcode = ''DBP01''; end if;\n  ' end));
   if not is_forced then execute format('alter function dbproxy.%I(text, text, jsonb, text) owner to %I', name, owner); end if;
   execute format('revoke execute on function dbproxy.%I(text, text, jsonb, text) from public', name);
 end $$;
@@ -91,12 +110,13 @@ begin
 end $$;
 
 create or replace function dbproxy.apply(at bigint, payload text) returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare change jsonb; truncated text[] := '{}'; target oid; is_own boolean := dbproxy.writer_of(at) = (select writer from dbproxy.self);
+declare change jsonb; truncated text[] := '{}'; target oid; running_code oid[] := array(select rel from dbproxy.running_code); is_code boolean; ran_code boolean := false; is_own boolean := dbproxy.writer_of(at) = (select writer from dbproxy.self);
 begin
   ${FOR_THE_APPLIER}
   ${MARK}
   if not found then return false; end if;
   if is_own then perform set_config('dbproxy.is_own', 'on', true); end if;
+  perform set_config('dbproxy.is_alone', 'on', true);
   for change in select jsonb_array_elements(payload::jsonb) loop
     -- Tables of one TRUNCATE go together: each may refer to the others.
     if change->>'kind' = 'truncate' then truncated := truncated || (change->>'table'); continue; end if;
@@ -108,14 +128,21 @@ begin
     case change->>'kind'
       -- Not TRUNCATE, which others that refer to the table would forbid.
       when 'empty' then execute 'delete from only ' || (change->>'table');
-      when 'ddl' then perform dbproxy.apply_ddl(change);
+      when 'ddl' then
+        perform dbproxy.apply_ddl(change);
+        ran_code := true;
       when 'name' then perform dbproxy.keep_name(change->>'id');
       when 'roles' then perform dbproxy.apply_roles(change);
       when 'setval' then perform dbproxy.align((change->>'sequence')::regclass, (change->>'value')::bigint, (change->>'isCalled')::boolean);
       else
         target := to_regclass(change->>'table');
         if target is null then raise exception 'there is no table %', change->>'table' using errcode = 'DBP01'; end if;
+        is_code := target = any (running_code);
         execute format('select dbproxy.%I($1, $2, $3, $4)', 'apply_' || target) using change->>'table', change->>'kind', change->'key', change->>'row';
+        if is_code then
+          perform dbproxy.prepare_applier();
+          ran_code := true;
+        end if;
         if is_own and current_setting('dbproxy.numbers', true) <> '' then
           perform dbproxy.took(sequence::oid, value::numeric) from jsonb_each_text(current_setting('dbproxy.numbers')::jsonb) e(sequence, value);
           perform set_config('dbproxy.numbers', '', true);
@@ -123,6 +150,7 @@ begin
     end case;
   end loop;
   if truncated <> '{}' then perform dbproxy.apply_truncate(truncated); end if;
+  if ran_code then perform dbproxy.clean_session(); end if;
   return true;
 end $$;
 
@@ -152,8 +180,10 @@ begin
   revoke execute on function dbproxy.run_ddl(text, text) from public;
   execute format('alter function dbproxy.run_ddl(text, text) owner to %I', change->>'role');
   delete from dbproxy.captured where xid = me and operation = 'w';
+  insert into dbproxy.captured values (me, 'd', null, null, null, null, null, false);
   perform dbproxy.run_ddl(change->>'searchPath', change->>'sql');
-  perform set_config('search_path', 'pg_catalog', true);
+  perform dbproxy.prepare_applier();
+  delete from dbproxy.captured where xid = me and operation = 'd';
   insert into dbproxy.captured values (me, 'w', null, null, null, null, null, false);
   drop function dbproxy.run_ddl(text, text);
   delete from dbproxy.captured where xid = me and operation = 'w';

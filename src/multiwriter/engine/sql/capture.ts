@@ -5,7 +5,9 @@
  * - It is deferred: it fires at the COMMIT, for each change that no savepoint has taken back, and tells the proxy, which is closing the
  *   transaction, in a notice (closing.ts). Where it fires before, or nobody is closing, the row is kept in `captured` (guard.ts).
  * - It belongs to the superuser and has a fixed environment, so that the text of a value is the same whatever a client set.
- * - What the table's owner wrote (expressions and predicates of indexes) runs as the owner, as REINDEX does: `expressions_<oid>`.
+ * - What the table's owner wrote (expressions and predicates of indexes) runs as the owner, as REINDEX does: `expressions_<oid>`. Where that
+ *   calls functions of clients, it does so in a subtransaction that is rolled back (`isolated_<oid>`): a search_path that they set would
+ *   have us, a superuser, find other functions than ours.
  * - Values become text, and values of other types, by the types' own functions, which are a superuser's: never by a cast, which whoever owns
  *   a row type or an enum can CREATE, to run what he likes. Between types of pg_catalog nobody can.
  * - It is ENABLE ALWAYS; only the applier's session is left out, by its session_user, which no client can take on.
@@ -170,6 +172,10 @@ create or replace function dbproxy.runs_code(rel oid) returns boolean language s
       union all select 'pg_class'::regclass, typrelid from pg_type where n.class = 'pg_type'::regclass and oid = n.object and typrelid <> 0) o (class, object))
   select exists (select from needed join pg_proc p on class = 'pg_proc'::regclass and p.oid = object join pg_roles r on r.oid = proowner where not rolsuper) $$;
 
+-- Tables of which that is so.
+create table if not exists dbproxy.running_code (rel oid primary key);
+alter table dbproxy.running_code enable row level security;
+
 -- Only where there is a type whose text depends on it: each setting costs time with each row.
 create or replace function dbproxy.environment(rel oid) returns text language sql stable set search_path = pg_catalog, pg_temp as $$
   select 'set search_path = pg_catalog, pg_temp' ||
@@ -180,7 +186,7 @@ create or replace function dbproxy.environment(rel oid) returns text language sq
 
 create or replace function dbproxy.attach(rel oid) returns void language plpgsql set search_path = pg_catalog, pg_temp set standard_conforming_strings = on set quote_all_identifiers = off as $$
 declare c pg_class; row_index oid; shape jsonb; key text; me text := rel::text;
-  simple oid[]; complex oid[]; uniques text[]; hashes text[] := '{}'; expressions text; reference_keys text[]; reference_hashes text; has_casts boolean; hashed text; tuple text; body text;
+  simple oid[]; complex oid[]; uniques text[]; hashes text[] := '{}'; expressions text; reference_keys text[]; reference_hashes text; has_casts boolean; runs_code boolean := dbproxy.runs_code(rel); hashed text; tuple text; body text;
 begin
   select * into c from pg_class where oid = rel;
   if c.relkind <> 'r' or c.relpersistence = 't' or not dbproxy.is_ours(c.relnamespace) then return; end if;
@@ -198,7 +204,7 @@ begin
       into reference_keys, reference_hashes, has_casts from (select * from dbproxy.references_of(rel, tuple || '.') order by casts desc, key) k;
     -- Arrays of one kind only: expressions come as an array, the others as elements.
     hashes := hashes || case when complex = '{}' and not has_casts then format('array[%s]::bigint[]', concat_ws(', ', nullif(hashed, ''), reference_hashes))
-      else format('array[%s]::bigint[] || dbproxy.%I(%s) || array[%s]::bigint[]', hashed, 'expressions_' || me, tuple, reference_hashes) end;
+      else format('array[%s]::bigint[] || dbproxy.%I(%s) || array[%s]::bigint[]', hashed, case when has_casts or runs_code then 'isolated_' else 'expressions_' end || me, tuple, reference_hashes) end;
   end loop;
   shape := jsonb_build_object('table', dbproxy.name_of(rel), 'unique', uniques, 'references', coalesce(reference_keys, '{}'),
     'whole', exists (select from pg_constraint where conrelid = rel and contype = 'x') or exists (select from pg_index where indrelid = rel and indisexclusion));
@@ -213,7 +219,22 @@ begin
       E'#variable_conflict use_column\ndeclare result bigint[]; begin ' || expressions || '; return result; end');
     execute format('revoke execute on function dbproxy.%I(record) from public', 'expressions_' || me);
     execute format('alter function dbproxy.%I(record) owner to %I', 'expressions_' || me, pg_get_userbyid(c.relowner));
+    if has_casts or runs_code then
+      execute format('create or replace function dbproxy.%I(r record) returns bigint[] language plpgsql set search_path = pg_catalog, pg_temp as %L', 'isolated_' || me, format($f$
+declare said text;
+begin
+  begin
+    raise exception using errcode = 'DBP0E', message = dbproxy.%I(r);
+  exception when sqlstate 'DBP0E' then
+    get stacked diagnostics said = message_text;
+  end;
+  return said::bigint[];
+end $f$, 'expressions_' || me));
+      execute format('revoke execute on function dbproxy.%I(record) from public', 'isolated_' || me);
+    end if;
   end if;
+  if runs_code then insert into dbproxy.running_code values (rel) on conflict do nothing;
+  else delete from dbproxy.running_code r where r.rel = attach.rel; end if;
   select format('jsonb_build_array(%s)', string_agg(dbproxy.text_of('old.' || dbproxy.quoted(attname), atttypid), ', ' order by n)) into key
     from pg_index i cross join generate_series(0, indnkeyatts - 1) n join pg_attribute a on attrelid = rel and attnum = indkey[n] where indexrelid = row_index;
 
@@ -243,7 +264,7 @@ end $f$, shape::text, hashes[1], hashes[2], coalesce(key, 'null::jsonb'));
   perform dbproxy.add_trigger(rel, 'dbproxy_truncate', 'after truncate', 'statement', 'dbproxy.capture_truncate()');
   if c.relpersistence = 'u' then
     perform dbproxy.add_trigger(rel, 'dbproxy_refuse', 'before insert or update or delete', 'row', 'dbproxy.refuse_unlogged()');
-  elsif c.relrowsecurity and c.relforcerowsecurity and not (select rolsuper from pg_roles where oid = c.relowner) and dbproxy.runs_code(rel) then
+  elsif c.relrowsecurity and c.relforcerowsecurity and not (select rolsuper from pg_roles where oid = c.relowner) and runs_code then
     perform dbproxy.add_trigger(rel, 'dbproxy_refuse', 'before insert or update or delete', 'row', 'dbproxy.refuse_forced()');
   else
     -- Not IF EXISTS, whose notice would go to the client.

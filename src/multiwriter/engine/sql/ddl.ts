@@ -50,16 +50,16 @@ create or replace function dbproxy.is_several(sql text) returns boolean language
 
 -- With the rights of the caller: current_user is who ran the statement, and what he looked for is what he had set.
 create or replace function dbproxy.on_ddl() returns event_trigger language plpgsql as $$
-declare context text; nested text; path text := current_setting('search_path'); statement text; is_unclear boolean;
+declare context text; nested text; path text := pg_catalog.current_setting('search_path'); statement text; is_unclear boolean;
 begin
   get diagnostics context = pg_context;
   -- Within a function the context has the statement itself; what the client sent is the call.
-  nested := (regexp_match(context, E'^[^\n]*\nSQL statement "(.*?)"\nPL/pgSQL function '))[1];
-  statement := coalesce(nested, current_query());
+  nested := (pg_catalog.regexp_match(context, E'^[^\n]*\nSQL statement "(.*?)"\nPL/pgSQL function '))[1];
+  statement := coalesce(nested, pg_catalog.current_query());
   -- What it drops depends on who owned what a moment ago, and REASSIGN OWNED within a function is not seen.
-  is_unclear := tg_tag = 'DROP OWNED' and nested is not null or nested is null and (position(E'\n' in context) > 0 or dbproxy.is_several(current_query()));
+  is_unclear := tg_tag = 'DROP OWNED' and nested is not null or nested is null and (position(E'\n' in context) > 0 or dbproxy.is_several(pg_catalog.current_query()));
   -- With the backslashes it would be another statement there.
-  if current_setting('standard_conforming_strings') = 'off' and position(E'\\' in statement) > 0 then
+  if pg_catalog.current_setting('standard_conforming_strings') = 'off' and position(E'\\' in statement) > 0 then
     raise exception 'a definition with a backslash would be read otherwise by the other writers' using errcode = '0A000',
       hint = 'SET standard_conforming_strings = on; it is off in this session.';
   end if;
@@ -76,10 +76,20 @@ begin
     using me, jsonb_build_object('table', t, 'unique', '{}'::text[], 'references', '{}'::text[], 'whole', true)::text;
 end $$;
 
--- Changes of rows come before the definitions that come after them.
+-- Changes of rows come before the definitions that come after them. What a client's function defines while it is applied would be there, and
+-- nowhere else; a trigger among it, that always fires and is deferred, would fire at our COMMIT. The one definition that is applied has its
+-- note.
 create or replace function dbproxy.before_ddl() returns event_trigger language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 begin
-  if not exists (select from dbproxy.captured where xid = pg_current_xact_id_if_assigned() and operation = 'w') then perform dbproxy.settle(); end if;
+  if exists (select from dbproxy.captured where xid = pg_current_xact_id_if_assigned() and operation = 'w') then return; end if;
+  if session_user <> 'dbproxy_apply' then
+    perform dbproxy.settle();
+    return;
+  end if;
+  delete from dbproxy.captured where xid = pg_current_xact_id_if_assigned() and operation = 'd';
+  if not found and not exists (select from dbproxy.captured where xid = pg_current_xact_id_if_assigned() and operation = 'h') then
+    raise exception 'what is applied changes no definitions by itself' using errcode = '42501';
+  end if;
 end $$;
 
 -- ADD COLUMN with a default that is volatile, nextval mostly (reason 2).
@@ -290,9 +300,10 @@ begin
   for gone in select objid from pg_event_trigger_dropped_objects() where object_type = 'table' loop
     -- Not IF EXISTS, whose notices would go to the client.
     for ours in select oid::regprocedure::text as name from pg_proc where pronamespace = 'dbproxy'::regnamespace
-      and proname in ('capture_' || gone.objid, 'expressions_' || gone.objid, 'apply_' || gone.objid) loop
+      and proname in ('capture_' || gone.objid, 'expressions_' || gone.objid, 'isolated_' || gone.objid, 'apply_' || gone.objid) loop
       execute 'drop function ' || ours.name;
     end loop;
+    delete from dbproxy.running_code where rel = gone.objid;
   end loop;
   delete from dbproxy.sequences where sequence in (select objid from pg_event_trigger_dropped_objects() where object_type = 'sequence');
   delete from dbproxy.captured where xid = me and operation = 'w';

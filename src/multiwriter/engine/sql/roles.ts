@@ -85,7 +85,9 @@ begin
     -- After a crash there is no such session, somebody else (this one) may have its number, and its tables stay until autovacuum comes by.
     for orphan in select format('%I.%I', nspname, relname) from pg_class c join pg_namespace n on n.oid = relnamespace
         where nspname ~ '^pg_temp_\d+$' and relkind in ('r', 'p') and relowner = target loop
+      insert into dbproxy.captured values (pg_current_xact_id(), 'w', null, null, null, null, null, false);
       execute format('drop table if exists %s cascade', orphan);
+      delete from dbproxy.captured where xid = pg_current_xact_id() and operation = 'w';
     end loop;
     execute format('drop role %I', gone);
   end;
