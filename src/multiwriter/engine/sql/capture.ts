@@ -164,12 +164,13 @@ create or replace function dbproxy.runs_code(rel oid) returns boolean language s
     select 'pg_class'::regclass::oid as class, t as object from (select rel as t union select relid from pg_partition_ancestors(rel)) tables
     union
     select o.* from needed n cross join lateral (
-      select refclassid, refobjid from pg_depend where classid = n.class and objid = n.object
-      union all select 'pg_constraint'::regclass, oid from pg_constraint where contype <> 'f' and (n.class = 'pg_class'::regclass and conrelid = n.object or n.class = 'pg_type'::regclass and contypid = n.object)
-      union all select 'pg_class'::regclass, indexrelid from pg_index where n.class = 'pg_class'::regclass and indrelid = n.object
+      select refclassid, refobjid from pg_depend where classid = n.class and objid = n.object and refclassid in ('pg_class'::regclass, 'pg_type'::regclass, 'pg_proc'::regclass, 'pg_operator'::regclass, 'pg_constraint'::regclass)
+      union all select 'pg_constraint'::regclass, oid from pg_constraint where conrelid = case n.class when 'pg_class'::regclass then n.object end and contype <> 'f'
+      union all select 'pg_constraint'::regclass, oid from pg_constraint where contypid = case n.class when 'pg_type'::regclass then n.object end
+      union all select 'pg_class'::regclass, indexrelid from pg_index where indrelid = case n.class when 'pg_class'::regclass then n.object end
       union all select 'pg_attrdef'::regclass, d.oid from pg_attrdef d join pg_attribute on attrelid = adrelid and attnum = adnum
-        where n.class = 'pg_class'::regclass and adrelid = n.object and attgenerated <> ''
-      union all select 'pg_class'::regclass, typrelid from pg_type where n.class = 'pg_type'::regclass and oid = n.object and typrelid <> 0) o (class, object))
+        where adrelid = case n.class when 'pg_class'::regclass then n.object end and attgenerated <> ''
+      union all select 'pg_class'::regclass, typrelid from pg_type where oid = case n.class when 'pg_type'::regclass then n.object end and typrelid <> 0) o (class, object))
   select exists (select from needed join pg_proc p on class = 'pg_proc'::regclass and p.oid = object join pg_roles r on r.oid = proowner where not rolsuper) $$;
 
 -- Tables of which that is so.
