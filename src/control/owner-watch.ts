@@ -2,6 +2,7 @@
  * An instance that belongs to a process (src/playground) goes with it: however that process ended, its supervisor notices,
  * stops everything and removes the data. Where the supervisor died as well, `removeAbandoned` and `doctor --fix` do it.
  */
+import { logLine } from '../log-line.js';
 import type { Instance } from './instance.js';
 import { withInstanceLock } from './lock.js';
 import { isAlive } from './processes.js';
@@ -13,6 +14,7 @@ export class OwnerWatch {
   readonly #instance: Instance;
   readonly #stop: () => Promise<unknown>;
   readonly #timer: NodeJS.Timeout | undefined;
+  #isWaiting = false;
   #removal: Promise<void> | undefined;
 
   /** Watches from now on; watches nothing when the instance has no owner. */
@@ -30,10 +32,13 @@ export class OwnerWatch {
 
   #look(): void {
     const { record, directory } = this.#instance;
-    if (isAlive(record.spec.owner)) return;
-    clearInterval(this.#timer);
-    // Whoever holds the lock meanwhile is `down`, which waits for this process to end: the removal begins with the lock.
-    void withInstanceLock(directory.paths, () => (this.#removal = this.#remove())).catch(() => undefined);
+    if (this.#isWaiting || isAlive(record.spec.owner)) return;
+    this.#isWaiting = true;
+    // Whoever holds the lock meanwhile is `down`, which waits for this process to end: the removal begins with the lock. Where it is not to
+    // be had, or something could not be removed, the next look tries again.
+    void withInstanceLock(directory.paths, () => (this.#removal = this.#remove()))
+      .catch((error: unknown) => logLine(`what nobody owns any more is not removed yet: ${String(error)}`))
+      .finally(() => (this.#isWaiting = false));
   }
 
   async #remove(): Promise<void> {

@@ -90,13 +90,31 @@ describe('the terminal goes (SIGHUP): as SIGTERM, 143, with a result, and nothin
 });
 
 describe('kill -9: nothing is left either', () => {
-  it.each(['up', 'a scale, everybody held'] as const)(
-    '%s',
-    async (place) => {
-      const running = await play(place);
+  it(
+    'a scale, everybody held',
+    async () => {
+      const running = await play('a scale, everybody held');
       running.child.kill('SIGKILL');
       expect((await running.done).code).toBeNull();
       await nothingIsLeft();
+    },
+    LONG_MS,
+  );
+
+  it(
+    'up; where there was no supervisor yet that could notice, by doctor --fix',
+    async () => {
+      const running = await play('up');
+      running.child.kill('SIGKILL');
+      expect((await running.done).code).toBeNull();
+      let leaves: string[] = [];
+      await until(
+        'nobody is at work',
+        async () => !(leaves = await left()).some((one) => one.startsWith('process')),
+        BOUND_MS,
+      );
+      if (leaves.length > 0) await cli.run(['doctor', '--fix']);
+      expect(await left()).toEqual([]);
     },
     LONG_MS,
   );
