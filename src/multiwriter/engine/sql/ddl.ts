@@ -44,9 +44,10 @@ begin
   perform dbproxy.note_deferring();
 end $$;
 
--- Does a text hold more than one statement, once quotes and comments are taken out?
+-- Does a text hold more than one statement, once quotes and comments are taken out? Each alone: without {1,1}? the longest match would
+-- take all between two comments.
 create or replace function dbproxy.is_several(sql text) returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $several$
-  select regexp_replace(regexp_replace(sql, '\$(\w*)\$.*?\$\1\$|''[^'']*''|"[^"]*"|--[^\n]*|/\*.*?\*/', ' ', 'g'), '\mbegin\s+atomic\M.*', '', 'i') ~ ';\s*[^\s;]' $several$;
+  select regexp_replace(regexp_replace(sql, '(?:\$(\w*)\$.*?\$\1\$|''[^'']*''|"[^"]*"|--[^\n]*(?:\n|$)|/\*.*?\*/){1,1}?', ' ', 'g'), '\mbegin\s+atomic\M.*', '', 'i') ~ ';\s*[^\s;]' $several$;
 
 -- With the rights of the caller: current_user is who ran the statement, and what he looked for is what he had set.
 create or replace function dbproxy.on_ddl() returns event_trigger language plpgsql as $$
