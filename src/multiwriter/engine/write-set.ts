@@ -29,6 +29,8 @@ export interface Ddl {
   /** Who ran it (current_user), and where it looked for names. */
   readonly role: string;
   readonly searchPath: string;
+  /** What it was read by (sql/settings.ts). */
+  readonly settings: Readonly<Record<string, string>>;
 }
 
 /** States of roles, as sql/roles.ts tells and applies them: of those that are new or have changed; and names of those that are gone. */
@@ -145,11 +147,14 @@ function readRow(written: WriteSetRow, keys: Keys): RowEvent | Change {
     case 'a':
       return { kind: 'roles', ...(JSON.parse(key ?? '{}') as Omit<Roles, 'kind'>) };
     default: {
-      const [tag = '', role = '', searchPath = ''] = JSON.parse(key ?? '[]') as string[];
-      return { kind: 'ddl', tag, role, searchPath, sql: row ?? '' };
+      const [tag, role, searchPath, settings] = JSON.parse(key ?? '[]') as DdlKey;
+      return { kind: 'ddl', tag, role, searchPath, sql: row ?? '', settings };
     }
   }
 }
+
+/** As after_ddl keeps it (sql/ddl.ts). */
+type DdlKey = [tag: string, role: string, path: string, settings: Ddl['settings']];
 
 const shapes = new Map<string, Shape>();
 function shapeOf(text: string): Shape {

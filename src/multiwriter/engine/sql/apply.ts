@@ -21,8 +21,8 @@ create or replace function dbproxy.prepare_applier() returns void language plpgs
 begin
   -- The environment in which the texts were written, and nothing that could end a wait or change what a statement means.
   perform pg_catalog.set_config(name, value, false) from (values
-    ('session_replication_role', 'replica'), ('search_path', 'pg_catalog'), ('datestyle', 'ISO, YMD'), ('intervalstyle', 'postgres'),
-    ('lc_monetary', 'C'), ('xmloption', 'content'), ('standard_conforming_strings', 'on'), ('timezone', 'UTC'), ('statement_timeout', '0'), ('lock_timeout', '0'),
+    ('session_replication_role', 'replica'), ('search_path', 'pg_catalog, pg_temp'), ('datestyle', 'ISO, YMD'), ('intervalstyle', 'postgres'),
+    ('lc_monetary', 'C'), ('xmloption', 'content'), ('array_nulls', 'on'), ('standard_conforming_strings', 'on'), ('timezone', 'UTC'), ('statement_timeout', '0'), ('lock_timeout', '0'),
     ('idle_in_transaction_session_timeout', '0'), ('default_transaction_isolation', 'read committed'), ('default_transaction_read_only', 'off'), ('check_function_bodies', 'off'),
     ('row_security', 'on'), ('synchronous_commit', 'off'), ('plan_cache_mode', 'force_generic_plan')) s(name, value);
 end $$;
@@ -166,26 +166,35 @@ begin
        and not exists (select from pg_partition_tree(c.oid) where isleaf and relid <> all (targets))), ', ');
 end $$;
 
--- The statement, by the role that ran it and with the names it saw: in a function that is that role's, since there nobody can become
--- the session's user again, who is a superuser. What the statement computes may be a client's code.
+-- The statement, by the role that ran it, with the names it saw and the settings it was read by: in a function that is that role's, since
+-- there nobody can become the session's user again, who is a superuser. What the statement computes may be a client's code. The function
+-- has the settings of its own, so that behind it they are what they were; but what a client's code has SET, without LOCAL, stays.
 create or replace function dbproxy.apply_ddl(change jsonb) returns void language plpgsql as $$
-declare me xid8 := pg_current_xact_id();
+declare me xid8 := pg_current_xact_id(); settings jsonb := coalesce(change->'settings', '{}');
 begin
   insert into dbproxy.captured values (me, 'w', null, null, null, null, null, false);
-  create or replace function dbproxy.run_ddl(path text, statement text) returns void language plpgsql security definer as $run$
-  begin
-    perform pg_catalog.set_config('search_path', path, true);
-    execute statement;
-  end $run$;
-  revoke execute on function dbproxy.run_ddl(text, text) from public;
-  execute format('alter function dbproxy.run_ddl(text, text) owner to %I', change->>'role');
+  execute format($create$
+    create or replace function dbproxy.run_ddl(path text, settings jsonb, statement text) returns void language plpgsql security definer
+      set search_path = pg_catalog, pg_temp %s as $run$
+    declare setting record;
+    begin
+      for setting in select * from jsonb_each_text(settings) s(name, value) where current_setting(name, true) is distinct from value loop
+        -- This engine may not know it.
+        begin perform set_config(setting.name, setting.value, true); exception when others then null; end;
+      end loop;
+      perform set_config('search_path', path, true);
+      execute statement;
+    end $run$ $create$, (select string_agg(format('set %I from current', lower(name)), ' ') from pg_settings where settings ? lower(name)));
+  revoke execute on function dbproxy.run_ddl(text, jsonb, text) from public;
+  execute format('alter function dbproxy.run_ddl(text, jsonb, text) owner to %I', change->>'role');
   delete from dbproxy.captured where xid = me and operation = 'w';
   insert into dbproxy.captured values (me, 'd', null, null, null, null, null, false);
-  perform dbproxy.run_ddl(change->>'searchPath', change->>'sql');
+  perform dbproxy.run_ddl(change->>'searchPath', settings, change->>'sql');
+  -- First of all this, which has no operator: names may still be looked for where a client has his.
   perform dbproxy.prepare_applier();
   delete from dbproxy.captured where xid = me and operation = 'd';
   insert into dbproxy.captured values (me, 'w', null, null, null, null, null, false);
-  drop function dbproxy.run_ddl(text, text);
+  drop function dbproxy.run_ddl(text, jsonb, text);
   delete from dbproxy.captured where xid = me and operation = 'w';
 end $$;
 `;

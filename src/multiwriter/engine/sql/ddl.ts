@@ -1,5 +1,6 @@
 /** Definitions: what they change is captured anew, and the statement itself, which every writer has to run. */
 import { IS_CLOSING } from './closing.js';
+import { MEANING } from './settings.js';
 
 /** Before anything is installed: what is defined meanwhile is nobody else's business. */
 export const WITHOUT_DDL =
@@ -100,6 +101,14 @@ begin
     insert into dbproxy.captured values (pg_current_xact_id(), 'r', pg_event_trigger_table_rewrite_oid()::oid::text, null, null, null, null, false);
   end if;
 end $$;
+
+-- Settings that a statement is read by, or computes by; and those of clients that it names. Not where a client may not read them.
+create or replace function dbproxy.settings_for(statement text) returns jsonb language sql stable set search_path = pg_catalog, pg_temp as $$
+  select coalesce(jsonb_object_agg(name, value) filter (where value is not null), '{}') from (
+    select name, current_setting(name, true) from unnest('{${MEANING.join()}}'::text[]) name
+    union select name, current_setting(name, true)
+      from (select m[1] from regexp_matches(statement, '\mcurrent_setting\s*\(\s*''([[:alpha:]_][\w$]*\.[\w$.]+)''', 'gi') m) own(name)
+     where name !~* '^dbproxy\.' and not exists (select from pg_settings s where s.name = lower(own.name))) s(name, value) $$;
 
 -- Who creates it may be a role of this transaction, which has to be there before it. Afterwards is too late: those that the
 -- extension's script makes are there when it has run.
@@ -242,7 +251,7 @@ begin
     perform dbproxy.require_names(tag, statement);
     -- It may need a role of this transaction (on_extension).
     if tag <> 'CREATE EXTENSION' then perform dbproxy.note_roles(); end if;
-    perform dbproxy.keep('x', null, null, null, jsonb_build_array(tag, role, path), statement);
+    perform dbproxy.keep('x', null, null, null, jsonb_build_array(tag, role, path, dbproxy.settings_for(statement)), statement);
   end if;
   insert into dbproxy.captured values (me, 'w', null, null, null, null, null, false);
   perform dbproxy.refresh(tag, array(select case classid when 'pg_trigger'::regclass then (select tgrelid from pg_trigger where oid = objid) else objid end from pg_event_trigger_ddl_commands() where classid in ('pg_class'::regclass, 'pg_trigger'::regclass)));
@@ -273,7 +282,7 @@ begin
   perform dbproxy.require_proof(proof, 'reassigned ' || hex);
   perform dbproxy.require_names('REASSIGN OWNED', statement);
   perform dbproxy.note_roles();
-  perform dbproxy.keep('x', null, null, null, jsonb_build_array('REASSIGN OWNED', role, path), statement);
+  perform dbproxy.keep('x', null, null, null, jsonb_build_array('REASSIGN OWNED', role, path, '{}'::jsonb), statement);
   insert into dbproxy.captured values (me, 'w', null, null, null, null, null, false);
   perform dbproxy.refresh();
   delete from dbproxy.captured where xid = me and operation = 'w';
