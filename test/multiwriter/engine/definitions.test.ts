@@ -1,6 +1,6 @@
 /** Definitions whose outcome depends on when, where and under which settings they run: two real engines. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { checksums } from '../../../src/multiwriter/engine/index.js';
+import { ApplyDiverged, checksums } from '../../../src/multiwriter/engine/index.js';
 import { type TestWriter, twoWriters, writeOnBoth } from './writers.js';
 
 let a: TestWriter;
@@ -135,6 +135,76 @@ describe('a definition means what it did under the settings of the session that 
     expect(
       await same(`select relnamespace::regnamespace::text from pg_class where relname = 'seen'`),
     ).toEqual([['evil']]);
+  });
+});
+
+describe('a definition that runs what writes', () => {
+  it('is refused, and one that does not is not', async () => {
+    await onBoth(
+      'create table audit (id serial primary key, what text)',
+      'create table audited (id int primary key)',
+      'insert into audited values (1)',
+      `create function writes() returns int language plpgsql as $$ begin insert into public.audit (what) values ('x'); return 1; end $$`,
+      `create function empties() returns int language plpgsql as $$ begin truncate audit; return 1; end $$`,
+      `create function defines() returns int language plpgsql as $$ begin create table defined (id int primary key); return 1; end $$`,
+      `create function of_its_own() returns int language plpgsql as $$ begin
+         create temp table if not exists own (id int) on commit drop; insert into own values (1); return 1; end $$`,
+    );
+    const refused = { code: '0A000', hint: expect.stringContaining('UPDATE') as string };
+    for (const statement of [
+      'alter table audited add c int default writes()',
+      'alter table audited add c int default empties()',
+      'alter table audited add c int default defines()',
+      'alter table audited alter id type bigint using writes()',
+      'alter table audited add check (writes() = 1)',
+      'do $$ begin insert into audit default values; alter table audited add c int default writes(); end $$',
+    ])
+      expect(await failure(a.write(statement)), statement).toEqual(refused);
+    await onBoth('alter table audited add own int default of_its_own()');
+    await onBoth(
+      'do $$ begin insert into audit default values; alter table audited add d int default 1; insert into audit default values; end $$',
+      'update audited set d = 2',
+      'delete from audit',
+      'alter table audited add e int default random() * 10',
+      'create table of_query as select writes() as v from generate_series(1, 3)',
+      'create temp table own2 as select writes()',
+      'alter table own2 add w int default writes()',
+      'drop table own2',
+      'create schema elements create table one (id int primary key) create view two as select * from one',
+      'insert into elements.one values (1)',
+    );
+    expect(await same('select count(*)::int from public.audit')).toEqual([[5]]);
+    await areEqual();
+  });
+
+  it('event triggers of a superuser write on the origin alone, and that comes as rows', async () => {
+    await onBoth(
+      'create table heard (id serial primary key, tag text)',
+      `create function hears() returns event_trigger language plpgsql as $$ begin insert into public.heard (tag) values (tg_tag); end $$`,
+      'create event trigger a_hears on ddl_command_end execute function hears()',
+    );
+    await onBoth('create table is_heard (id int primary key)');
+    await onBoth('drop event trigger a_hears');
+    expect(await same('select tag from public.heard')).toContainEqual(['CREATE TABLE']);
+    await areEqual();
+  });
+
+  it('where it is applied alone: that writer stops', async () => {
+    await onBoth(
+      'create table trap (id int primary key)',
+      'insert into trap values (1)',
+      `create function only_there() returns int language plpgsql as $$ begin
+         if session_user = 'dbproxy_apply' then insert into public.audit (what) values ('there'); end if; return 1; end $$`,
+      `create function defines_there() returns int language plpgsql as $$ begin
+         if session_user = 'dbproxy_apply' then create table public.there (id int); end if; return 1; end $$`,
+    );
+    for (const name of ['only_there', 'defines_there']) {
+      const { at, writeSet } = (await a.write(`alter table trap add ${name} int default ${name}()`))!;
+      const stopped = await b.apply(at, writeSet.payload).catch((error: unknown) => error);
+      expect(stopped).toBeInstanceOf(ApplyDiverged);
+      expect((stopped as ApplyDiverged).cause).toMatchObject({ code: 'DBP01' });
+      expect(await b.rows(`select from public.audit where what = 'there'`)).toEqual([]);
+    }
   });
 });
 

@@ -79,19 +79,56 @@ begin
 end $$;
 
 -- Changes of rows come before the definitions that come after them. What a client's function defines while it is applied would be there, and
--- nowhere else; a trigger among it, that always fires and is deferred, would fire at our COMMIT. The one definition that is applied has its
--- note.
+-- nowhere else; a trigger among it, that always fires and is deferred, would fire at our COMMIT: the one definition that is applied has
+-- its note (d). Another note says where each command begins; those of an extension's script are part of one.
 create or replace function dbproxy.before_ddl() returns event_trigger language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+declare me xid8 := pg_current_xact_id_if_assigned(); is_of_extension boolean;
 begin
-  if exists (select from dbproxy.captured where xid = pg_current_xact_id_if_assigned() and operation = 'w') then return; end if;
-  if session_user <> 'dbproxy_apply' then
-    perform dbproxy.settle();
-    return;
+  if exists (select from dbproxy.captured where xid = me and operation = 'w') then return; end if;
+  if session_user <> 'dbproxy_apply' then perform dbproxy.settle(); end if;
+  is_of_extension := exists (select from dbproxy.captured where xid = me and operation = 'h');
+  if session_user = 'dbproxy_apply' and not is_of_extension then
+    delete from dbproxy.captured where xid = me and operation = 'd';
+    if not found then raise exception 'what is applied changes no definitions by itself' using errcode = '42501'; end if;
   end if;
-  delete from dbproxy.captured where xid = pg_current_xact_id_if_assigned() and operation = 'd';
-  if not found and not exists (select from dbproxy.captured where xid = pg_current_xact_id_if_assigned() and operation = 'h') then
-    raise exception 'what is applied changes no definitions by itself' using errcode = '42501';
+  if tg_tag <> 'REINDEX' and not is_of_extension then
+    insert into dbproxy.captured values (pg_current_xact_id(), 'c', tg_tag, null, null, dbproxy.rows_written(), null, false);
   end if;
+end $$;
+
+-- Of captured tables, how many rows this session has written, as it counts in its own memory (with track_counts); also those that a
+-- savepoint has taken back, and none that a rewrite only copies. A table that is made meanwhile is not captured yet. Not without sequential
+-- scans, as its callers are: of what seems so dear JIT would make code.
+create or replace function dbproxy.rows_written() returns jsonb language sql stable set search_path = pg_catalog, pg_temp set enable_seqscan = on as $$
+  select coalesce(jsonb_object_agg(oid, n), '{}') from (
+    select oid, pg_stat_get_xact_tuples_inserted(oid) + pg_stat_get_xact_tuples_updated(oid) + pg_stat_get_xact_tuples_deleted(oid) as n
+      from pg_class where relkind = 'r' offset 0) c
+   where n > 0 and exists (select from pg_trigger where tgrelid = c.oid and tgname = 'dbproxy_capture') $$;
+
+-- Takes the note of a command that has ended: whether rows were written meanwhile, and which other command it is part of.
+create or replace function dbproxy.ended(out writes boolean, out within text) language plpgsql
+  set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+declare me xid8 := pg_current_xact_id(); before jsonb; since bigint;
+begin
+  select cmin::text::bigint, key into since, before from dbproxy.captured where xid = me and operation = 'c' order by cmin::text::bigint desc limit 1;
+  if not found then return; end if;
+  delete from dbproxy.captured where xid = me and operation = 'c' and cmin::text::bigint = since;
+  writes := exists (select from jsonb_each_text(dbproxy.rows_written()) n(rel, now) where now::bigint > coalesce((before->>rel)::bigint, 0))
+    or exists (select from dbproxy.captured where xid = me and operation = 't' and cmin::text::bigint > since);
+  select about into within from dbproxy.captured where xid = me and operation = 'c' order by cmin::text::bigint desc limit 1;
+end $$;
+
+-- Each writer runs a definition, and what it calls with it: what that writes would be there once more, by its rows. The query of CREATE TABLE
+-- AS the others do not run. Event triggers of clients do not fire where it is applied, and nobody tells what they write from the
+-- rest. Where a function writes on another writer only, that one stops; of a TRUNCATE there nothing tells.
+create or replace function dbproxy.require_no_writes(tag text, writes boolean, within text) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare without_query text[] := '{CREATE TABLE AS,SELECT INTO}'; is_applied boolean := session_user = 'dbproxy_apply';
+begin
+  if (not writes or tag = any (without_query)) and (within is null or within = any (without_query)) then return; end if;
+  if not is_applied and exists (select from pg_event_trigger where evtname not like 'dbproxy\_%' and evtenabled = 'O') then return; end if;
+  raise exception 'a definition that runs what writes to tables, or defines others, would do so on each of several writers'
+    using errcode = case when is_applied then 'DBP01' else '0A000' end,
+          hint = 'Write in a statement of its own: ADD COLUMN without the default, and an UPDATE behind it.';
 end $$;
 
 -- ADD COLUMN with a default that is volatile, nextval mostly (reason 2).
@@ -190,7 +227,7 @@ end $$;
 
 create or replace function dbproxy.after_ddl(tag text, role name, path text, statement text, is_unclear boolean) returns void language plpgsql
   security definer set search_path = pg_catalog, pg_temp as $$
-declare me xid8 := pg_current_xact_id(); is_ours boolean := false; is_mixed boolean; context text;
+declare me xid8 := pg_current_xact_id(); is_ours boolean := false; is_mixed boolean; context text; command record;
 begin
   get diagnostics context = pg_context;
   perform dbproxy.require_caller(context, 'dbproxy.after_ddl(tg_tag, current_user, path, statement, is_unclear)');
@@ -211,6 +248,7 @@ begin
     delete from dbproxy.captured where xid = me and operation = 'm';
     return;
   end if;
+  command := dbproxy.ended();
   -- Of what is made everything is told: nothing, where it was there already (IF NOT EXISTS). Others change what they do not tell of (ALTER
   -- PUBLICATION ... DROP).
   select coalesce(bool_or(not (coalesce(o.schema_name like 'pg\_temp%', false) or dbproxy.is_temporary(o.classid, o.objid))), tag not like 'CREATE %' and tag <> 'SELECT INTO') into is_ours
@@ -233,6 +271,7 @@ begin
        where o.classid = 'pg_class'::regclass and q.seqincrement <> s.stepped;
     if found then return; end if;
   end if;
+  perform dbproxy.require_no_writes(tag, command.writes, command.within);
   if session_user <> 'dbproxy_apply' then
     if ${IS_CLOSING} then
       raise exception 'a deferred trigger cannot change definitions with several writers' using errcode = '0A000';
