@@ -31,6 +31,8 @@ export interface Ddl {
   readonly searchPath: string;
   /** What it was read by (sql/settings.ts). */
   readonly settings: Readonly<Record<string, string>>;
+  /** Of new columns: table, column, and the value of the rows that were there, as the text of an array. */
+  readonly missing: readonly (readonly [table: string, column: string, value: string])[];
 }
 
 /** States of roles, as sql/roles.ts tells and applies them: of those that are new or have changed; and names of those that are gone. */
@@ -147,14 +149,14 @@ function readRow(written: WriteSetRow, keys: Keys): RowEvent | Change {
     case 'a':
       return { kind: 'roles', ...(JSON.parse(key ?? '{}') as Omit<Roles, 'kind'>) };
     default: {
-      const [tag, role, searchPath, settings] = JSON.parse(key ?? '[]') as DdlKey;
-      return { kind: 'ddl', tag, role, searchPath, sql: row ?? '', settings };
+      const [tag, role, searchPath, settings, missing] = JSON.parse(key ?? '[]') as DdlKey;
+      return { kind: 'ddl', tag, role, searchPath, sql: row ?? '', settings, missing };
     }
   }
 }
 
 /** As after_ddl keeps it (sql/ddl.ts). */
-type DdlKey = [tag: string, role: string, path: string, settings: Ddl['settings']];
+type DdlKey = [tag: string, role: string, path: string, settings: Ddl['settings'], missing: Ddl['missing']];
 
 const shapes = new Map<string, Shape>();
 function shapeOf(text: string): Shape {

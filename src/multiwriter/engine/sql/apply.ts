@@ -170,7 +170,7 @@ end $$;
 -- there nobody can become the session's user again, who is a superuser. What the statement computes may be a client's code. The function
 -- has the settings of its own, so that behind it they are what they were; but what a client's code has SET, without LOCAL, stays.
 create or replace function dbproxy.apply_ddl(change jsonb) returns void language plpgsql as $$
-declare me xid8 := pg_current_xact_id(); settings jsonb := coalesce(change->'settings', '{}');
+declare me xid8 := pg_current_xact_id(); settings jsonb := coalesce(change->'settings', '{}'); missing jsonb;
 begin
   insert into dbproxy.captured values (me, 'w', null, null, null, null, null, false);
   execute format($create$
@@ -196,5 +196,23 @@ begin
   insert into dbproxy.captured values (me, 'w', null, null, null, null, null, false);
   drop function dbproxy.run_ddl(text, jsonb, text);
   delete from dbproxy.captured where xid = me and operation = 'w';
+  for missing in select jsonb_array_elements(change->'missing') loop
+    perform dbproxy.take_missing(to_regclass(missing->>0), missing->>1, missing->>2);
+  end loop;
+end $$;
+
+-- The value that rows without the column have in it (missing_values), as the array that PostgreSQL keeps it in. It is read as one of a
+-- type that is no domain, which runs no code of a client. Indexes that came with the column have the value that was computed here.
+create or replace function dbproxy.take_missing(rel oid, name name, value text) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare here pg_attribute; made_with_it regclass;
+begin
+  select * into here from pg_attribute where attrelid = rel and attname = name and atthasmissing;
+  if not found then raise exception 'the new column % of % has no value for the rows that were there', name, rel::regclass using errcode = 'DBP01'; end if;
+  if format('%s', here.attmissingval) = value then return; end if;
+  update pg_attribute set attmissingval = array_in(textout(value), dbproxy.base_type(atttypid), -1) where attrelid = rel and attnum = here.attnum;
+  for made_with_it in select indexrelid from pg_index i where indrelid = rel and i.xmin = pg_current_xact_id()::xid
+      and (here.attnum = any (indkey) or num_nonnulls(indexprs, indpred) > 0) loop
+    execute 'reindex index ' || made_with_it;
+  end loop;
 end $$;
 `;

@@ -105,12 +105,13 @@ create or replace function dbproxy.rows_written() returns jsonb language sql sta
       from pg_class where relkind = 'r' offset 0) c
    where n > 0 and exists (select from pg_trigger where tgrelid = c.oid and tgname = 'dbproxy_capture') $$;
 
--- Takes the note of a command that has ended: whether rows were written meanwhile, and which other command it is part of.
-create or replace function dbproxy.ended(out writes boolean, out within text) language plpgsql
+-- Takes the note of a command that has ended: by which (sub)transaction and from which command on it worked, whether rows were written
+-- meanwhile, and which other command it is part of.
+create or replace function dbproxy.ended(out made_by xid, out since bigint, out writes boolean, out within text) language plpgsql
   set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
-declare me xid8 := pg_current_xact_id(); before jsonb; since bigint;
+declare me xid8 := pg_current_xact_id(); before jsonb;
 begin
-  select cmin::text::bigint, key into since, before from dbproxy.captured where xid = me and operation = 'c' order by cmin::text::bigint desc limit 1;
+  select xmin, cmin::text::bigint, key into made_by, since, before from dbproxy.captured where xid = me and operation = 'c' order by cmin::text::bigint desc limit 1;
   if not found then return; end if;
   delete from dbproxy.captured where xid = me and operation = 'c' and cmin::text::bigint = since;
   writes := exists (select from jsonb_each_text(dbproxy.rows_written()) n(rel, now) where now::bigint > coalesce((before->>rel)::bigint, 0))
@@ -146,6 +147,33 @@ create or replace function dbproxy.settings_for(statement text) returns jsonb la
     union select name, current_setting(name, true)
       from (select m[1] from regexp_matches(statement, '\mcurrent_setting\s*\(\s*''([[:alpha:]_][\w$]*\.[\w$.]+)''', 'gi') m) own(name)
      where name !~* '^dbproxy\.' and not exists (select from pg_settings s where s.name = lower(own.name))) s(name, value) $$;
+
+create or replace function dbproxy.holds_domain(type oid) returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+  with recursive held as (
+    select oid, typtype, typcategory, typelem, typrelid from pg_type where oid = type
+    union select t.oid, t.typtype, t.typcategory, t.typelem, t.typrelid from held h join pg_type t on t.oid = h.typelem and h.typcategory = 'A'
+            or h.typtype = 'c' and t.oid in (select atttypid from pg_attribute where attrelid = h.typrelid and attnum > 0 and not attisdropped)
+            or h.typtype in ('r', 'm') and t.oid in (select rngsubtype from pg_range where h.oid in (rngtypid, rngmultitypid)))
+  select exists (select from held where typtype = 'd') $$;
+
+-- Of a new column whose default is not volatile PostgreSQL keeps one value, which counts for all rows that were there, and may be
+-- another one elsewhere (now()). As the array that it is kept in: of what this command has changed in the tables and their children.
+create or replace function dbproxy.missing_values(touched oid[], made_by xid, since bigint) returns jsonb language plpgsql set search_path = pg_catalog, pg_temp
+  set datestyle = 'ISO, YMD' set intervalstyle = postgres set extra_float_digits = 3 set bytea_output = hex set lc_monetary = 'C' set xmloption = content set timezone = 'UTC' as $$
+declare c record; found jsonb := '[]';
+begin
+  for c in with recursive family as (select unnest(touched) as oid union select inhrelid from pg_inherits join family on inhparent = family.oid)
+    select attrelid, attname, atttypid, format('%s', attmissingval) as value from family join pg_attribute a on attrelid = oid join pg_class k on k.oid = attrelid
+     where atthasmissing and not attisdropped and a.xmin = made_by and a.cmin::text::bigint >= since and relkind = 'r' and relpersistence <> 't' order by attrelid, attnum loop
+    -- To read it there would run the domain's checks, and we are a superuser.
+    if dbproxy.holds_domain(dbproxy.base_type(c.atttypid)) then
+      raise exception 'a new column with a default of type % cannot be told to several writers: there is a domain in it', format_type(c.atttypid, null)
+        using errcode = '0A000', hint = 'ADD COLUMN without the default; then UPDATE, and ALTER COLUMN SET DEFAULT.';
+    end if;
+    found := found || jsonb_build_array(jsonb_build_array(dbproxy.name_of(c.attrelid), c.attname, c.value));
+  end loop;
+  return found;
+end $$;
 
 -- Who creates it may be a role of this transaction, which has to be there before it. Afterwards is too late: those that the
 -- extension's script makes are there when it has run.
@@ -228,6 +256,7 @@ end $$;
 create or replace function dbproxy.after_ddl(tag text, role name, path text, statement text, is_unclear boolean) returns void language plpgsql
   security definer set search_path = pg_catalog, pg_temp as $$
 declare me xid8 := pg_current_xact_id(); is_ours boolean := false; is_mixed boolean; context text; command record;
+  touched oid[] := array(select case classid when 'pg_trigger'::regclass then (select tgrelid from pg_trigger where oid = objid) else objid end from pg_event_trigger_ddl_commands() where classid in ('pg_class'::regclass, 'pg_trigger'::regclass));
 begin
   get diagnostics context = pg_context;
   perform dbproxy.require_caller(context, 'dbproxy.after_ddl(tg_tag, current_user, path, statement, is_unclear)');
@@ -290,10 +319,11 @@ begin
     perform dbproxy.require_names(tag, statement);
     -- It may need a role of this transaction (on_extension).
     if tag <> 'CREATE EXTENSION' then perform dbproxy.note_roles(); end if;
-    perform dbproxy.keep('x', null, null, null, jsonb_build_array(tag, role, path, dbproxy.settings_for(statement)), statement);
+    perform dbproxy.keep('x', null, null, null, jsonb_build_array(tag, role, path, dbproxy.settings_for(statement),
+      case when tag = 'ALTER TABLE' and statement ~* '\madd\M' then dbproxy.missing_values(touched, command.made_by, command.since) else '[]' end), statement);
   end if;
   insert into dbproxy.captured values (me, 'w', null, null, null, null, null, false);
-  perform dbproxy.refresh(tag, array(select case classid when 'pg_trigger'::regclass then (select tgrelid from pg_trigger where oid = objid) else objid end from pg_event_trigger_ddl_commands() where classid in ('pg_class'::regclass, 'pg_trigger'::regclass)));
+  perform dbproxy.refresh(tag, touched);
   delete from dbproxy.captured where xid = me and operation = 'w';
   if session_user = 'dbproxy_apply' then return; end if;
   perform dbproxy.capture_content(rel) from (
@@ -321,7 +351,7 @@ begin
   perform dbproxy.require_proof(proof, 'reassigned ' || hex);
   perform dbproxy.require_names('REASSIGN OWNED', statement);
   perform dbproxy.note_roles();
-  perform dbproxy.keep('x', null, null, null, jsonb_build_array('REASSIGN OWNED', role, path, '{}'::jsonb), statement);
+  perform dbproxy.keep('x', null, null, null, jsonb_build_array('REASSIGN OWNED', role, path, '{}'::jsonb, '[]'::jsonb), statement);
   insert into dbproxy.captured values (me, 'w', null, null, null, null, null, false);
   perform dbproxy.refresh();
   delete from dbproxy.captured where xid = me and operation = 'w';
