@@ -249,6 +249,79 @@ describe('a definition means what it did under the settings of the session that 
   });
 });
 
+describe('rows that a definition computes anew', () => {
+  const ROWS = ['empty', 'insert', 'insert'];
+  const fresh = async (name: string) => {
+    await onBoth(
+      `create table ${name} (id int primary key, v text, at timestamptz, "current_date" date)`,
+      `insert into ${name} values (1, '1', '2024-01-01'), (2, '2', '2024-01-01')`,
+    );
+  };
+
+  it('stay where they are the same everywhere', async () => {
+    await fresh('usual');
+    for (const action of [
+      'alter v type int using v::int',
+      'alter id type bigint',
+      'alter v type text using upper(v::text)',
+      'alter v type text using "current_date"',
+      'alter v type varchar(10) using (v)::varchar(10)',
+      'alter at type timestamp(3)',
+      `alter at type date using (at /* now() */ at time zone 'UTC')::date -- random()`,
+      `alter v type text using v || ' random() "' || "v" -- '`,
+      `alter v type text /* ' */ using v || 'random()' /* ' */`,
+    ])
+      expect(kinds(await onBoth(`alter table usual ${action}`)), action).toEqual(['ALTER TABLE']);
+    // A temporary table is nobody else's business.
+    const beside = await onBoth(
+      'create temp table own as select 1 as id',
+      'delete from usual where id = 2',
+      'alter table own alter id type bigint using random()',
+      'alter table own add s serial',
+      'drop table own',
+    );
+    expect(kinds(beside)).toEqual(['delete']);
+    await areEqual();
+  });
+
+  it('go along where they may be others elsewhere', async () => {
+    await onBoth(
+      `create function "Any thing"(text) returns text language sql volatile as 'select $1 || random()'`,
+      `create function differs(text, text) returns text language sql volatile as 'select random()::text'`,
+      `create function größe() returns text language sql volatile as 'select random()::text'`,
+      `create operator public.<#~> (function = differs, leftarg = text, rightarg = text)`,
+      'create type made as (v text)',
+      `create function make(text) returns made language sql volatile as 'select row(random())::made'`,
+      'create cast (text as made) with function make(text) as assignment',
+      'create domain late as timestamptz default now()',
+    );
+    await fresh('anew');
+    await onBoth(`create function part(anew) returns text language sql stable as 'select now()::text'`);
+    for (const action of [
+      'alter v type text using anew.part',
+      'alter v type text using random()',
+      'alter v type text using clock_timestamp ()',
+      'alter v type timestamptz using current_timestamp',
+      'alter v type text using session_user',
+      `alter v type timestamptz using 'now'::timestamptz`,
+      'alter v type text using "Any thing"(v::text)',
+      'alter v type text using v <#~> v',
+      'alter v type text using GRößE()',
+      'alter v type text using random /* $a$ */ ()',
+      'alter v type text using random -- "\n ()',
+      'alter v type made',
+      'alter v type text using 1, add w timestamptz default now()',
+      'alter v type int using 1, add x late',
+    ])
+      expect(kinds(await onBoth(`alter table anew ${action}`)), action).toEqual(['ALTER TABLE', ...ROWS]);
+    await areEqual();
+    expect(
+      kinds(await onBoth(`do $$ begin alter table anew alter v type float8 using random(); end $$`)),
+    ).toEqual(['ALTER TABLE', ...ROWS]);
+    await areEqual();
+  });
+});
+
 describe('a definition that runs what writes', () => {
   it('is refused, and one that does not is not', async () => {
     await onBoth(

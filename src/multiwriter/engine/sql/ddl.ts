@@ -132,12 +132,38 @@ begin
           hint = 'Write in a statement of its own: ADD COLUMN without the default, and an UPDATE behind it.';
 end $$;
 
--- ADD COLUMN with a default that is volatile, nextval mostly (reason 2).
+-- A table's rows are written anew; after_ddl finds out whether they may be others elsewhere.
 create or replace function dbproxy.on_rewrite() returns event_trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare rel oid := pg_event_trigger_table_rewrite_oid();
 begin
-  if pg_event_trigger_table_rewrite_reason() & 2 <> 0 and session_user <> 'dbproxy_apply' then
-    insert into dbproxy.captured values (pg_current_xact_id(), 'r', pg_event_trigger_table_rewrite_oid()::oid::text, null, null, null, null, false);
+  if session_user <> 'dbproxy_apply' and (select relpersistence from pg_class where oid = rel) <> 't' then
+    insert into dbproxy.captured values (pg_current_xact_id(), 'r', rel::text, null, null, to_jsonb(pg_event_trigger_table_rewrite_reason()), null, false);
   end if;
+end $$;
+
+-- May a statement compute other rows elsewhere, by what it names? Its words are looked at, not its meaning: a name with a parenthesis
+-- behind it is a function, one of a client's functions is one anywhere (t.f), and who has several of that name has the least stable one.
+-- PostgreSQL's own casts depend on settings only, which go along (settings_for); so do USER and CURRENT_USER, on the role. What it does not
+-- see: functions that are called IMMUTABLE and are not, and a client's cast to a type that is none of the table's.
+create or replace function dbproxy.may_differ(rel oid, statement text) returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare types oid[] := array(select dbproxy.base_type(atttypid) from pg_attribute where attrelid = rel and attnum > 0 and not attisdropped);
+  -- Without comments and texts, where it is clear what is one.
+  is_clear boolean := statement !~ '\\|\$\w*\$';
+  plain text := case when is_clear then regexp_replace(statement, '("[^"]*")|--[^\n\r]*|/\*([^*]|\*+[^*/])*\*+/|''[^'']*''', '\1 ', 'g') else statement end;
+begin
+  -- As names in quotes, or behind a dot, these are no words of the language.
+  return regexp_replace(plain, '"[^"]*"|\.\s*\w+', ' ', 'g') ~* '\m(current_(date|time|timestamp)|localtime|localtimestamp|session_user|system_user)\M'
+    or plain ~* 'u&"'
+    or statement ~* '[''$][^'']*\m(now|today|tomorrow|yesterday)\M'
+    or exists (select from regexp_matches(plain, '("(?:[^"]|"")+"|(?:[^\s!-/:-@[-^\x60{-~]|\$)+)(\s*\()?', 'g') m
+                 join pg_proc p on proname = case when m[1] like '"%' then replace(substr(m[1], 2, length(m[1]) - 2), '""', '"') else lower(m[1] collate "C") end
+                where provolatile <> 'i' and pronamespace <> 'dbproxy'::regnamespace
+                  and (p.oid >= 16384 or (m[2] is not null or not is_clear) and not exists (select from pg_cast where castfunc = p.oid)))
+    or exists (select from pg_operator o join pg_proc p on p.oid = oprcode where o.oid >= 16384 and provolatile <> 'i' and position(oprname in plain) > 0)
+    or exists (select from pg_cast c join pg_proc p on p.oid = castfunc where c.oid >= 16384 and provolatile <> 'i' and casttarget = any (types))
+    -- A new column may have the default of its domain.
+    or plain ~* '\madd\M' and exists (select from pg_attribute a join pg_type t on t.oid = atttypid
+                where attrelid = rel and attnum > 0 and not attisdropped and typdefaultbin::text not like '{CONST%');
 end $$;
 
 -- Settings that a statement is read by, or computes by; and those of clients that it names. Not where a client may not read them.
@@ -327,7 +353,8 @@ begin
   delete from dbproxy.captured where xid = me and operation = 'w';
   if session_user = 'dbproxy_apply' then return; end if;
   perform dbproxy.capture_content(rel) from (
-    select distinct about::oid as rel from dbproxy.captured where xid = me and operation = 'r'
+    -- ADD COLUMN with a default that is volatile, nextval mostly, is reason 2.
+    select about::oid as rel from dbproxy.captured where xid = me and operation = 'r' and (key::int & 2 <> 0 or dbproxy.may_differ(about::oid, statement))
     union select objid from pg_event_trigger_ddl_commands() where tag in ('CREATE TABLE AS', 'SELECT INTO') and object_type = 'table') c
    where exists (select from pg_class where oid = rel and relkind = 'r' and relpersistence = 'p');
   delete from dbproxy.captured where xid = me and operation = 'r';
