@@ -311,3 +311,19 @@ it('a check that changes the session of the applier, or leaves something for lat
   expect(await b.rows(`select to_regclass('public.evil')`)).toEqual([[null]]);
   expect(await ranAs()).toEqual([]);
 });
+
+it('a check that writes elsewhere: the writer on which it did so once more stops, and keeps nothing of it', async () => {
+  const { a, b } = writers;
+  await asMallory(
+    'create table noted (id serial primary key)',
+    `create function notes(int) returns boolean language plpgsql as $$ begin insert into public.noted default values; return true; end $$`,
+    'create table noting (k int primary key check (notes(k)))',
+    'create table plain (k int primary key check (k > 0))',
+  );
+  const written = (await a.write('insert into noting values (1)'))!;
+  await expect(b.apply(written.at, written.writeSet.payload)).rejects.toThrow(
+    'of public.noting bring to run writes rows',
+  );
+  expect(await b.rows('select from public.noted')).toEqual([]);
+  await asMallory('insert into plain values (1)');
+});

@@ -984,15 +984,15 @@ describe('apply', () => {
 
   it('is worth some more where the engine calls it an internal error, and not without end', async () => {
     // As what we define ourselves.
-    await b.applying
+    await b.watcher
       .query(`begin; insert into dbproxy.captured (xid, operation, is_first) values (pg_current_xact_id(), 'w', false);
-      create temp sequence tries; delete from dbproxy.captured where operation = 'w'; commit`);
+      create sequence dbproxy.tries; delete from dbproxy.captured where operation = 'w'; commit`);
     const until = (n: number) =>
       saying(
-        `do $$ begin if nextval('pg_temp.tries') < ${n} then raise 'tuple concurrently updated' using errcode = 'XX000'; end if; end $$`,
+        `do $$ begin if nextval('dbproxy.tries') < ${n} then raise 'tuple concurrently updated' using errcode = 'XX000'; end if; end $$`,
       );
     await expect(b.apply(never, until(1_000_000))).rejects.toBeInstanceOf(ApplyDiverged);
-    const { rows } = await b.applying.query<{ n: number }>(`select nextval('tries')::int as n`);
+    const { rows } = await b.applying.query<{ n: number }>(`select nextval('dbproxy.tries')::int as n`);
     expect(await b.apply(never, until(rows[0]!.n + 3))).toBe(true);
   });
 

@@ -36,6 +36,7 @@ begin
   execute 'reset all';
   execute 'deallocate all';
   execute 'unlisten *';
+  execute 'discard temp';
   perform pg_advisory_unlock_all();
   perform dbproxy.prepare_applier();
 end $$;
@@ -110,7 +111,7 @@ begin
 end $$;
 
 create or replace function dbproxy.apply(at bigint, payload text) returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare change jsonb; truncated text[] := '{}'; target oid; running_code oid[] := array(select rel from dbproxy.running_code); is_code boolean; ran_code boolean := false; is_own boolean := dbproxy.writer_of(at) = (select writer from dbproxy.self);
+declare change jsonb; truncated text[] := '{}'; target oid; running_code oid[] := array(select rel from dbproxy.running_code); is_code boolean; ran_code boolean := false; only_rows boolean := true; written bigint; at_most int := 0; is_own boolean := dbproxy.writer_of(at) = (select writer from dbproxy.self);
 begin
   ${FOR_THE_APPLIER}
   ${MARK}
@@ -127,10 +128,13 @@ begin
     end if;
     case change->>'kind'
       -- Not TRUNCATE, which others that refer to the table would forbid.
-      when 'empty' then execute 'delete from only ' || (change->>'table');
+      when 'empty' then
+        execute 'delete from only ' || (change->>'table');
+        only_rows := false;
       when 'ddl' then
         perform dbproxy.apply_ddl(change);
         ran_code := true;
+        only_rows := false;
       when 'name' then perform dbproxy.keep_name(change->>'id');
       when 'roles' then perform dbproxy.apply_roles(change);
       when 'setval' then perform dbproxy.align((change->>'sequence')::regclass, (change->>'value')::bigint, (change->>'isCalled')::boolean);
@@ -138,6 +142,9 @@ begin
         target := to_regclass(change->>'table');
         if target is null then raise exception 'there is no table %', change->>'table' using errcode = 'DBP01'; end if;
         is_code := target = any (running_code);
+        if is_code and written is null then written := dbproxy.number_written(); end if;
+        -- An identity that is GENERATED ALWAYS is deleted and inserted.
+        at_most := at_most + case when written is null then 0 when change->>'kind' = 'update' then 2 else 1 end;
         execute format('select dbproxy.%I($1, $2, $3, $4)', 'apply_' || target) using change->>'table', change->>'kind', change->'key', change->>'row';
         if is_code then
           perform dbproxy.prepare_applier();
@@ -150,7 +157,13 @@ begin
     end case;
   end loop;
   if truncated <> '{}' then perform dbproxy.apply_truncate(truncated); end if;
-  if ran_code then perform dbproxy.clean_session(); end if;
+  if ran_code then
+    -- What a check writes, it wrote where the row was first, too, and that comes by its rows.
+    if only_rows and dbproxy.number_written() - written > at_most then
+      raise exception 'what rows of % bring to run writes rows itself', change->>'table' using errcode = 'DBP01';
+    end if;
+    perform dbproxy.clean_session();
+  end if;
   return true;
 end $$;
 
@@ -195,10 +208,10 @@ begin
   delete from dbproxy.captured where xid = me and operation = 'd';
   insert into dbproxy.captured values (me, 'w', null, null, null, null, null, false);
   drop function dbproxy.run_ddl(text, jsonb, text);
-  delete from dbproxy.captured where xid = me and operation = 'w';
   for missing in select jsonb_array_elements(change->'missing') loop
     perform dbproxy.take_missing(to_regclass(missing->>0), missing->>1, missing->>2);
   end loop;
+  delete from dbproxy.captured where xid = me and operation = 'w';
 end $$;
 
 -- The value that rows without the column have in it (missing_values), as the array that PostgreSQL keeps it in. It is read as one of a

@@ -80,19 +80,22 @@ end $$;
 
 -- Changes of rows come before the definitions that come after them. What a client's function defines while it is applied would be there, and
 -- nowhere else; a trigger among it, that always fires and is deferred, would fire at our COMMIT: the one definition that is applied has
--- its note (d). Another note says where each command begins; those of an extension's script are part of one.
+-- its note (d), and beside it there may be tables of a function's own, which are temporary (after_ddl). Another note says where each command begins; those of an extension's script are part of one.
 create or replace function dbproxy.before_ddl() returns event_trigger language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
-declare me xid8 := pg_current_xact_id_if_assigned(); is_of_extension boolean;
+declare me xid8 := pg_current_xact_id_if_assigned(); is_of_extension boolean; is_by_itself boolean := false;
 begin
   if exists (select from dbproxy.captured where xid = me and operation = 'w') then return; end if;
   if session_user <> 'dbproxy_apply' then perform dbproxy.settle(); end if;
   is_of_extension := exists (select from dbproxy.captured where xid = me and operation = 'h');
   if session_user = 'dbproxy_apply' and not is_of_extension then
     delete from dbproxy.captured where xid = me and operation = 'd';
-    if not found then raise exception 'what is applied changes no definitions by itself' using errcode = '42501'; end if;
+    is_by_itself := not found;
+    if is_by_itself and tg_tag <> all ('{CREATE TABLE,CREATE TABLE AS,SELECT INTO,DROP TABLE,CREATE INDEX,CREATE SEQUENCE,DROP SEQUENCE}'::text[]) then
+      raise exception 'what is applied changes no definitions by itself' using errcode = 'DBP01';
+    end if;
   end if;
   if tg_tag <> 'REINDEX' and not is_of_extension then
-    insert into dbproxy.captured values (pg_current_xact_id(), 'c', tg_tag, null, null, dbproxy.rows_written(), null, false);
+    insert into dbproxy.captured values (pg_current_xact_id(), 'c', tg_tag, null, null, dbproxy.rows_written(), is_by_itself::text, false);
   end if;
 end $$;
 
@@ -105,13 +108,16 @@ create or replace function dbproxy.rows_written() returns jsonb language sql sta
       from pg_class where relkind = 'r' offset 0) c
    where n > 0 and exists (select from pg_trigger where tgrelid = c.oid and tgname = 'dbproxy_capture') $$;
 
+create or replace function dbproxy.number_written() returns bigint language sql stable set search_path = pg_catalog, pg_temp as $$
+  select coalesce(sum(value::bigint), 0) from jsonb_each_text(dbproxy.rows_written()) $$;
+
 -- Takes the note of a command that has ended: by which (sub)transaction and from which command on it worked, whether rows were written
--- meanwhile, and which other command it is part of.
-create or replace function dbproxy.ended(out made_by xid, out since bigint, out writes boolean, out within text) language plpgsql
+-- meanwhile, which other command it is part of, and whether what is applied has come to it by itself.
+create or replace function dbproxy.ended(out made_by xid, out since bigint, out writes boolean, out within text, out by_itself boolean) language plpgsql
   set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 declare me xid8 := pg_current_xact_id(); before jsonb;
 begin
-  select xmin, cmin::text::bigint, key into made_by, since, before from dbproxy.captured where xid = me and operation = 'c' order by cmin::text::bigint desc limit 1;
+  select xmin, cmin::text::bigint, key, new_row::boolean into made_by, since, before, by_itself from dbproxy.captured where xid = me and operation = 'c' order by cmin::text::bigint desc limit 1;
   if not found then return; end if;
   delete from dbproxy.captured where xid = me and operation = 'c' and cmin::text::bigint = since;
   writes := exists (select from jsonb_each_text(dbproxy.rows_written()) n(rel, now) where now::bigint > coalesce((before->>rel)::bigint, 0))
@@ -317,6 +323,7 @@ begin
   end if;
   delete from dbproxy.captured where xid = me and operation = 'm';
   if not is_ours then return; end if;
+  if command.by_itself then raise exception 'what is applied changes no definitions by itself' using errcode = 'DBP01'; end if;
   -- A session that was moved gets back what it knew of a sequence (session-state/sequences.ts). Whoever says so: the transaction ends in
   -- ROLLBACK (write_set, guard). Only where the sequence has a file of the transaction's own by now: no committed one steps otherwise than by
   -- what is in dbproxy.sequences.
