@@ -6,10 +6,16 @@ import { CAPTURE } from './sql/capture.js';
 import { DDL, WITH_DDL, WITHOUT_DDL } from './sql/ddl.js';
 import { GUARD } from './sql/guard.js';
 import { MARKERS } from './sql/markers.js';
+import { NAMES } from './sql/names.js';
 import { OUTCOMES } from './sql/outcomes.js';
 import { RIGHTS } from './sql/rights.js';
 import { ROLES } from './sql/roles.js';
 import { SEQUENCES } from './sql/sequences.js';
+
+const PARTS = [
+  ...[WITHOUT_DDL, MARKERS, GUARD, CAPTURE, NAMES],
+  ...[SEQUENCES, ROLES, OUTCOMES, APPLY, DDL, RIGHTS],
+];
 
 export interface Installation {
   /** Whose engine it is; its sequences give out the numbers of this writer. */
@@ -35,8 +41,7 @@ export async function install(
     await connection.query(
       `set local search_path = pg_catalog; set local client_min_messages = warning; set local standard_conforming_strings = on`,
     );
-    for (const part of [WITHOUT_DDL, MARKERS, GUARD, CAPTURE, SEQUENCES, ROLES, OUTCOMES, APPLY, DDL, RIGHTS])
-      await connection.query(part);
+    for (const part of PARTS) await connection.query(part);
     await connection.query('select dbproxy.become($1, $2, $3, $4)', [
       writer,
       [...writers],

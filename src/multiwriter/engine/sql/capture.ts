@@ -292,21 +292,18 @@ begin
 end $$;
 
 -- Before something that PostgreSQL refuses for a table with changes that have not fired, and before what has to come after them: they are
--- kept. Whoever asks may not use all schemas in which he has changed something; of that name there is nothing but what is ours.
+-- kept. Whoever asks may not use all schemas in which he has changed something; of that name there is nothing but what is ours (names.ts).
+-- Where there is all the same, what cannot be deferred again fires at once from then on.
 create or replace function dbproxy.settle() returns void language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare names text; others text;
+declare names text; to_defer text;
 begin
   if pg_current_xact_id_if_assigned() is null or session_user = 'dbproxy_apply' then return; end if;
-  select string_agg(distinct format('%I.dbproxy_capture', n.nspname), ', '),
-         string_agg(conrelid::regclass::text, ', ') filter (where p.pronamespace is distinct from 'dbproxy'::regnamespace) into names, others
-    from (select oid, nspname from pg_namespace where dbproxy.is_ours(oid) offset 0) n
-    join pg_constraint k on connamespace = n.oid and conname = 'dbproxy_capture' left join pg_trigger t on tgconstraint = k.oid left join pg_proc p on p.oid = tgfoid;
-  if others is not null then
-    raise exception 'a constraint of % has the name of ours', others using errcode = '42710', hint = 'ALTER TABLE ... RENAME CONSTRAINT dbproxy_capture TO ...';
-  end if;
-  if names is null then return; end if;
-  execute format('set constraints %s immediate', names);
-  execute format('set constraints %s deferred', names);
+  select string_agg(name, ', '), string_agg(name, ', ') filter (where are_deferrable) into names, to_defer
+    from (select format('%I.dbproxy_capture', nspname) as name, bool_and(condeferrable) as are_deferrable
+            from (select oid, nspname from pg_namespace where dbproxy.is_ours(oid) offset 0) n join pg_constraint on connamespace = n.oid and conname = 'dbproxy_capture'
+           group by nspname) c;
+  if names is not null then execute format('set constraints %s immediate', names); end if;
+  if to_defer is not null then execute format('set constraints %s deferred', to_defer); end if;
 end $$;
 
 create or replace function dbproxy.capture_truncate() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$

@@ -41,6 +41,7 @@ create or replace function dbproxy.become(me int, all_writers int[], new_incarna
 begin
   insert into dbproxy.self (writer, writers, incarnation, secret) values (me, all_writers, new_incarnation, new_secret)
     on conflict (only_row) do update set writer = excluded.writer, writers = excluded.writers, incarnation = excluded.incarnation, secret = excluded.secret, defers = false;
+  perform dbproxy.require_names_of_ours();
   perform dbproxy.refresh();
   perform dbproxy.note_deferring();
 end $$;
@@ -300,6 +301,7 @@ begin
   if exists (select from pg_event_trigger_ddl_commands() where schema_name = 'dbproxy') and not (select rolsuper from pg_roles where rolname = role) then
     raise exception 'what is in schema dbproxy is not for clients' using errcode = '42501';
   end if;
+  if tag ~ '^(CREATE|ALTER) (FOREIGN )?(TABLE|TRIGGER|INDEX|DOMAIN|SCHEMA)' and session_user <> 'dbproxy_apply' then perform dbproxy.require_names_of_ours(); end if;
   -- Of this engine's storage only (PostgreSQL 17 fires for it).
   if tag = 'REINDEX' then return; end if;
   -- What an extension's script does is done by CREATE EXTENSION; it may DROP, too, of which nothing is told here.
@@ -399,6 +401,10 @@ begin
   -- DROP OWNED takes the tables, too, to which these belong.
   if tg_tag <> 'DROP OWNED' and exists (select from pg_event_trigger_dropped_objects() where schema_name = 'dbproxy') then
     raise exception 'what is in schema dbproxy is not for clients' using errcode = '42501';
+  end if;
+  if exists (select from pg_event_trigger_dropped_objects() d where object_type = 'trigger' and starts_with(address_names[3], 'dbproxy_') and not starts_with(address_names[1], 'pg_temp')
+                and not exists (select from pg_event_trigger_dropped_objects() t where t.object_type = 'table' and t.address_names = d.address_names[:2])) then
+    raise exception 'what captures the changes of a table is not for clients' using errcode = '42501';
   end if;
   -- Triggers and the like are not called temporary, and have their table's schema in front of their names.
   select bool_or(not is_own), bool_or(is_own and original) and bool_or(not is_own and original) into has_ours, is_mixed
