@@ -126,3 +126,15 @@ it('a constraint that was there before is named at the installation, and keeps n
   await again();
   await capturing();
 });
+
+it('a unique index whose constraint is renamed has one name on all writers', async () => {
+  await onBoth('alter table t rename constraint v_is_one to v_is_two');
+  const keys = async (one: TestWriter, two: TestWriter) => {
+    const written = await writeOnBoth(one, two, 'insert into t values (7, 7)');
+    await writeOnBoth(one, two, 'delete from t');
+    return written!.writeSet.keys;
+  };
+  const before = await keys(a, b);
+  await install(b.watcher, { writer: 1, writers: [0, 1], incarnation: 1, secret: SECRET });
+  expect(await keys(b, a)).toEqual(before);
+});

@@ -289,7 +289,9 @@ end $$;
 create or replace function dbproxy.after_ddl(tag text, role name, path text, statement text, is_unclear boolean) returns void language plpgsql
   security definer set search_path = pg_catalog, pg_temp as $$
 declare me xid8 := pg_current_xact_id(); is_ours boolean := false; is_mixed boolean; context text; command record;
-  touched oid[] := array(select case classid when 'pg_trigger'::regclass then (select tgrelid from pg_trigger where oid = objid) else objid end from pg_event_trigger_ddl_commands() where classid in ('pg_class'::regclass, 'pg_trigger'::regclass));
+  touched oid[] := array(select case classid when 'pg_trigger'::regclass then (select tgrelid from pg_trigger where oid = objid)
+                                             when 'pg_constraint'::regclass then (select conrelid from pg_constraint where oid = objid) else objid end
+                           from pg_event_trigger_ddl_commands() where classid in ('pg_class'::regclass, 'pg_trigger'::regclass, 'pg_constraint'::regclass));
 begin
   get diagnostics context = pg_context;
   perform dbproxy.require_caller(context, 'dbproxy.after_ddl(tg_tag, current_user, path, statement, is_unclear)');
