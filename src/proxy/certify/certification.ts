@@ -19,7 +19,14 @@ import type { Transaction, WriterService } from '../../multiwriter/writer/index.
 import { faultPoint } from '../../fault-point.js';
 import type { Block } from './block.js';
 import type { EngineSide } from './engine-side.js';
-import { ENGINE_GONE, errorOf, FORGED, TOO_LARGE, UNKNOWN_BASE } from './error-messages.js';
+import {
+  committedAllTheSame,
+  ENGINE_GONE,
+  errorOf,
+  FORGED,
+  TOO_LARGE,
+  UNKNOWN_BASE,
+} from './error-messages.js';
 import type { CertifierHost } from './host.js';
 import type { OwnQueries } from './own-queries.js';
 import { reassigns, type Statement } from './statements.js';
@@ -117,9 +124,12 @@ export class Certification {
     }
     // The locks are gone with it.
     const replayed = this.#service.lost(transaction);
-    if (!skipped) await this.#queries.ask('rollback');
+    if (!skipped && this.#engine.status !== 'I') await this.#queries.ask('rollback');
     await replayed;
-    this.#block.close(false);
+    if (error) this.#host.toClient(committedAllTheSame(error));
+    const isChained = chain && !skipped;
+    if (isChained) await this.#queries.ask('begin');
+    this.#block.close(isChained);
   }
 
   /** Of a block that has written nothing. */

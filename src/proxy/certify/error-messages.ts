@@ -1,5 +1,5 @@
 /** The errors that a client reads from us and not from its engine. */
-import { encode } from '../../protocol/index.js';
+import { encode, errorFields } from '../../protocol/index.js';
 import { type Lsn, MAX_PROPOSAL_BYTES } from '../../multiwriter/protocol/index.js';
 import type { RefusedCommit } from '../../multiwriter/writer/index.js';
 
@@ -57,3 +57,17 @@ export const pendingEvents = (message: string): RefusedCommit => ({
   message,
   hint: 'With several writers a function cannot truncate a table that its transaction has changed. Send TRUNCATE as a statement of its own, or DELETE.',
 });
+
+/**
+ * For a transaction that is committed, whose COMMIT has failed in its session; `error`: what the engine says of that. A warning, as
+ * PostgreSQL gives one where a commit is only not replicated yet: what is told an error would be tried again.
+ */
+export const committedAllTheSame = (error: Buffer): Buffer =>
+  encode.noticeResponse({
+    severity: 'WARNING',
+    sqlstate: '01000',
+    message: `the transaction is committed, but its COMMIT failed in this session: ${errorFields(error.subarray(5)).get('M') ?? ''}`,
+    detail:
+      'What it had written is on all writers. What ran only at the COMMIT is nowhere, as a cursor WITH HOLD that a function has declared. To the session it was a ROLLBACK: of its settings, cursors, temporary tables, LISTEN and NOTIFY nothing is left.',
+    hint: 'Do not retry the transaction.',
+  });
