@@ -14,6 +14,8 @@ export {
   BEGIN_QUERY,
   certified,
   closing,
+  FIRE_AGAIN_QUERY,
+  hasFiredAgain,
   readBegun,
   readPriority,
   reassigned,

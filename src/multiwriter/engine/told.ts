@@ -5,6 +5,7 @@ import type { WriteSetRow } from './write-set.js';
 /** SQLSTATEs, of no class of PostgreSQL's. */
 const ROW = 'DBP0R';
 const KEPT = 'DBP0K';
+const DEFERS = 'DBP0D';
 
 /** Fields of a NoticeResponse, as `pg` calls them. */
 export interface Notice {
@@ -25,12 +26,14 @@ export interface Notice {
  * lc_messages. A name that is more than letters and digits stands in quotes, and with quote_all_identifiers every name.
  */
 const OURS =
-  /^[^"(\n]*(?<![\w.$"])(?:dbproxy|"dbproxy")\.(?:"?capture_\d+"?\(\)|"?capture"?\("char",text,jsonb,text\)|"?guard"?\(\))/;
+  /^[^"(\n]*(?<![\w.$"])(?:dbproxy|"dbproxy")\.(?:"?capture_\d+"?\(\)|"?capture"?\("char",text,jsonb,text\)|"?guard"?\(\)|"?closing"?\(text\))/;
 
 export class Told {
   readonly #rows: WriteSetRow[] = [];
   /** There are rows in the engine, too: WRITE_SET_QUERY gives them. */
   hasKept = false;
+  /** Deferred triggers of clients may have been fired: FIRE_AGAIN_QUERY tells what they have deferred. */
+  mayDefer = false;
   /** Somebody else says what only we would: such a transaction is none to commit. */
   isForged = false;
   #bytes = 0;
@@ -39,11 +42,16 @@ export class Told {
     return this.#bytes > MAX_PROPOSAL_BYTES;
   }
 
+  get isNothing(): boolean {
+    return this.#rows.length === 0 && !this.hasKept && !this.isForged && !this.isTooLarge;
+  }
+
   /** Of a notice that `isTold`. */
   take(notice: Notice): void {
     const { code, message = '', detail, hint, where, table, column, dataType = '' } = notice;
     if (!OURS.test(where ?? '')) this.isForged = true;
     else if (code === KEPT) this.hasKept = true;
+    else if (code === DEFERS) this.mayDefer = true;
     else {
       this.#bytes += message.length + (column?.length ?? 0);
       if (this.isTooLarge) this.#rows.length = 0;
@@ -64,4 +72,4 @@ export class Told {
 }
 
 /** By its SQLSTATE. */
-export const isTold = (code: string | undefined): boolean => code === ROW || code === KEPT;
+export const isTold = (code: string | undefined): boolean => code === ROW || code === KEPT || code === DEFERS;

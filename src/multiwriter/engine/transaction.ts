@@ -4,6 +4,7 @@
  *
  *   first statement   BEGIN_QUERY     what names this transaction
  *   COMMIT            closing()       deferred constraints fire, and capture, which tells the write-set in notices (told.ts)
+ *                     FIRE_AGAIN_QUERY  where clients have deferred triggers (Told.mayDefer)
  *                     WRITE_SET_QUERY what was kept in the engine, where there is something
  *                     … it is proposed, and accepted …
  *                     certified()     the marker, then COMMIT
@@ -14,6 +15,7 @@
  */
 import { createHash } from 'node:crypto';
 import { lsn, type Lsn, type Vector } from '../protocol/index.js';
+import type { Told } from './told.js';
 
 /** One row; see `readBegun`. SERIALIZABLE is refused here (SQLSTATE 0A000, with a hint). */
 export const BEGIN_QUERY = 'select dbproxy.begun()';
@@ -39,6 +41,20 @@ export const closing = (secret: string, name: TransactionName, { asksPriority = 
 
 /** In front of a statement that PostgreSQL refuses for a table with changes that are not told, and that no event trigger sees. */
 export const SETTLE_QUERY = 'select dbproxy.settle()';
+
+/**
+ * Behind `closing`; see `Told.mayDefer`. A deferred trigger that says SET CONSTRAINTS … DEFERRED may leave something to the COMMIT, which
+ * would come behind the proposal. This fires it; and where no trigger of a client is fired any more, nothing is left. Two rows of one number.
+ */
+export const FIRE_AGAIN_QUERY =
+  'select dbproxy.fired(); set constraints all immediate; select dbproxy.fired()';
+
+/** Something was left: such a transaction is none to commit. `before`, `after`: the numbers; `told`: by FIRE_AGAIN_QUERY. */
+export const hasFiredAgain = (
+  before: string | null | undefined,
+  after: string | null | undefined,
+  told: Told,
+): boolean => before !== after || !told.isNothing;
 
 /** Behind `closing`; see `Told.hasKept`. */
 export const WRITE_SET_QUERY = 'select * from dbproxy.write_set()';

@@ -8,6 +8,8 @@
 import {
   certified,
   closing,
+  FIRE_AGAIN_QUERY,
+  hasFiredAgain,
   readPriority,
   reassigned,
   readWriteSet,
@@ -21,6 +23,7 @@ import type { Block } from './block.js';
 import type { EngineSide } from './engine-side.js';
 import {
   committedAllTheSame,
+  DEFERS_AGAIN,
   ENGINE_GONE,
   errorOf,
   FORGED,
@@ -84,6 +87,13 @@ export class Certification {
     const { told } = closed;
     if (told.isForged) return this.#leave(errorOf(FORGED));
     if (told.isTooLarge) return this.#leave(errorOf(TOO_LARGE));
+    if (told.mayDefer) {
+      const again = await this.#queries.ask(FIRE_AGAIN_QUERY);
+      if (again.error) return this.#leave(again.error);
+      if (again.skipped) return errorOf(ENGINE_GONE);
+      const [before, after] = again.sets.map(([row]) => row?.[0]);
+      if (hasFiredAgain(before, after, again.told)) return this.#leave(errorOf(DEFERS_AGAIN));
+    }
     const kept = told.hasKept ? await this.#queries.ask(WRITE_SET_QUERY) : null;
     if (kept?.error) return this.#leave(kept.error);
     if (kept?.skipped) return errorOf(ENGINE_GONE);

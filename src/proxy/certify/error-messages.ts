@@ -45,6 +45,12 @@ export const FORGED: RefusedCommit = {
   message: 'a notice that was raised at the COMMIT has an SQLSTATE that is for dbproxy',
 };
 
+export const DEFERS_AGAIN: RefusedCommit = {
+  sqlstate: '0A000',
+  message: 'a deferred trigger has deferred what follows from it, which several writers cannot certify',
+  hint: 'Leave SET CONSTRAINTS ... DEFERRED out of functions of deferred triggers.',
+};
+
 export const TOO_LARGE: RefusedCommit = {
   sqlstate: '54000',
   message: `the transaction is too large for several writers: at most ${MAX_PROPOSAL_BYTES} bytes`,

@@ -79,6 +79,37 @@ it('a deferred trigger that ends the closing', async () => {
   expect(await areEqual('after_it')).toEqual([[2]]);
 });
 
+it('a deferred trigger that defers what follows from it', async () => {
+  await onBoth(
+    'create table defers (id int primary key, does text)',
+    'create table follows (id int primary key)',
+    'create table keyed (id int primary key, follows int constraint of_follows references follows deferrable)',
+  );
+  await onBoth(
+    'create function does() returns trigger language plpgsql as $$ begin execute new.does; return null; end $$',
+    'create function quiet() returns trigger language plpgsql security definer set search_path = public as $$ begin return null; end $$',
+    'create constraint trigger t after insert on defers deferrable initially deferred for each row execute function does()',
+    'create constraint trigger later after insert on keyed deferrable for each row execute function quiet()',
+  );
+  const doing = (id: number, does: string) => a.write(`insert into defers values (${id}, $$${does}$$)`);
+  for (const does of [
+    'set constraints all deferred; insert into follows values (1)',
+    'set constraints public.dbproxy_capture deferred; insert into follows values (1)',
+    'set constraints public.later deferred; insert into keyed values (1)',
+  ])
+    await expect(doing(1, does), does).rejects.toMatchObject({ code: '0A000' });
+  await expect(
+    doing(1, 'set constraints public.of_follows deferred; insert into keyed values (1, 7)'),
+  ).rejects.toMatchObject({ code: '23503' });
+  await expect(doing(1, 'reset all')).rejects.toMatchObject({ code: '42501' });
+  // In order at the end.
+  await onBoth(
+    'insert into defers values (2, $$set constraints public.of_follows deferred; insert into keyed values (2, 2); insert into follows values (2)$$)',
+    'insert into defers values (3, $$set constraints all deferred$$)',
+  );
+  expect(await areEqual('follows')).toEqual([[2]]);
+});
+
 it('a deferred trigger of a temporary table', async () => {
   await onBoth('create table by_temp (id int primary key, v int)');
   await a.write(

@@ -7,6 +7,8 @@ import {
   BEGIN_QUERY,
   certified,
   closing,
+  FIRE_AGAIN_QUERY,
+  hasFiredAgain,
   install,
   isTold,
   readBegun,
@@ -75,6 +77,7 @@ export class TestWriter {
     try {
       await client.query(closing(SECRET, name));
       if (told.isForged || told.isTooLarge) throw new Error(told.isForged ? 'forged' : 'too large');
+      if (told.mayDefer) await this.#fireAgain(client);
       const kept = told.hasKept
         ? (
             await client.query<(string | boolean | null)[]>({ text: WRITE_SET_QUERY, rowMode: 'array' })
@@ -83,6 +86,24 @@ export class TestWriter {
       const rows = told.withKept(kept);
       if (rows.length === 0) await client.query(UNUSED);
       return readWriteSet(rows);
+    } finally {
+      client.off('notice', listen);
+    }
+  }
+
+  async #fireAgain(client: pg.Client): Promise<void> {
+    const told = new Told();
+    const listen = (notice: Notice): void => {
+      if (isTold(notice.code)) told.take(notice);
+    };
+    client.on('notice', listen);
+    try {
+      const results = await client.query<string[]>({ text: FIRE_AGAIN_QUERY, rowMode: 'array' });
+      const [before, , after] = (results as unknown as { rows: string[][] }[]).map(
+        ({ rows }) => rows[0]?.[0],
+      );
+      if (hasFiredAgain(before, after, told))
+        throw Object.assign(new Error('deferred again'), { code: '0A000' });
     } finally {
       client.off('notice', listen);
     }

@@ -94,3 +94,25 @@ it('COMMIT AND CHAIN goes on in a transaction', async () => {
   await raw.query('rollback');
   expect(await rows()).toEqual([[1]]);
 });
+
+it('what a deferred trigger defers is asked for before the proposal', async () => {
+  await client.query('create table d (id int primary key)');
+  await client.query(
+    `create function defers() returns trigger language plpgsql as $$ begin
+       if new.id < 0 then set constraints all deferred; end if;
+       insert into t values (new.id); return null; end $$`,
+  );
+  await client.query(
+    'create constraint trigger d after insert on d deferrable initially deferred for each row execute function defers()',
+  );
+  await client.query('insert into d values (1)');
+  await expect(client.query('insert into d values (-1)')).rejects.toMatchObject({ code: '0A000' });
+  await client.query('begin');
+  await client.query('insert into d values (-2)');
+  await expect(client.query('commit')).rejects.toMatchObject({
+    code: '0A000',
+    hint: expect.stringContaining('SET CONSTRAINTS') as string,
+  });
+  expect(await rows()).toEqual([[1]]);
+  expect(notices).toEqual([]);
+});

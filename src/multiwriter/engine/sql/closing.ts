@@ -32,3 +32,6 @@ export const TELL_OTHER = `raise info using errcode = 'DBP0R', datatype = operat
 
 /** There are rows in `captured`. */
 export const TELL_OF_KEPT = `raise info using errcode = 'DBP0K', message = 'more is in dbproxy.captured';`;
+
+/** Deferred triggers of clients may be fired: the proxy asks for what they have deferred in their turn (transaction.ts). */
+export const TELL_OF_DEFERRING = `raise info using errcode = 'DBP0D', message = 'deferred triggers of clients may be fired';`;

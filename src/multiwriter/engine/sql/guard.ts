@@ -9,7 +9,14 @@
  */
 import { MAX_PROPOSAL_BYTES } from '../../protocol/index.js';
 import { MARK } from './markers.js';
-import { BEGIN_CLOSING, END_CLOSING, IS_CLOSING, TELL_OF_KEPT, TELL_OTHER } from './closing.js';
+import {
+  BEGIN_CLOSING,
+  END_CLOSING,
+  IS_CLOSING,
+  TELL_OF_DEFERRING,
+  TELL_OF_KEPT,
+  TELL_OTHER,
+} from './closing.js';
 import { MAY_HAVE_CHANGED_ROLES } from './roles.js';
 
 /** Of each writer the highest LSN that the snapshot holds; what is below it and was not void is there, too. */
@@ -132,8 +139,29 @@ begin
   end if;
   context := ${BEGIN_CLOSING};
   -- What was written until now comes before what deferred triggers of a client write.
-  if may_defer then perform dbproxy.settle(); end if;
+  if may_defer then perform dbproxy.expect_deferring(); ${TELL_OF_DEFERRING} end if;
   if ${MAY_HAVE_CHANGED_ROLES} then perform dbproxy.note_roles(); end if;
+end $$;
+
+create or replace function dbproxy.expect_deferring() returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  perform dbproxy.settle();
+  -- For fired(). Only superusers can change it.
+  perform set_config('track_functions', 'all', true);
+end $$;
+
+-- How often deferrable triggers of clients have been fired in this transaction. Whatever else a SET CONSTRAINTS ALL IMMEDIATE fires cannot
+-- have deferred anything: captures, and checks of keys.
+create or replace function dbproxy.fired() returns numeric language plpgsql
+  security definer set search_path = pg_catalog, pg_temp as $$
+declare context text;
+begin
+  get diagnostics context = pg_context;
+  if not (${IS_CLOSING}) or ${IS_NESTED} then
+    raise exception 'this is for the proxy' using errcode = '42501';
+  end if;
+  return (select coalesce(sum(pg_stat_get_xact_function_calls(f)), 0)
+            from (select distinct tgfoid from pg_trigger join pg_proc p on p.oid = tgfoid where tgdeferrable and not tgisinternal and pronamespace <> 'dbproxy'::regnamespace) t (f));
 end $$;
 
 -- Nothing was told: what would come only at the COMMIT is not to be missed.
