@@ -51,6 +51,12 @@ export const dataRow = (body: Buffer, encoding: 'latin1' | 'utf8' = 'latin1'): (
   return columns;
 };
 
+/** Of a FunctionCallResponse. */
+export const functionResult = (body: Buffer, encoding: 'latin1' | 'utf8' = 'latin1'): string | null => {
+  const length = body.readInt32BE(0);
+  return length < 0 ? null : body.toString(encoding, 4, 4 + length);
+};
+
 /** Elements of a one-dimensional array in its text form (`{23,25}`, `{"a b",NULL}`); manual 8.15.6. */
 export const arrayElements = (text: string): (string | null)[] => {
   const found: (string | null)[] = [];

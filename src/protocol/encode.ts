@@ -64,15 +64,27 @@ export const bind = (portal: string, statement: string, values: readonly (WireTe
     cstring(statement),
     int16(0),
     int16(values.length),
-    ...values.flatMap((value) => {
-      if (value === null) return [int32(-1)];
-      const text = bytes(value);
-      return [int32(text.length), text];
-    }),
+    ...values.flatMap(valueOf),
     int16(0),
   );
 
+const valueOf = (value: WireText | null): Buffer[] => {
+  if (value === null) return [int32(-1)];
+  const text = bytes(value);
+  return [int32(text.length), text];
+};
+
 export const execute = (portal = ''): Buffer => message(Frontend.Execute, cstring(portal), int32(0));
+/** Of a function by its OID: the arguments as text (null: SQL NULL), and the result, too. */
+export const functionCall = (oid: number, values: readonly (WireText | null)[] = []): Buffer =>
+  message(
+    Frontend.FunctionCall,
+    int32(oid),
+    int16(0),
+    int16(values.length),
+    ...values.flatMap(valueOf),
+    int16(0),
+  );
 export const closeStatement = (name: WireText): Buffer =>
   message(Frontend.Close, Buffer.from('S'), cstring(name));
 export const sync = (): Buffer => message(Frontend.Sync);

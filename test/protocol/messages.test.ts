@@ -11,6 +11,7 @@ import {
   dataRow,
   encode,
   errorFields,
+  functionResult,
 } from '../../src/protocol/index.js';
 import { engineMessage, pieces } from './support.js';
 
@@ -122,6 +123,17 @@ describe('encoders and decoders', () => {
     expect(encode.bind('', 's', ['ab', null]).toString('latin1')).toBe(
       'B\0\0\0\x17\0s\0\0\0\0\x02\0\0\0\x02ab\xff\xff\xff\xff\0\0',
     );
+  });
+
+  it('FunctionCall, as PostgreSQL lays it out, and what answers it', () => {
+    expect(encode.functionCall(16_389, ['ab', null]).toString('latin1')).toBe(
+      'F\0\0\0\x18\0\0\x40\x05\0\0\0\x02\0\0\0\x02ab\xff\xff\xff\xff\0\0',
+    );
+    for (const value of ['', 'äb', null]) {
+      const bytes = Buffer.from(value ?? '');
+      const body = Buffer.concat([encode.int32(value === null ? -1 : bytes.length), bytes]);
+      expect(functionResult(body, 'utf8')).toBe(value);
+    }
   });
 
   it('the length field counts itself and the body', () => {
