@@ -5,7 +5,8 @@
  */
 import { parseArgs } from 'node:util';
 import { connectAdmin } from '../../src/engine/index.js';
-import { BEGIN_QUERY, closing, install, readBegun } from '../../src/multiwriter/engine/index.js';
+import { type Calls, closing, install, readCalls, type Request } from '../../src/multiwriter/engine/index.js';
+import { askAll } from '../../test/support/requests.js';
 import { startEngine } from '../support/engine.js';
 import { conditions, conditionsLine, quantiles, save } from '../support/report.js';
 
@@ -32,9 +33,9 @@ try {
   await client.query(
     `insert into t (id, v, filler, at) select g, g, 'filler of some length', now() from generate_series(1, ${rows}) g`,
   );
-  const plain = await measure(false);
+  const plain = await measure(null);
   await install(client, { writer: 0, writers: [0, 1], incarnation: 1, secret: SECRET });
-  const captured = await measure(true);
+  const captured = await measure(await readCalls(client, SECRET));
   const series = Object.fromEntries(
     Object.keys(STATEMENTS).map((name) => {
       const [without, with_] = [plain.get(name)!, captured.get(name)!];
@@ -51,17 +52,14 @@ try {
   await client.end();
 
   /** Per row; each statement is rolled back. */
-  async function measure(isInstalled: boolean) {
+  async function measure(calls: Calls | null) {
     const measured = new Map<string, { statementUs: number; closingUs: number }>();
     for (const [name, sql] of Object.entries(STATEMENTS)) {
       const [statement, close]: [number[], number[]] = [[], []];
       for (let round = 0; round < rounds; round++) {
         await client.query('begin');
-        const begun = isInstalled
-          ? (await client.query<(string | null)[]>({ text: BEGIN_QUERY, rowMode: 'array' })).rows[0]!
-          : null;
         statement.push(await timed(sql));
-        close.push(begun ? await timed(closing(SECRET, readBegun(begun))) : 0);
+        close.push(calls ? await timed(...closing(calls)) : 0);
         await client.query('rollback');
       }
       const us = (times: number[]) => (quantiles(times).p50 * 1_000) / rows;
@@ -70,9 +68,9 @@ try {
     return measured;
   }
 
-  async function timed(sql: string): Promise<number> {
+  async function timed(...requests: Request[]): Promise<number> {
     const from = performance.now();
-    await client.query({ text: sql, rowMode: 'array' });
+    await askAll(client, requests);
     return performance.now() - from;
   }
 } finally {

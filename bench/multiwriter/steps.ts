@@ -10,17 +10,17 @@ import type { ClientBase } from 'pg';
 import { connectAdmin } from '../../src/engine/index.js';
 import {
   Applier,
-  BEGIN_QUERY,
   certified,
   closing,
   install,
   isTold,
-  readBegun,
+  readCalls,
   readWriteSet,
   Told,
-  type WriteSetRow,
+  type Request,
 } from '../../src/multiwriter/engine/index.js';
 import { LsnAllocator, lsn, NO_LSN, type Lsn, type Proposal } from '../../src/multiwriter/protocol/index.js';
+import { askAll } from '../../test/support/requests.js';
 import { startEngine } from '../support/engine.js';
 import { conditions, conditionsLine, markdown, save } from '../support/report.js';
 
@@ -33,7 +33,7 @@ const SCHEMA = `
   create table pgbench_history (tid int, bid int, aid int, delta int, mtime timestamp, filler char(22));
   insert into pgbench_accounts select g, 1, 0, '' from generate_series(1, ${ACCOUNTS}) g`;
 /** In the order in which they come. */
-const STEPS = ['begin', 'name', 'update', 'select', 'insert', 'closing', 'commit', 'apply'] as const;
+const STEPS = ['begin', 'update', 'select', 'insert', 'closing', 'commit', 'apply'] as const;
 type Step = (typeof STEPS)[number];
 let next = 0;
 type CpuNs = Partial<Record<Step, number>>;
@@ -52,6 +52,7 @@ try {
   });
 
   await install(admin, { writer: 0, writers: [0, 1], incarnation: 1, secret: SECRET });
+  const calls = await readCalls(admin, SECRET);
   const applying = await Applier.on(0, applier, watcher);
   const [own, foreign] = [0, 1].map((writer) => new LsnAllocator(writer, lsn(NO_LSN + 1), lsn(2 ** 52)));
   const applied: CpuNs = {};
@@ -61,12 +62,11 @@ try {
   });
   const captured = await measured(client, pidOf(client), async (step) => {
     await step('begin', 'begin');
-    const name = readBegun((await step('name', BEGIN_QUERY)).at(-1)!.rows[0]!);
     await statements(step);
     told = new Told();
-    await step('closing', closing(SECRET, name));
+    await step('closing', ...closing(calls));
     const { payload } = readWriteSet(told.withKept([]))!;
-    await step('commit', certified(own!.take()!));
+    await step('commit', ...certified(calls, own!.take()!));
     // The same rows once more, as if another writer had written them.
     const entry = { lsn: foreign!.take() as Lsn, payload } as Proposal;
     await counted(applied, 'apply', pidOf(applier), () => applying.apply([entry], () => undefined));
@@ -91,8 +91,7 @@ try {
   await bench.close();
 }
 
-/** Results of a query of several statements, rows as arrays. */
-type Ask = (step: Step, sql: string) => Promise<{ rows: WriteSetRow[] }[]>;
+type Ask = (step: Step, ...requests: Request[]) => Promise<void>;
 
 async function statements(step: Ask): Promise<void> {
   const [aid, delta] = [1 + ((next++ * 7_919) % ACCOUNTS), next % 100];
@@ -110,11 +109,7 @@ async function measured(
   transaction: (step: Ask) => Promise<void>,
 ): Promise<CpuNs> {
   const cpu: CpuNs = {};
-  const ask: Ask = (step, sql) =>
-    counted(cpu, step, pid, async () => {
-      const result = await client.query<(string | null)[]>({ text: sql, rowMode: 'array' });
-      return [result].flat();
-    });
+  const ask: Ask = (step, ...requests) => counted(cpu, step, pid, () => askAll(client, requests));
   for (let i = 0; i < TRANSACTIONS; i++) await transaction(ask);
   return cpu;
 }

@@ -1,7 +1,7 @@
 /**
  * The SQL side of a writer: what is installed in its engine, and what is said to it.
  *
- *   client's session   BEGIN_QUERY … closing → Told → readWriteSet … certified     (transaction.ts, told.ts, write-set.ts)
+ *   client's session   closing → Told → readWriteSet … certified                   (transaction.ts, told.ts, write-set.ts)
  *   our connections    install, Applier, reached, compact, checksums, blockers
  */
 export { Applier, ApplyDiverged, type Entry, type OnBlocked } from './apply.js';
@@ -10,18 +10,21 @@ export { checksums, type TableChecksum } from './checksums.js';
 export { install, type Installation } from './install.js';
 export { claimed, compact, divergence, markDiverged, reached } from './markers.js';
 export { readPosition } from './position.js';
+export { openTransactions, type OpenRow, type OpenTransactions, type TransactionName } from './open.js';
 export {
-  BEGIN_QUERY,
+  type Call,
+  type Calls,
   certified,
   closing,
   FIRE_AGAIN_QUERY,
   hasFiredAgain,
-  readBegun,
+  ISOLATION_QUERY,
+  readCalls,
   readPriority,
   reassigned,
+  type Request,
   SETTLE_QUERY,
-  type TransactionName,
-  UNUSED,
+  unused,
   WRITE_SET_QUERY,
 } from './transaction.js';
 export { isTold, type Notice, Told } from './told.js';

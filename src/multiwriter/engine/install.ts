@@ -11,6 +11,7 @@ import { OUTCOMES } from './sql/outcomes.js';
 import { RIGHTS } from './sql/rights.js';
 import { ROLES } from './sql/roles.js';
 import { SEQUENCES } from './sql/sequences.js';
+import { proofOf } from './transaction.js';
 
 const PARTS = [
   ...[WITHOUT_DDL, MARKERS, GUARD, CAPTURE, NAMES],
@@ -46,7 +47,7 @@ export async function install(
       writer,
       [...writers],
       incarnation,
-      secret,
+      proofOf(secret),
     ]);
     await connection.query(WITH_DDL);
     await connection.query('commit');

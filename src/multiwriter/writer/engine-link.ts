@@ -12,12 +12,14 @@ import type { ClientBase } from 'pg';
 import {
   Applier,
   ApplyDiverged,
+  type Calls,
   claimed,
   compact,
   divergence,
   install,
   markDiverged,
   reached,
+  readCalls,
   type Installation,
   type OnBlocked,
 } from '../engine/index.js';
@@ -80,6 +82,8 @@ export class EngineLink {
   readonly #writer: WriterId;
   readonly #events: EngineLinkEvents;
   #connect: Connect | null = null;
+  #secret = '';
+  #calls: Calls | null = null;
   #connections: Connections | null = null;
   #queue: Entry[] = [];
   /** Own ones that their session could not commit: nothing that waits in the queue can come before them. */
@@ -120,6 +124,11 @@ export class EngineLink {
     for (const lsn of this.#missing) if (includes(upTo, lsn)) return false;
     return true;
   }
+  /** Of the engine that it was connected to last: one that takes over from it has the same. Throws before there was one. */
+  get calls(): Calls {
+    if (!this.#calls) throw new Error('there was no engine yet');
+    return this.#calls;
+  }
   get claimed(): Vector {
     return this.#claimed;
   }
@@ -140,6 +149,7 @@ export class EngineLink {
   /** Makes the engine this writer's, before it serves anybody. Returns what it has of every writer, without a gap. */
   async begin(connect: Connect, installation: Installation): Promise<Vector> {
     const connection = await connect();
+    this.#secret = installation.secret;
     try {
       // What a former proxy left running holds locks, and cannot commit any more.
       await connection.query(
@@ -360,6 +370,7 @@ export class EngineLink {
         const [applying, watcher, keeper] = all;
         const applier = await Applier.on(this.#writer, applying, watcher);
         await keeper.query('set synchronous_commit = on');
+        this.#calls = await readCalls(keeper, this.#secret);
         await this.#again(applier);
         for (const one of all) {
           one.once('end', () => {

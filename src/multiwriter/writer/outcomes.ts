@@ -13,9 +13,9 @@ import type { RefusedCommit } from './transaction.js';
 export interface TransactionFacts {
   readonly writer: WriterId;
   readonly incarnation: number;
-  /** Its clock, µs since 1970: of what began later nothing is said. */
+  /** Its engine's clock, µs since 1970: of what began later nothing is said. */
   readonly at: number;
-  /** As BEGIN_QUERY names them. */
+  /** Names of those that its engine has begun and not ended, or that were proposed. */
   readonly open: readonly string[];
   /** Of its own stream: what it has committed goes no further. */
   readonly upTo: Lsn;

@@ -7,7 +7,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { DbproxyError } from '../../errors/index.js';
 import { faultPoint } from '../../fault-point.js';
-import type { Blocker, TransactionName, WriteSet } from '../engine/index.js';
+import { type Blocker, type Calls, openTransactions, type OpenRow, type WriteSet } from '../engine/index.js';
 import {
   at,
   type Effect,
@@ -66,7 +66,7 @@ export type Claim = Pick<Proposal, 'retries' | 'priority'>;
 
 export class WriterService {
   readonly config: WriterConfig;
-  readonly secret: string;
+  readonly #secret: string;
   readonly #link: EngineLink;
   readonly #log: Log;
   readonly #peers: Peers;
@@ -101,7 +101,7 @@ export class WriterService {
 
   constructor(config: WriterConfig, secret: string) {
     this.config = config;
-    this.secret = secret;
+    this.#secret = secret;
     this.#peers = new Peers(config.peers);
     this.#link = new EngineLink(config.id, {
       applied: (lsn) => {
@@ -150,7 +150,7 @@ export class WriterService {
     const { id, writers, incarnation } = this.config;
     if (this.#hasBegun) return this.#link.attach(connect);
     const has = await this.#link.begin(connect, {
-      ...{ writer: id, writers, incarnation, secret: this.secret },
+      ...{ writer: id, writers, incarnation, secret: this.#secret },
     });
     this.#inEngine = this.#link.claimed;
     this.#log.begin(has);
@@ -227,6 +227,11 @@ export class WriterService {
   follow(listener: (event: WriterEvent) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** How the engine is spoken to at a COMMIT. */
+  get calls(): Calls {
+    return this.#link.calls;
   }
 
   /** A query on the database that is written, as superuser. */
@@ -306,7 +311,7 @@ export class WriterService {
     const host: OutcomesHost = {
       waitMs: this.config.readWaitMs ?? READ_WAIT_MS,
       ask: async () => [
-        this.transactions(),
+        await this.transactions(),
         ...(await this.#peers.ask('writer.transactions', {}, ASK_TRANSACTIONS_MS)),
       ],
       hasApplied: (upTo) => this.#hasApplied(upTo),
@@ -315,13 +320,28 @@ export class WriterService {
     return gatherFacts(host, signal);
   }
 
-  /** Null: it is not open. */
-  transactions(): TransactionFacts | null {
+  /**
+   * Null: it is not open, or cannot say. The engine is asked first: what is over there by then is still to be carried out, and among
+   * those that were proposed; or is counted as committed; or never will be.
+   */
+  async transactions(): Promise<TransactionFacts | null> {
     const { id, incarnation } = this.config;
-    if (this.#state !== 'open') return null;
-    const open = [...this.#open, ...this.#proposed.values()].flatMap(({ name }) => name ?? []);
-    const upTo = Math.max(at(this.#log.reached, id), at(this.#inEngine, id)) as Lsn;
-    return { writer: id, incarnation, at: Date.now() * 1_000, open, upTo };
+    while (this.#state === 'open') {
+      const before = new Set(this.#open);
+      const found = await openTransactions((sql) => this.query<OpenRow>(sql)).catch(() => null);
+      if (!found) return null;
+      // Its backend is gone, and its session may not have heard of that, and propose what it was told before.
+      const isUnheard = (one: Transaction): boolean =>
+        before.has(one) && !found.names.has(one.participant.backendPid);
+      if (![...this.#open].some(isUnheard)) {
+        const proposed = [...this.#proposed.values()].flatMap(({ writeSet }) => namesIn(writeSet));
+        const open = [...[...found.names.values()].flatMap((name) => name ?? []), ...proposed];
+        const upTo = Math.max(at(this.#log.reached, id), at(this.#inEngine, id)) as Lsn;
+        return { writer: id, incarnation, at: found.at, open, upTo };
+      }
+      await this.#change();
+    }
+    return null;
   }
 
   /** A transaction begins: its first snapshot is taken next. */
@@ -337,10 +357,6 @@ export class WriterService {
     if (durable !== this.#counted) this.#inEngine = highest(this.#inEngine, durable);
     this.#counted = durable;
     return this.#inEngine;
-  }
-
-  begun(transaction: Transaction, name: TransactionName): void {
-    transaction.name = name;
   }
 
   /** It must not be proposed any more. False: it was. */
@@ -664,6 +680,12 @@ export class WriterService {
     for (const listener of this.#listeners) listener(event);
   }
 }
+
+/** As the engine names them, without the writer and its incarnation. */
+const namesIn = (writeSet: WriteSet | null): string[] =>
+  (writeSet?.changes ?? []).flatMap((change) =>
+    change.kind === 'name' ? change.id.split('.').slice(2).join('.') : [],
+  );
 
 const REDEFINED: RefusedCommit = {
   sqlstate: '40001',

@@ -4,7 +4,7 @@
  *   open ─ propose ─▶ proposed ─ decided ─▶ accepted ─ committed here ─▶ over
  *    └─ rolled back, or nothing written ─▶ over ◀─ refused ─┘   └─ lost here ─▶ replayed like one of another writer ─▶ over
  */
-import type { TransactionName, WriteSet } from '../engine/index.js';
+import type { WriteSet } from '../engine/index.js';
 import type { Lsn, Outcome, Refusal, Ruling, Vector } from '../protocol/index.js';
 
 /** A session of a client. */
@@ -36,8 +36,6 @@ export class Transaction {
   state: 'open' | 'proposed' | 'accepted' | 'over' = 'open';
   /** What was in the engine when it began; its snapshot may have more. */
   readonly base: Vector;
-  /** Null: not known yet. */
-  name: TransactionName | null = null;
   lsn: Lsn | null = null;
   writeSet: WriteSet | null = null;
   /** Why it was given up before it was proposed. */

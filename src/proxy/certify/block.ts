@@ -1,13 +1,13 @@
 /**
  * The transaction block that a session is in: one that its client began, or one of ours around what would commit by itself.
  *
- *   none ─ open ─▶ first ─ its name is asked for ─▶ statements ─ close, over ─▶ none
- *                    └──────────── doomed ─────────────┘ ─ leave, fail ─▶ rolled back; `fail` leaves the client in an aborted one
+ *   none ─ open ─▶ first ─ its base is taken ─▶ statements ─ close, over ─▶ none
+ *                    └────────── doomed ───────────┘ ─ leave, fail ─▶ rolled back; `fail` leaves the client in an aborted one
  *
  * Who decides when which of these comes is elsewhere: the two protocols (simple-protocol.ts, extended-protocol.ts), certification.ts
  * at its COMMIT, make-way.ts if it stands in the way of another writer.
  */
-import { readBegun, SETTLE_QUERY, type TransactionName } from '../../multiwriter/engine/index.js';
+import { ISOLATION_QUERY, SETTLE_QUERY } from '../../multiwriter/engine/index.js';
 import type { TxStatus } from '../../protocol/index.js';
 import type {
   Participant,
@@ -21,7 +21,7 @@ import type { OwnQueries } from './own-queries.js';
 import type { ReadMode } from './read-mode.js';
 
 export interface BlockOptions {
-  readonly service: Pick<WriterService, 'begin' | 'begun' | 'ended' | 'giveUp'>;
+  readonly service: Pick<WriterService, 'begin' | 'ended' | 'giveUp'>;
   readonly participant: Participant;
   readonly engine: EngineSide;
   readonly queries: OwnQueries;
@@ -36,10 +36,11 @@ export class Block {
   readonly #reads: ReadMode;
   #kind: 'client' | 'implicit' | null = null;
   #readOnly = false;
+  /** It may be SERIALIZABLE. */
+  #isSuspect = false;
   #isFirst = false;
   #wrote = false;
   #transaction: Transaction | null = null;
-  #name: Promise<TransactionName | null> = Promise.resolve(null);
   #pendingError: Buffer | null = null;
   #mustMakeWay = false;
   #isRollingBack = false;
@@ -65,10 +66,6 @@ export class Block {
   /** Null: the writer knows nothing of it, or not any more. */
   get transaction(): Transaction | null {
     return this.#transaction;
-  }
-  /** Of its transaction; null: that is not known. */
-  get name(): Promise<TransactionName | null> {
-    return this.#name;
   }
   /** What the client has to be told at its next request. */
   get pendingError(): Buffer | null {
@@ -115,6 +112,7 @@ export class Block {
     this.#kind = kind;
     this.#readOnly = readOnly;
     this.#isFirst = true;
+    this.#isSuspect = this.#reads.mayBeSerializable;
     this.#reads.blockEnded();
     this.#wrote = false;
     this.#wayIsClear();
@@ -128,7 +126,14 @@ export class Block {
 
   /** AND CHAIN. */
   chained(): void {
+    const isSuspect = this.#isSuspect;
     this.open('client', this.#readOnly);
+    if (isSuspect) this.suspect();
+  }
+
+  /** A statement may make it SERIALIZABLE, by its text. */
+  suspect(): void {
+    this.#isSuspect = true;
   }
 
   /** A snapshot is taken next. */
@@ -136,19 +141,14 @@ export class Block {
     this.#isFirst = false;
   }
 
-  /** Its transaction begins, with a query that reads its name. */
-  beginTransaction(sql: string): void {
+  /** Its transaction begins, before its first snapshot; `sql` with it. */
+  beginTransaction(...sql: string[]): void {
     this.#isFirst = false;
-    const transaction = this.#service.begin(this.#participant);
-    this.#transaction = transaction;
-    const failed = (error: Buffer): void => this.doom(error);
-    this.#name = this.#queries.ask(sql, failed).then(({ sets }) => {
-      const row = sets[0]?.[0];
-      if (!row) return null;
-      const name = readBegun(row);
-      this.#service.begun(transaction, name);
-      return name;
-    });
+    this.#transaction = this.#service.begin(this.#participant);
+    // Its BEGIN is answered; in a batch the engine says only at the Sync what that has come to.
+    if (this.#kind === 'client' && this.#engine.status === 'I') this.#engine.status = 'T';
+    const asked = this.#isSuspect ? [...sql, ISOLATION_QUERY] : sql;
+    if (asked.length > 0) void this.#queries.askAll(asked, (error) => this.doom(error));
   }
 
   writes(): void {
@@ -164,8 +164,11 @@ export class Block {
 
   /** After its COMMIT or ROLLBACK. */
   close(chain: boolean): void {
+    const isSuspect = this.#isSuspect;
     this.over();
-    if (chain) this.open('client', false);
+    if (!chain) return;
+    this.open('client', false);
+    if (isSuspect) this.suspect();
   }
 
   over(): void {

@@ -13,7 +13,7 @@ import {
   readPriority,
   reassigned,
   readWriteSet,
-  UNUSED,
+  unused,
   WRITE_SET_QUERY,
 } from '../../multiwriter/engine/index.js';
 import type { Lsn } from '../../multiwriter/protocol/index.js';
@@ -35,7 +35,7 @@ import type { OwnQueries } from './own-queries.js';
 import { reassigns, type Statement } from './statements.js';
 
 export interface CertificationOptions {
-  readonly service: Pick<WriterService, 'secret' | 'config' | 'propose' | 'committed' | 'lost'>;
+  readonly service: Pick<WriterService, 'calls' | 'config' | 'propose' | 'committed' | 'lost'>;
   readonly engine: EngineSide;
   readonly queries: OwnQueries;
   readonly block: Block;
@@ -74,14 +74,11 @@ export class Certification {
   /** Null: it is committed, everywhere. Else what the client is to be told; it is rolled back. */
   async commit(chain: boolean): Promise<Buffer | null> {
     const { transaction } = this.#block;
-    const name = await this.#block.name;
-    if (!transaction || name === null) {
-      return this.#leave(this.#block.pendingError ?? errorOf(UNKNOWN_BASE));
-    }
+    if (!transaction) return this.#leave(this.#block.pendingError ?? errorOf(UNKNOWN_BASE));
     await this.#setEncoding();
     await faultPoint('proxy.closing');
     const asksPriority = this.#service.config.policy === 'priority';
-    const closed = await this.#queries.ask(closing(this.#service.secret, name, { asksPriority }));
+    const closed = await this.#queries.askAll(closing(this.#service.calls, { asksPriority }));
     if (closed.error) return this.#leave(this.#block.pendingError ?? closed.error);
     if (closed.skipped) return errorOf(ENGINE_GONE);
     const { told } = closed;
@@ -100,11 +97,11 @@ export class Certification {
     const writeSet = readWriteSet(told.withKept(kept?.sets[0] ?? []));
     if (!writeSet) {
       this.#block.endTransaction();
-      void this.#queries.ask(UNUSED);
+      void this.#queries.askAll(unused(this.#service.calls));
       return this.#commitUnused(chain);
     }
     await faultPoint('proxy.propose');
-    const priority = asksPriority ? readPriority(closed.sets[0]?.[0]) : 0;
+    const priority = asksPriority ? readPriority(closed.sets[1]?.[0]) : 0;
     const claim = { retries: this.#retries, priority };
     const verdict = await this.#service.propose(transaction, writeSet, claim);
     if (verdict.kind === 'refused') {
@@ -124,15 +121,14 @@ export class Certification {
   /** Accepted: nothing may go wrong any more, and what does is carried out by the writer. */
   async #commitHere(transaction: Transaction, at: Lsn, chain: boolean): Promise<void> {
     await faultPoint('proxy.certify');
-    const sql = certified(at);
-    const { error, skipped } = await this.#queries.ask(chain ? `${sql} and chain` : sql);
+    const { error, skipped } = await this.#queries.askAll(certified(this.#service.calls, at, { chain }));
     await faultPoint('proxy.certified');
     if (!error && !skipped) {
       this.#service.committed(transaction);
       this.#block.close(chain);
       return;
     }
-    // The locks are gone with it.
+    // The locks are gone with it. Behind a COMMIT that was a ROLLBACK there is another one, if it was to be chained.
     const replayed = this.#service.lost(transaction);
     if (!skipped && this.#engine.status !== 'I') await this.#queries.ask('rollback');
     await replayed;
@@ -158,10 +154,8 @@ export class Certification {
   /** REASSIGN OWNED has run; the engine is told, since nothing there tells it. */
   async noteReassigned(statement: Statement): Promise<void> {
     if (!reassigns(statement) || this.#block.kind === null) return;
-    const name = await this.#block.name;
-    if (name === null) return;
-    const sql = reassigned(this.#service.secret, name, Buffer.from(statement.reassigns, 'latin1'));
-    const { error } = await this.#queries.ask(sql);
+    const said = Buffer.from(statement.reassigns, 'latin1');
+    const { error } = await this.#queries.askAll(reassigned(this.#service.calls, said));
     if (error) this.#block.doom(error);
   }
 }

@@ -7,7 +7,7 @@
  * are told so.
  */
 import { Backend, encode, errorFields, Frontend, type TxStatus } from '../../protocol/index.js';
-import { isTold, type Notice } from '../../multiwriter/engine/index.js';
+import { isTold, type Notice, type Request } from '../../multiwriter/engine/index.js';
 import type { EngineMessageHandler, Treatment } from './engine-messages.js';
 import { OneWrite } from './one-write.js';
 import { ClientRequest, OwnRequest, type ClientRequestOptions, type OwnReply } from './requests.js';
@@ -77,14 +77,14 @@ export class EngineSide implements EngineMessageHandler {
 
   // --- asking ------------------------------------------------------------------------------------------------------------
 
-  /** Ours: one simple query. Skipped where the engine would skip it. */
-  ask(sql: string, failed: (error: Buffer) => void = () => undefined): Promise<OwnReply> {
-    const request = new OwnRequest(failed);
+  /** Ours: simple queries and calls, sent together. Skipped where the engine would skip them. */
+  ask(requests: readonly Request[], failed: (error: Buffer) => void = () => undefined): Promise<OwnReply> {
+    const request = new OwnRequest(requests.length, failed);
     if (this.failed) {
       request.skip();
       return request.reply;
     }
-    this.#send(encode.query(Buffer.from(sql)));
+    for (const one of requests) this.#send(encoded(one));
     this.#push(request);
     return request.reply;
   }
@@ -226,9 +226,8 @@ export class EngineSide implements EngineMessageHandler {
   #toUs(request: OwnRequest, type: number, message: Buffer): Treatment {
     if (type !== ReadyForQuery) request.take(type, message);
     else {
-      this.#asked.shift();
       this.status = statusOf(message);
-      request.ready(this.status);
+      if (request.ready(this.status)) this.#asked.shift();
     }
     return 'drop';
   }
@@ -305,6 +304,14 @@ export class EngineSide implements EngineMessageHandler {
     for (const resolve of this.#settling.splice(0)) resolve(how);
   }
 }
+
+const encoded = (request: Request): Buffer =>
+  typeof request === 'string'
+    ? encode.query(Buffer.from(request))
+    : encode.functionCall(
+        request.oid,
+        request.values.map((value) => Buffer.from(value)),
+      );
 
 const noticeOf = (fields: ReadonlyMap<string, string>): Notice => ({
   code: fields.get('C'),

@@ -1,7 +1,8 @@
 /**
- * Our queries between the client's. They are simple ones, which destroy the unnamed prepared statement: it is parsed again when the
- * client uses it.
+ * Our queries between the client's, and calls. Queries are simple ones, which destroy the unnamed prepared statement: it is parsed again
+ * when the client uses it.
  */
+import type { Request } from '../../multiwriter/engine/index.js';
 import { Frontend } from '../../protocol/index.js';
 import type { EngineSide } from './engine-side.js';
 import type { OwnReply } from './requests.js';
@@ -19,8 +20,13 @@ export class OwnQueries {
   }
 
   ask(sql: string, failed?: (error: Buffer) => void): Promise<OwnReply> {
-    this.#unnamedLost = true;
-    return this.#engine.ask(sql, failed);
+    return this.askAll([sql], failed);
+  }
+
+  /** Sent together; the answer is that of all of them, and its error the first one. */
+  askAll(requests: readonly Request[], failed?: (error: Buffer) => void): Promise<OwnReply> {
+    this.#unnamedLost ||= requests.some((one) => typeof one === 'string');
+    return this.#engine.ask(requests, failed);
   }
 
   /** A Parse of it goes to the engine. */

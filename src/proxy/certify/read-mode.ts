@@ -1,6 +1,6 @@
 /**
  * What a session's reads have to see: its settings `dbproxy.read_mode` and `dbproxy.read_after`, wherever they come from (SET, SET
- * LOCAL, PGOPTIONS, ALTER ROLE, ALTER DATABASE).
+ * LOCAL, PGOPTIONS, ALTER ROLE, ALTER DATABASE). And, asked with them, whether its transactions are SERIALIZABLE by default.
  *
  *   session begins, a statement may have changed one, the block ends in which it did ─▶ stale ─ next statement ─▶ asked for ─▶ known
  *
@@ -16,9 +16,14 @@ const AFTER = 'dbproxy.read_after';
 const NAMES = [MODE, AFTER] as const;
 const MODES: ReadonlySet<string> = new Set(['', 'instance', 'session', 'global']);
 
-const SELECT = `select ${NAMES.map((name) => `pg_catalog.current_setting('${name}', true)`).join(', ')}`;
+const ISOLATION = 'default_transaction_isolation';
+const ASKED = [...NAMES, ISOLATION] as const;
+
+const SELECT = `select ${ASKED.map((name) => `pg_catalog.current_setting('${name}', true)`).join(', ')}`;
 /** May it change one of them? */
-const CHANGES = /\bset_config\b|\bdbproxy"?\s*\.\s*"?read_|^\s*(reset|discard)\s+all\b/i;
+const CHANGES =
+  /\bset_config\b|\bdbproxy"?\s*\.\s*"?read_|^\s*(?:set|reset)\s[^;]*transaction_isolation\b|^\s*set\s+session\s+characteristics\b|^\s*(reset|discard)\s+all\b/i;
+const SERIALIZABLE = /\bserializable\b/i;
 /** Characters of a statement: who hides it behind more is not heard. */
 const LOOKED_AT = 8_192;
 const SETS =
@@ -26,6 +31,8 @@ const SETS =
 
 /** `sql`: without leading comments. */
 export const changesReadMode = (sql: string): boolean => CHANGES.test(sql.slice(0, LOOKED_AT));
+
+export const saysSerializable = (sql: string): boolean => SERIALIZABLE.test(sql.slice(0, LOOKED_AT));
 
 /** A SET of a value that means nothing, as far as its text shows it; what it shows not is refused at the next statement. */
 export const refusedSetting = (sql: string): RefusedCommit | null => {
@@ -44,6 +51,7 @@ export class ReadMode {
   /** Those that the engine's session has: SHOW of another one would be an error. */
   readonly #has = new Set<string>();
   #demand: ReadDemand | RefusedCommit = ANYTHING;
+  #mayBeSerializable = false;
 
   /** Another engine's session. */
   begin(): void {
@@ -65,6 +73,11 @@ export class ReadMode {
     this.#changedInBlock = false;
   }
 
+  /** A transaction that begins now, and whose BEGIN does not say: by its default, as far as that is known. */
+  get mayBeSerializable(): boolean {
+    return this.#isStale || this.#mayBeSerializable;
+  }
+
   /** There is nothing to ask and nothing to wait for. */
   get isIdle(): boolean {
     return !this.#isStale && this.#demand === ANYTHING;
@@ -77,6 +90,7 @@ export class ReadMode {
     if (values) {
       this.#isStale = false;
       this.#demand = demandOf(values.get(MODE) ?? '', values.get(AFTER) ?? '');
+      this.#mayBeSerializable = saysSerializable(values.get(ISOLATION) ?? '');
     }
     return this.#demand;
   }
@@ -85,7 +99,7 @@ export class ReadMode {
     const { sets, error, skipped } = await queries.ask(SELECT);
     if (error || skipped) return null;
     const values = new Map<string, string>();
-    NAMES.forEach((name, i) => {
+    ASKED.forEach((name, i) => {
       const given = sets[0]?.[0]?.[i] ?? null;
       if (given !== null) values.set(name, given);
     });
@@ -95,8 +109,7 @@ export class ReadMode {
   }
 
   async #show(queries: Pick<OwnQueries, 'ask'>): Promise<Map<string, string> | null> {
-    const names = [...this.#has];
-    if (names.length === 0) return new Map();
+    const names = [...new Set([...this.#has, ISOLATION])];
     const { sets, error, skipped } = await queries.ask(names.map((name) => `show ${name}`).join('; '));
     if (error || skipped) return null;
     return new Map(names.map((name, i) => [name, sets[i]?.[0]?.[0] ?? '']));

@@ -1,14 +1,14 @@
 /** What was sent to the engine and is answered by a ReadyForQuery: the client's, and our own between them. */
 import { Told } from '../../multiwriter/engine/index.js';
-import { Backend, dataRow, type TxStatus } from '../../protocol/index.js';
+import { Backend, dataRow, functionResult, type TxStatus } from '../../protocol/index.js';
 import type { Eventually } from './eventually.js';
 
 export interface OwnReply {
-  /** The rows of each statement that gives some. */
+  /** The rows of each statement that gives some; of a call its value. */
   readonly sets: readonly (readonly (readonly (string | null)[])[])[];
   /** What the engine told in notices. */
   readonly told: Told;
-  /** The whole ErrorResponse; null: none. */
+  /** The whole ErrorResponse, the first one; null: none. */
   readonly error: Buffer | null;
   readonly status: TxStatus;
   /** The engine did not look at it, since a message before it had failed. */
@@ -20,11 +20,13 @@ export class OwnRequest {
   readonly told = new Told();
   readonly #sets: (string | null)[][][] = [];
   #error: Buffer | null = null;
+  #outstanding: number;
   readonly #failed: (error: Buffer) => void;
   #resolve: (reply: OwnReply) => void = () => undefined;
 
-  /** `failed`: called at once, before the answers that come behind are looked at. */
-  constructor(failed: (error: Buffer) => void) {
+  /** So many that were sent together; `failed`: called at once, before the answers that come behind are looked at. */
+  constructor(requests: number, failed: (error: Buffer) => void) {
+    this.#outstanding = requests;
     this.#failed = failed;
     this.reply = new Promise((resolve) => (this.#resolve = resolve));
   }
@@ -33,12 +35,17 @@ export class OwnRequest {
     if (type === Backend.RowDescription) this.#sets.push([]);
     // The session's encoding is set to UTF8 before our own queries.
     else if (type === Backend.DataRow) this.#sets.at(-1)?.push(dataRow(message.subarray(5), 'utf8'));
+    else if (type === Backend.FunctionCallResponse)
+      this.#sets.push([[functionResult(message.subarray(5), 'utf8')]]);
     else if (type === Backend.ErrorResponse) this.#error ??= Buffer.from(message);
   }
 
-  ready(status: TxStatus): void {
+  /** One of them is answered. True: that was the last one. */
+  ready(status: TxStatus): boolean {
+    if (--this.#outstanding > 0) return false;
     if (this.#error) this.#failed(this.#error);
     this.#resolve({ sets: this.#sets, told: this.told, error: this.#error, status, skipped: false });
+    return true;
   }
 
   skip(): void {

@@ -24,6 +24,7 @@ interface Part {
   readonly text: string;
   readonly statement: Statement;
 }
+type Begin = Extract<Statement, { kind: 'begin' }>;
 type Commit = Extract<Statement, { kind: 'commit' }>;
 
 interface Done {
@@ -118,8 +119,8 @@ export class SimpleProtocol extends QueryProtocol {
     switch (first?.kind) {
       case 'begin':
         return this.snapshots.areFree
-          ? this.#begin(message, first.readOnly, isLast)
-          : this.#learnAndBegin(message, first.readOnly, isLast);
+          ? this.#begin(message, first, isLast)
+          : this.#learnAndBegin(message, first, isLast);
       case 'setting':
       case 'write':
       case 'read':
@@ -137,7 +138,7 @@ export class SimpleProtocol extends QueryProtocol {
     const [first] = parts;
     switch (first?.kind) {
       case 'begin':
-        return this.#begin(message, first.readOnly, isLast);
+        return this.#begin(message, first, isLast);
       case 'commit':
         return this.#commit(message, first, isLast);
       case 'rollback':
@@ -198,14 +199,15 @@ export class SimpleProtocol extends QueryProtocol {
     return done;
   }
 
-  #begin(message: Buffer, readOnly: boolean, isLast: boolean): Eventually<Done> {
-    this.block.begin(readOnly);
+  #begin(message: Buffer, statement: Begin, isLast: boolean): Eventually<Done> {
+    this.block.begin(statement.readOnly);
+    this.snapshots.noteSetting(statement);
     return this.#plain(message, isLast, []);
   }
 
-  async #learnAndBegin(message: Buffer, readOnly: boolean, isLast: boolean): Promise<Done> {
+  async #learnAndBegin(message: Buffer, statement: Begin, isLast: boolean): Promise<Done> {
     await this.snapshots.learnDemand();
-    return this.#begin(message, readOnly, isLast);
+    return this.#begin(message, statement, isLast);
   }
 
   /** Of the read mode; what comes behind it in the query is of the same transaction. */

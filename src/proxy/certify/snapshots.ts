@@ -2,14 +2,13 @@
  * Before a snapshot is taken: the engine has what the session's reads have to see, and the writer is ready. With the first snapshot of
  * a transaction its base is taken.
  */
-import { BEGIN_QUERY } from '../../multiwriter/engine/index.js';
 import type { WriterService } from '../../multiwriter/writer/index.js';
 import type { Block } from './block.js';
 import type { EngineSide } from './engine-side.js';
 import { errorOf, GONE } from './error-messages.js';
 import type { OwnQueries } from './own-queries.js';
 import { isRefused, type ReadMode } from './read-mode.js';
-import { isDdl, type Statement } from './statements.js';
+import { isDdl, mayMakeSerializable, type Statement } from './statements.js';
 import type { WriterWaits } from './writer-waits.js';
 
 export interface SnapshotsOptions {
@@ -55,6 +54,7 @@ export class Snapshots {
 
   /** The statement runs next. */
   noteSetting(statement: Statement): void {
+    if (mayMakeSerializable(statement)) this.#block.suspect();
     if ('sql' in statement && statement.sql !== null)
       this.#reads.changed(statement.sql, this.#block.kind !== null);
   }
@@ -83,12 +83,12 @@ export class Snapshots {
   #open(): Promise<Buffer> | null {
     if (this.#waits.isGone) return Promise.resolve(errorOf(GONE));
     this.#block.open('implicit', false);
-    this.#block.beginTransaction(`begin; ${BEGIN_QUERY}`);
+    this.#block.beginTransaction('begin');
     return null;
   }
 
   /**
-   * Before the transaction's first query; its name is asked for with it. Null: it may go at once. Else what resolves to what the client
+   * Before the transaction's first query. Null: it may go at once. Else what resolves to what the client
    * is told instead; or to null.
    */
   beforeFirst(statements: readonly Statement[]): Promise<Buffer | null> | null {
@@ -114,7 +114,7 @@ export class Snapshots {
   #begin(): Promise<Buffer> | null {
     if (this.#waits.isGone) return Promise.resolve(errorOf(GONE));
     // If not: rolled back meanwhile.
-    if (!this.#block.mustMakeWay) this.#block.beginTransaction(BEGIN_QUERY);
+    if (!this.#block.mustMakeWay) this.#block.beginTransaction();
     return null;
   }
 

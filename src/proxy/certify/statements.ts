@@ -4,17 +4,17 @@
  */
 import type { RefusedCommit } from '../../multiwriter/writer/index.js';
 import { splitStatements, stripLeadingComments } from '../../session-state/index.js';
-import { changesReadMode, refusedSetting } from './read-mode.js';
+import { changesReadMode, refusedSetting, saysSerializable } from './read-mode.js';
 
 /** One prepared statement, all of them, or with all else that a session has. */
 export type Dropped = { readonly name: string } | 'statements' | 'session';
 
 export type Statement =
-  | { readonly kind: 'begin'; readonly readOnly: boolean }
+  | { readonly kind: 'begin'; readonly readOnly: boolean; readonly isSerializable: boolean }
   | { readonly kind: 'commit'; readonly chain: boolean }
   | { readonly kind: 'rollback'; readonly chain: boolean }
   /** Comes before the first query of a transaction. */
-  | { readonly kind: 'set-transaction' }
+  | { readonly kind: 'set-transaction'; readonly isSerializable: boolean }
   /** SAVEPOINT and the like; what only works in a transaction block. */
   | { readonly kind: 'within' }
   /** SET, RESET, SHOW, DISCARD, DEALLOCATE: takes no snapshot. `sql`: it may change the read mode (read-mode.ts). */
@@ -93,7 +93,8 @@ const withoutComments = (sql: string, isVolatile: (name: string) => boolean): St
     case 'declare':
       return { kind: 'within' };
     case 'set':
-      if (/^set\s+(local\s+)?transaction\b/i.test(sql)) return { kind: 'set-transaction' };
+      if (/^set\s+(local\s+)?transaction\b/i.test(sql))
+        return { kind: 'set-transaction', isSerializable: saysSerializable(sql) };
       return /^set\s+constraints\b/i.test(sql) ? SOME_WRITE : setting(sql);
     case 'reset':
     case 'show':
@@ -136,7 +137,11 @@ const withoutComments = (sql: string, isVolatile: (name: string) => boolean): St
   }
 };
 
-const begin = (sql: string): Statement => ({ kind: 'begin', readOnly: /\bread\s+only\b/i.test(sql) });
+const begin = (sql: string): Statement => ({
+  kind: 'begin',
+  readOnly: /\bread\s+only\b/i.test(sql),
+  isSerializable: saysSerializable(sql),
+});
 const chains = (sql: string): boolean => CHAIN.test(sql) && !NO_CHAIN.test(sql);
 const changing = (sql: string): string | null => (changesReadMode(sql) ? sql : null);
 const read = (sql: string): Statement => ({ kind: 'read', sql: changing(sql) });
@@ -196,6 +201,10 @@ const hiddenReassign: RefusedCommit = {
   hint: 'Send it by itself, in a transaction with others if need be; not in a DO block or a function.',
 };
 
+/** Of the transaction that it begins, or comes first in. */
+export const mayMakeSerializable = (statement: Statement): boolean =>
+  ('isSerializable' in statement && statement.isSerializable) ||
+  (statement.kind === 'setting' && statement.sql !== null && saysSerializable(statement.sql));
 export const isDdl = (statement: Statement): boolean => statement.kind === 'write' && statement.isDdl;
 export const reassigns = (statement: Statement): statement is Statement & { reassigns: string } =>
   statement.kind === 'write' && statement.reassigns !== null;

@@ -126,7 +126,7 @@ it('a session may have standard_conforming_strings off', async () => {
   const onBothOff = async (...statements: string[]) => {
     const begun = await a.begin(client);
     for (const statement of statements) await client.query(statement);
-    const { payload } = (await a.close(begun, client))!;
+    const { payload } = (await a.close(begun))!;
     expect(await b.apply(await a.certify(client), payload)).toBe(true);
   };
   try {

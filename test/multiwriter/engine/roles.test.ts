@@ -5,7 +5,8 @@ import { connectAdmin } from '../../../src/engine/index.js';
 import { eventually } from '../../support/clients.js';
 import type { TestEngines } from '../../support/engines.js';
 import { killBackend } from '../../support/engines.js';
-import { SECRET, TestWriter, twoWriters, writeOnBoth } from './writers.js';
+import { askAll } from '../../support/requests.js';
+import { TestWriter, twoWriters, writeOnBoth } from './writers.js';
 
 let engines: TestEngines;
 let a: TestWriter;
@@ -237,15 +238,20 @@ describe('a client becomes nobody else', () => {
       ({ code }: { code?: string }) => code,
     );
 
-  it('by a proof for another statement of the same transaction', async () => {
-    const begun = await a.begin();
-    await a.client.query('set local role plain');
-    const said = reassigned(SECRET, begun, Buffer.from('reassign owned by current_user to current_user'));
-    const [, proof] = /reassigned\('(\w+)'/.exec(said)!;
-    await a.client.query(said);
-    const forged = Buffer.from('alter role plain superuser').toString('hex');
-    expect(await failure(a.client.query(`select dbproxy.reassigned('${proof}', '${forged}')`))).toBe('42501');
-    await a.client.query('rollback');
+  it('by telling of a REASSIGN OWNED itself', async () => {
+    const forged = Buffer.from('alter role plain superuser');
+    await a.client.query('set role plain');
+    const mine = reassigned({ ...a.calls, proof: 'guess' }, forged);
+    expect(await failure(askAll(a.client, mine))).toBe('42501');
+    const hex = forged.toString('hex');
+    for (const sql of [
+      `select dbproxy.reassigned('guess', '${hex}')`,
+      `select dbproxy.reassigned(null, '${hex}')`,
+      `select dbproxy.after_reassign('guess', 'postgres', 'public', '${hex}')`,
+      `select dbproxy.after_reassign(null, 'postgres', 'public', '${hex}')`,
+    ])
+      expect([sql, await failure(a.client.query(sql))]).toEqual([sql, '42501']);
+    await a.client.query('reset role');
   });
 
   it('by the session of the other writer that carries its definitions out', async () => {

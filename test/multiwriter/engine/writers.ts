@@ -4,26 +4,26 @@ import { expect } from 'vitest';
 import { connectAdmin, type EngineRecord } from '../../../src/engine/index.js';
 import {
   Applier,
-  BEGIN_QUERY,
+  type Calls,
   certified,
   closing,
   FIRE_AGAIN_QUERY,
   hasFiredAgain,
   install,
   isTold,
-  readBegun,
+  readCalls,
   readWriteSet,
   reassigned,
   SETTLE_QUERY,
   type Notice,
   Told,
-  type TransactionName,
-  UNUSED,
+  unused,
   WRITE_SET_QUERY,
   type WriteSet,
 } from '../../../src/multiwriter/engine/index.js';
 import { lsn, type Lsn } from '../../../src/multiwriter/protocol/index.js';
 import { TestEngines } from '../../support/engines.js';
+import { askAll } from '../../support/requests.js';
 
 export const SECRET = 'a secret of this test';
 
@@ -35,6 +35,7 @@ export class TestWriter {
   readonly applier: Applier;
   readonly applying: pg.Client;
   readonly watcher: pg.Client;
+  readonly calls: Calls;
   #next: number;
 
   private constructor(
@@ -42,11 +43,13 @@ export class TestWriter {
     engine: EngineRecord,
     applier: Applier,
     connections: readonly [pg.Client, pg.Client, pg.Client],
+    calls: Calls,
   ) {
     this.id = id;
     this.engine = engine;
     this.applier = applier;
     [this.client, this.applying, this.watcher] = connections;
+    this.calls = calls;
     // Its first block.
     this.#next = (16 + id) * 1_024;
   }
@@ -56,26 +59,27 @@ export class TestWriter {
     const [client, applying, watcher] = [await connect(), await connect(), await connect()];
     await install(watcher, { writer: id, writers: [0, 1], incarnation: 1, secret: SECRET });
     const applier = await Applier.on(id, applying, watcher);
-    const writer = new TestWriter(id, engine, applier, [client, applying, watcher]);
+    const calls = await readCalls(watcher, SECRET);
+    const writer = new TestWriter(id, engine, applier, [client, applying, watcher], calls);
     await writer.client.query(`set search_path = public`);
     return writer;
   }
 
-  async begin(client = this.client): Promise<TransactionName> {
+  /** Its session. */
+  async begin(client = this.client): Promise<pg.Client> {
     await client.query('begin');
-    const { rows } = await client.query<(string | null)[]>({ text: BEGIN_QUERY, rowMode: 'array' });
-    return readBegun(rows[0]!);
+    return client;
   }
 
   /** Up to the write-set; an error is that of the client's COMMIT. */
-  async close(name: TransactionName, client = this.client): Promise<WriteSet | null> {
+  async close(client = this.client): Promise<WriteSet | null> {
     const told = new Told();
     const listen = (notice: Notice): void => {
       if (isTold(notice.code)) told.take(notice);
     };
     client.on('notice', listen);
     try {
-      await client.query(closing(SECRET, name));
+      await askAll(client, closing(this.calls));
       if (told.isForged || told.isTooLarge) throw new Error(told.isForged ? 'forged' : 'too large');
       if (told.mayDefer) await this.#fireAgain(client);
       const kept = told.hasKept
@@ -84,7 +88,7 @@ export class TestWriter {
           ).rows.map((row) => row.map((one) => (typeof one === 'boolean' ? String(one)[0]! : one)))
         : [];
       const rows = told.withKept(kept);
-      if (rows.length === 0) await client.query(UNUSED);
+      if (rows.length === 0) await askAll(client, unused(this.calls));
       return readWriteSet(rows);
     } finally {
       client.off('notice', listen);
@@ -111,21 +115,21 @@ export class TestWriter {
 
   async certify(client = this.client): Promise<Lsn> {
     const at = lsn(this.#next++);
-    await client.query(certified(at));
+    await askAll(client, certified(this.calls, at));
     return at;
   }
 
   /** A whole transaction. */
   async write(...statements: string[]): Promise<{ at: Lsn; writeSet: WriteSet } | null> {
-    const begun = await this.begin();
+    await this.begin();
     try {
       for (const statement of statements) {
         if (/^truncate/.test(statement)) await this.client.query(SETTLE_QUERY);
         await this.client.query(statement);
         if (/^reassign/.test(statement))
-          await this.client.query(reassigned(SECRET, begun, Buffer.from(statement)));
+          await askAll(this.client, reassigned(this.calls, Buffer.from(statement)));
       }
-      const writeSet = await this.close(begun);
+      const writeSet = await this.close();
       if (writeSet) return { at: await this.certify(), writeSet };
       await this.client.query('commit');
       return null;

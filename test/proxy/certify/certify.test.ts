@@ -134,6 +134,70 @@ describe('simple queries', () => {
     expect(await rows()).toEqual([]);
   });
 
+  it('SERIALIZABLE, however a transaction comes to it', async () => {
+    const refused = async (...statements: string[]): Promise<void> => {
+      for (const sql of statements.slice(0, -1)) await client.query(sql);
+      expect([statements, await codeOf(client.query(statements.at(-1)!))]).toEqual([statements, '0A000']);
+      await client.query('rollback');
+    };
+    const write = 'insert into t values (1, 1)';
+    await refused('begin', 'set transaction isolation level serializable', 'select 1');
+    await refused('begin', `set transaction_isolation = 'serializable'`, write);
+    await refused(`begin; set local transaction_isolation to serializable; ${write}`);
+    await refused('begin isolation level serializable', 'rollback and chain', write);
+    for (const makes of [
+      `set default_transaction_isolation = 'serializable'`,
+      'set session characteristics as transaction isolation level serializable',
+      `select set_config('default_transaction_isolation', 'serializable', false)`,
+    ]) {
+      await client.query(makes);
+      await refused(write);
+      await refused('begin', 'select 1');
+      await client.query('begin isolation level repeatable read');
+      await client.query(write);
+      await client.query('rollback');
+      await client.query('reset default_transaction_isolation');
+    }
+    await client.query('alter role postgres set default_transaction_isolation = serializable');
+    const later = await cluster.members[0]!.connect();
+    expect(await codeOf(later.query(write))).toBe('0A000');
+    await later.end();
+    await client.query('alter role postgres reset default_transaction_isolation');
+    // Where nobody can see it coming, the COMMIT is refused.
+    await client.query(
+      `create function hides() returns void language plpgsql as $$ begin perform set_config('default_transaction' || '_isolation', 'serializable', false); end $$`,
+    );
+    await client.query('select hides()');
+    expect(await codeOf(client.query(write))).toBe('0A000');
+    await client.query('reset all');
+    expect(await rows()).toEqual([]);
+    await client.query(write);
+  });
+
+  it('a COMMIT that its engine does not take at the last moment is carried out by the writer', async () => {
+    await client.query('create table ends (id int primary key)');
+    await client.query(
+      'create function ends() returns trigger language plpgsql as $$ begin reset all; return null; end $$',
+    );
+    await client.query(
+      'create constraint trigger t after insert on ends deferrable initially deferred for each row execute function ends()',
+    );
+    const heard: unknown[] = [];
+    client.on('notice', ({ message }) => heard.push(message));
+    for (const [i, commit] of ['commit', 'commit and chain'].entries()) {
+      await client.query('begin');
+      await client.query(`insert into ends values (${i})`);
+      expect((await client.query(commit)).command).toBe('COMMIT');
+      await client.query(`insert into t values (${i}, ${i})`);
+    }
+    expect(heard).toEqual([]);
+    expect(await value(client, 'select count(*)::int from ends')).toBe(2);
+    expect(await rows()).toEqual([
+      [0, 0],
+      [1, 1],
+    ]);
+  });
+
   it('functions that write are certified, also where a SELECT calls them', async () => {
     await eventually('the names of functions to be known', async () => {
       await client.query('delete from t');

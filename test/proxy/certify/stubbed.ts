@@ -6,13 +6,12 @@ import type { WriterService } from '../../../src/multiwriter/writer/index.js';
 import { Backend, encode, type TxStatus } from '../../../src/protocol/index.js';
 
 const service = {
-  secret: 'secret',
+  calls: { proof: 'proof', oids: { closing: 1, priority: 2, closed: 3, certify: 4, reassigned: 5 } },
   config: { policy: 'votes' },
   join: () => () => undefined,
   isVolatile: () => false,
   whenReady: () => null,
   begin: () => ({ lsn: null, state: 'open' }),
-  begun: () => undefined,
   ended: () => undefined,
   giveUp: () => true,
   quiesce: () => Promise.resolve(),
@@ -69,12 +68,20 @@ export class Stubbed {
     return turn();
   }
 
+  /** To what was sent together. */
+  async answerAll(...answers: readonly (readonly [TxStatus, ...Buffer[]])[]): Promise<void> {
+    for (const [status, ...messages] of answers) await this.answer(status, ...messages);
+  }
+
   /** The engine is gone. */
   lose(): Promise<void> {
     this.certifier.closed();
     return turn();
   }
 }
+
+/** Of a call without a value. */
+export const called = (): Buffer => encode.message(Backend.FunctionCallResponse, encode.int32(0));
 
 export const row = (...values: string[]): Buffer =>
   Buffer.concat([

@@ -1,7 +1,7 @@
 /** What goes out in one turn goes out in one write, to the engine and to the client: each write wakes somebody. */
 import { beforeEach, expect, it } from 'vitest';
-import { encode, Frontend } from '../../../src/protocol/index.js';
-import { row, Stubbed } from './stubbed.js';
+import { encode } from '../../../src/protocol/index.js';
+import { called, Stubbed } from './stubbed.js';
 
 const { query, commandComplete, readyForQuery } = encode;
 
@@ -11,7 +11,6 @@ beforeEach(async () => {
   stubbed = await Stubbed.inBlock();
 });
 
-const NAME = row('1.1');
 /** Types of the messages of each write. */
 const typesOf = (writes: readonly Buffer[]): string[] =>
   writes.map((bytes) => {
@@ -21,41 +20,61 @@ const typesOf = (writes: readonly Buffer[]): string[] =>
     return types;
   });
 
-it('the name of a transaction is asked for together with its first statement', async () => {
+it('a transaction begins without a question', async () => {
   await stubbed.ask(query('update t set v = 1'));
-  expect(typesOf(stubbed.toEngine)).toEqual(['QQ']);
+  expect(typesOf(stubbed.toEngine)).toEqual(['Q']);
+});
+
+it('what closes it, and what commits it: a call and a query together', async () => {
+  await stubbed.ask(query('update t set v = 1'));
+  await stubbed.answer('T', commandComplete('UPDATE 1'));
+  stubbed.toEngine = [];
+  await stubbed.ask(query('commit'));
+  expect(typesOf(stubbed.toEngine)).toEqual(['FQ']);
+  await stubbed.answerAll(['T', called()], ['T', commandComplete('SET CONSTRAINTS')]);
+  // Nothing was told.
+  expect(typesOf(stubbed.toEngine)).toEqual(['FQ', 'FQ']);
+});
+
+it('COMMIT that the engine refuses to close: its first error is the client\u2019s, and it is rolled back', async () => {
+  await stubbed.ask(query('update t set v = 1'));
+  await stubbed.answer('T', commandComplete('UPDATE 1'));
+  [stubbed.toEngine, stubbed.toClient] = [[], []];
+  await stubbed.ask(query('commit'));
+  const [first, second] = ['23503', '25P02'].map((sqlstate) =>
+    encode.errorResponse({ severity: 'ERROR', sqlstate, message: 'x' }),
+  ) as [Buffer, Buffer];
+  await stubbed.answerAll(['E', first], ['E', second]);
+  await stubbed.answer('I', commandComplete('ROLLBACK'));
+  expect(typesOf(stubbed.toEngine)).toEqual(['FQ', 'Q']);
+  expect(Buffer.concat(stubbed.toClient)).toEqual(Buffer.concat([first, readyForQuery('I')]));
 });
 
 it('CommandComplete of a COMMIT, and its ReadyForQuery', async () => {
   await stubbed.ask(query('update t set v = 1'));
-  await stubbed.answer('T', NAME);
   await stubbed.answer('T', commandComplete('UPDATE 1'));
   await stubbed.ask(query('commit'));
-  await stubbed.answer('T', row(''), commandComplete('SET CONSTRAINTS'));
-  await stubbed.answer('T', row(''));
+  await stubbed.answerAll(['T', called()], ['T', commandComplete('SET CONSTRAINTS')], ['T', called()]);
   stubbed.toClient = [];
   await stubbed.answer('I', commandComplete('COMMIT'));
   expect(stubbed.toClient).toEqual([Buffer.concat([commandComplete('COMMIT'), readyForQuery('I')])]);
 });
 
-it('a batch, with the name of its transaction', async () => {
+it('a batch', async () => {
   await stubbed.ask(
     encode.parse('', 'select v from t'),
     encode.bind('', '', []),
     encode.execute(),
     encode.sync(),
   );
-  expect(typesOf(stubbed.toEngine)).toEqual(['QPBES']);
-  expect(stubbed.toEngine[0]?.[0]).toBe(Frontend.Query);
+  expect(typesOf(stubbed.toEngine)).toEqual(['PBES']);
 });
 
 it('of two queries the second one in the turn in which the first is answered', async () => {
   await stubbed.ask(query('begin'), query('savepoint a'), query('savepoint b'));
   expect(typesOf(stubbed.toEngine)).toEqual(['Q']);
   await stubbed.answer('T', commandComplete('BEGIN'));
-  expect(typesOf(stubbed.toEngine)).toEqual(['Q', 'QQ']);
-  await stubbed.answer('T', NAME);
-  expect(stubbed.toEngine).toHaveLength(2);
+  expect(typesOf(stubbed.toEngine)).toEqual(['Q', 'Q']);
   await stubbed.answer('T', commandComplete('SAVEPOINT'));
-  expect(typesOf(stubbed.toEngine)).toEqual(['Q', 'QQ', 'Q']);
+  expect(typesOf(stubbed.toEngine)).toEqual(['Q', 'Q', 'Q']);
 });

@@ -1,5 +1,6 @@
 /** Definitions: what they change is captured anew, and the statement itself, which every writer has to run. */
 import { IS_CLOSING } from './closing.js';
+import { REQUIRE_PROOF } from './guard.js';
 import { MEANING } from './settings.js';
 
 /** Before anything is installed: what is defined meanwhile is nobody else's business. */
@@ -371,28 +372,35 @@ begin
   delete from dbproxy.captured where xid = me and operation = 'r';
 end $$;
 
--- REASSIGN OWNED fires no event trigger: the proxy tells of it, in hex as the client sent it. The proof is good for this statement only.
+-- REASSIGN OWNED fires no event trigger: the proxy tells of it, in hex as the client sent it. An assignment and no PERFORM, which would be a
+-- query, with the proof in its plan.
 create or replace function dbproxy.reassigned(proof text, hex text) returns void language plpgsql as $$
-declare path text := pg_catalog.current_setting('search_path');
+declare path text := pg_catalog.current_setting('search_path'); done boolean;
 begin
-  perform dbproxy.after_reassign(proof, current_user, path, hex);
+  done := dbproxy.after_reassign(proof, current_user, path, hex);
 end $$;
 
--- Owners are in functions of ours.
-create or replace function dbproxy.after_reassign(proof text, role name, path text, hex text) returns void language plpgsql
+-- Owners are in functions of ours. Who proves that he is the proxy does not say what the role is: that does the function above.
+do $$ begin
+  if (select prorettype <> 'boolean'::regtype from pg_proc where oid = to_regprocedure('dbproxy.after_reassign(text, name, text, text)')) then
+    drop function dbproxy.after_reassign(text, name, text, text);
+  end if;
+end $$;
+create or replace function dbproxy.after_reassign(proof text, role name, path text, hex text) returns boolean language plpgsql
   security definer set search_path = pg_catalog, pg_temp as $$
-declare me xid8 := pg_current_xact_id(); context text;
-  statement text := convert_from(decode(hex, 'hex'), pg_client_encoding());
+declare me xid8; secret text; statement text;
 begin
-  get diagnostics context = pg_context;
-  perform dbproxy.require_caller(context, 'dbproxy.after_reassign(proof, current_user, path, hex)');
-  perform dbproxy.require_proof(proof, 'reassigned ' || hex);
+  select s.secret into secret from dbproxy.self s;
+  ${REQUIRE_PROOF}
+  me := pg_current_xact_id();
+  statement := convert_from(decode(hex, 'hex'), pg_client_encoding());
   perform dbproxy.require_names('REASSIGN OWNED', statement);
   perform dbproxy.note_roles();
   perform dbproxy.keep('x', null, null, null, jsonb_build_array('REASSIGN OWNED', role, path, '{}'::jsonb, '[]'::jsonb), statement);
   insert into dbproxy.captured values (me, 'w', null, null, null, null, null, false);
   perform dbproxy.refresh();
   delete from dbproxy.captured where xid = me and operation = 'w';
+  return true;
 end $$;
 
 -- Drops are told by what is gone; an object of a session's own is nobody else's business.

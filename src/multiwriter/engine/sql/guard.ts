@@ -8,6 +8,7 @@
  * at a COMMIT which is nobody's closing are kept, too: for the guard to find them.
  */
 import { MAX_PROPOSAL_BYTES } from '../../protocol/index.js';
+import { FIRE_QUERY } from '../transaction.js';
 import { MARK } from './markers.js';
 import {
   BEGIN_CLOSING,
@@ -27,16 +28,17 @@ const APPLIED = `select coalesce(jsonb_object_agg(w, lsn), '{}')::text
    where lsn is not null`;
 
 /**
- * In PL/pgSQL, for the variables `proof` and `what`: whoever says it knows the secret, and means this transaction. The proof is an
- * expression over dbproxy.self, as proof() in transaction.ts makes it.
+ * In PL/pgSQL, for the variables `proof` and `secret`, which is what dbproxy.self has. Not in a query: it could be planned with the proof in
+ * it (transaction.ts).
  */
-const PROOF = `encode(sha256(convert_to(secret || ':' || dbproxy.transaction() || ':' || what || ':' || secret, 'UTF8')), 'hex')`;
-const IS_PROVEN = `coalesce(proof = (select ${PROOF} from dbproxy.self), false)`;
+export const REQUIRE_PROOF = `if proof is distinct from secret then raise exception 'this is for the proxy' using errcode = '42501'; end if;`;
 
-/**
- * In PL/pgSQL, for the variable `context`, which is PG_CONTEXT: code of a client has called it. What the proxy sends is nobody's
- * function, but triggers run in the same query, which shows them the proof.
- */
+const REFUSE_SERIALIZABLE = `if current_setting('transaction_isolation') = 'serializable' then
+    raise exception 'several writers do not offer SERIALIZABLE' using errcode = '0A000',
+      hint = 'Use REPEATABLE READ, and lock what a decision rests on by updating it: default_transaction_isolation = ''repeatable read''.';
+  end if;`;
+
+/** In PL/pgSQL, for the variable `context`, which is PG_CONTEXT: code of a client has called it. What the proxy sends is nobody's function. */
 const IS_NESTED = String.raw`position(E'\n' in context) > 0`;
 
 export const GUARD = String.raw`
@@ -85,27 +87,17 @@ create or replace function dbproxy.transaction() returns text language sql stabl
   as $$ select pg_backend_pid() || '.' || (extract(epoch from transaction_timestamp()) * 1000000)::bigint $$;
 
 drop function if exists dbproxy.begun();
-create or replace function dbproxy.begun() returns text language plpgsql stable
+create or replace function dbproxy.check_isolation() returns void language plpgsql stable
   security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  if current_setting('transaction_isolation') = 'serializable' then
-    raise exception 'several writers do not offer SERIALIZABLE' using errcode = '0A000',
-      hint = 'Use REPEATABLE READ, and lock what a decision rests on by updating it: default_transaction_isolation = ''repeatable read''.';
-  end if;
-  return dbproxy.transaction();
+  ${REFUSE_SERIALIZABLE}
 end $$;
 
 -- For a client that goes on at another writer: there it is what dbproxy.read_after is set to.
 create or replace function dbproxy.position() returns text language sql stable
   security definer set search_path = pg_catalog, pg_temp as $$ ${APPLIED} $$;
 
-create or replace function dbproxy.require_proof(proof text, what text) returns void language plpgsql
-  security definer set search_path = pg_catalog, pg_temp as $$
-begin
-  if not ${IS_PROVEN} then
-    raise exception 'this is for the proxy' using errcode = '42501';
-  end if;
-end $$;
+drop function if exists dbproxy.require_proof(text, text);
 
 -- Functions that act for a client and take its role must not be told another one. They are called by a text that says current_user,
 -- a word of the language: whoever runs that text is who he says. Takes the caller's PG_CONTEXT.
@@ -117,27 +109,30 @@ begin
   end if;
 end $$;
 
--- Before the deferred constraints fire, and capture and the guard with them. As few statements as will do: each costs some 20 µs of every
--- COMMIT.
-create or replace function dbproxy.closing(proof text) returns void language plpgsql
-  security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
-declare what text := 'closing'; context text; is_proven boolean; may_defer boolean;
+-- There is something of this transaction in captured.
+create or replace function dbproxy.has_kept() returns boolean language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 begin
-  get diagnostics context = pg_context;
-  select coalesce(proof = ${PROOF}, false), defers into is_proven, may_defer from dbproxy.self;
-  -- Nor at another time, as by a cursor WITH HOLD, which runs at the COMMIT: this is what was sent.
-  if not is_proven or ${IS_NESTED} or not starts_with(current_query(), format('select dbproxy.closing(%L)', proof)) then
-    raise exception 'this is for the proxy' using errcode = '42501';
-  end if;
+  return exists (select from dbproxy.captured where xid = pg_current_xact_id());
+end $$;
+
+-- Before the deferred constraints fire, and capture and the guard with them. As few statements and settings as will do: each costs every
+-- COMMIT some µs.
+create or replace function dbproxy.closing(proof text) returns void language plpgsql
+  security definer set search_path = pg_catalog, pg_temp as $$
+declare secret text; may_defer boolean; was text;
+begin
+  select s.secret, s.defers into secret, may_defer from dbproxy.self s;
+  ${REQUIRE_PROOF}
+  ${REFUSE_SERIALIZABLE}
   if pg_current_xact_id_if_assigned() is null then return; end if;
   if current_setting('transaction_read_only')::boolean then
     -- Temporary tables may be written, and nothing else can have been before it became so.
-    if exists (select from dbproxy.captured where xid = pg_current_xact_id()) then
+    if dbproxy.has_kept() then
       raise exception 'the transaction was made READ ONLY after it had written' using errcode = '25006';
     end if;
     return;
   end if;
-  context := ${BEGIN_CLOSING};
+  was := ${BEGIN_CLOSING};
   -- What was written until now comes before what deferred triggers of a client write.
   if may_defer then perform dbproxy.expect_deferring(); ${TELL_OF_DEFERRING} end if;
   if ${MAY_HAVE_CHANGED_ROLES} then perform dbproxy.note_roles(); end if;
@@ -234,7 +229,7 @@ begin
   end if;
   -- A client may well say SET CONSTRAINTS ALL IMMEDIATE: the guard stays for the COMMIT. But not twice in one statement, as at the
   -- COMMIT, or where that is in the same query: that is refused. So is what has ended the closing from within.
-  if coalesce(new.key->>0, '') <> statement_timestamp()::text and not starts_with(current_query(), 'select dbproxy.closing(') then
+  if coalesce(new.key->>0, '') <> statement_timestamp()::text and coalesce(current_query(), '') <> '${FIRE_QUERY}' then
     set constraints dbproxy.guard deferred;
     insert into dbproxy.captured values (new.xid, 'g', null, null, null, jsonb_build_array(statement_timestamp()::text), null, true);
   else

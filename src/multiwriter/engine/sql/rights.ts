@@ -9,7 +9,7 @@ export const RIGHTS = `
 revoke execute on all functions in schema dbproxy from public;
 grant execute on function
   -- For the proxy, in the session of a client.
-  dbproxy.begun(), dbproxy.closing(text), dbproxy.fired(), dbproxy.settle(), dbproxy.closed(), dbproxy.write_set(), dbproxy.certify(bigint), dbproxy.reassigned(text, text),
+  dbproxy.check_isolation(), dbproxy.closing(text), dbproxy.fired(), dbproxy.settle(), dbproxy.closed(), dbproxy.write_set(), dbproxy.certify(bigint), dbproxy.reassigned(text, text),
   -- For clients.
   dbproxy.position(), dbproxy.priority(), dbproxy.txn_id(), dbproxy.txn_status(text),
   -- Called by functions that run as the client: on_ddl, reassigned, setval.
