@@ -173,6 +173,18 @@ describe('dbproxy.txn_status', () => {
     expect(await answer).toBe('committed');
   });
 
+  it('none is aborted while a session does not show what it is in', async () => {
+    const [a, b] = [await connect(0), await connect(1)];
+    const id = await begin(a);
+    await a.query('rollback');
+    const hidden = await connectPg(directTo(cluster.members[0]!.engine));
+    await hidden.query('set track_activities = off');
+    expect(await status(b, id)).toBe('in progress');
+    await hidden.query('reset track_activities');
+    await hidden.end();
+    expect(await status(b, id)).toBe('aborted');
+  });
+
   it('one that is too old is unknown, and only that', async () => {
     const [a, b] = [await connect(0), await connect(1)];
     const committed = await begin(a);
