@@ -16,7 +16,7 @@ export {
   type Calls,
   certified,
   closing,
-  FIRE_AGAIN_QUERY,
+  firingAgain,
   hasFiredAgain,
   ISOLATION_QUERY,
   readCalls,

@@ -32,7 +32,7 @@ export class Told {
   readonly #rows: WriteSetRow[] = [];
   /** There are rows in the engine, too: WRITE_SET_QUERY gives them. */
   hasKept = false;
-  /** Deferred triggers of clients may have been fired: FIRE_AGAIN_QUERY tells what they have deferred. */
+  /** Deferred triggers of clients may have been fired: `firingAgain` tells what they have deferred. */
   mayDefer = false;
   /** Somebody else says what only we would: such a transaction is none to commit. */
   isForged = false;

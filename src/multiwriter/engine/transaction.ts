@@ -3,7 +3,7 @@
  *
  *   first statement   ISOLATION_QUERY  only where it may be SERIALIZABLE
  *   COMMIT            closing()        the proof; then deferred constraints fire, and capture, which tells the write-set in notices (told.ts)
- *                     FIRE_AGAIN_QUERY where clients have deferred triggers (Told.mayDefer)
+ *                     firingAgain()    where clients have deferred triggers (Told.mayDefer)
  *                     WRITE_SET_QUERY  what was kept in the engine, where there is something
  *                     … it is proposed, and accepted …
  *                     certified()      the marker, then COMMIT
@@ -79,12 +79,15 @@ export const SETTLE_QUERY = 'select dbproxy.settle()';
 
 /**
  * Behind `closing`; see `Told.mayDefer`. A deferred trigger that says SET CONSTRAINTS … DEFERRED may leave something to the COMMIT, which
- * would come behind the proposal. This fires it; and where no trigger of a client is fired any more, nothing is left. Two rows of one number.
+ * would come behind the proposal. This fires it; and where no trigger of a client is fired any more, nothing is left. One that says RESET ALL
+ * ends the closing, too: so it is begun once more. The second and the third answer are of one number.
  */
-export const FIRE_AGAIN_QUERY =
-  'select dbproxy.fired(); set constraints all immediate; select dbproxy.fired()';
+export const firingAgain = ({ proof, oids }: Calls): Request[] => [
+  { oid: oids.closing, values: [proof] },
+  'select dbproxy.fired(); set constraints all immediate; select dbproxy.fired()',
+];
 
-/** Something was left: such a transaction is none to commit. `before`, `after`: the numbers; `told`: by FIRE_AGAIN_QUERY. */
+/** Something was left: such a transaction is none to commit. `before`, `after`: the numbers; `told`: by `firingAgain`. */
 export const hasFiredAgain = (
   before: string | null | undefined,
   after: string | null | undefined,

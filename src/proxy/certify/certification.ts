@@ -8,7 +8,7 @@
 import {
   certified,
   closing,
-  FIRE_AGAIN_QUERY,
+  firingAgain,
   hasFiredAgain,
   readPriority,
   reassigned,
@@ -85,10 +85,10 @@ export class Certification {
     if (told.isForged) return this.#leave(errorOf(FORGED));
     if (told.isTooLarge) return this.#leave(errorOf(TOO_LARGE));
     if (told.mayDefer) {
-      const again = await this.#queries.ask(FIRE_AGAIN_QUERY);
+      const again = await this.#queries.askAll(firingAgain(this.#service.calls));
       if (again.error) return this.#leave(again.error);
       if (again.skipped) return errorOf(ENGINE_GONE);
-      const [before, after] = again.sets.map(([row]) => row?.[0]);
+      const [, before, after] = again.sets.map(([row]) => row?.[0]);
       if (hasFiredAgain(before, after, again.told)) return this.#leave(errorOf(DEFERS_AGAIN));
     }
     const kept = told.hasKept ? await this.#queries.ask(WRITE_SET_QUERY) : null;

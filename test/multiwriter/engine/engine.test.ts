@@ -880,6 +880,7 @@ describe('refusals', () => {
       'client_setval(name, regclass, bigint, boolean)',
       'closed()',
       'closing(text)',
+      'fired()',
       'is_several(text)',
       'position()',
       'priority()',

@@ -7,13 +7,14 @@ import {
   type Calls,
   certified,
   closing,
-  FIRE_AGAIN_QUERY,
+  firingAgain,
   hasFiredAgain,
   install,
   isTold,
   readCalls,
   readWriteSet,
   reassigned,
+  type Request,
   SETTLE_QUERY,
   type Notice,
   Told,
@@ -102,7 +103,9 @@ export class TestWriter {
     };
     client.on('notice', listen);
     try {
-      const results = await client.query<string[]>({ text: FIRE_AGAIN_QUERY, rowMode: 'array' });
+      const [call, query] = firingAgain(this.calls) as [Request, string];
+      await askAll(client, [call]);
+      const results = await client.query<string[]>({ text: query, rowMode: 'array' });
       const [before, , after] = (results as unknown as { rows: string[][] }[]).map(
         ({ rows }) => rows[0]?.[0],
       );
