@@ -87,6 +87,8 @@ export const functionCall = (oid: number, values: readonly (WireText | null)[] =
   );
 export const closeStatement = (name: WireText): Buffer =>
   message(Frontend.Close, Buffer.from('S'), cstring(name));
+export const describePortal = (name: WireText): Buffer =>
+  message(Frontend.Describe, Buffer.from('P'), cstring(name));
 export const sync = (): Buffer => message(Frontend.Sync);
 export const flush = (): Buffer => message(Frontend.Flush);
 /** Fails with 57014. */

@@ -5,6 +5,7 @@ import { APPLY } from './sql/apply.js';
 import { CAPTURE } from './sql/capture.js';
 import { DDL, WITH_DDL, WITHOUT_DDL } from './sql/ddl.js';
 import { GUARD } from './sql/guard.js';
+import { HELD_CURSORS } from './sql/held-cursors.js';
 import { MARKERS } from './sql/markers.js';
 import { NAMES } from './sql/names.js';
 import { OUTCOMES } from './sql/outcomes.js';
@@ -14,7 +15,7 @@ import { SEQUENCES } from './sql/sequences.js';
 import { proofOf } from './transaction.js';
 
 const PARTS = [
-  ...[WITHOUT_DDL, MARKERS, GUARD, CAPTURE, NAMES],
+  ...[WITHOUT_DDL, MARKERS, GUARD, CAPTURE, NAMES, HELD_CURSORS],
   ...[SEQUENCES, ROLES, OUTCOMES, APPLY, DDL, RIGHTS],
 ];
 

@@ -40,6 +40,7 @@ export class Block {
   #isSuspect = false;
   #isFirst = false;
   #wrote = false;
+  #holds = false;
   #transaction: Transaction | null = null;
   #pendingError: Buffer | null = null;
   #mustMakeWay = false;
@@ -84,6 +85,10 @@ export class Block {
     const state = this.#transaction?.state;
     return state === 'proposed' || state === 'accepted';
   }
+  /** A cursor WITH HOLD was declared in it. */
+  get holdsCursors(): boolean {
+    return this.#holds;
+  }
   get mustCertify(): boolean {
     return this.#wrote && !this.#readOnly && this.#transaction !== null;
   }
@@ -115,6 +120,7 @@ export class Block {
     this.#isSuspect = this.#reads.mayBeSerializable;
     this.#reads.blockEnded();
     this.#wrote = false;
+    this.#holds = false;
     this.#wayIsClear();
   }
 
@@ -153,6 +159,10 @@ export class Block {
 
   writes(): void {
     this.#wrote = true;
+  }
+
+  holdsCursor(): void {
+    this.#holds = true;
   }
 
   /** Before a statement that is refused for tables with changes that have not fired. */

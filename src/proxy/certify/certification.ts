@@ -4,6 +4,8 @@
  *   closing ─ write-set ─▶ propose ─ accepted ─▶ certified, and committed here (or replayed, if that fails)
  *                │                 └ refused ──▶ ROLLBACK
  *                └ nothing was written ─▶ COMMIT
+ *
+ * Before the closing its cursors WITH HOLD are run (held-cursors.ts).
  */
 import {
   certified,
@@ -30,6 +32,7 @@ import {
   TOO_LARGE,
   UNKNOWN_BASE,
 } from './error-messages.js';
+import { HeldCursors } from './held-cursors.js';
 import type { CertifierHost } from './host.js';
 import type { OwnQueries } from './own-queries.js';
 import { reassigns, type Statement } from './statements.js';
@@ -45,6 +48,7 @@ export interface CertificationOptions {
 export class Certification {
   readonly #service: CertificationOptions['service'];
   readonly #engine: EngineSide;
+  readonly #heldCursors: HeldCursors;
   readonly #queries: OwnQueries;
   readonly #block: Block;
   readonly #host: CertificationOptions['host'];
@@ -54,6 +58,7 @@ export class Certification {
   constructor({ service, engine, queries, block, host }: CertificationOptions) {
     this.#service = service;
     this.#engine = engine;
+    this.#heldCursors = new HeldCursors(engine, queries);
     this.#queries = queries;
     this.#block = block;
     this.#host = host;
@@ -77,6 +82,10 @@ export class Certification {
     if (!transaction) return this.#leave(this.#block.pendingError ?? errorOf(UNKNOWN_BASE));
     await this.#setEncoding();
     await faultPoint('proxy.closing');
+    if (this.#block.holdsCursors) {
+      const error = await this.#heldCursors.hold();
+      if (error) return this.#leave(this.#block.pendingError ?? error);
+    }
     const asksPriority = this.#service.config.policy === 'priority';
     const closed = await this.#queries.askAll(closing(this.#service.calls, { asksPriority }));
     if (closed.error) return this.#leave(this.#block.pendingError ?? closed.error);

@@ -89,6 +89,19 @@ export class EngineSide implements EngineMessageHandler {
     return request.reply;
   }
 
+  /** Ours: what a cursor's rows are. Within a transaction block, whose portals a Sync leaves as they are. */
+  describePortal(name: string): Promise<OwnReply> {
+    const request = new OwnRequest(1, () => undefined);
+    if (this.failed) {
+      request.skip();
+      return request.reply;
+    }
+    this.#send(encode.describePortal(Buffer.from(name)));
+    this.#send(encode.sync());
+    this.#push(request);
+    return request.reply;
+  }
+
   /** The client's Query, FunctionCall or Sync. */
   request(message: Buffer, options: ClientRequestOptions): ClientRequest {
     const request = new ClientRequest(options);

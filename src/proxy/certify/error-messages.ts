@@ -51,6 +51,12 @@ export const DEFERS_AGAIN: RefusedCommit = {
   hint: 'Leave SET CONSTRAINTS ... DEFERRED out of functions of deferred triggers.',
 };
 
+export const DOMAIN_HELD: RefusedCommit = {
+  sqlstate: '0A000',
+  message: 'a cursor WITH HOLD of a transaction that has written has a column whose type is a domain',
+  hint: 'Cast it to the type that the domain is made of, or declare the cursor in a transaction that does not write.',
+};
+
 export const TOO_LARGE: RefusedCommit = {
   sqlstate: '54000',
   message: `the transaction is too large for several writers: at most ${MAX_PROPOSAL_BYTES} bytes`,
@@ -74,6 +80,6 @@ export const committedAllTheSame = (error: Buffer): Buffer =>
     sqlstate: '01000',
     message: `the transaction is committed, but its COMMIT failed in this session: ${errorFields(error.subarray(5)).get('M') ?? ''}`,
     detail:
-      'What it had written is on all writers. What ran only at the COMMIT is nowhere, as a cursor WITH HOLD that a function has declared. To the session it was a ROLLBACK: of its settings, cursors, temporary tables, LISTEN and NOTIFY nothing is left.',
+      'What it had written is on all writers. What ran only at the COMMIT is nowhere, as a cursor WITH HOLD that a function has declared. To the session it was a ROLLBACK: of its settings, temporary tables, LISTEN and NOTIFY nothing is left.',
     hint: 'Do not retry the transaction.',
   });

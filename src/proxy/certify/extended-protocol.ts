@@ -14,6 +14,7 @@ import { QueryProtocol } from './query-protocol.js';
 import type { ClientReply, ClientRequestOptions } from './requests.js';
 import {
   droppedByRunning,
+  holdsCursor,
   needsSettled,
   reassigns,
   takesSnapshot,
@@ -179,6 +180,7 @@ export class ExtendedProtocol extends QueryProtocol {
       default:
         if (this.reader.isWriter(statement)) this.block.writes();
     }
+    if (holdsCursor(statement)) this.block.holdsCursor();
     const takesPart = takesSnapshot(statement) && this.block.kind !== null;
     const mayGoOn = takesPart ? this.batch.mayGoOn(statement) : true;
     return this.#whereItMay(mayGoOn, () => this.#executed(statement, message));

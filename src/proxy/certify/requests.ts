@@ -8,6 +8,8 @@ export interface OwnReply {
   readonly sets: readonly (readonly (readonly (string | null)[])[])[];
   /** What the engine told in notices. */
   readonly told: Told;
+  /** Of the last RowDescription, without its header. */
+  readonly described: Buffer | null;
   /** The whole ErrorResponse, the first one; null: none. */
   readonly error: Buffer | null;
   readonly status: TxStatus;
@@ -19,6 +21,7 @@ export class OwnRequest {
   readonly reply: Promise<OwnReply>;
   readonly told = new Told();
   readonly #sets: (string | null)[][][] = [];
+  #described: Buffer | null = null;
   #error: Buffer | null = null;
   #outstanding: number;
   readonly #failed: (error: Buffer) => void;
@@ -32,7 +35,10 @@ export class OwnRequest {
   }
 
   take(type: number, message: Buffer): void {
-    if (type === Backend.RowDescription) this.#sets.push([]);
+    if (type === Backend.RowDescription) {
+      this.#sets.push([]);
+      this.#described = Buffer.from(message.subarray(5));
+    }
     // The session's encoding is set to UTF8 before our own queries.
     else if (type === Backend.DataRow) this.#sets.at(-1)?.push(dataRow(message.subarray(5), 'utf8'));
     else if (type === Backend.FunctionCallResponse)
@@ -44,12 +50,14 @@ export class OwnRequest {
   ready(status: TxStatus): boolean {
     if (--this.#outstanding > 0) return false;
     if (this.#error) this.#failed(this.#error);
-    this.#resolve({ sets: this.#sets, told: this.told, error: this.#error, status, skipped: false });
+    const [sets, told, described, error] = [this.#sets, this.told, this.#described, this.#error];
+    this.#resolve({ sets, told, described, error, status, skipped: false });
     return true;
   }
 
   skip(): void {
-    this.#resolve({ sets: [], told: this.told, error: null, status: 'E', skipped: true });
+    const { told } = this;
+    this.#resolve({ sets: [], told, described: null, error: null, status: 'E', skipped: true });
   }
 }
 

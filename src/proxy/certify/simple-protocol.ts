@@ -12,6 +12,7 @@ import type { Eventually, Waits } from './eventually.js';
 import { QueryProtocol } from './query-protocol.js';
 import type { ClientReply, ClientRequestOptions } from './requests.js';
 import {
+  holdsCursor,
   isControl,
   needsSettled,
   reassigns,
@@ -153,6 +154,7 @@ export class SimpleProtocol extends QueryProtocol {
     }
     if (parts.some(needsSettled)) this.block.settle();
     if (this.#areWriters(parts)) this.block.writes();
+    if (parts.some(holdsCursor)) this.block.holdsCursor();
     const waits = this.snapshots.beforeFirst(parts);
     return waits ? this.#afterFirst(waits, message, parts, isLast) : this.#plain(message, isLast, parts);
   }
@@ -235,6 +237,7 @@ export class SimpleProtocol extends QueryProtocol {
       return FAILED;
     }
     if (this.#areWriters(parts)) this.block.writes();
+    if (parts.some(holdsCursor)) this.block.holdsCursor();
     for (const part of parts) this.snapshots.noteSetting(part);
     const { failed, tag } = await this.engine.request(message, { passReady: false, keepTag: isLast });
     if (!failed) {

@@ -20,7 +20,7 @@ export type Statement =
   /** SET, RESET, SHOW, DISCARD, DEALLOCATE: takes no snapshot. `sql`: it may change the read mode (read-mode.ts). */
   | { readonly kind: 'setting'; readonly sql: string | null; readonly drops: Dropped | null }
   /** May only read, or concerns this session or this engine alone. */
-  | { readonly kind: 'read'; readonly sql: string | null }
+  | { readonly kind: 'read'; readonly holds: boolean; readonly sql: string | null }
   /** Concerns this engine's storage and configuration alone; much of it cannot run in a transaction block. */
   | { readonly kind: 'maintenance' }
   /** Prepared transactions, databases …: cannot be on several writers. Or a setting that means nothing. */
@@ -32,6 +32,8 @@ export type Statement =
       readonly isTruncate: boolean;
       /** REASSIGN OWNED, of which no event trigger tells: its text, in the client's encoding read as latin1. */
       readonly reassigns: string | null;
+      /** DECLARE of a cursor WITH HOLD, perhaps: it is run at the COMMIT (held-cursors.ts). */
+      readonly holds: boolean;
       readonly sql: string | null;
     };
 
@@ -49,6 +51,7 @@ const WRITES = /\b(insert|update|delete|merge|truncate|into|create|drop|alter)\b
 /** Within a function it would not be seen. */
 const HIDES_REASSIGN =
   /^(?:do|create\s+(?:or\s+replace\s+)?(?:function|procedure))\b.*\breassign\s+owned\b/is;
+const HOLDS = /^declare\b.*\bhold\b/is;
 const CHAIN = /\band\s+chain\b/i;
 const NO_CHAIN = /\band\s+no\s+chain\b/i;
 const CALLS = /([A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*|"(?:[^"]|"")+")\s*\(/g;
@@ -60,6 +63,7 @@ const SOME_WRITE: Statement = {
   isCopy: false,
   isTruncate: false,
   reassigns: null,
+  holds: false,
   sql: null,
 };
 /** Prepared by SQL: it may write. */
@@ -90,7 +94,6 @@ const withoutComments = (sql: string, isVolatile: (name: string) => boolean): St
     case 'savepoint':
     case 'release':
     case 'lock':
-    case 'declare':
       return { kind: 'within' };
     case 'set':
       if (/^set\s+(local\s+)?transaction\b/i.test(sql))
@@ -118,6 +121,7 @@ const withoutComments = (sql: string, isVolatile: (name: string) => boolean): St
       return refusal(sql) ?? read(sql);
     case 'close':
       return read(sql);
+    case 'declare':
     case 'select':
     case 'values':
     case 'table':
@@ -144,7 +148,7 @@ const begin = (sql: string): Statement => ({
 });
 const chains = (sql: string): boolean => CHAIN.test(sql) && !NO_CHAIN.test(sql);
 const changing = (sql: string): string | null => (changesReadMode(sql) ? sql : null);
-const read = (sql: string): Statement => ({ kind: 'read', sql: changing(sql) });
+const read = (sql: string): Statement => ({ kind: 'read', holds: HOLDS.test(sql), sql: changing(sql) });
 
 const refusal = (sql: string): Statement | null => {
   const [, what] = REFUSED.exec(sql) ?? [];
@@ -165,7 +169,8 @@ const write = (word: string, sql: string): Statement => {
   const isDdl = DDL.test(sql) && !/^create\s+(local\s+|global\s+)?temp/i.test(sql);
   const reassigns = word === 'reassign' ? sql : null;
   const [isCopy, isTruncate] = [word === 'copy', word === 'truncate'];
-  return { kind: 'write', isDdl, isCopy, isTruncate, reassigns, sql: changing(sql) };
+  const holds = HOLDS.test(sql);
+  return { kind: 'write', isDdl, isCopy, isTruncate, reassigns, holds, sql: changing(sql) };
 };
 
 const droppedBy = (sql: string): Dropped | null => {
@@ -211,6 +216,7 @@ export const reassigns = (statement: Statement): statement is Statement & { reas
 /** Changes of rows have to be settled before it (SETTLE_QUERY); what definitions need the engine sees to. */
 export const needsSettled = (statement: Statement): boolean =>
   statement.kind === 'maintenance' || isTruncate(statement);
+export const holdsCursor = (statement: Statement): boolean => 'holds' in statement && statement.holds;
 const isTruncate = (statement: Statement): boolean => statement.kind === 'write' && statement.isTruncate;
 export const droppedByRunning = (statement: Statement): Dropped | null =>
   statement.kind === 'setting' ? statement.drops : null;

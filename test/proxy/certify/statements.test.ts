@@ -1,6 +1,6 @@
 /** What the first words of a statement say of it. */
 import { expect, it } from 'vitest';
-import { statementOf, statementsOf } from '../../../src/proxy/certify/statements.js';
+import { holdsCursor, statementOf, statementsOf } from '../../../src/proxy/certify/statements.js';
 
 const kindOf = (sql: string): string => statementOf(sql, (name) => name === 'writes').kind;
 
@@ -8,15 +8,19 @@ it.each([
   ['begin', ['BEGIN', 'start transaction read only', '/* x */ begin work']],
   ['commit', ['commit', 'END and chain']],
   ['rollback', ['rollback', 'abort', 'rollback work and chain']],
-  [
-    'within',
-    ['rollback to s', 'ROLLBACK work TO s', 'savepoint s', 'lock t', 'declare c cursor for select 1'],
-  ],
+  ['within', ['rollback to s', 'ROLLBACK work TO s', 'savepoint s', 'lock t']],
   ['set-transaction', ['set transaction read only', 'set local transaction isolation level serializable']],
   ['setting', ['set x = 1', 'show all', 'discard all', 'deallocate a', 'reset all']],
   [
     'read',
-    ['select 1', 'with a as (select 1) table a', 'copy t to stdout', 'prepare p as select 1', 'close c'],
+    [
+      'select 1',
+      'with a as (select 1) table a',
+      'copy t to stdout',
+      'prepare p as select 1',
+      'close c',
+      'declare c cursor for select 1',
+    ],
   ],
   ['maintenance', ['vacuum', 'analyse t', 'alter system set x = 1', 'checkpoint']],
   [
@@ -31,6 +35,7 @@ it.each([
       'select "writes" (1)',
       'select * into t',
       'copy t from stdin',
+      'declare c cursor for select writes(1)',
     ],
   ],
   [
@@ -39,6 +44,16 @@ it.each([
   ],
 ] as const)('%s: %j', (kind, texts) => {
   expect(texts.map(kindOf)).toEqual(texts.map(() => kind));
+});
+
+it('a cursor WITH HOLD is run at the COMMIT', () => {
+  const holds = (sql: string): boolean => holdsCursor(statementOf(sql, (name) => name === 'writes'));
+  const declared = [
+    'declare c cursor with hold for select 1',
+    'DECLARE c CURSOR WITH\nHOLD for select writes(1)',
+  ];
+  expect(declared.map(holds)).toEqual([true, true]);
+  expect(['declare c cursor for select 1', 'select hold', 'begin'].map(holds)).toEqual([false, false, false]);
 });
 
 it('of several, and of none', () => {
