@@ -406,3 +406,66 @@ it('several statements in one query are several, also with comments or texts aro
   );
   expect(await same('select * from public.c1')).toEqual([[1]]);
 });
+
+describe('after a definition what captures is what it would be anew', () => {
+  /** Of all tables, but for what the catalogs' numbers are in. */
+  const functions = (): Promise<unknown[]> =>
+    a.rows(
+      `select proname, prosrc, proowner::regrole::text from pg_proc where pronamespace = 'dbproxy'::regnamespace and proname ~ '^(capture|apply|expressions|isolated)_[0-9]+$' order by 1`,
+    );
+
+  it.each([
+    ['drop index made_of_u'],
+    ['drop table made_other'],
+    ['drop table made_parent cascade'],
+    ['alter table made_parent drop constraint made_parent_pkey cascade'],
+    ['alter table made drop column b'],
+    ['alter table made drop column e cascade'],
+    ['drop type made_enum cascade'],
+    ['drop domain made_domain cascade'],
+    ['drop function made_function cascade'],
+    ['drop index made_by_root'],
+    [`alter type made_enum add value 'c'`],
+    ['alter type made_enum rename to made_renamed'],
+    ['alter domain made_domain add check (value > 0)'],
+    ['alter type made_composite add attribute y int'],
+    ['drop sequence made_sequence cascade'],
+    ['drop schema made_schema cascade'],
+    ['alter table made alter column s drop default'],
+  ])('%s', async (definition) => {
+    await onBoth(
+      `create type made_enum as enum ('a', 'b')`,
+      'create domain made_domain as int',
+      'create type made_composite as (x int, e made_enum)',
+      'create sequence made_sequence',
+      `create function made_function(int) returns int immutable language sql as 'select $1'`,
+      'create table made_parent (k int primary key, u int unique)',
+      'create table made_other (k int primary key references made_parent (u), v int unique)',
+      `create table made (k int primary key, e made_enum unique, d made_domain, c made_composite, l made_enum[],
+         s int default nextval('made_sequence'), b int references made_parent, u int, f int)`,
+      'create unique index made_of_u on made (u)',
+      'create unique index made_of_f on made (made_function(f))',
+      'create table made_root (k int, n int) partition by list (k)',
+      'create table made_leaf partition of made_root for values in (1)',
+      'create unique index made_by_root on made_root (k, n)',
+      'create schema made_schema create table in_it (k int primary key)',
+      'alter table made add r int references made_schema.in_it',
+    );
+    await onBoth(definition);
+    const here = await functions();
+    const names = 'made, made_parent, made_other, made_root';
+    await a.watcher.query(
+      `begin; insert into dbproxy.captured (xid, operation, is_first) values (pg_current_xact_id(), 'w', false);
+       select dbproxy.refresh(); delete from dbproxy.captured where operation = 'w'; commit`,
+    );
+    expect(await functions()).toEqual(here);
+    await onBoth(
+      `drop table if exists ${names} cascade`,
+      'drop schema if exists made_schema cascade',
+      'drop sequence if exists made_sequence cascade',
+      'drop function if exists made_function cascade',
+      'drop type if exists made_composite, made_enum, made_renamed cascade',
+      'drop domain if exists made_domain cascade',
+    );
+  });
+});

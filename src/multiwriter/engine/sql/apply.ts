@@ -94,7 +94,7 @@ end $f$, t,
     case when found is null then keyless else format('delete from only %s x where %s;', t, found) end,
     -- Whose numbers they are apply() finds out, which may.
     case when numbers is not null then format('if dbproxy_kind <> ''delete'' and current_setting(''dbproxy.is_own'', true) = ''on'' then perform set_config(''dbproxy.numbers'', jsonb_build_object(%s)::text, true); end if;', numbers) end, t, row_type,
-    case when dbproxy.runs_code(rel) then E'if current_setting(''dbproxy.is_alone'', true) is distinct from ''on'' then raise exception ''by dbproxy.apply only'' using errcode = ''DBP01''; end if;\n  ' end));
+    case when exists (select from dbproxy.running_code c where c.rel = define_applier.rel) then E'if current_setting(''dbproxy.is_alone'', true) is distinct from ''on'' then raise exception ''by dbproxy.apply only'' using errcode = ''DBP01''; end if;\n  ' end));
   if not is_forced then execute format('alter function dbproxy.%I(text, text, jsonb, text) owner to %I', name, owner); end if;
   execute format('revoke execute on function dbproxy.%I(text, text, jsonb, text) from public', name);
 end $$;

@@ -14,21 +14,46 @@ begin
   perform dbproxy.own_sequence(oid) from pg_class where relkind = 'S' and relpersistence <> 't' and dbproxy.is_ours(relnamespace);
 end $$;
 
--- What a command may have changed of capture: its tables, their children, those that refer to them; its sequences.
+-- What a command may have changed of capture: its tables, their children, those that refer to them, those that have its types; its sequences.
 create or replace function dbproxy.refresh(tag text, touched oid[]) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-  if tag ~ '^(CREATE|ALTER|DROP) (FUNCTION|PROCEDURE|ROUTINE|AGGREGATE|VIEW|MATERIALIZED VIEW|RULE|POLICY|CAST)$' or tag ~ '^(COMMENT|GRANT|REVOKE|REFRESH MATERIALIZED VIEW|CREATE TYPE|CREATE DOMAIN)$' then return; end if;
-  if tag !~ '^(CREATE|ALTER) (TABLE|SEQUENCE|INDEX|TRIGGER)' and tag not in ('CREATE TABLE AS', 'SELECT INTO', 'CREATE SCHEMA') then
+  if tag ~ '^(CREATE|ALTER) (FUNCTION|PROCEDURE|ROUTINE|AGGREGATE|VIEW|MATERIALIZED VIEW|RULE|POLICY|CAST|STATISTICS|PUBLICATION|EVENT TRIGGER)$'
+    or tag ~ '^(COMMENT|GRANT|REVOKE|REFRESH MATERIALIZED VIEW|CREATE TYPE|CREATE DOMAIN|ALTER DEFAULT PRIVILEGES|SECURITY LABEL)$' then return; end if;
+  if touched is null or tag !~ '^(DROP .*|(CREATE|ALTER) (TABLE|SEQUENCE|INDEX|TRIGGER|TYPE|DOMAIN)|CREATE TABLE AS|SELECT INTO|CREATE SCHEMA)$' or tag = 'DROP OWNED' then
     perform dbproxy.refresh();
     return;
   end if;
   perform dbproxy.own_sequence(oid) from pg_class where relkind = 'S' and oid = any (touched);
-  perform dbproxy.attach(oid) from (
-    with recursive family as (
-      select coalesce(i.indrelid, c.oid) as oid from pg_class c left join pg_index i on i.indexrelid = c.oid where c.oid = any (touched)
+  perform dbproxy.attach(c.oid) from (
+    with recursive users as (
+      select 'pg_type'::regclass::oid as class, oid from pg_type where oid = any (touched) or typrelid = any (touched) and typrelid <> 0
+      union select d.classid, d.objid from users u join pg_depend d on d.refclassid = u.class and d.refobjid = u.oid where d.classid in ('pg_type'::regclass, 'pg_class'::regclass)),
+    family as (
+      select coalesce(i.indrelid, t) as oid from (select unnest(touched) union select oid from users where class = 'pg_class'::regclass) t (t) left join pg_index i on i.indexrelid = t
       union select inhrelid from pg_inherits join family on inhparent = family.oid)
     select oid from family
-    union select conrelid from pg_constraint join family on confrelid = family.oid where contype = 'f') f;
+    union select conrelid from pg_constraint join family on confrelid = family.oid where contype = 'f') f join pg_class c on c.oid = f.oid and c.relkind = 'r';
+end $$;
+
+-- Tables that are left and have lost something that capture goes by: columns, constraints, defaults, keys. Of an index nothing says which
+-- table it was of; those that have it as a key, or refer to it, have its name in their function. Null: that is not to be told.
+create or replace function dbproxy.that_lost() returns oid[] language plpgsql set search_path = pg_catalog, pg_temp set quote_all_identifiers = off as $$
+declare is_plain boolean; lost oid[];
+begin
+  select coalesce(bool_and(case object_type when 'index' then object_identity ~ '^[a-z0-9_]+\.[a-z0-9_]+$' else coalesce(cardinality(address_names), 0) > 2 end), true) into is_plain
+    from pg_event_trigger_dropped_objects() where object_type in ('index', 'table constraint', 'default value', 'table column');
+  if not is_plain then return null; end if;
+  select array_agg(distinct rel) into lost from (
+    select to_regclass(quote_ident(address_names[1]) || '.' || quote_ident(address_names[2]))::oid from pg_event_trigger_dropped_objects()
+     where object_type in ('table constraint', 'default value', 'table column') or object_type = 'trigger' and starts_with(address_names[3], 'dbproxy_')
+    union all
+    select substr(proname, 9)::oid from pg_event_trigger_dropped_objects() join pg_proc on pronamespace = 'dbproxy'::regnamespace and proname ~ '^capture_[0-9]+$'
+       and position('"' || object_identity || '"' in prosrc) > 0 where object_type = 'index'
+    -- Whose code was in it.
+    union all
+    select r.rel from dbproxy.running_code r where exists (select from pg_event_trigger_dropped_objects() where object_type = 'index')) l (rel)
+   where rel is not null;
+  return coalesce(lost, '{}');
 end $$;
 
 -- Do deferred triggers of clients run at COMMITs? Also those of temporary tables; what was once so stays so until the next start.
@@ -260,14 +285,16 @@ create or replace function dbproxy.table_as_made(rel oid) returns text language 
 create or replace function dbproxy.require_lasting(tag text, statement text) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare other text[];
 begin
-  if exists (select from pg_event_trigger_ddl_commands() o join pg_depend d on (d.classid, d.objid) = (o.classid, o.objid)
+  if pg_my_temp_schema() = 0 then return; end if;
+  if exists (select from (
+       select distinct d.refclassid, d.refobjid from pg_event_trigger_ddl_commands() o join pg_depend d on (d.classid, d.objid) = (o.classid, o.objid)
                or o.classid = 'pg_class'::regclass and (d.classid = 'pg_attrdef'::regclass and d.objid in (select oid from pg_attrdef where adrelid = o.objid)
                                                         or d.classid = 'pg_constraint'::regclass and d.objid in (select oid from pg_constraint where conrelid = o.objid))
-              where dbproxy.is_temporary(d.refclassid, d.refobjid)) then
+       offset 0) needed where dbproxy.is_temporary(refclassid, refobjid)) then
     raise exception 'what is temporary cannot be part of a definition with several writers: the others do not have it' using errcode = '0A000', hint = 'Make it of what is not temporary.';
   end if;
   -- Of LIKE nothing is left.
-  if tag = 'CREATE TABLE' and pg_my_temp_schema() <> 0 then
+  if tag = 'CREATE TABLE' then
     for other in select parse_ident(m[1], false) from regexp_matches(regexp_replace(statement, '--[^\n]*|/\*.*?\*/', ' ', 'g'), '\mlike\s+((?:(?:"[^"]+"|[[:alpha:]_][\w$]*)\s*\.\s*)?(?:"[^"]+"|[[:alpha:]_][\w$]*))', 'gi') m loop
       if exists (select from pg_class where relnamespace = pg_my_temp_schema() and relname = other[array_upper(other, 1)]
                   and (array_upper(other, 1) = 1 or other[1] like 'pg\_temp%')) then
@@ -289,10 +316,10 @@ end $$;
 
 create or replace function dbproxy.after_ddl(tag text, role name, path text, statement text, is_unclear boolean) returns void language plpgsql
   security definer set search_path = pg_catalog, pg_temp as $$
-declare me xid8 := pg_current_xact_id(); is_ours boolean := false; is_mixed boolean; context text; command record;
+declare me xid8 := pg_current_xact_id(); is_ours boolean := false; is_mixed boolean; context text; command record; lost oid[];
   touched oid[] := array(select case classid when 'pg_trigger'::regclass then (select tgrelid from pg_trigger where oid = objid)
-                                             when 'pg_constraint'::regclass then (select conrelid from pg_constraint where oid = objid) else objid end
-                           from pg_event_trigger_ddl_commands() where classid in ('pg_class'::regclass, 'pg_trigger'::regclass, 'pg_constraint'::regclass));
+                                             when 'pg_constraint'::regclass then (select coalesce(nullif(conrelid, 0), contypid) from pg_constraint where oid = objid) else objid end
+                           from pg_event_trigger_ddl_commands() where classid in ('pg_class'::regclass, 'pg_trigger'::regclass, 'pg_constraint'::regclass, 'pg_type'::regclass));
 begin
   get diagnostics context = pg_context;
   perform dbproxy.require_caller(context, 'dbproxy.after_ddl(tg_tag, current_user, path, statement, is_unclear)');
@@ -304,7 +331,7 @@ begin
   if exists (select from pg_event_trigger_ddl_commands() where schema_name = 'dbproxy') and not (select rolsuper from pg_roles where rolname = role) then
     raise exception 'what is in schema dbproxy is not for clients' using errcode = '42501';
   end if;
-  if tag ~ '^(CREATE|ALTER) (FOREIGN )?(TABLE|TRIGGER|INDEX|DOMAIN|SCHEMA)' and session_user <> 'dbproxy_apply' then perform dbproxy.require_names_of_ours(); end if;
+  if tag ~ '^(CREATE|ALTER) (FOREIGN )?(TABLE|TRIGGER|INDEX|DOMAIN|SCHEMA)' and session_user <> 'dbproxy_apply' and statement ~* 'dbproxy|u&' then perform dbproxy.require_names_of_ours(); end if;
   -- Of this engine's storage only (PostgreSQL 17 fires for it).
   if tag = 'REINDEX' then return; end if;
   -- What an extension's script does is done by CREATE EXTENSION; it may DROP, too, of which nothing is told here.
@@ -315,6 +342,8 @@ begin
     return;
   end if;
   command := dbproxy.ended();
+  select about::oid[] into lost from dbproxy.captured where xid = me and operation = 'm' order by cmin::text::bigint desc limit 1;
+  touched := case when tag like 'DROP %' then lost else touched || coalesce(lost, '{}') end;
   -- Of what is made everything is told: nothing, where it was there already (IF NOT EXISTS). Others change what they do not tell of (ALTER
   -- PUBLICATION ... DROP).
   select coalesce(bool_or(not (coalesce(o.schema_name like 'pg\_temp%', false) or dbproxy.is_temporary(o.classid, o.objid))), tag not like 'CREATE %' and tag <> 'SELECT INTO') into is_ours
@@ -423,7 +452,7 @@ begin
     raise exception 'temporary objects and others cannot be dropped in one statement with several writers' using errcode = '0A000', hint = 'Take a statement for each.';
   end if;
   if has_ours then
-    insert into dbproxy.captured values (me, 'm', null, null, null, null, null, false);
+    insert into dbproxy.captured values (me, 'm', dbproxy.that_lost()::text, null, null, null, null, false);
   end if;
   insert into dbproxy.captured values (me, 'w', null, null, null, null, null, false);
   for gone in select objid from pg_event_trigger_dropped_objects() where object_type = 'table' loop
