@@ -419,8 +419,8 @@ describe('after a definition what captures is what it would be anew', () => {
     ['drop table made_other'],
     ['drop table made_parent cascade'],
     ['alter table made_parent drop constraint made_parent_pkey cascade'],
-    ['alter table made drop column b'],
-    ['alter table made drop column e cascade'],
+    ['alter table made_whole drop column b'],
+    ['alter table made_whole drop column e cascade'],
     ['drop type made_enum cascade'],
     ['drop domain made_domain cascade'],
     ['drop function made_function cascade'],
@@ -431,7 +431,7 @@ describe('after a definition what captures is what it would be anew', () => {
     ['alter type made_composite add attribute y int'],
     ['drop sequence made_sequence cascade'],
     ['drop schema made_schema cascade'],
-    ['alter table made alter column s drop default'],
+    ['alter table made_whole alter column s drop default'],
   ])('%s', async (definition) => {
     await onBoth(
       `create type made_enum as enum ('a', 'b')`,
@@ -441,19 +441,19 @@ describe('after a definition what captures is what it would be anew', () => {
       `create function made_function(int) returns int immutable language sql as 'select $1'`,
       'create table made_parent (k int primary key, u int unique)',
       'create table made_other (k int primary key references made_parent (u), v int unique)',
-      `create table made (k int primary key, e made_enum unique, d made_domain, c made_composite, l made_enum[],
+      `create table made_whole (k int primary key, e made_enum unique, d made_domain, c made_composite, l made_enum[],
          s int default nextval('made_sequence'), b int references made_parent, u int, f int)`,
-      'create unique index made_of_u on made (u)',
-      'create unique index made_of_f on made (made_function(f))',
+      'create unique index made_of_u on made_whole (u)',
+      'create unique index made_of_f on made_whole (made_function(f))',
       'create table made_root (k int, n int) partition by list (k)',
       'create table made_leaf partition of made_root for values in (1)',
       'create unique index made_by_root on made_root (k, n)',
       'create schema made_schema create table in_it (k int primary key)',
-      'alter table made add r int references made_schema.in_it',
+      'alter table made_whole add r int references made_schema.in_it',
     );
     await onBoth(definition);
     const here = await functions();
-    const names = 'made, made_parent, made_other, made_root';
+    const names = 'made_whole, made_parent, made_other, made_root';
     await a.watcher.query(
       `begin; insert into dbproxy.captured (xid, operation, is_first) values (pg_current_xact_id(), 'w', false);
        select dbproxy.refresh(); delete from dbproxy.captured where operation = 'w'; commit`,

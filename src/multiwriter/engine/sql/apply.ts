@@ -151,7 +151,8 @@ begin
           ran_code := true;
         end if;
         if is_own and current_setting('dbproxy.numbers', true) <> '' then
-          perform dbproxy.took(sequence::oid, value::numeric) from jsonb_each_text(current_setting('dbproxy.numbers')::jsonb) e(sequence, value);
+          perform dbproxy.took(sequence::oid, value::numeric) from jsonb_each_text(current_setting('dbproxy.numbers')::jsonb) e(sequence, value)
+            where not is_code or sequence::oid in (select n.sequence from dbproxy.numbered(target) n);
           perform set_config('dbproxy.numbers', '', true);
         end if;
     end case;
