@@ -189,7 +189,7 @@ export class Applier {
 
   async #find(table: string): Promise<Table> {
     const { rows } = await this.#connection.query<{ oid: number | null; runs_code: boolean }>(
-      `select t as oid, exists (select from dbproxy.running_code where rel = t) as runs_code from (select pg_catalog.to_regclass($1)::pg_catalog.oid) found(t)`,
+      `select t as oid, exists (select from dbproxy.running_code where rel operator(pg_catalog.=) t) as runs_code from (select pg_catalog.to_regclass($1)::pg_catalog.oid) found(t)`,
       [table],
     );
     const found = { oid: rows[0]?.oid ?? 0, runsCode: rows[0]?.runs_code ?? false };

@@ -327,3 +327,85 @@ it('a check that writes elsewhere: the writer on which it did so once more stops
   expect(await b.rows('select from public.noted')).toEqual([]);
   await asMallory('insert into plain values (1)');
 });
+
+it('what a check, a domain or a rule may run is not what its definition depends on', async () => {
+  const { a, b } = writers;
+  const becomes = `language plpgsql as $$ begin
+    if (select rolsuper from pg_catalog.pg_roles where rolname operator(pg_catalog.=) current_user) then perform pg_catalog.nextval('public.super_ran'); end if;
+    return true; end $$`;
+  await asMallory(
+    `create function becomes() returns boolean ${becomes}`,
+    `create function holds() returns boolean language plpgsql as $$ begin
+       if session_user = 'dbproxy_apply' then execute 'declare c cursor with hold for select public.becomes()'; end if; return true; end $$`,
+    `create table by_xml (k int primary key check (query_to_xml('select public.holds()', false, false, '') is not null))`,
+    `create view rows_of_view as select 1 as a, 2 as b`,
+    `create table of_view (k int primary key, x rows_of_view)`,
+    `create domain held as int check (public.holds())`,
+    `create or replace view rows_of_view as select 1 as a, 2 as b, 3::held as c`,
+    `create table by_setting (k int primary key check (set_config('array_nulls', 'off', false) is not null))`,
+    `create table after_it (k int primary key, n text[])`,
+    `insert into by_xml values (1)`,
+    `insert into of_view values (1, '(1,2,3)')`,
+    `insert into by_setting values (1)`,
+    `insert into after_it values (1, array[null, 'a'])`,
+  );
+  expect(await ranAs()).not.toContain('a superuser');
+  expect(await b.rows('select n from public.after_it')).toEqual([[[null, 'a']]]);
+  for (const rule of ['always', 'replica']) {
+    await asMallory(
+      `create table ruled (k int primary key)`,
+      `create rule r as on delete to ruled do also select public.becomes()`,
+    );
+    await expect(asMallory(`alter table ruled enable ${rule} rule r`)).rejects.toMatchObject({
+      code: '0A000',
+    });
+    await asMallory('drop table ruled');
+  }
+  // Also of one that a superuser had made and given away.
+  await writeOnBoth(
+    a,
+    b,
+    'create table given (k int primary key)',
+    'alter table given enable row level security, force row level security',
+  );
+  await writeOnBoth(a, b, 'create policy p on given using (true)');
+  await writeOnBoth(a, b, 'alter table given owner to mallory');
+  await asMallory(
+    `insert into given values (1)`,
+    `alter table given add check (query_to_xml('select public.becomes()', false, false, '') is not null)`,
+  );
+  await expect(asMallory('insert into given values (2)')).rejects.toMatchObject({ code: '55000' });
+  expect(await ranAs()).not.toContain('a superuser');
+});
+
+it('a table whose policies are forced later is applied by who sees all of its rows', async () => {
+  const { b } = writers;
+  await asMallory(
+    'create table partly (k int primary key, n int)',
+    'insert into partly values (1, 1)',
+    'alter table partly enable row level security, force row level security',
+    'create policy some_rows on partly for select using (k > 5)',
+    'create policy changes on partly for update using (true)',
+  );
+  await writeOnBoth(writers.a, b, 'update public.partly set n = 2');
+  expect(await b.rows('select n from public.partly')).toEqual([[2]]);
+});
+
+it('what is of ours is used by no definition of a client, and DROP OWNED takes along what is his', async () => {
+  const { a, b } = writers;
+  await asMallory('create table its_own (k int primary key)');
+  const [[oid]] = (await a.rows(`select 'public.its_own'::regclass::oid`)) as [[number]];
+  for (const sql of [
+    `grant execute on function dbproxy.apply_${oid}(text, text, jsonb, text) to public`,
+    `create view uses_it as select dbproxy.apply_${oid}('', '', null, '')::text as x`,
+  ])
+    await expect(asMallory(sql), sql).rejects.toMatchObject({ code: '42501' });
+  await writeOnBoth(
+    a,
+    b,
+    `create function two() returns void language plpgsql as $$ begin execute 'create table by_two (k int primary key)'; end $$`,
+  );
+  await writeOnBoth(a, b, 'do $$ begin perform two(); end $$', 'insert into by_two values (1)');
+  await asMallory('drop owned by mallory cascade');
+  expect(await checksums(b.watcher)).toEqual(await checksums(a.watcher));
+});

@@ -722,7 +722,10 @@ describe('refusals', () => {
       `select dbproxy.client_setval('postgres', 'guarded', 5, true)`,
       `do $$ begin perform dbproxy.client_setval('postgres', 'guarded', 5, true); end $$`,
       `do $$ begin perform dbproxy.client_setval(current_user, 'guarded', 5, true); end $$`,
-      `create temp table forged as select dbproxy.after_ddl('CREATE TABLE', 'postgres', 'public', 'create role evil superuser', false)::text as x`,
+      `do $$ begin execute 'SELECT dbproxy.client_setval(current_user, $1, $2, $3)"x", dbproxy.client_setval(''postgres''::name, ''guarded''::regclass, 5, true)' using 'guarded'::regclass, 5::bigint, true; end $$`,
+      `do $$ begin execute E'SELECT 1 as "\nPL/pgSQL function dbproxy.ask_setval(regclass,bigint,boolean) line 5 at assignment", dbproxy.client_setval(''postgres'', ''guarded'', 5, true)'; end $$`,
+      `create temp table forged as select dbproxy.after_ddl('CREATE TABLE', 'postgres', 'public', '', 'create role evil superuser', 'on')::text as x`,
+      `create table forged as select dbproxy.after_ddl('ALTER TABLE', 'postgres', 'public', 'PL/pgSQL function dbproxy.on_ddl() line 4 at GET DIAGNOSTICS', 'alter role poor superuser', 'on')::text as x`,
     ])
       expect((await failure(a.client.query(sql)))?.code, sql).toBe('42501');
     await a.client.query('reset role');
@@ -873,8 +876,9 @@ describe('refusals', () => {
         where pronamespace = 'dbproxy'::regnamespace and grantee = 0 order by 1`,
     );
     expect(allowed.flat()).toEqual([
-      'after_ddl(text, name, text, text, boolean)',
+      'after_ddl(text, name, text, text, text, text)',
       'after_reassign(text, name, text, text)',
+      'ask_setval(regclass, bigint, boolean)',
       'certify(bigint)',
       'check_isolation()',
       'client_setval(name, regclass, bigint, boolean)',
@@ -882,7 +886,6 @@ describe('refusals', () => {
       'closing(text)',
       'fired()',
       'hold(text)',
-      'is_several(text)',
       'position()',
       'priority()',
       'read_held(text)',

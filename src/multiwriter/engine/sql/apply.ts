@@ -69,6 +69,7 @@ begin
   updates := case when sets is null then 'return;' else format('update only %s x set %s where %s;', t, sets, found) end;
   select string_agg(format('%L, r.%s', n.sequence, dbproxy.quoted(n.name)), ', ') into numbers from dbproxy.numbered(rel) n;
   execute format('create or replace function dbproxy.%I(dbproxy_called text, dbproxy_kind text, dbproxy_key jsonb, dbproxy_new text) returns void language plpgsql security definer set search_path = pg_catalog, pg_temp as %L', name, format($f$
+#variable_conflict use_variable
 declare r %1$s; n bigint;
 begin
   %8$sif dbproxy_called <> %6$L then raise exception '%% is %% by now', dbproxy_called, %6$L using errcode = 'DBP01'; end if;
@@ -95,7 +96,7 @@ end $f$, t,
     -- Whose numbers they are apply() finds out, which may.
     case when numbers is not null then format('if dbproxy_kind <> ''delete'' and current_setting(''dbproxy.is_own'', true) = ''on'' then perform set_config(''dbproxy.numbers'', jsonb_build_object(%s)::text, true); end if;', numbers) end, t, row_type,
     case when exists (select from dbproxy.running_code c where c.rel = define_applier.rel) then E'if current_setting(''dbproxy.is_alone'', true) is distinct from ''on'' then raise exception ''by dbproxy.apply only'' using errcode = ''DBP01''; end if;\n  ' end));
-  if not is_forced then execute format('alter function dbproxy.%I(text, text, jsonb, text) owner to %I', name, owner); end if;
+  execute format('alter function dbproxy.%I(text, text, jsonb, text) owner to %I', name, case when is_forced then current_user else owner end);
   execute format('revoke execute on function dbproxy.%I(text, text, jsonb, text) from public', name);
 end $$;
 
@@ -208,7 +209,8 @@ begin
   perform dbproxy.prepare_applier();
   delete from dbproxy.captured where xid = me and operation = 'd';
   insert into dbproxy.captured values (me, 'w', null, null, null, null, null, false);
-  drop function dbproxy.run_ddl(text, jsonb, text);
+  -- DROP OWNED takes it along.
+  if to_regprocedure('dbproxy.run_ddl(text, jsonb, text)') is not null then drop function dbproxy.run_ddl(text, jsonb, text); end if;
   for missing in select jsonb_array_elements(change->'missing') loop
     perform dbproxy.take_missing(to_regclass(missing->>0), missing->>1, missing->>2);
   end loop;

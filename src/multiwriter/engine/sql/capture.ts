@@ -124,13 +124,13 @@ begin
   return result;
 end $$;
 
--- By which a row is found: the primary key, the replica identity, or any unique index on columns that are never null.
+-- By which a row is found, the same on every writer, whose numbers are others: the primary key, the replica identity, or any unique index on columns that are never null.
 create or replace function dbproxy.row_index(rel oid) returns oid language sql stable set search_path = pg_catalog, pg_temp as $$
   select indexrelid from pg_index i
    where indrelid = rel and indisunique and indimmediate and indisvalid and indpred is null and indexprs is null
      and not exists (select from unnest(indkey[0 : indnkeyatts - 1]) k join pg_attribute a on a.attrelid = rel and a.attnum = k where not a.attnotnull)
      and not exists (select from unnest(indclass[0 : indnkeyatts - 1]) class where not dbproxy.is_usual_class(class))
-   order by indisprimary desc, indisreplident desc, indexrelid limit 1 $$;
+   order by indisprimary desc, indisreplident desc, (select relname from pg_class c where c.oid = indexrelid) limit 1 $$;
 
 drop function if exists dbproxy.references_of(oid);
 drop function if exists dbproxy.references_of(oid, text);
@@ -158,7 +158,8 @@ begin
   end loop;
 end $$;
 
--- Does a row of it bring functions to run that are no superuser's? By its checks, those of domains, generated columns, indexes, partition keys.
+-- Does a row of it bring functions to run that are no superuser's, or that do more than compute (some of PostgreSQL's own run what they are given,
+-- or change settings)? By its checks, those of domains, generated columns, indexes, partition keys.
 create or replace function dbproxy.runs_code(rel oid) returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
   with recursive needed as (
     select 'pg_class'::regclass::oid as class, t as object from (select rel as t union select relid from pg_partition_ancestors(rel)) tables
@@ -170,8 +171,17 @@ create or replace function dbproxy.runs_code(rel oid) returns boolean language s
       union all select 'pg_class'::regclass, indexrelid from pg_index where indrelid = case n.class when 'pg_class'::regclass then n.object end
       union all select 'pg_attrdef'::regclass, d.oid from pg_attrdef d join pg_attribute on attrelid = adrelid and attnum = adnum
         where adrelid = case n.class when 'pg_class'::regclass then n.object end and attgenerated <> ''
-      union all select 'pg_class'::regclass, typrelid from pg_type where oid = case n.class when 'pg_type'::regclass then n.object end and typrelid <> 0) o (class, object))
-  select exists (select from needed join pg_proc p on class = 'pg_proc'::regclass and p.oid = object join pg_roles r on r.oid = proowner where not rolsuper) $$;
+      union all select 'pg_class'::regclass, typrelid from pg_type where oid = case n.class when 'pg_type'::regclass then n.object end and typrelid <> 0) o (class, object)),
+  -- As they are stored: of what is built in nothing depends.
+  called as (
+    select m[1]::oid as function from needed n cross join lateral (
+      select conbin::text from pg_constraint where oid = case n.class when 'pg_constraint'::regclass then n.object end and conbin is not null
+      union all select adbin::text from pg_attrdef where oid = case n.class when 'pg_attrdef'::regclass then n.object end
+      union all select concat(indexprs::text, ' ', indpred::text) from pg_index where indexrelid = case n.class when 'pg_class'::regclass then n.object end and num_nonnulls(indexprs, indpred) > 0
+      union all select partexprs::text from pg_partitioned_table where partrelid = case n.class when 'pg_class'::regclass then n.object end and partexprs is not null) e (expression)
+      cross join lateral regexp_matches(expression, ':(?:op)?funcid (\d+)', 'g') m
+    union select object from needed where class = 'pg_proc'::regclass)
+  select exists (select from called join pg_proc p on p.oid = function join pg_roles r on r.oid = proowner where not rolsuper or provolatile <> 'i') $$;
 
 -- Tables of which that is so.
 create table if not exists dbproxy.running_code (rel oid primary key);

@@ -5,7 +5,7 @@ import { MEANING } from './settings.js';
 
 /** Before anything is installed: what is defined meanwhile is nobody else's business. */
 export const WITHOUT_DDL =
-  'drop event trigger if exists dbproxy_ddl; drop event trigger if exists dbproxy_drop; drop event trigger if exists dbproxy_rewrite; drop event trigger if exists dbproxy_extension; drop event trigger if exists dbproxy_grant; drop event trigger if exists dbproxy_before';
+  'drop event trigger if exists dbproxy_0; drop event trigger if exists dbproxy_ddl; drop event trigger if exists dbproxy_drop; drop event trigger if exists dbproxy_rewrite; drop event trigger if exists dbproxy_extension; drop event trigger if exists dbproxy_grant; drop event trigger if exists dbproxy_before';
 
 export const DDL = String.raw`
 create or replace function dbproxy.refresh() returns void language plpgsql set search_path = pg_catalog, pg_temp set standard_conforming_strings = on as $$
@@ -17,9 +17,9 @@ end $$;
 -- What a command may have changed of capture: its tables, their children, those that refer to them, those that have its types; its sequences.
 create or replace function dbproxy.refresh(tag text, touched oid[]) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-  if tag ~ '^(CREATE|ALTER) (FUNCTION|PROCEDURE|ROUTINE|AGGREGATE|VIEW|MATERIALIZED VIEW|RULE|POLICY|CAST|STATISTICS|PUBLICATION|EVENT TRIGGER)$'
+  if tag ~ '^(CREATE|ALTER) (FUNCTION|PROCEDURE|ROUTINE|AGGREGATE|RULE|POLICY|CAST|STATISTICS|PUBLICATION|EVENT TRIGGER)$'
     or tag ~ '^(COMMENT|GRANT|REVOKE|REFRESH MATERIALIZED VIEW|CREATE TYPE|CREATE DOMAIN|ALTER DEFAULT PRIVILEGES|SECURITY LABEL)$' then return; end if;
-  if touched is null or tag !~ '^(DROP .*|(CREATE|ALTER) (TABLE|SEQUENCE|INDEX|TRIGGER|TYPE|DOMAIN)|CREATE TABLE AS|SELECT INTO|CREATE SCHEMA)$' or tag = 'DROP OWNED' then
+  if touched is null or tag !~ '^(DROP .*|(CREATE|ALTER) (TABLE|SEQUENCE|INDEX|TRIGGER|TYPE|DOMAIN|VIEW|MATERIALIZED VIEW)|CREATE TABLE AS|SELECT INTO|CREATE SCHEMA)$' or tag = 'DROP OWNED' then
     perform dbproxy.refresh();
     return;
   end if;
@@ -77,22 +77,20 @@ end $$;
 create or replace function dbproxy.is_several(sql text) returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $several$
   select regexp_replace(regexp_replace(sql, '(?:\$(\w*)\$.*?\$\1\$|''[^'']*''|"[^"]*"|--[^\n]*(?:\n|$)|/\*.*?\*/){1,1}?', ' ', 'g'), '\mbegin\s+atomic\M.*', '', 'i') ~ ';\s*[^\s;]' $several$;
 
--- With the rights of the caller: current_user is who ran the statement, and what he looked for is what he had set.
+-- Fires before on_ddl, by its name, with nothing of a client between them: whoever else calls after_ddl, to tell of a definition that was never
+-- made or of another role, finds no note.
+create or replace function dbproxy.expect_ddl() returns event_trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  insert into dbproxy.captured values (pg_current_xact_id(), 'p', null, null, null, null, null, false);
+end $$;
+
+-- With the rights of the caller: current_user is who ran the statement, and what he looked for is what he had set. Every name is one with its
+-- schema, so that nothing of his runs here.
 create or replace function dbproxy.on_ddl() returns event_trigger language plpgsql as $$
-declare context text; nested text; path text := pg_catalog.current_setting('search_path'); statement text; is_unclear boolean;
+declare context text;
 begin
   get diagnostics context = pg_context;
-  -- Within a function the context has the statement itself; what the client sent is the call.
-  nested := (pg_catalog.regexp_match(context, E'^[^\n]*\nSQL statement "(.*?)"\nPL/pgSQL function '))[1];
-  statement := coalesce(nested, pg_catalog.current_query());
-  -- What it drops depends on who owned what a moment ago, and REASSIGN OWNED within a function is not seen.
-  is_unclear := tg_tag = 'DROP OWNED' and nested is not null or nested is null and (position(E'\n' in context) > 0 or dbproxy.is_several(pg_catalog.current_query()));
-  -- With the backslashes it would be another statement there.
-  if pg_catalog.current_setting('standard_conforming_strings') = 'off' and position(E'\\' in statement) > 0 then
-    raise exception 'a definition with a backslash would be read otherwise by the other writers' using errcode = '0A000',
-      hint = 'SET standard_conforming_strings = on; it is off in this session.';
-  end if;
-  perform dbproxy.after_ddl(tg_tag, current_user, path, statement, is_unclear);
+  perform dbproxy.after_ddl(tg_tag, current_user, pg_catalog.current_setting('search_path'), context, pg_catalog.current_query(), pg_catalog.current_setting('standard_conforming_strings'));
 end $$;
 
 -- A table whose rows were computed by a definition, with what may be another value elsewhere: they go along, as they are.
@@ -314,17 +312,28 @@ begin
   end if;
 end $$;
 
-create or replace function dbproxy.after_ddl(tag text, role name, path text, statement text, is_unclear boolean) returns void language plpgsql
+drop function if exists dbproxy.after_ddl(text, name, text, text, boolean);
+create or replace function dbproxy.after_ddl(tag text, role name, path text, called_by text, query text, conforming text) returns void language plpgsql
   security definer set search_path = pg_catalog, pg_temp as $$
-declare me xid8 := pg_current_xact_id(); is_ours boolean := false; is_mixed boolean; context text; command record; lost oid[];
+declare me xid8 := pg_current_xact_id(); is_ours boolean := false; is_mixed boolean; nested text; statement text; is_unclear boolean; command record; lost oid[];
   touched oid[] := array(select case classid when 'pg_trigger'::regclass then (select tgrelid from pg_trigger where oid = objid)
                                              when 'pg_constraint'::regclass then (select coalesce(nullif(conrelid, 0), contypid) from pg_constraint where oid = objid) else objid end
                            from pg_event_trigger_ddl_commands() where classid in ('pg_class'::regclass, 'pg_trigger'::regclass, 'pg_constraint'::regclass, 'pg_type'::regclass));
 begin
-  get diagnostics context = pg_context;
-  perform dbproxy.require_caller(context, 'dbproxy.after_ddl(tg_tag, current_user, path, statement, is_unclear)');
+  delete from dbproxy.captured where xid = me and operation = 'p';
+  if not found then raise exception 'this is not for clients' using errcode = '42501'; end if;
   -- What we define ourselves, below, comes here again.
   if exists (select from dbproxy.captured where xid = me and operation = 'w') then return; end if;
+  -- Within a function the context has the statement itself; what the client sent is the call.
+  nested := (regexp_match(called_by, '^[^\n]*?\nSQL statement "(.*?)"\nPL/pgSQL function '))[1];
+  statement := coalesce(nested, query);
+  -- What it drops depends on who owned what a moment ago, and REASSIGN OWNED within a function is not seen.
+  is_unclear := tag = 'DROP OWNED' and nested is not null or nested is null and (position(chr(10) in called_by) > 0 or dbproxy.is_several(query));
+  -- With the backslashes it would be another statement there.
+  if conforming = 'off' and position(chr(92) in statement) > 0 then
+    raise exception 'a definition with a backslash would be read otherwise by the other writers' using errcode = '0A000',
+      hint = 'SET standard_conforming_strings = on; it is off in this session.';
+  end if;
   perform dbproxy.note_deferring();
   -- Functions that run as the owner of a table belong to him (define_applier), and are not his to change: as SECURITY INVOKER they would
   -- run what he wrote as a superuser.
@@ -332,6 +341,13 @@ begin
     raise exception 'what is in schema dbproxy is not for clients' using errcode = '42501';
   end if;
   if tag ~ '^(CREATE|ALTER) (FOREIGN )?(TABLE|TRIGGER|INDEX|DOMAIN|SCHEMA)' and session_user <> 'dbproxy_apply' and statement ~* 'dbproxy|u&' then perform dbproxy.require_names_of_ours(); end if;
+  -- Nor what others may do with them.
+  if not (select rolsuper from pg_roles where rolname = role) and statement ~* 'dbproxy|u&' and (
+      tag in ('GRANT', 'REVOKE') and statement ~* 'dbproxy"?\s*\.|schema\s+"?dbproxy|u&'
+      or exists (select from pg_proc p join pg_depend d on d.refclassid = 'pg_proc'::regclass and d.refobjid = p.oid
+                  where p.pronamespace = 'dbproxy'::regnamespace and p.proname ~ '_[0-9]+$' and d.classid <> 'pg_trigger'::regclass)) then
+    raise exception 'what is in schema dbproxy is not for clients' using errcode = '42501';
+  end if;
   -- Of this engine's storage only (PostgreSQL 17 fires for it).
   if tag = 'REINDEX' then return; end if;
   -- What an extension's script does is done by CREATE EXTENSION; it may DROP, too, of which nothing is told here.
@@ -372,8 +388,9 @@ begin
     if ${IS_CLOSING} then
       raise exception 'a deferred trigger cannot change definitions with several writers' using errcode = '0A000';
     end if;
-    if exists (select from pg_trigger where not tgisinternal and tgenabled in ('A', 'R') and tgname not like 'dbproxy\_%' and dbproxy.is_ours((select relnamespace from pg_class where oid = tgrelid))) then
-      raise exception 'a trigger that is ENABLE ALWAYS or ENABLE REPLICA would fire on every writer' using errcode = '0A000', hint = 'ENABLE TRIGGER: what it writes comes to the other writers by itself.';
+    if exists (select from pg_trigger where not tgisinternal and tgenabled in ('A', 'R') and tgname not like 'dbproxy\_%' and dbproxy.is_ours((select relnamespace from pg_class where oid = tgrelid)))
+        or exists (select from pg_rewrite where ev_enabled in ('A', 'R')) then
+      raise exception 'a trigger or rule that is ENABLE ALWAYS or ENABLE REPLICA would fire on every writer' using errcode = '0A000', hint = 'ENABLE TRIGGER: what it writes comes to the other writers by itself.';
     end if;
     if is_unclear then
       raise exception 'several writers need a change of definitions as a statement of its own' using errcode = '0A000',
@@ -395,7 +412,7 @@ begin
   if session_user = 'dbproxy_apply' then return; end if;
   perform dbproxy.capture_content(rel) from (
     -- ADD COLUMN with a default that is volatile, nextval mostly, is reason 2.
-    select about::oid as rel from dbproxy.captured where xid = me and operation = 'r' and (key::int & 2 <> 0 or dbproxy.may_differ(about::oid, statement))
+    select about::oid as rel from dbproxy.captured where xid = me and operation = 'r' and (key::int & 3 <> 0 or dbproxy.may_differ(about::oid, statement))
     union select objid from pg_event_trigger_ddl_commands() where tag in ('CREATE TABLE AS', 'SELECT INTO') and object_type = 'table') c
    where exists (select from pg_class where oid = rel and relkind = 'r' and relpersistence = 'p');
   delete from dbproxy.captured where xid = me and operation = 'r';
@@ -480,6 +497,8 @@ end $$;
 export const WITH_DDL = `
 create event trigger dbproxy_ddl on ddl_command_end execute function dbproxy.on_ddl();
 alter event trigger dbproxy_ddl enable always;
+create event trigger dbproxy_0 on ddl_command_end execute function dbproxy.expect_ddl();
+alter event trigger dbproxy_0 enable always;
 create event trigger dbproxy_before on ddl_command_start execute function dbproxy.before_ddl();
 alter event trigger dbproxy_before enable always;
 create event trigger dbproxy_drop on sql_drop execute function dbproxy.on_drop();

@@ -45,7 +45,7 @@ export const GUARD = String.raw`
 create unlogged table if not exists dbproxy.captured (
   xid xid8 not null,
   operation "char" not null,   -- i, u, d, t(runcate), s(etval), x: DDL; a: roles; n: its name; e: a table's rows follow;
-                               -- z: it is to be rolled back; g: the guard again; b, c, d, h, w, m, r: notes while DDL is at work (ddl.ts)
+                               -- z: it is to be rolled back; g: the guard again; b, c, d, h, m, p, r, w: notes while DDL is at work (ddl.ts)
   about text,                  -- the table's shape (capture.ts); the table; the sequence
   hashes bigint[], old_hashes bigint[],
   key jsonb, new_row text,
@@ -99,12 +99,15 @@ create or replace function dbproxy.position() returns text language sql stable
 
 drop function if exists dbproxy.require_proof(text, text);
 
--- Functions that act for a client and take its role must not be told another one. They are called by a text that says current_user,
--- a word of the language: whoever runs that text is who he says. Takes the caller's PG_CONTEXT.
-create or replace function dbproxy.require_caller(context text, statement text) returns void language plpgsql
+-- Functions that act for a client and take its role must not be told another one. A function of ours, which has the client's rights and says
+-- current_user, calls them in an assignment: so it stands next in the context, and not a statement, whose text could be anybody's. What is before
+-- its name is in the language of lc_messages; where it is somebody else's function, statement or assignment, there is a name or a quote. (Where one has
+-- failed an assignment is one of those, for the rest of the transaction.)
+drop function if exists dbproxy.require_caller(text, text);
+create or replace function dbproxy.require_caller(context text, caller text, arguments text) returns void language plpgsql
   security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  if not starts_with(substr(context, position(E'\n' in context) + 1), 'SQL statement "SELECT ' || statement || '"') then
+  if context !~ format('^[^\n]*\n([^"(\n]*[^[:alnum:]_."(\n$])?(dbproxy|"dbproxy")\."?%s"?\(%s\)', caller, arguments) then
     raise exception 'this is not for clients' using errcode = '42501';
   end if;
 end $$;

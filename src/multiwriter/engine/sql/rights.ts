@@ -14,7 +14,7 @@ grant execute on function
   -- For clients.
   dbproxy.position(), dbproxy.priority(), dbproxy.txn_id(), dbproxy.txn_status(text),
   -- Called by functions that run as the client: on_ddl, reassigned, setval.
-  dbproxy.is_several(text), dbproxy.after_ddl(text, name, text, text, boolean), dbproxy.after_reassign(text, name, text, text),
+  dbproxy.after_ddl(text, name, text, text, text, text), dbproxy.ask_setval(regclass, bigint, boolean), dbproxy.after_reassign(text, name, text, text),
   dbproxy.client_setval(name, regclass, bigint, boolean)
   to public;
 `;

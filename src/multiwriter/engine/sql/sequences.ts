@@ -91,24 +91,36 @@ begin
   elsif not is_called then perform dbproxy.setval(target::regclass, at, false); end if;
 end $$;
 
-create or replace function dbproxy.client_setval(role name, sequence regclass, value bigint, is_called boolean) returns void language plpgsql
+do $$ begin
+  if (select prorettype <> 'boolean'::regtype from pg_proc where oid = to_regprocedure('dbproxy.client_setval(name, regclass, bigint, boolean)')) then
+    drop function dbproxy.client_setval(name, regclass, bigint, boolean);
+  end if;
+end $$;
+create or replace function dbproxy.client_setval(role name, sequence regclass, value bigint, is_called boolean) returns boolean language plpgsql
   security definer set search_path = pg_catalog, pg_temp as $$
 declare context text;
 begin
   get diagnostics context = pg_context;
-  perform dbproxy.require_caller(context, 'dbproxy.client_setval(current_user, $1, $2, $3)');
-  if not has_sequence_privilege(role, sequence, 'update') then
-    raise exception 'permission denied for sequence %', sequence using errcode = '42501';
-  end if;
+  perform dbproxy.require_caller(context, 'ask_setval', 'regclass,bigint,boolean');
+  if not has_sequence_privilege(role, sequence, 'update') then return false; end if;
   -- What the session knew, to the number (after_ddl): into a file that the ROLLBACK takes away.
   if exists (select from dbproxy.captured where xid = pg_current_xact_id_if_assigned() and operation = 'z' and about = sequence::oid::text) then
     perform dbproxy.setval(sequence, value, is_called);
-    return;
+    return true;
   end if;
   perform dbproxy.align(sequence, value, is_called);
   if session_user <> 'dbproxy_apply' and exists (select from dbproxy.sequences s where s.sequence = client_setval.sequence) then
     perform dbproxy.capture('s', dbproxy.name_of(sequence), jsonb_build_array(value::text, is_called::text), null);
   end if;
+  return true;
+end $$;
+
+-- As the client, whom current_user names: see require_caller.
+create or replace function dbproxy.ask_setval(sequence regclass, value bigint, is_called boolean) returns void language plpgsql as $$
+declare done boolean;
+begin
+  done := dbproxy.client_setval(current_user, sequence, value, is_called);
+  if not done then raise exception 'permission denied for sequence %', sequence using errcode = '42501'; end if;
 end $$;
 
 -- A built-in function is called by its number, whatever pg_proc says of it: so it makes room for one of that name.
@@ -125,7 +137,7 @@ begin
   if not exists (select from pg_sequence where seqrelid = $1 and $2 between seqmin and seqmax) then
     raise exception 'setval: value % is out of bounds for sequence "%"', $2, $1 using errcode = '22003';
   end if;
-  perform dbproxy.client_setval(current_user, $1, $2, $3);
+  perform dbproxy.ask_setval($1, $2, $3);
   return $2;
 end $$;
 create or replace function pg_catalog.setval(regclass, bigint) returns bigint language sql strict volatile as $$ select pg_catalog.setval($1, $2, true) $$;
