@@ -272,9 +272,15 @@ describe.each([
   it('a cancel request', async () => {
     const client = await (await RawClient.overTls(proxy.port)).start({ user: 'app' });
     client.send(encode.query('select pg_sleep(60)'));
-    await eventually('the statement to run', async () =>
-      (await proxy.control.call('sessions', {})).some(({ state }) => state === 'active'),
-    );
+    // In the engine: one that comes before the statement cancels nothing.
+    const other = await connectPg(config(proxy));
+    await eventually('the statement to run', async () => {
+      const { rowCount } = await other.query(
+        `select from pg_stat_activity where pid <> pg_backend_pid() and state = 'active' and wait_event = 'PgSleep'`,
+      );
+      return rowCount === 1;
+    });
+    await other.end();
     const canceler = await RawClient.overTls(proxy.port);
     canceler.send(encode.cancelRequest(StartupCode.cancel, client.processId, client.secret));
     expect((await canceler.end()).types).toBe('');
@@ -402,9 +408,15 @@ describe('TLS and the life of a proxy', () => {
     expect((await idle!.query('execute p')).rows).toEqual([['prepared']]);
     // A statement that runs is canceled through the process that serves now.
     idle!.send(encode.query('select pg_sleep(60)'));
-    await eventually('the statement to run', async () =>
-      (await proxy.control.call('sessions', {})).some(({ state }) => state === 'active'),
-    );
+    // In the engine: one that comes before the statement cancels nothing.
+    const other = await connectPg(config(proxy));
+    await eventually('the statement to run', async () => {
+      const { rowCount } = await other.query(
+        `select from pg_stat_activity where pid <> pg_backend_pid() and state = 'active' and wait_event = 'PgSleep'`,
+      );
+      return rowCount === 1;
+    });
+    await other.end();
     const canceler = await RawClient.overTls(proxy.port);
     canceler.send(encode.cancelRequest(StartupCode.cancel, idle!.processId, idle!.secret));
     expect((await idle!.answer()).errors).toEqual(['57014']);
