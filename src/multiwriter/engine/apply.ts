@@ -147,7 +147,7 @@ export class Applier {
     try {
       const lsns = entries.map(({ lsn }) => lsn);
       const steps = [this.#step('mark', 'select dbproxy.mark_all($1)', [`{${lsns.join()}}`])];
-      for (const row of rows) steps.push(await this.#rowStep(row));
+      for (const row of rows) steps.push(this.#rowStep(row));
       await sendTogether(this.#connection, steps);
       return true;
     } catch {
@@ -176,9 +176,10 @@ export class Applier {
     return false;
   }
 
-  async #rowStep(row: RowChange): Promise<Step> {
+  /** Its table is known by now (#thatGoTogether). */
+  #rowStep(row: RowChange): Step {
     const { kind, table } = row;
-    const { oid } = this.#tables.get(table) ?? (await this.#find(table));
+    const oid = this.#tables.get(table)?.oid ?? 0;
     return this.#step(`apply_${oid}`, `select dbproxy.apply_${oid}($1, $2, $3, $4)`, [
       table,
       kind,

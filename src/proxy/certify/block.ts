@@ -131,9 +131,9 @@ export class Block {
   }
 
   /** AND CHAIN. */
-  chained(): void {
+  chained(readOnly = this.#readOnly): void {
     const isSuspect = this.#isSuspect;
-    this.open('client', this.#readOnly);
+    this.open('client', readOnly);
     if (isSuspect) this.suspect();
   }
 
@@ -174,11 +174,8 @@ export class Block {
 
   /** After its COMMIT or ROLLBACK. */
   close(chain: boolean): void {
-    const isSuspect = this.#isSuspect;
     this.over();
-    if (!chain) return;
-    this.open('client', false);
-    if (isSuspect) this.suspect();
+    if (chain) this.chained(false);
   }
 
   over(): void {

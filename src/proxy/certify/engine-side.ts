@@ -79,26 +79,21 @@ export class EngineSide implements EngineMessageHandler {
 
   /** Ours: simple queries and calls, sent together. Skipped where the engine would skip them. */
   ask(requests: readonly Request[], failed: (error: Buffer) => void = () => undefined): Promise<OwnReply> {
-    const request = new OwnRequest(requests.length, failed);
-    if (this.failed) {
-      request.skip();
-      return request.reply;
-    }
-    for (const one of requests) this.#send(encoded(one));
-    this.#push(request);
-    return request.reply;
+    return this.#askBy(requests.map(encoded), new OwnRequest(requests.length, failed));
   }
 
   /** Ours: what a cursor's rows are. Within a transaction block, whose portals a Sync leaves as they are. */
   describePortal(name: string): Promise<OwnReply> {
-    const request = new OwnRequest(1, () => undefined);
-    if (this.failed) {
-      request.skip();
-      return request.reply;
+    const messages = [encode.describePortal(Buffer.from(name)), encode.sync()];
+    return this.#askBy(messages, new OwnRequest(1, () => undefined));
+  }
+
+  #askBy(messages: readonly Buffer[], request: OwnRequest): Promise<OwnReply> {
+    if (this.failed) request.skip();
+    else {
+      for (const message of messages) this.#send(message);
+      this.#push(request);
     }
-    this.#send(encode.describePortal(Buffer.from(name)));
-    this.#send(encode.sync());
-    this.#push(request);
     return request.reply;
   }
 

@@ -153,10 +153,15 @@ export class SimpleProtocol extends QueryProtocol {
       default:
     }
     if (parts.some(needsSettled)) this.block.settle();
-    if (this.#areWriters(parts)) this.block.writes();
-    if (parts.some(holdsCursor)) this.block.holdsCursor();
+    this.#note(parts);
     const waits = this.snapshots.beforeFirst(parts);
     return waits ? this.#afterFirst(waits, message, parts, isLast) : this.#plain(message, isLast, parts);
+  }
+
+  /** What the block has to know at its COMMIT. */
+  #note(parts: readonly Statement[]): void {
+    if (this.#areWriters(parts)) this.block.writes();
+    if (parts.some(holdsCursor)) this.block.holdsCursor();
   }
 
   #areWriters(parts: readonly Statement[]): boolean {
@@ -236,8 +241,7 @@ export class SimpleProtocol extends QueryProtocol {
       this.host.toClient(refused);
       return FAILED;
     }
-    if (this.#areWriters(parts)) this.block.writes();
-    if (parts.some(holdsCursor)) this.block.holdsCursor();
+    this.#note(parts);
     for (const part of parts) this.snapshots.noteSetting(part);
     const { failed, tag } = await this.engine.request(message, { passReady: false, keepTag: isLast });
     if (!failed) {

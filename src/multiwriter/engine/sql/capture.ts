@@ -197,11 +197,12 @@ create or replace function dbproxy.environment(rel oid) returns text language sq
 
 create or replace function dbproxy.attach(rel oid) returns void language plpgsql set search_path = pg_catalog, pg_temp set standard_conforming_strings = on set quote_all_identifiers = off as $$
 declare c pg_class; row_index oid; shape jsonb; key text; me text := rel::text;
-  simple oid[]; complex oid[]; uniques text[]; hashes text[] := '{}'; expressions text; reference_keys text[]; reference_hashes text; has_casts boolean; runs_code boolean := dbproxy.runs_code(rel); hashed text; tuple text; body text;
+  simple oid[]; complex oid[]; uniques text[]; hashes text[] := '{}'; expressions text; reference_keys text[]; reference_hashes text; has_casts boolean; runs_code boolean; hashed text; tuple text; body text;
 begin
   select * into c from pg_class where oid = rel;
   if c.relkind <> 'r' or c.relpersistence = 't' or not dbproxy.is_ours(c.relnamespace) then return; end if;
   row_index := dbproxy.row_index(rel);
+  runs_code := dbproxy.runs_code(rel);
   select coalesce(array_agg(indexrelid order by indexrelid <> row_index, indexrelid) filter (where indpred is null and indexprs is null), '{}'),
          coalesce(array_agg(indexrelid order by indexrelid) filter (where indpred is not null or indexprs is not null), '{}')
     into simple, complex from pg_index where indrelid = rel and indisunique and indislive;

@@ -427,11 +427,7 @@ begin
 end $$;
 
 -- Owners are in functions of ours. Who proves that he is the proxy does not say what the role is: that does the function above.
-do $$ begin
-  if (select prorettype <> 'boolean'::regtype from pg_proc where oid = to_regprocedure('dbproxy.after_reassign(text, name, text, text)')) then
-    drop function dbproxy.after_reassign(text, name, text, text);
-  end if;
-end $$;
+drop function if exists dbproxy.after_reassign(text, name, text, text);
 create or replace function dbproxy.after_reassign(proof text, role name, path text, hex text) returns boolean language plpgsql
   security definer set search_path = pg_catalog, pg_temp as $$
 declare me xid8; secret text; statement text;

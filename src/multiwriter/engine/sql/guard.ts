@@ -38,8 +38,11 @@ const REFUSE_SERIALIZABLE = `if current_setting('transaction_isolation') = 'seri
       hint = 'Use REPEATABLE READ, and lock what a decision rests on by updating it: default_transaction_isolation = ''repeatable read''.';
   end if;`;
 
-/** In PL/pgSQL, for the variable `context`, which is PG_CONTEXT: code of a client has called it. What the proxy sends is nobody's function. */
-const IS_NESTED = String.raw`position(E'\n' in context) > 0`;
+/** In PL/pgSQL, for a variable `context`: the proxy is closing the transaction, and has asked itself. What it sends is nobody's function. */
+const REQUIRE_CLOSING = String.raw`get diagnostics context = pg_context;
+  if not (${IS_CLOSING}) or position(E'\n' in context) > 0 then
+    raise exception 'this is for the proxy' using errcode = '42501';
+  end if;`;
 
 export const GUARD = String.raw`
 create unlogged table if not exists dbproxy.captured (
@@ -99,18 +102,7 @@ create or replace function dbproxy.position() returns text language sql stable
 
 drop function if exists dbproxy.require_proof(text, text);
 
--- Functions that act for a client and take its role must not be told another one. A function of ours, which has the client's rights and says
--- current_user, calls them in an assignment: so it stands next in the context, and not a statement, whose text could be anybody's. What is before
--- its name is in the language of lc_messages; where it is somebody else's function, statement or assignment, there is a name or a quote. (Where one has
--- failed an assignment is one of those, for the rest of the transaction.)
-drop function if exists dbproxy.require_caller(text, text);
-create or replace function dbproxy.require_caller(context text, caller text, arguments text) returns void language plpgsql
-  security definer set search_path = pg_catalog, pg_temp as $$
-begin
-  if context !~ format('^[^\n]*\n([^"(\n]*[^[:alnum:]_."(\n$])?(dbproxy|"dbproxy")\."?%s"?\(%s\)', caller, arguments) then
-    raise exception 'this is not for clients' using errcode = '42501';
-  end if;
-end $$;
+drop function if exists dbproxy.require_caller(text, text), dbproxy.require_caller(text, text, text);
 
 -- There is something of this transaction in captured.
 create or replace function dbproxy.has_kept() returns boolean language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
@@ -154,10 +146,7 @@ create or replace function dbproxy.fired() returns numeric language plpgsql
   security definer set search_path = pg_catalog, pg_temp as $$
 declare context text;
 begin
-  get diagnostics context = pg_context;
-  if not (${IS_CLOSING}) or ${IS_NESTED} then
-    raise exception 'this is for the proxy' using errcode = '42501';
-  end if;
+  ${REQUIRE_CLOSING}
   return (select coalesce(sum(pg_stat_get_xact_function_calls(f)), 0)
             from (select distinct tgfoid from pg_trigger join pg_proc p on p.oid = tgfoid where tgdeferrable and not tgisinternal and pronamespace <> 'dbproxy'::regnamespace) t (f));
 end $$;
@@ -185,10 +174,7 @@ create or replace function dbproxy.write_set(out operation text, out about text,
 declare me xid8 := pg_current_xact_id_if_assigned();
   size bigint; is_to_be_rolled_back boolean; context text;
 begin
-  get diagnostics context = pg_context;
-  if not (${IS_CLOSING}) or ${IS_NESTED} then
-    raise exception 'this is for the proxy' using errcode = '42501';
-  end if;
+  ${REQUIRE_CLOSING}
   select sum(coalesce(length(c.new_row), 0) + coalesce(pg_column_size(c.key), 0)), bool_or(c.operation = 'z') into size, is_to_be_rolled_back
     from dbproxy.captured c where c.xid = me;
   if is_to_be_rolled_back then
@@ -211,10 +197,7 @@ create or replace function dbproxy.certify(at bigint) returns void language plpg
   security definer set search_path = pg_catalog, pg_temp as $$
 declare context text; was text;
 begin
-  get diagnostics context = pg_context;
-  if not (${IS_CLOSING}) or ${IS_NESTED} then
-    raise exception 'this is for the proxy' using errcode = '42501';
-  end if;
+  ${REQUIRE_CLOSING}
   -- What would fire only now is not to be missed.
   was := ${END_CLOSING};
   ${MARK}

@@ -3,7 +3,7 @@
  * function can put it on a table of his own, and what it captures then is taken for changes of another table. Functions that are
  * generated for a table are nobody's from the start (attach); to fire a trigger takes no right.
  *
- * What is here asks for a proof, or for a caller (require_caller), or tells nothing that is not everybody's, or runs as whoever calls it.
+ * What is here asks for a proof, or for a caller (ask_setval; the note of expect_ddl), or tells nothing that is not everybody's, or runs as whoever calls it.
  */
 export const RIGHTS = `
 revoke execute on all functions in schema dbproxy from public;

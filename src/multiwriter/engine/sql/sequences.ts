@@ -91,17 +91,19 @@ begin
   elsif not is_called then perform dbproxy.setval(target::regclass, at, false); end if;
 end $$;
 
-do $$ begin
-  if (select prorettype <> 'boolean'::regtype from pg_proc where oid = to_regprocedure('dbproxy.client_setval(name, regclass, bigint, boolean)')) then
-    drop function dbproxy.client_setval(name, regclass, bigint, boolean);
-  end if;
-end $$;
+-- Acts for a client, whose role it must not be told by anybody else. A function of ours, which has the client's rights and says current_user, calls
+-- it in an assignment: so it stands next in the context, and not a statement, whose text could be anybody's. What is before its name is in
+-- the language of lc_messages; where it is somebody else's function, statement or assignment, there is a name or a quote. (Where one has failed an
+-- assignment is one of those, for the rest of the transaction.)
+drop function if exists dbproxy.client_setval(name, regclass, bigint, boolean);
 create or replace function dbproxy.client_setval(role name, sequence regclass, value bigint, is_called boolean) returns boolean language plpgsql
   security definer set search_path = pg_catalog, pg_temp as $$
 declare context text;
 begin
   get diagnostics context = pg_context;
-  perform dbproxy.require_caller(context, 'ask_setval', 'regclass,bigint,boolean');
+  if context !~ '^[^\n]*\n([^"(\n]*[^[:alnum:]_."(\n$])?(dbproxy|"dbproxy")\."?ask_setval"?\(regclass,bigint,boolean\)' then
+    raise exception 'this is not for clients' using errcode = '42501';
+  end if;
   if not has_sequence_privilege(role, sequence, 'update') then return false; end if;
   -- What the session knew, to the number (after_ddl): into a file that the ROLLBACK takes away.
   if exists (select from dbproxy.captured where xid = pg_current_xact_id_if_assigned() and operation = 'z' and about = sequence::oid::text) then
@@ -115,7 +117,7 @@ begin
   return true;
 end $$;
 
--- As the client, whom current_user names: see require_caller.
+-- As the client, whom current_user names.
 create or replace function dbproxy.ask_setval(sequence regclass, value bigint, is_called boolean) returns void language plpgsql as $$
 declare done boolean;
 begin
