@@ -2,8 +2,8 @@
  * Other writers' transactions, on this engine: exactly once, in their order, row by row and by key. The connection is ours alone; what
  * it writes is not captured, fires no trigger of a user and checks no foreign key again.
  *
- *   entries ─┬ of rows of others ─▶ together: one transaction, a prepared statement a row ─ any failure, or who waits ─┐
- *            └ all else ─▶ alone: dbproxy.apply ◀──────────────────────── one by one, those it was tried with ◀────────┘
+ *   entries ─┬ of rows of others ─▶ together: one transaction, a call for each table ─ any failure, or who waits ─┐
+ *            └ all else ─▶ alone: dbproxy.apply ◀────────────────────── one by one, those it was tried with ◀─────┘
  *
  * Alone is what an entry means, and says what becomes of it. Together is the same for less, and is given up where it would matter which
  * of the entries it was.
@@ -147,7 +147,8 @@ export class Applier {
     try {
       const lsns = entries.map(({ lsn }) => lsn);
       const steps = [this.#step('mark', 'select dbproxy.mark_all($1)', [`{${lsns.join()}}`])];
-      for (const row of rows) steps.push(this.#rowStep(row));
+      // Here no foreign key is checked and no trigger fires: rows of one table are nothing to another one.
+      for (const [table, changes] of byTable(rows)) steps.push(this.#tableStep(table, changes));
       await sendTogether(this.#connection, steps);
       return true;
     } catch {
@@ -176,15 +177,14 @@ export class Applier {
     return false;
   }
 
-  /** Its table is known by now (#thatGoTogether). */
-  #rowStep(row: RowChange): Step {
-    const { kind, table } = row;
+  /** It is known by now (#thatGoTogether). */
+  #tableStep(table: string, changes: readonly RowChange[]): Step {
     const oid = this.#tables.get(table)?.oid ?? 0;
     return this.#step(`apply_${oid}`, `select dbproxy.apply_${oid}($1, $2, $3, $4)`, [
       table,
-      kind,
-      kind === 'insert' ? null : JSON.stringify(row.key),
-      kind === 'delete' ? null : row.row,
+      arrayOf(changes.map(({ kind }) => kind)),
+      arrayOf(changes.map((change) => (change.kind === 'insert' ? null : JSON.stringify(change.key)))),
+      arrayOf(changes.map((change) => (change.kind === 'delete' ? null : change.row))),
     ]);
   }
 
@@ -215,6 +215,21 @@ export class Applier {
 
 const isRow = (change: Change): change is RowChange =>
   change.kind === 'insert' || change.kind === 'update' || change.kind === 'delete';
+
+/** In the order in which they were made. */
+function byTable(rows: readonly RowChange[]): Map<string, RowChange[]> {
+  const tables = new Map<string, RowChange[]>();
+  for (const row of rows) {
+    const changes = tables.get(row.table);
+    if (changes) changes.push(row);
+    else tables.set(row.table, [row]);
+  }
+  return tables;
+}
+
+/** The text of an array of texts, or of a type that is written as text. */
+const arrayOf = (values: readonly (string | null)[]): string =>
+  `{${values.map((value) => (value === null ? 'NULL' : `"${value.replace(/[\\"]/g, '\\$&')}"`)).join()}}`;
 
 /** Set by the server when it was connected; the types of `pg` do not tell. */
 const pidOf = (connection: ClientBase): number => (connection as unknown as { processID: number }).processID;

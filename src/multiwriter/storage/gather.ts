@@ -11,6 +11,8 @@ import type { ToNode } from '../protocol/index.js';
 const WAIT_MS = 5;
 /** With fewer transactions that have begun nothing waits: a client that is alone, or nearly, is answered at once. */
 const SIBLINGS = 3;
+/** Of the transactions that may be proposed soon, so many are waited for. */
+const EXPECTED = 0.75;
 
 /** Of a writer, at the moment: transactions that may be proposed soon, and those that are and have no outcome. */
 export interface Company {
@@ -52,8 +54,8 @@ export class Gather {
     if (this.#messages.length === 0) return;
     const { open, inFlight } = this.#company();
     this.#atOnce = Math.max(this.#atOnce, inFlight);
-    // Half of those that could come: for the last of them the first would wait too long.
-    const expected = Math.min(this.#atOnce, Math.floor((open + this.#proposals) / 2));
+    // Not all of those that could come: for the last of them the first would wait too long.
+    const expected = Math.min(this.#atOnce, Math.floor(EXPECTED * (open + this.#proposals)));
     if (open < SIBLINGS || this.#proposals >= expected) return this.#flush();
     this.#timer ??= setTimeout(() => this.#waited(), WAIT_MS);
   }

@@ -183,7 +183,8 @@ export class EngineLink {
     this.#retained.set(lsn, entry);
     this.#queue.push(entry);
     this.#queueBytes += payload.length;
-    void this.#run();
+    // What comes with it is applied with it.
+    setImmediate(() => void this.#run());
   }
 
   /** An own transaction that its session commits: `committed`; or cannot: `replay`. */

@@ -396,8 +396,8 @@ it('what is of ours is used by no definition of a client, and DROP OWNED takes a
   await asMallory('create table its_own (k int primary key)');
   const [[oid]] = (await a.rows(`select 'public.its_own'::regclass::oid`)) as [[number]];
   for (const sql of [
-    `grant execute on function dbproxy.apply_${oid}(text, text, jsonb, text) to public`,
-    `create view uses_it as select dbproxy.apply_${oid}('', '', null, '')::text as x`,
+    `grant execute on function dbproxy.apply_${oid}(text, text[], jsonb[], text[]) to public`,
+    `create view uses_it as select dbproxy.apply_${oid}('', '{}', '{}', '{}')::text as x`,
   ])
     await expect(asMallory(sql), sql).rejects.toMatchObject({ code: '42501' });
   await writeOnBoth(

@@ -743,17 +743,17 @@ describe('refusals', () => {
       `create trigger t after insert on its.own for each statement execute function dbproxy.capture_truncate()`,
       `create constraint trigger t after insert on its.own for each row execute function dbproxy.guard()`,
       `select dbproxy.expressions_${victim}(row(1, 'x'))`,
-      `select dbproxy.apply_${victim}('public.victim', 'insert', null, '(1,x)')`,
+      `select dbproxy.apply_${victim}('public.victim', '{insert}', '{null}', '{"(1,x)"}')`,
     ])
       expect((await failure(a.client.query(sql)))?.code, sql).toBe('42501');
     await a.client.query('reset role');
     // It owns the function that applies its rows, so that these are written as by it: and would be as by a superuser.
     const [[own]] = (await a.rows(`select 'its.own'::regclass::oid`)) as [[number]];
     for (const sql of [
-      `alter function dbproxy.apply_${own}(text, text, jsonb, text) security invoker`,
-      `alter function dbproxy.apply_${own}(text, text, jsonb, text) set search_path = its`,
-      `comment on function dbproxy.apply_${own}(text, text, jsonb, text) is 'x'`,
-      `drop function dbproxy.apply_${own}(text, text, jsonb, text)`,
+      `alter function dbproxy.apply_${own}(text, text[], jsonb[], text[]) security invoker`,
+      `alter function dbproxy.apply_${own}(text, text[], jsonb[], text[]) set search_path = its`,
+      `comment on function dbproxy.apply_${own}(text, text[], jsonb[], text[]) is 'x'`,
+      `drop function dbproxy.apply_${own}(text, text[], jsonb[], text[])`,
     ])
       expect((await failure(a.write('set local role trespasser', sql)))?.code, sql).toBe('42501');
     // Its own triggers fire, though it may not execute them.

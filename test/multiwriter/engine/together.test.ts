@@ -55,6 +55,28 @@ it('rows of several entries: one transaction, in their order', async () => {
   await areEqual();
 });
 
+it('rows of several tables, by turns, with whatever a text may hold', async () => {
+  const texts = [`NULL`, `"`, `\\`, `\\"`, `{a,"b"}`, `(1,"x")`, ` a, b `, ``, `it's\nso\t`, `ä€😀`];
+  const { at, writeSet } = (await a.write('create table texts (id text primary key, more text, v bytea)'))!;
+  await b.apply(at, writeSet.payload);
+  const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`;
+  const entries: Entry[] = [];
+  for (const text of texts) {
+    entries.push(
+      await entry(
+        `insert into texts values (${literal(text)}, null, '\\x5c22')`,
+        `update t set v = v + 1 where id = 1`,
+        `update texts set more = id, v = null where id = ${literal(text)}`,
+      ),
+    );
+  }
+  entries.push(await entry(`delete from texts where id in ('NULL', '"', '')`));
+  expect(await b.applier.apply(entries, () => undefined)).toEqual(entries.map(() => true));
+  expect(await b.rows('select id from public.texts where id = more')).toHaveLength(texts.length - 3);
+  expect(await values()).toEqual([texts.length, 0, 0]);
+  await areEqual();
+});
+
 it('nothing but the rows of others goes together', async () => {
   const entries = [await entry('update t set v = 1 where id = 1'), await entry('truncate t')];
   entries.push(await entry('insert into t values (1, 5)'));

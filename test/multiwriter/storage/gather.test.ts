@@ -84,16 +84,17 @@ it('many at a time: as many together as there were at once, and what was decided
   expect(sent).toEqual([[1], [2, 3, -1, 4]]);
 });
 
-it('not more than half of those that could come', () => {
-  for (const at of [1, 2, 3, 4, 5, 6]) inFlight.add(at);
-  open = 4;
-  propose(7);
-  turn();
-  expect(sent).toEqual([]);
-  open = 3;
-  propose(8);
-  turn();
-  expect(sent).toEqual([[7, 8]]);
+it('not more than three quarters of those that could come', () => {
+  const before = Array.from({ length: 12 }, (_, i) => i + 1);
+  for (const at of before) inFlight.add(at);
+  const proposed = Array.from({ length: 9 }, (_, i) => i + 13);
+  for (const [i, at] of proposed.entries()) {
+    expect(sent).toEqual([]);
+    open = 11 - i;
+    propose(at);
+    turn();
+  }
+  expect(sent).toEqual([proposed]);
 });
 
 it('nobody comes: it goes alone after a moment, and the next waits for nobody', () => {

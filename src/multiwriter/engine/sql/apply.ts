@@ -48,9 +48,9 @@ do $$ declare old record; begin
   end loop;
 end $$;
 
--- A statement has its columns beside the parameters: of r and n, which none names without a table, they may have the name.
+-- Changes of its rows, one after the other. A statement has its columns beside the parameters: of r and n, which none names without a table, they may have the name.
 create or replace function dbproxy.define_applier(rel oid, row_index oid) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare t text := dbproxy.name_of(rel); owner name; columns text; fresh text; sets text; updates text; found text; replaces text; name text := 'apply_' || rel; is_forced boolean; numbers text; row_type oid;
+declare t text := dbproxy.name_of(rel); owner name; columns text; fresh text; sets text; updates text; found text; replaces text; name text := 'apply_' || rel; is_forced boolean; numbers text; row_type oid; given text := '(text, text[], jsonb[], text[])';
   keyless text := $raise$raise exception '% in %, which has no key to find a row by', dbproxy_kind, dbproxy_called using errcode = 'DBP01';$raise$;
 begin
   select pg_get_userbyid(relowner), relrowsecurity and relforcerowsecurity, reltype into owner, is_forced, row_type from pg_class where oid = rel;
@@ -66,24 +66,28 @@ begin
     into found from pg_index cross join generate_series(0, indnkeyatts - 1) n join pg_attribute a on attrelid = rel and attnum = indkey[n]
      cross join lateral dbproxy.base_type(a.atttypid) b where indexrelid = row_index;
   -- None may be set: the row is as it was.
-  updates := case when sets is null then 'return;' else format('update only %s x set %s where %s;', t, sets, found) end;
+  updates := case when sets is null then 'continue;' else format('update only %s x set %s where %s;', t, sets, found) end;
   select string_agg(format('%L, r.%s', n.sequence, dbproxy.quoted(n.name)), ', ') into numbers from dbproxy.numbered(rel) n;
-  execute format('create or replace function dbproxy.%I(dbproxy_called text, dbproxy_kind text, dbproxy_key jsonb, dbproxy_new text) returns void language plpgsql security definer set search_path = pg_catalog, pg_temp as %L', name, format($f$
+  execute format('create or replace function dbproxy.%I(dbproxy_called text, dbproxy_kinds text[], dbproxy_keys jsonb[], dbproxy_news text[]) returns void language plpgsql security definer set search_path = pg_catalog, pg_temp as %L', name, format($f$
 #variable_conflict use_variable
-declare r %1$s; n bigint;
+declare r %1$s; n bigint; dbproxy_kind text; dbproxy_key jsonb;
 begin
   %8$sif dbproxy_called <> %6$L then raise exception '%% is %% by now', dbproxy_called, %6$L using errcode = 'DBP01'; end if;
-  if dbproxy_kind <> 'delete' then r := record_in(dbproxy_new::cstring, %7$s, -1); end if;
-  if dbproxy_kind = 'insert' then
-    %2$s
-  elsif dbproxy_kind = 'update' then
-    %3$s
-  else
-    %4$s
-  end if;
-  get diagnostics n = row_count;
-  if n <> 1 then raise exception '%% of %% in %%: %% rows instead of one', dbproxy_kind, coalesce(dbproxy_key::text, 'a row'), dbproxy_called, n using errcode = 'DBP01'; end if;
-  %5$s
+  for dbproxy_i in 1 .. cardinality(dbproxy_kinds) loop
+    dbproxy_kind := dbproxy_kinds[dbproxy_i];
+    dbproxy_key := dbproxy_keys[dbproxy_i];
+    if dbproxy_kind <> 'delete' then r := record_in(dbproxy_news[dbproxy_i]::cstring, %7$s, -1); end if;
+    if dbproxy_kind = 'insert' then
+      %2$s
+    elsif dbproxy_kind = 'update' then
+      %3$s
+    else
+      %4$s
+    end if;
+    get diagnostics n = row_count;
+    if n <> 1 then raise exception '%% of %% in %%: %% rows instead of one', dbproxy_kind, coalesce(dbproxy_key::text, 'a row'), dbproxy_called, n using errcode = 'DBP01'; end if;
+    %5$s
+  end loop;
 end $f$, t,
     case when columns is null then format('insert into %s default values;', t)
          else format('insert into %s (%s) overriding system value values (%s);', t, columns, fresh) end,
@@ -96,11 +100,11 @@ end $f$, t,
     -- Whose numbers they are apply() finds out, which may.
     case when numbers is not null then format('if dbproxy_kind <> ''delete'' and current_setting(''dbproxy.is_own'', true) = ''on'' then perform set_config(''dbproxy.numbers'', jsonb_build_object(%s)::text, true); end if;', numbers) end, t, row_type,
     case when exists (select from dbproxy.running_code c where c.rel = define_applier.rel) then E'if current_setting(''dbproxy.is_alone'', true) is distinct from ''on'' then raise exception ''by dbproxy.apply only'' using errcode = ''DBP01''; end if;\n  ' end));
-  execute format('alter function dbproxy.%I(text, text, jsonb, text) owner to %I', name, case when is_forced then current_user else owner end);
-  execute format('revoke execute on function dbproxy.%I(text, text, jsonb, text) from public', name);
+  execute format('alter function dbproxy.%I%s owner to %I', name, given, case when is_forced then current_user else owner end);
+  execute format('revoke execute on function dbproxy.%I%s from public', name, given);
 end $$;
 
--- Entries of others, whose rows follow in this transaction: each by the function of its table. All are new here, or none is marked.
+-- Entries of others, whose rows follow in this transaction: those of a table by its function. All are new here, or none is marked.
 create or replace function dbproxy.mark_all(entries bigint[]) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare n bigint;
 begin
@@ -146,7 +150,7 @@ begin
         if is_code and written is null then written := dbproxy.number_written(); end if;
         -- An identity that is GENERATED ALWAYS is deleted and inserted.
         at_most := at_most + case when written is null then 0 when change->>'kind' = 'update' then 2 else 1 end;
-        execute format('select dbproxy.%I($1, $2, $3, $4)', 'apply_' || target) using change->>'table', change->>'kind', change->'key', change->>'row';
+        execute format('select dbproxy.%I($1, $2, $3, $4)', 'apply_' || target) using change->>'table', array[change->>'kind'], array[change->'key'], array[change->>'row'];
         if is_code then
           perform dbproxy.prepare_applier();
           ran_code := true;

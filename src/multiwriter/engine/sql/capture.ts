@@ -187,13 +187,16 @@ create or replace function dbproxy.runs_code(rel oid) returns boolean language s
 create table if not exists dbproxy.running_code (rel oid primary key);
 alter table dbproxy.running_code enable row level security;
 
--- Only where there is a type whose text depends on it: each setting costs time with each row.
+-- The settings on which the text of its columns depends, and no other: each costs time with each row.
 create or replace function dbproxy.environment(rel oid) returns text language sql stable set search_path = pg_catalog, pg_temp as $$
-  select 'set search_path = pg_catalog, pg_temp' ||
-    case when exists (select from pg_attribute where attrelid = rel and attnum > 0 and not attisdropped
-                         and atttypid <> all ('{bool,int2,int4,int8,text,varchar,bpchar,numeric,uuid,json,jsonb,inet,cidr,name,"char"}'::regtype[]))
-      then ' set datestyle = ''ISO, YMD'' set intervalstyle = postgres set extra_float_digits = 3 set bytea_output = hex set lc_monetary = ''C'' set xmloption = content set timezone = ''UTC'''
-      else '' end $$;
+  with setting(definition, types) as (values
+      ('datestyle = ''ISO, YMD''', '{date,timestamp,timestamptz}'::regtype[]), ('timezone = ''UTC''', '{timestamptz}'), ('intervalstyle = postgres', '{interval}'),
+      ('extra_float_digits = 3', '{float4,float8}'), ('bytea_output = hex', '{bytea}'), ('lc_monetary = ''C''', '{money}'), ('xmloption = content', '{xml}')),
+    col as (
+      select atttypid as type, not exists (select from setting where atttypid = any (types))
+          and atttypid <> all ('{bool,int2,int4,int8,text,varchar,bpchar,numeric,uuid,json,jsonb,inet,cidr,name,"char",time}'::regtype[]) as may_need_all
+        from pg_attribute where attrelid = rel and attnum > 0 and not attisdropped)
+  select concat('set search_path = pg_catalog, pg_temp', (select string_agg(' set ' || definition, '') from setting where exists (select from col where may_need_all or type = any (types)))) $$;
 
 create or replace function dbproxy.attach(rel oid) returns void language plpgsql set search_path = pg_catalog, pg_temp set standard_conforming_strings = on set quote_all_identifiers = off as $$
 declare c pg_class; row_index oid; shape jsonb; key text; me text := rel::text;
