@@ -299,7 +299,7 @@ begin
   if found.tgdeferrable <> is_deferred then execute format('drop trigger %I on %s', name, rel::regclass); end if;
   -- A constraint trigger cannot be replaced; one that is there is disabled.
   if not is_deferred or found.tgdeferrable is distinct from is_deferred then
-    execute format('create %s trigger %I %s on %s %s for each %s when (session_user <> ''dbproxy_apply'') execute function %s',
+    execute format('create %s trigger %I %s on %s %s for each %s when (session_user <> ''dbproxy_apply''::text) execute function %s',
       case when is_deferred then 'constraint' else 'or replace' end, name, event, rel::regclass, case when is_deferred then 'deferrable initially deferred' else '' end, level, action);
   end if;
   execute format('alter table only %s enable always trigger %I', rel::regclass, name);
