@@ -115,8 +115,14 @@ begin
   if n <> cardinality(entries) then raise exception 'not all of them are new' using errcode = 'DBP01'; end if;
 end $$;
 
+create or replace function dbproxy.apply_rows(called text, kinds text[], keys jsonb[], news text[]) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  execute format('select dbproxy.%I($1, $2, $3, $4)', 'apply_' || to_regclass(called)::oid) using called, kinds, keys, news;
+end $$;
+
 create or replace function dbproxy.apply(at bigint, payload text) returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare change jsonb; truncated text[] := '{}'; target oid; running_code oid[] := array(select rel from dbproxy.running_code); is_code boolean; ran_code boolean := false; only_rows boolean := true; written bigint; at_most int := 0; is_own boolean := dbproxy.writer_of(at) = (select writer from dbproxy.self);
+declare change jsonb; truncated text[] := '{}'; called text; target oid; kinds text[] := '{}'; keys jsonb[]; news text[]; is_own boolean := dbproxy.writer_of(at) = (select writer from dbproxy.self);
+  running_code oid[] := array(select rel from dbproxy.running_code); is_code boolean; ran_code boolean := false; only_rows boolean := true; written bigint; at_most int := 0;
 begin
   ${FOR_THE_APPLIER}
   ${MARK}
@@ -124,6 +130,10 @@ begin
   if is_own then perform set_config('dbproxy.is_own', 'on', true); end if;
   perform set_config('dbproxy.is_alone', 'on', true);
   for change in select jsonb_array_elements(payload::jsonb) loop
+    if kinds <> '{}' and (called is distinct from change->>'table' or change->>'kind' not in ('insert', 'update', 'delete')) then
+      perform dbproxy.apply_rows(called, kinds, keys, news);
+      kinds := '{}';
+    end if;
     -- Tables of one TRUNCATE go together: each may refer to the others.
     if change->>'kind' = 'truncate' then truncated := truncated || (change->>'table'); continue; end if;
     -- Between them is what restarted with each (RESTART IDENTITY).
@@ -138,19 +148,28 @@ begin
         only_rows := false;
       when 'ddl' then
         perform dbproxy.apply_ddl(change);
+        called := null;
         ran_code := true;
         only_rows := false;
       when 'name' then perform dbproxy.keep_name(change->>'id');
       when 'roles' then perform dbproxy.apply_roles(change);
       when 'setval' then perform dbproxy.align((change->>'sequence')::regclass, (change->>'value')::bigint, (change->>'isCalled')::boolean);
       else
-        target := to_regclass(change->>'table');
-        if target is null then raise exception 'there is no table %', change->>'table' using errcode = 'DBP01'; end if;
-        is_code := target = any (running_code);
+        if called is distinct from change->>'table' then
+          called := change->>'table';
+          target := to_regclass(called);
+          if target is null then raise exception 'there is no table %', called using errcode = 'DBP01'; end if;
+          is_code := target = any (running_code);
+        end if;
+        if kinds = '{}' then keys := '{}'; news := '{}'; end if;
+        kinds := kinds || (change->>'kind'); keys := keys || (change->'key'); news := news || (change->>'row');
         if is_code and written is null then written := dbproxy.number_written(); end if;
         -- An identity that is GENERATED ALWAYS is deleted and inserted.
         at_most := at_most + case when written is null then 0 when change->>'kind' = 'update' then 2 else 1 end;
-        execute format('select dbproxy.%I($1, $2, $3, $4)', 'apply_' || target) using change->>'table', array[change->>'kind'], array[change->'key'], array[change->>'row'];
+        -- Those of one table that follow each other go together.
+        if not is_code and not is_own then continue; end if;
+        perform dbproxy.apply_rows(called, kinds, keys, news);
+        kinds := '{}';
         if is_code then
           perform dbproxy.prepare_applier();
           ran_code := true;
@@ -162,11 +181,12 @@ begin
         end if;
     end case;
   end loop;
+  if kinds <> '{}' then perform dbproxy.apply_rows(called, kinds, keys, news); end if;
   if truncated <> '{}' then perform dbproxy.apply_truncate(truncated); end if;
   if ran_code then
     -- What a check writes, it wrote where the row was first, too, and that comes by its rows.
     if only_rows and dbproxy.number_written() - written > at_most then
-      raise exception 'what rows of % bring to run writes rows itself', change->>'table' using errcode = 'DBP01';
+      raise exception 'what rows of % bring to run writes rows itself', called using errcode = 'DBP01';
     end if;
     perform dbproxy.clean_session();
   end if;
