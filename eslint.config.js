@@ -126,10 +126,21 @@ export default tseslint.config(
             // Make their text of what they quote themselves, or of hexadecimal digits.
             ...['numbered', 'obstacles', 'proof'],
           ],
-          // Of SQL that is made of SQL (session-state).
+          // Of SQL that is made of SQL (session-state, multiwriter/engine/sql).
           fragments: [
-            ...['all', 'asOwner', 'comment', 'grants', 'grantsOr', 'list', 'named', 'owner'],
-            ...['relationsWith', 'rowsOf', 'unlock'],
+            ...[
+              'all',
+              'asOwner',
+              'comment',
+              'grants',
+              'grantsOr',
+              'isNoted',
+              'list',
+              'named',
+              'note',
+              'owner',
+            ],
+            ...['relationsWith', 'rowsOf', 'unlock', 'unnote'],
           ],
         },
       ],

@@ -3,20 +3,24 @@ import type { ClientBase } from 'pg';
 import type { WriterId } from '../protocol/index.js';
 import { APPLY } from './sql/apply.js';
 import { CAPTURE } from './sql/capture.js';
+import { COMPUTED } from './sql/computed.js';
 import { DDL, WITH_DDL, WITHOUT_DDL } from './sql/ddl.js';
 import { GUARD } from './sql/guard.js';
 import { HELD_CURSORS } from './sql/held-cursors.js';
 import { MARKERS } from './sql/markers.js';
 import { NAMES } from './sql/names.js';
 import { OUTCOMES } from './sql/outcomes.js';
+import { REFRESH } from './sql/refresh.js';
+import { REFUSED } from './sql/refused.js';
 import { RIGHTS } from './sql/rights.js';
 import { ROLES } from './sql/roles.js';
+import { RUNNING_CODE } from './sql/running-code.js';
 import { SEQUENCES } from './sql/sequences.js';
 import { proofOf } from './transaction.js';
 
 const PARTS = [
-  ...[WITHOUT_DDL, MARKERS, GUARD, CAPTURE, NAMES, HELD_CURSORS],
-  ...[SEQUENCES, ROLES, OUTCOMES, APPLY, DDL, RIGHTS],
+  ...[WITHOUT_DDL, MARKERS, GUARD, RUNNING_CODE, CAPTURE, NAMES, HELD_CURSORS],
+  ...[SEQUENCES, ROLES, OUTCOMES, APPLY, COMPUTED, REFUSED, REFRESH, DDL, RIGHTS],
 ];
 
 export interface Installation {

@@ -1,18 +1,12 @@
 /** How the proxy speaks to an engine at a COMMIT: calls of functions, with a proof that nobody may see. */
 import type pg from 'pg';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { closing, isTold, reassigned, type Request } from '../../../src/multiwriter/engine/index.js';
 import { connectAdmin } from '../../../src/engine/index.js';
 import { askAll } from '../../support/requests.js';
-import { type TestWriter, twoWriters, writeOnBoth } from './writers.js';
+import { useTwoWriters } from './writers.js';
 
-let a: TestWriter;
-let b: TestWriter;
-let close: () => Promise<void>;
-beforeAll(async () => {
-  ({ a, b, close } = await twoWriters());
-}, 60_000);
-afterAll(() => close?.());
+const { a, onBoth } = await useTwoWriters();
 
 const codeOf = (work: Promise<unknown>): Promise<string | null> =>
   work.then(
@@ -38,24 +32,20 @@ async function heardBy(client: pg.Client, work: () => Promise<void>): Promise<st
 const inPlan = (text: string): string => [...Buffer.from(text.slice(0, 12))].join(' ');
 
 it('a session that has all shown to it, plans too, sees no proof', async () => {
-  await writeOnBoth(a, b, 'create table seen (query text, at_activity text)', 'create role curious');
-  await writeOnBoth(a, b, 'grant all on seen to curious', 'create table starts (id int primary key)');
-  await writeOnBoth(
-    a,
-    b,
+  await onBoth('create table seen (query text, at_activity text)', 'create role curious');
+  await onBoth('grant all on seen to curious', 'create table starts (id int primary key)');
+  await onBoth(
     'grant all on starts to curious',
     `create function looks() returns trigger language plpgsql as $$ begin
        insert into seen select current_query(), query from pg_stat_activity where pid = pg_backend_pid(); return null; end $$`,
     `create constraint trigger looks after insert on starts deferrable initially deferred for each row execute function looks()`,
   );
   // Code of a client that runs within the call, too.
-  await writeOnBoth(
-    a,
-    b,
+  await onBoth(
     `create function tells(i int) returns int language plpgsql immutable as $$ begin
        raise notice 'within %, behind %', coalesce(current_query(), 'no query'), (select query from pg_stat_activity where pid = pg_backend_pid()); return i; end $$`,
   );
-  await writeOnBoth(a, b, 'create unique index starts_told on starts (tells(id))');
+  await onBoth('create unique index starts_told on starts (tells(id))');
   await a.client.query(
     `create function pg_temp.compares(given text) returns boolean language plpgsql as $$ begin return exists (select from pg_class where relname = given); end $$`,
   );
@@ -95,8 +85,8 @@ it('a session that has all shown to it, plans too, sees no proof', async () => {
 });
 
 it('who does not know the proof closes nothing, however he calls', async () => {
-  await writeOnBoth(a, b, 'create table closed_by (id int primary key)', 'create role caller');
-  await writeOnBoth(a, b, 'grant insert on closed_by to caller');
+  await onBoth('create table closed_by (id int primary key)', 'create role caller');
+  await onBoth('grant insert on closed_by to caller');
   const client = await connectAdmin(a.engine);
   await client.query('set role caller');
   const guess = closing({ ...a.calls, proof: 'guess' });

@@ -1,7 +1,7 @@
 /** What a client has defined for his types and tables is not run as a superuser, neither by capture nor where his rows are applied. */
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { beforeAll, expect, it } from 'vitest';
 import { checksums } from '../../../src/multiwriter/engine/index.js';
-import { twoWriters, writeOnBoth } from './writers.js';
+import { useTwoWriters } from './writers.js';
 
 /** Says who runs it, in the session; and of a superuser by what no RESET or ROLLBACK takes back. */
 const noting = (returns: string) =>
@@ -11,19 +11,16 @@ const noting = (returns: string) =>
      return ${returns};
    end $$`;
 
-let writers: Awaited<ReturnType<typeof twoWriters>>;
+const { a, b, onBoth } = await useTwoWriters();
 beforeAll(async () => {
-  writers = await twoWriters();
-  const { a, b } = writers;
-  await writeOnBoth(a, b, 'create role mallory', 'grant all on schema public to mallory');
-  await writeOnBoth(a, b, 'grant all on database postgres to mallory');
-  await writeOnBoth(a, b, 'create sequence super_ran');
-}, 120_000);
-afterAll(() => writers?.close());
+  await onBoth('create role mallory', 'grant all on schema public to mallory');
+  await onBoth('grant all on database postgres to mallory');
+  await onBoth('create sequence super_ran');
+});
 
 /** Everybody that has run it, in the sessions of a client here and of the applier there. */
 async function ranAs(): Promise<string[]> {
-  const sessions = [writers.a.client, writers.a.watcher, writers.b.applying, writers.b.watcher];
+  const sessions = [a.client, a.watcher, b.applying, b.watcher];
   const said: string[] = [];
   for (const session of sessions) {
     const { rows } = await session.query<{ who: string | null }>(
@@ -32,7 +29,7 @@ async function ranAs(): Promise<string[]> {
     said.push(...(rows[0]?.who ?? '').split(' '));
     await session.query(`select set_config('evil.ran_as', '', false)`);
   }
-  for (const { watcher } of [writers.a, writers.b]) {
+  for (const { watcher } of [a, b]) {
     const { rowCount } = await watcher.query('select from public.super_ran where is_called');
     if (rowCount) said.push('a superuser');
     await watcher.query(`select dbproxy.setval('public.super_ran', 17, false)`);
@@ -41,12 +38,11 @@ async function ranAs(): Promise<string[]> {
 }
 
 const asMallory = async (...statements: string[]): Promise<void> => {
-  const { a, b } = writers;
   await a.client.query('set role mallory');
   try {
     for (const statement of statements) {
       await a.client.query('set search_path = public; reset datestyle');
-      await writeOnBoth(a, b, statement);
+      await onBoth(statement);
     }
   } finally {
     await a.client.query('reset role; set search_path = public; reset datestyle');
@@ -54,7 +50,6 @@ const asMallory = async (...statements: string[]): Promise<void> => {
 };
 
 it('casts of a row type, an enum, and an array of it', async () => {
-  const { a, b } = writers;
   await asMallory(
     `create type mood as enum ('sad', 'ok')`,
     `create table felt (mood mood, moods mood[], n int, primary key (mood, moods))`,
@@ -93,7 +88,6 @@ it('casts of a row type, an enum, and an array of it', async () => {
 });
 
 it('a value of the column as one of the type that a foreign key refers to', async () => {
-  const { a, b } = writers;
   await asMallory(
     `create type child_key as enum ('p', 'q')`,
     `create function to_parent(child_key) returns int ${noting('5')}`,
@@ -108,11 +102,11 @@ it('a value of the column as one of the type that a foreign key refers to', asyn
   await ranAs();
   const child = await (async () => {
     await a.client.query('set role mallory');
-    const written = await writeOnBoth(a, b, `insert into children values (1, 'p', 1, 'A')`);
+    const written = await onBoth(`insert into children values (1, 'p', 1, 'A')`);
     await a.client.query('reset role');
     return written!;
   })();
-  const parent = await writeOnBoth(a, b, `update parents set n = 2`);
+  const parent = await onBoth(`update parents set n = 2`);
   const keyOf = (key: { key: string }) => key.key;
   const parentKeys = parent!.writeSet.keys.map(keyOf).filter((key) => key.startsWith('public.parents_pkey:'));
   expect(parentKeys).toHaveLength(1);
@@ -125,7 +119,6 @@ it('a value of the column as one of the type that a foreign key refers to', asyn
 });
 
 it('checks, domains, generated columns and indexes of a table whose policies are forced on its owner: it is not written', async () => {
-  const { b } = writers;
   await asMallory(
     `create function fine(int) returns boolean immutable ${noting('true')}`,
     `create domain checked as int check (fine(value))`,
@@ -166,16 +159,15 @@ it('checks, domains, generated columns and indexes of a table whose policies are
 });
 
 it('as what it was refused for changes, so does what is refused', async () => {
-  const { a, b } = writers;
-  await writeOnBoth(a, b, 'create unlogged table changes (k int)');
-  const insert = () => writeOnBoth(a, b, 'insert into changes values (1)');
+  await onBoth('create unlogged table changes (k int)');
+  const insert = () => onBoth('insert into changes values (1)');
   await expect(insert()).rejects.toMatchObject({ message: expect.stringContaining('unlogged') as string });
-  await writeOnBoth(a, b, 'alter table changes set logged');
+  await onBoth('alter table changes set logged');
   await insert();
-  await expect(writeOnBoth(a, b, 'delete from changes')).rejects.toMatchObject({
+  await expect(onBoth('delete from changes')).rejects.toMatchObject({
     message: expect.stringContaining('no key') as string,
   });
-  await writeOnBoth(a, b, 'alter table changes set unlogged');
+  await onBoth('alter table changes set unlogged');
   await expect(insert()).rejects.toMatchObject({ message: expect.stringContaining('unlogged') as string });
 });
 
@@ -197,7 +189,6 @@ const SHADOWS = [
 ];
 
 it('an index whose function changes the session: what captures goes on as it was', async () => {
-  const { a, b } = writers;
   await asMallory(
     ...SHADOWS,
     `create function pretends(int) returns int immutable language plpgsql as $$ begin
@@ -216,11 +207,9 @@ it('an index whose function changes the session: what captures goes on as it was
     'update public.indexed set n = n + 1',
     'create table public.other (k int)',
   ];
-  await writeOnBoth(a, b, ...sets);
+  await onBoth(...sets);
   await a.client.query('reset role; set search_path = public');
-  await writeOnBoth(
-    a,
-    b,
+  await onBoth(
     'update public.indexed set k = 3',
     'alter table public.indexed add c int',
     'delete from public.indexed where k = 4',
@@ -232,7 +221,6 @@ it('an index whose function changes the session: what captures goes on as it was
 });
 
 it('a check that changes the session of the applier, or leaves something for later', async () => {
-  const { a, b } = writers;
   const environment = async (): Promise<unknown> => {
     const of = (sql: string) => b.applying.query({ text: sql, rowMode: 'array' }).then(({ rows }) => rows);
     return [
@@ -287,12 +275,7 @@ it('a check that changes the session of the applier, or leaves something for lat
     'insert into held_up values (0, 0)',
   );
   expect(await environment()).toEqual(before);
-  await writeOnBoth(
-    a,
-    b,
-    'insert into held_up values (1, 1)',
-    `insert into victim values (2, '-1 day -02:00', 'é')`,
-  );
+  await onBoth('insert into held_up values (1, 1)', `insert into victim values (2, '-1 day -02:00', 'é')`);
   expect(await environment()).toEqual(before);
   const written = [
     (await a.write('insert into held_up values (3, 3)'))!,
@@ -313,7 +296,6 @@ it('a check that changes the session of the applier, or leaves something for lat
 });
 
 it('a check that writes elsewhere: the writer on which it did so once more stops, and keeps nothing of it', async () => {
-  const { a, b } = writers;
   await asMallory(
     'create table noted (id serial primary key)',
     `create function notes(int) returns boolean language plpgsql as $$ begin insert into public.noted default values; return true; end $$`,
@@ -329,7 +311,6 @@ it('a check that writes elsewhere: the writer on which it did so once more stops
 });
 
 it('what a check, a domain or a rule may run is not what its definition depends on', async () => {
-  const { a, b } = writers;
   const becomes = `language plpgsql as $$ begin
     if (select rolsuper from pg_catalog.pg_roles where rolname operator(pg_catalog.=) current_user) then perform pg_catalog.nextval('public.super_ran'); end if;
     return true; end $$`;
@@ -362,14 +343,12 @@ it('what a check, a domain or a rule may run is not what its definition depends 
     await asMallory('drop table ruled');
   }
   // Also of one that a superuser had made and given away.
-  await writeOnBoth(
-    a,
-    b,
+  await onBoth(
     'create table given (k int primary key)',
     'alter table given enable row level security, force row level security',
   );
-  await writeOnBoth(a, b, 'create policy p on given using (true)');
-  await writeOnBoth(a, b, 'alter table given owner to mallory');
+  await onBoth('create policy p on given using (true)');
+  await onBoth('alter table given owner to mallory');
   await asMallory(
     `insert into given values (1)`,
     `alter table given add check (query_to_xml('select public.becomes()', false, false, '') is not null)`,
@@ -379,7 +358,6 @@ it('what a check, a domain or a rule may run is not what its definition depends 
 });
 
 it('a table whose policies are forced later is applied by who sees all of its rows', async () => {
-  const { b } = writers;
   await asMallory(
     'create table partly (k int primary key, n int)',
     'insert into partly values (1, 1)',
@@ -387,12 +365,11 @@ it('a table whose policies are forced later is applied by who sees all of its ro
     'create policy some_rows on partly for select using (k > 5)',
     'create policy changes on partly for update using (true)',
   );
-  await writeOnBoth(writers.a, b, 'update public.partly set n = 2');
+  await onBoth('update public.partly set n = 2');
   expect(await b.rows('select n from public.partly')).toEqual([[2]]);
 });
 
 it('what is of ours is used by no definition of a client, and DROP OWNED takes along what is his', async () => {
-  const { a, b } = writers;
   await asMallory('create table its_own (k int primary key)');
   const [[oid]] = (await a.rows(`select 'public.its_own'::regclass::oid`)) as [[number]];
   for (const sql of [
@@ -400,12 +377,10 @@ it('what is of ours is used by no definition of a client, and DROP OWNED takes a
     `create view uses_it as select dbproxy.apply_${oid}('', '{}', '{}', '{}')::text as x`,
   ])
     await expect(asMallory(sql), sql).rejects.toMatchObject({ code: '42501' });
-  await writeOnBoth(
-    a,
-    b,
+  await onBoth(
     `create function two() returns void language plpgsql as $$ begin execute 'create table by_two (k int primary key)'; end $$`,
   );
-  await writeOnBoth(a, b, 'do $$ begin perform two(); end $$', 'insert into by_two values (1)');
+  await onBoth('do $$ begin perform two(); end $$', 'insert into by_two values (1)');
   await asMallory('drop owned by mallory cascade');
   expect(await checksums(b.watcher)).toEqual(await checksums(a.watcher));
 });

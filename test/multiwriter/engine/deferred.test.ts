@@ -1,17 +1,10 @@
 /** Capture is deferred: what comes of it where clients defer, too, or change rows while a statement is at work. */
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { checksums } from '../../../src/multiwriter/engine/index.js';
-import { type TestWriter, twoWriters, writeOnBoth } from './writers.js';
+import { useTwoWriters } from './writers.js';
 
-let a: TestWriter;
-let b: TestWriter;
-let close: () => Promise<void>;
-beforeAll(async () => {
-  ({ a, b, close } = await twoWriters());
-}, 60_000);
-afterAll(() => close?.());
+const { a, b, onBoth } = await useTwoWriters();
 
-const onBoth = (...statements: string[]) => writeOnBoth(a, b, ...statements);
 async function areEqual(...tables: string[]): Promise<unknown[]> {
   expect(await checksums(b.watcher)).toEqual(await checksums(a.watcher));
   return a.rows(tables.map((table) => `select * from public.${table}`).join(' union all ') + ' order by 1');

@@ -1,18 +1,10 @@
 /** Definitions whose outcome depends on when, where and under which settings they run: two real engines. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { ApplyDiverged, checksums, type Ddl } from '../../../src/multiwriter/engine/index.js';
-import { type TestWriter, twoWriters, writeOnBoth } from './writers.js';
+import { useTwoWriters } from './writers.js';
 
-let a: TestWriter;
-let b: TestWriter;
-let close: (() => Promise<void>) | undefined;
+const { a, b, onBoth } = await useTwoWriters();
 
-beforeAll(async () => {
-  ({ a, b, close } = await twoWriters());
-});
-afterAll(() => close?.());
-
-const onBoth = (...statements: string[]) => writeOnBoth(a, b, ...statements);
 const areEqual = async () => expect(await checksums(b.watcher)).toEqual(await checksums(a.watcher));
 /** The same query gives the same on both. */
 async function same(sql: string): Promise<unknown[]> {

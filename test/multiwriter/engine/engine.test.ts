@@ -1,6 +1,6 @@
 /** What a writer's engine captures, certifies, applies and refuses: two real engines, one transaction after the other. */
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import {
   ApplyDiverged,
   checksums,
@@ -15,18 +15,9 @@ import {
 } from '../../../src/multiwriter/engine/index.js';
 import { connectAdmin } from '../../../src/engine/index.js';
 import { lsn, type Lsn } from '../../../src/multiwriter/protocol/index.js';
-import type { TestEngines } from '../../support/engines.js';
-import { SECRET, TestWriter, twoWriters } from './writers.js';
+import { SECRET, TestWriter, useTwoWriters } from './writers.js';
 
-let engines: TestEngines;
-let a: TestWriter;
-let b: TestWriter;
-let close: (() => Promise<void>) | undefined;
-
-beforeAll(async () => {
-  ({ engines, a, b, close } = await twoWriters());
-});
-afterAll(() => close?.());
+const { engines, a, b } = await useTwoWriters();
 
 /** All that writer 0 committed. */
 const log: { at: Lsn; payload: string }[] = [];

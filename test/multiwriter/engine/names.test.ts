@@ -1,17 +1,10 @@
 /** Names, and settings of a client, that what is generated for a table must not mistake for its own. */
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { connectAdmin } from '../../../src/engine/index.js';
 import { checksums } from '../../../src/multiwriter/engine/index.js';
-import { type TestWriter, twoWriters, writeOnBoth } from './writers.js';
+import { type TestWriter, useTwoWriters, writeOnBoth } from './writers.js';
 
-let a: TestWriter;
-let b: TestWriter;
-let close: (() => Promise<void>) | undefined;
-
-beforeAll(async () => {
-  ({ a, b, close } = await twoWriters());
-});
-afterAll(() => close?.());
+const { a, b } = await useTwoWriters();
 
 /** A transaction of writer 0, which writer 1 then has, too. */
 async function onBoth(...statements: string[]) {

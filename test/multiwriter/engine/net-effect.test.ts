@@ -1,9 +1,9 @@
 /** Changes of rows, told in whatever order, come to something that can be done again, and has the same outcome. */
 import fc from 'fast-check';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { checksums } from '../../../src/multiwriter/engine/index.js';
 import { netEffect, type NetChange, type RowEvent } from '../../../src/multiwriter/engine/net-effect.js';
-import { type TestWriter, twoWriters, writeOnBoth } from './writers.js';
+import { useTwoWriters } from './writers.js';
 
 /** Tables with two unique keys, the second of which may be null. */
 type Row = readonly [key: number, other: number | null, note: number];
@@ -124,15 +124,7 @@ it('tables in which other constraints than unique keys stand beside each other',
   ]);
 });
 
-let a: TestWriter;
-let b: TestWriter;
-let close: () => Promise<void>;
-beforeAll(async () => {
-  ({ a, b, close } = await twoWriters());
-}, 60_000);
-afterAll(() => close?.());
-
-const onBoth = (...statements: string[]) => writeOnBoth(a, b, ...statements);
+const { a, b, onBoth } = await useTwoWriters();
 async function areEqual(): Promise<void> {
   expect(await checksums(b.watcher)).toEqual(await checksums(a.watcher));
 }

@@ -3,20 +3,14 @@
  * triggers of all timings, keys that move and are exchanged, partitions, savepoints, exceptions. DBPROXY_TEST_TRANSACTIONS says how many, and
  * DBPROXY_TEST_SEED which.
  */
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { checksums } from '../../../src/multiwriter/engine/index.js';
-import { type TestWriter, twoWriters } from './writers.js';
+import { type TestWriter, useTwoWriters } from './writers.js';
 
 const TRANSACTIONS = Number(process.env.DBPROXY_TEST_TRANSACTIONS ?? 250);
 const SEED = Number(process.env.DBPROXY_TEST_SEED ?? 20261130);
 
-let a: TestWriter;
-let b: TestWriter;
-let close: () => Promise<void>;
-beforeAll(async () => {
-  ({ a, b, close } = await twoWriters());
-}, 60_000);
-afterAll(() => close?.());
+const { a, b } = await useTwoWriters();
 
 /** mulberry32 */
 function randomOf(seed: number): (below: number) => number {

@@ -1,13 +1,10 @@
 /** What a client cannot name as we name ours, and what of ours it can neither rename nor drop. */
-import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { beforeAll, beforeEach, expect, it } from 'vitest';
 import { checksums, install } from '../../../src/multiwriter/engine/index.js';
-import { SECRET, type TestWriter, twoWriters, writeOnBoth } from './writers.js';
+import { SECRET, type TestWriter, useTwoWriters, writeOnBoth } from './writers.js';
 
-let a: TestWriter;
-let b: TestWriter;
-let close: () => Promise<void>;
+const { a, b, onBoth } = await useTwoWriters();
 beforeAll(async () => {
-  ({ a, b, close } = await twoWriters());
   await onBoth(
     'create table t (id int primary key, v int constraint v_is_one unique)',
     'create table other (id int primary key)',
@@ -17,11 +14,8 @@ beforeAll(async () => {
     'create function nothing() returns trigger language plpgsql as $$ begin return new; end $$',
     'create trigger mine before insert on t for each row execute function nothing()',
   );
-}, 60_000);
-afterAll(() => close?.());
+});
 beforeEach(() => a.client.query('rollback'));
-
-const onBoth = (...statements: string[]) => writeOnBoth(a, b, ...statements);
 
 /** Of t and other: as they were, and as on the other writer. */
 const capturing = async (): Promise<void> => {

@@ -1,22 +1,13 @@
 /** What becomes of roles on one writer becomes of them on the other: two real engines, one transaction after the other. */
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Applier, ApplyDiverged, reassigned } from '../../../src/multiwriter/engine/index.js';
 import { connectAdmin } from '../../../src/engine/index.js';
 import { eventually } from '../../support/clients.js';
-import type { TestEngines } from '../../support/engines.js';
 import { killBackend } from '../../support/engines.js';
 import { askAll } from '../../support/requests.js';
-import { TestWriter, twoWriters, writeOnBoth } from './writers.js';
+import { TestWriter, useTwoWriters, writeOnBoth } from './writers.js';
 
-let engines: TestEngines;
-let a: TestWriter;
-let b: TestWriter;
-let close: (() => Promise<void>) | undefined;
-
-beforeAll(async () => {
-  ({ engines, a, b, close } = await twoWriters());
-});
-afterAll(() => close?.());
+const { engines, a, b } = await useTwoWriters();
 
 /** A transaction of writer 0, which writer 1 then has, too. */
 async function onBoth(...statements: string[]) {

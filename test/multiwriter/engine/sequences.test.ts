@@ -1,22 +1,13 @@
 /** Sequences of writers: no two give out one number, and a session that is moved takes along what it knew of them. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type pg from 'pg';
 import { connectAdmin } from '../../../src/engine/index.js';
 import { install } from '../../../src/multiwriter/engine/index.js';
 import { replay } from '../../../src/session-state/index.js';
-import type { TestEngines } from '../../support/engines.js';
 import { Backend } from '../../session-state/support.js';
-import { SECRET, type TestWriter, twoWriters } from './writers.js';
+import { SECRET, type TestWriter, useTwoWriters } from './writers.js';
 
-let engines: TestEngines;
-let a: TestWriter;
-let b: TestWriter;
-let close: (() => Promise<void>) | undefined;
-
-beforeAll(async () => {
-  ({ engines, a, b, close } = await twoWriters());
-});
-afterAll(() => close?.());
+const { engines, a, b } = await useTwoWriters();
 
 async function onBoth(...statements: string[]) {
   const { at, writeSet } = (await a.write(...statements))!;

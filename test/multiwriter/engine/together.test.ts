@@ -1,22 +1,17 @@
 /** Entries that are applied in one transaction, and what becomes of them where one of them cannot be: real engines. */
 import type pg from 'pg';
-import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { beforeAll, beforeEach, expect, it } from 'vitest';
 import { connectAdmin } from '../../../src/engine/index.js';
 import { Applier, ApplyDiverged, checksums, type Entry } from '../../../src/multiwriter/engine/index.js';
 import { lsn } from '../../../src/multiwriter/protocol/index.js';
 import { eventually } from '../../support/clients.js';
-import { type TestWriter, twoWriters } from './writers.js';
+import { useTwoWriters } from './writers.js';
 
-let a: TestWriter;
-let b: TestWriter;
-let close: (() => Promise<void>) | undefined;
-
+const { a, b } = await useTwoWriters();
 beforeAll(async () => {
-  ({ a, b, close } = await twoWriters());
   const { at, writeSet } = (await a.write('create table t (id int primary key, v int)'))!;
   await b.apply(at, writeSet.payload);
 });
-afterAll(() => close?.());
 
 /** Rows 1 to 3 on both. */
 beforeEach(async () => {

@@ -1,6 +1,6 @@
 /** Two real engines as writers, and what a proxy does with a transaction at its COMMIT, without a store between them. */
 import type pg from 'pg';
-import { expect } from 'vitest';
+import { afterAll, expect } from 'vitest';
 import { connectAdmin, type EngineRecord } from '../../../src/engine/index.js';
 import {
   Applier,
@@ -164,8 +164,11 @@ export async function writeOnBoth(one: TestWriter, other: TestWriter, ...stateme
   return written;
 }
 
-/** Writers 0 and 1, each on an engine of its own. `close` ends what there is of them. */
-export async function twoWriters() {
+/**
+ * Writers 0 and 1 of a test file, each on an engine of its own, from here to the end of the file. `onBoth` is a transaction of writer 0,
+ * which writer 1 then has, too.
+ */
+export async function useTwoWriters() {
   const engines = await TestEngines.open();
   const writers: TestWriter[] = [];
   const close = async (): Promise<void> => {
@@ -178,7 +181,9 @@ export async function twoWriters() {
     writers.push(a);
     const b = await TestWriter.open(two, 1);
     writers.push(b);
-    return { engines, a, b, close };
+    const onBoth = (...statements: string[]) => writeOnBoth(a, b, ...statements);
+    afterAll(close);
+    return { engines, a, b, onBoth };
   } catch (error) {
     await close();
     throw error;

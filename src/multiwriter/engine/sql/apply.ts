@@ -2,7 +2,7 @@
  * Apply: for every table a function of its own, with plans that last. It runs as the table's owner: what the owner wrote
  * (checks, generated columns, expressions of indexes) is not to run as a superuser on another writer. An owner who is subject to the
  * table's policies himself (FORCE ROW LEVEL SECURITY) would not see all rows: there it is a superuser, and such a table cannot be written
- * where it has code of others (`runs_code`, capture.ts).
+ * where it has code of others (`runs_code`, running-code.ts).
  *
  * Such code may try to outlive its row in our session, which is a superuser's: by settings (a search_path, by which we would find its
  * functions in place of ours), a cursor WITH HOLD or a deferred trigger, which run at our COMMIT, prepared statements by the names of ours.
@@ -10,6 +10,7 @@
  * again; and at the end nothing of it is left (`clean_session`).
  */
 import { MARK } from './markers.js';
+import { note, unnote } from './notes.js';
 
 /** In PL/pgSQL. */
 const FOR_THE_APPLIER = `if session_user <> 'dbproxy_apply' or current_setting('session_replication_role') <> 'replica' then
@@ -209,9 +210,9 @@ end $$;
 -- there nobody can become the session's user again, who is a superuser. What the statement computes may be a client's code. The function
 -- has the settings of its own, so that behind it they are what they were; but what a client's code has SET, without LOCAL, stays.
 create or replace function dbproxy.apply_ddl(change jsonb) returns void language plpgsql as $$
-declare me xid8 := pg_current_xact_id(); settings jsonb := coalesce(change->'settings', '{}'); missing jsonb;
+declare settings jsonb := coalesce(change->'settings', '{}'); missing jsonb;
 begin
-  insert into dbproxy.captured values (me, 'w', null, null, null, null, null, false);
+  ${note('w')}
   execute format($create$
     create or replace function dbproxy.run_ddl(path text, settings jsonb, statement text) returns void language plpgsql security definer
       set search_path = pg_catalog, pg_temp %s as $run$
@@ -226,19 +227,19 @@ begin
     end $run$ $create$, (select string_agg(format('set %I from current', lower(name)), ' ') from pg_settings where settings ? lower(name)));
   revoke execute on function dbproxy.run_ddl(text, jsonb, text) from public;
   execute format('alter function dbproxy.run_ddl(text, jsonb, text) owner to %I', change->>'role');
-  delete from dbproxy.captured where xid = me and operation = 'w';
-  insert into dbproxy.captured values (me, 'd', null, null, null, null, null, false);
+  ${unnote('w')}
+  ${note('d')}
   perform dbproxy.run_ddl(change->>'searchPath', settings, change->>'sql');
   -- First of all this, which has no operator: names may still be looked for where a client has his.
   perform dbproxy.prepare_applier();
-  delete from dbproxy.captured where xid = me and operation = 'd';
-  insert into dbproxy.captured values (me, 'w', null, null, null, null, null, false);
+  ${unnote('d')}
+  ${note('w')}
   -- DROP OWNED takes it along.
   if to_regprocedure('dbproxy.run_ddl(text, jsonb, text)') is not null then drop function dbproxy.run_ddl(text, jsonb, text); end if;
   for missing in select jsonb_array_elements(change->'missing') loop
     perform dbproxy.take_missing(to_regclass(missing->>0), missing->>1, missing->>2);
   end loop;
-  delete from dbproxy.captured where xid = me and operation = 'w';
+  ${unnote('w')}
 end $$;
 
 -- The value that rows without the column have in it (missing_values), as the array that PostgreSQL keeps it in. It is read as one of a

@@ -48,7 +48,7 @@ export const GUARD = String.raw`
 create unlogged table if not exists dbproxy.captured (
   xid xid8 not null,
   operation "char" not null,   -- i, u, d, t(runcate), s(etval), x: DDL; a: roles; n: its name; e: a table's rows follow;
-                               -- z: it is to be rolled back; g: the guard again; b, c, d, h, m, p, r, w: notes while DDL is at work (ddl.ts)
+                               -- z: it is to be rolled back; g: the guard again; others: notes while a definition is at work (notes.ts)
   about text,                  -- the table's shape (capture.ts); the table; the sequence
   hashes bigint[], old_hashes bigint[],
   key jsonb, new_row text,

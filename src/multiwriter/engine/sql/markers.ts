@@ -17,7 +17,7 @@ create table if not exists dbproxy.self (
 alter table dbproxy.self enable row level security;
 -- Why it is not what the log says: every proxy that comes is told so, until it is built again.
 alter table dbproxy.self add column if not exists diverged text;
--- There are deferred triggers of clients (ddl.ts).
+-- There are deferred triggers of clients (refresh.ts).
 alter table dbproxy.self add column if not exists defers boolean not null default false;
 
 create table if not exists dbproxy.reached (writer int primary key, lsn bigint not null);

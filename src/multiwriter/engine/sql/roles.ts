@@ -10,6 +10,8 @@
  * - pg_authid and pg_db_role_setting are written as rows, which nothing else depends on: texts of a client are never part of a statement.
  */
 
+import { note, unnote } from './notes.js';
+
 /**
  * By what the session counts, in its own memory, of rows in pg_authid, pg_auth_members, pg_database, pg_shdescription and
  * pg_db_role_setting: what was counted in an earlier transaction may be in it, what was in this one always is. A sum of calls and no
@@ -85,9 +87,9 @@ begin
     -- After a crash there is no such session, somebody else (this one) may have its number, and its tables stay until autovacuum comes by.
     for orphan in select format('%I.%I', nspname, relname) from pg_class c join pg_namespace n on n.oid = relnamespace
         where nspname ~ '^pg_temp_\d+$' and relkind in ('r', 'p') and relowner = target loop
-      insert into dbproxy.captured values (pg_current_xact_id(), 'w', null, null, null, null, null, false);
+      ${note('w')}
       execute format('drop table if exists %s cascade', orphan);
-      delete from dbproxy.captured where xid = pg_current_xact_id() and operation = 'w';
+      ${unnote('w')}
     end loop;
     execute format('drop role %I', gone);
   end;

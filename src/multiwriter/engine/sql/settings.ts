@@ -1,6 +1,6 @@
 /**
  * Settings that change what a definition means, or what it computes: how its literals are read, how values become texts. They go along with
- * it (ddl.ts) and count for it alone where it is applied (apply.ts).
+ * it (computed.ts) and count for it alone where it is applied (apply.ts).
  *
  * Not: what roles are about, which go along as they are; tablespaces and compression, which are each engine's own; `client_encoding`, since the
  * text is in that of the server by then; `standard_conforming_strings`, which is refused where it would matter (ddl.ts).
