@@ -384,3 +384,41 @@ it('what is of ours is used by no definition of a client, and DROP OWNED takes a
   await asMallory('drop owned by mallory cascade');
   expect(await checksums(b.watcher)).toEqual(await checksums(a.watcher));
 });
+
+it('of a superuser, who is none any more, or again', async () => {
+  await onBoth('create role boss superuser');
+  await onBoth(
+    `create function of_boss(int) returns int immutable language sql as 'select $1'`,
+    'alter function of_boss owner to boss',
+    'create table by_boss (k int primary key, n int check (of_boss(n) > 0))',
+    'create table forced_by_boss (k int primary key check (of_boss(k) > 0))',
+    'create policy everything on forced_by_boss using (true)',
+    'alter table forced_by_boss enable row level security',
+    'alter table forced_by_boss force row level security',
+    'grant all on by_boss, forced_by_boss to mallory',
+    'alter table forced_by_boss owner to mallory',
+  );
+  const running = `select from dbproxy.running_code where rel in ('public.by_boss'::regclass, 'public.forced_by_boss'::regclass)`;
+  const rows = async () => [(await a.rows(running)).length, (await b.rows(running)).length];
+  const insert = (k: number) => onBoth(`insert into forced_by_boss values (${k})`);
+  expect(await rows()).toEqual([0, 0]);
+  await insert(1);
+  // With changes of a table that have not fired yet.
+  await onBoth(
+    'insert into by_boss values (1, 1)',
+    'insert into forced_by_boss values (2)',
+    'alter role boss nosuperuser',
+  );
+  expect(await rows()).toEqual([2, 2]);
+  await expect(insert(3)).rejects.toMatchObject({
+    code: '55000',
+    message: expect.stringContaining('not IMMUTABLE') as string,
+  });
+  await onBoth('insert into by_boss values (2, 2)');
+  await onBoth('alter role boss superuser');
+  expect(await rows()).toEqual([0, 0]);
+  await insert(3);
+  await onBoth('alter function of_boss volatile');
+  expect(await rows()).toEqual([2, 2]);
+  expect(await checksums(b.watcher)).toEqual(await checksums(a.watcher));
+});

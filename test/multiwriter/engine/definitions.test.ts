@@ -424,6 +424,9 @@ describe('after a definition what captures is what it would be anew', () => {
     ['drop sequence made_sequence cascade'],
     ['drop schema made_schema cascade'],
     ['alter table made_whole alter column s drop default'],
+    ['alter function made_function rename to made_renamed_function'],
+    ['alter function made_function set schema made_schema'],
+    ['alter routine made_function volatile'],
   ])('%s', async (definition) => {
     await onBoth(
       `create type made_enum as enum ('a', 'b')`,
@@ -445,6 +448,8 @@ describe('after a definition what captures is what it would be anew', () => {
     );
     await onBoth(definition);
     const here = await functions();
+    if (definition.includes('made_function') && !definition.startsWith('drop'))
+      await onBoth('insert into made_whole (k, f) values (1, 1)');
     const names = 'made_whole, made_parent, made_other, made_root';
     await a.watcher.query(
       `begin; insert into dbproxy.captured (xid, operation, is_first) values (pg_current_xact_id(), 'w', false);
@@ -455,7 +460,7 @@ describe('after a definition what captures is what it would be anew', () => {
       `drop table if exists ${names} cascade`,
       'drop schema if exists made_schema cascade',
       'drop sequence if exists made_sequence cascade',
-      'drop function if exists made_function cascade',
+      'drop function if exists made_function, made_renamed_function cascade',
       'drop type if exists made_composite, made_enum, made_renamed cascade',
       'drop domain if exists made_domain cascade',
     );

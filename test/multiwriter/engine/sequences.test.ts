@@ -99,6 +99,21 @@ describe('what a session knows of sequences, on another backend of a writer', ()
   });
 });
 
+it('setval that has failed can be asked again in the same transaction', async () => {
+  await onBoth('create sequence again');
+  const setTo5 = `select setval('again', 5)`;
+  await a.client.query(`begin; savepoint s; set transaction_read_only = on`);
+  for (let i = 0; i < 2; i++) {
+    await a.client.query('savepoint t');
+    await expect(a.client.query(setTo5)).rejects.toMatchObject({ code: '25006' });
+    await a.client.query('rollback to t');
+  }
+  await a.client.query(`rollback to s; ${setTo5}; ${setTo5}`);
+  await a.client.query('rollback');
+  const kept = await a.write('savepoint s', setTo5);
+  expect(kept?.writeSet.changes).toMatchObject([{ kind: 'setval' }]);
+});
+
 it('TRUNCATE ... RESTART IDENTITY begins anew on every writer, and CONTINUE IDENTITY on none', async () => {
   await onBoth(
     'create table orders (id int generated always as identity (start 100 increment 10) primary key)',

@@ -320,8 +320,8 @@ end $$;
 
 create or replace function dbproxy.refuse_forced() returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-  raise exception 'the table % cannot be written with several writers: its policies are forced on its owner, and a function of a client is in its definition', tg_relid::regclass using errcode = '55000',
-    hint = format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY; or take the function out of its checks, domains, generated columns and indexes.', tg_relid::regclass);
+  raise exception 'the table % cannot be written with several writers: its policies are forced on its owner, and its rows bring a function to run that is a client''s or not IMMUTABLE', tg_relid::regclass using errcode = '55000',
+    hint = format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY; or take the function out of its checks, domains, generated columns, indexes and partition keys.', tg_relid::regclass);
 end $$;
 
 create or replace function dbproxy.refuse_unlogged() returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$

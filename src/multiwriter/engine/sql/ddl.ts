@@ -117,7 +117,7 @@ create or replace function dbproxy.after_ddl(tag text, role name, path text, cal
 declare me xid8 := pg_current_xact_id(); is_ours boolean := false; is_mixed boolean; nested text; statement text; is_unclear boolean; command record; lost oid[];
   touched oid[] := array(select case classid when 'pg_trigger'::regclass then (select tgrelid from pg_trigger where oid = objid)
                                              when 'pg_constraint'::regclass then (select coalesce(nullif(conrelid, 0), contypid) from pg_constraint where oid = objid) else objid end
-                           from pg_event_trigger_ddl_commands() where classid in ('pg_class'::regclass, 'pg_trigger'::regclass, 'pg_constraint'::regclass, 'pg_type'::regclass));
+                           from pg_event_trigger_ddl_commands() where classid in ('pg_class'::regclass, 'pg_trigger'::regclass, 'pg_constraint'::regclass, 'pg_type'::regclass, 'pg_proc'::regclass));
 begin
   ${unnote('p')}
   if not found then raise exception 'this is not for clients' using errcode = '42501'; end if;

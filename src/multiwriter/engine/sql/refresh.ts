@@ -1,4 +1,6 @@
 /** What capture goes by, made anew: all of it at the installation, and behind a definition what that may have changed. */
+import { note, unnote } from './notes.js';
+
 export const REFRESH = String.raw`
 create or replace function dbproxy.refresh() returns void language plpgsql set search_path = pg_catalog, pg_temp set standard_conforming_strings = on as $$
 begin
@@ -6,25 +8,53 @@ begin
   perform dbproxy.own_sequence(oid) from pg_class where relkind = 'S' and relpersistence <> 't' and dbproxy.is_ours(relnamespace);
 end $$;
 
--- What a command may have changed of capture: its tables, their children, those that refer to them, those that have its types; its sequences.
+-- Tables that have these types, tables or functions in their definition, however far: in a column, a check, a domain, a generated column, an
+-- index, a partition key.
+create or replace function dbproxy.tables_with(parts oid[]) returns setof oid language sql stable set search_path = pg_catalog, pg_temp as $$
+  with recursive users as (
+    select 'pg_type'::regclass::oid as class, oid as object from pg_type where oid = any (parts) or typrelid = any (parts) and typrelid <> 0
+    union all select 'pg_proc'::regclass, oid from pg_proc where oid = any (parts)
+    union
+    select o.* from users u cross join lateral (
+      select classid, objid from pg_depend where refclassid = u.class and refobjid = u.object
+         and classid in ('pg_class'::regclass, 'pg_type'::regclass, 'pg_proc'::regclass, 'pg_operator'::regclass, 'pg_constraint'::regclass, 'pg_attrdef'::regclass)
+      union all select 'pg_class'::regclass, conrelid from pg_constraint where oid = case u.class when 'pg_constraint'::regclass then u.object end and contype = 'c'
+      union all select 'pg_type'::regclass, contypid from pg_constraint where oid = case u.class when 'pg_constraint'::regclass then u.object end
+      union all select 'pg_class'::regclass, adrelid from pg_attrdef where oid = case u.class when 'pg_attrdef'::regclass then u.object end) o (class, object))
+  select distinct coalesce(i.indrelid, object) from users left join pg_index i on indexrelid = object where class = 'pg_class'::regclass $$;
+
+-- What a command may have changed of capture: its tables, their children, those that refer to them, those that have its types or functions; its
+-- sequences.
 create or replace function dbproxy.refresh(tag text, touched oid[]) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-  if tag ~ '^(CREATE|ALTER) (FUNCTION|PROCEDURE|ROUTINE|AGGREGATE|RULE|POLICY|CAST|STATISTICS|PUBLICATION|EVENT TRIGGER)$'
+  if tag ~ '^(CREATE|ALTER) (PROCEDURE|AGGREGATE|RULE|POLICY|CAST|STATISTICS|PUBLICATION|EVENT TRIGGER)$'
     or tag ~ '^(COMMENT|GRANT|REVOKE|REFRESH MATERIALIZED VIEW|CREATE TYPE|CREATE DOMAIN|ALTER DEFAULT PRIVILEGES|SECURITY LABEL)$' then return; end if;
-  if touched is null or tag !~ '^(DROP .*|(CREATE|ALTER) (TABLE|SEQUENCE|INDEX|TRIGGER|TYPE|DOMAIN|VIEW|MATERIALIZED VIEW)|CREATE TABLE AS|SELECT INTO|CREATE SCHEMA)$' or tag = 'DROP OWNED' then
+  if touched is null or tag !~ '^(DROP .*|(CREATE|ALTER) (TABLE|SEQUENCE|INDEX|TRIGGER|TYPE|DOMAIN|VIEW|MATERIALIZED VIEW|FUNCTION|ROUTINE)|CREATE TABLE AS|SELECT INTO|CREATE SCHEMA)$' or tag = 'DROP OWNED' then
     perform dbproxy.refresh();
     return;
   end if;
   perform dbproxy.own_sequence(oid) from pg_class where relkind = 'S' and oid = any (touched);
   perform dbproxy.attach(c.oid) from (
-    with recursive users as (
-      select 'pg_type'::regclass::oid as class, oid from pg_type where oid = any (touched) or typrelid = any (touched) and typrelid <> 0
-      union select d.classid, d.objid from users u join pg_depend d on d.refclassid = u.class and d.refobjid = u.oid where d.classid in ('pg_type'::regclass, 'pg_class'::regclass)),
-    family as (
-      select coalesce(i.indrelid, t) as oid from (select unnest(touched) union select oid from users where class = 'pg_class'::regclass) t (t) left join pg_index i on i.indexrelid = t
+    with recursive family as (
+      select coalesce(i.indrelid, t) as oid from (select unnest(touched) union select dbproxy.tables_with(touched)) t (t) left join pg_index i on i.indexrelid = t
       union select inhrelid from pg_inherits join family on inhparent = family.oid)
     select oid from family
     union select conrelid from pg_constraint join family on confrelid = family.oid where contype = 'f') f join pg_class c on c.oid = f.oid and c.relkind = 'r';
+end $$;
+
+-- Whose superusers these were, or have become: which rows bring code of others to run is another matter then.
+create or replace function dbproxy.refresh_code_of(roles oid[]) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare changed oid[] := array(
+  select c.oid from pg_class c where relkind = 'r' and oid in (select dbproxy.tables_with(array(select oid from pg_proc where proowner = any (roles) and pronamespace <> 'dbproxy'::regnamespace)))
+     and dbproxy.runs_code(c.oid) <> exists (select from dbproxy.running_code where rel = c.oid)
+  union select oid from pg_class where relkind = 'r' and relrowsecurity and relforcerowsecurity and relowner = any (roles));
+begin
+  if changed = '{}' then return; end if;
+  -- Their triggers may be others, too.
+  perform dbproxy.settle();
+  ${note('w')}
+  perform dbproxy.attach(rel) from unnest(changed) rel;
+  ${unnote('w')}
 end $$;
 
 -- Tables that are left and have lost something that capture goes by: columns, constraints, defaults, keys. Of an index nothing says which

@@ -58,15 +58,16 @@ do $$ begin
 end $$;
 
 create or replace function dbproxy.note_roles() returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare changed jsonb; gone jsonb;
+declare changed jsonb; gone jsonb; roles oid[];
 begin
   if not (${MAY_HAVE_CHANGED_ROLES}) then return; end if;
-  select jsonb_agg(h.state || jsonb_build_object('name', h.name, 'was', nullif(k.name, h.name)) order by h.role) into changed
+  select jsonb_agg(h.state || jsonb_build_object('name', h.name, 'was', nullif(k.name, h.name)) order by h.role), array_agg(h.role) into changed, roles
     from dbproxy.roles_here() h left join dbproxy.roles k using (role) where k.digest is distinct from h.digest;
   select jsonb_agg(k.name) into gone from dbproxy.roles k where role <> 0 and not exists (select from pg_authid where oid = k.role);
   if changed is null and gone is null then return; end if;
   perform dbproxy.capture('a', null, jsonb_build_object('changed', coalesce(changed, '[]'), 'gone', coalesce(gone, '[]')), null);
   perform dbproxy.remember_roles();
+  if roles is not null then perform dbproxy.refresh_code_of(roles); end if;
 end $$;
 
 create or replace function dbproxy.rename_role(old name, new name) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -160,5 +161,6 @@ begin
     execute format('comment on role %I is %L', r->>'name', r->>'comment');
   end loop;
   perform dbproxy.remember_roles();
+  perform dbproxy.refresh_code_of(array(select a.oid from pg_authid a join jsonb_array_elements(change->'changed') c on rolname = c->>'name'));
 end $$;
 `;

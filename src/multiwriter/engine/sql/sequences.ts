@@ -93,10 +93,10 @@ end $$;
 
 -- Acts for a client, whose role it must not be told by anybody else. A function of ours, which has the client's rights and says current_user, calls
 -- it in an assignment: so it stands next in the context, and not a statement, whose text could be anybody's. What is before its name is in
--- the language of lc_messages; where it is somebody else's function, statement or assignment, there is a name or a quote. (Where one has failed an
--- assignment is one of those, for the rest of the transaction.)
+-- the language of lc_messages; where it is somebody else's function, statement or assignment, there is a name or a quote. What fails is
+-- returned: where an assignment has failed PL/pgSQL makes a statement of it, for the rest of the transaction.
 drop function if exists dbproxy.client_setval(name, regclass, bigint, boolean);
-create or replace function dbproxy.client_setval(role name, sequence regclass, value bigint, is_called boolean) returns boolean language plpgsql
+create or replace function dbproxy.client_setval(role name, sequence regclass, value bigint, is_called boolean, out failure text[]) language plpgsql
   security definer set search_path = pg_catalog, pg_temp as $$
 declare context text;
 begin
@@ -104,25 +104,30 @@ begin
   if context !~ '^[^\n]*\n([^"(\n]*[^[:alnum:]_."(\n$])?(dbproxy|"dbproxy")\."?ask_setval"?\(regclass,bigint,boolean\)' then
     raise exception 'this is not for clients' using errcode = '42501';
   end if;
-  if not has_sequence_privilege(role, sequence, 'update') then return false; end if;
-  -- What the session knew, to the number (after_ddl): into a file that the ROLLBACK takes away.
-  if exists (select from dbproxy.captured where xid = pg_current_xact_id_if_assigned() and operation = 'z' and about = sequence::oid::text) then
-    perform dbproxy.setval(sequence, value, is_called);
-    return true;
-  end if;
-  perform dbproxy.align(sequence, value, is_called);
-  if session_user <> 'dbproxy_apply' and exists (select from dbproxy.sequences s where s.sequence = client_setval.sequence) then
-    perform dbproxy.capture('s', dbproxy.name_of(sequence), jsonb_build_array(value::text, is_called::text), null);
-  end if;
-  return true;
+  begin
+    if not has_sequence_privilege(role, sequence, 'update') then
+      raise exception 'permission denied for sequence %', sequence using errcode = '42501';
+    end if;
+    -- What the session knew, to the number (after_ddl): into a file that the ROLLBACK takes away.
+    if exists (select from dbproxy.captured where xid = pg_current_xact_id_if_assigned() and operation = 'z' and about = sequence::oid::text) then
+      perform dbproxy.setval(sequence, value, is_called);
+    else
+      perform dbproxy.align(sequence, value, is_called);
+      if session_user <> 'dbproxy_apply' and exists (select from dbproxy.sequences s where s.sequence = client_setval.sequence) then
+        perform dbproxy.capture('s', dbproxy.name_of(sequence), jsonb_build_array(value::text, is_called::text), null);
+      end if;
+    end if;
+  exception when others then
+    failure := array[sqlstate, sqlerrm];
+  end;
 end $$;
 
 -- As the client, whom current_user names.
 create or replace function dbproxy.ask_setval(sequence regclass, value bigint, is_called boolean) returns void language plpgsql as $$
-declare done boolean;
+declare failure text[];
 begin
-  done := dbproxy.client_setval(current_user, sequence, value, is_called);
-  if not done then raise exception 'permission denied for sequence %', sequence using errcode = '42501'; end if;
+  failure := dbproxy.client_setval(current_user, sequence, value, is_called);
+  if failure is not null then raise exception using errcode = failure[1], message = failure[2]; end if;
 end $$;
 
 -- A built-in function is called by its number, whatever pg_proc says of it: so it makes room for one of that name.
