@@ -5,6 +5,7 @@ import { APPLY } from './sql/apply.js';
 import { CAPTURE } from './sql/capture.js';
 import { COMPUTED } from './sql/computed.js';
 import { DDL, WITH_DDL, WITHOUT_DDL } from './sql/ddl.js';
+import { ENGINE_OWN } from './sql/engine-own.js';
 import { GUARD } from './sql/guard.js';
 import { HELD_CURSORS } from './sql/held-cursors.js';
 import { MARKERS } from './sql/markers.js';
@@ -19,7 +20,7 @@ import { SEQUENCES } from './sql/sequences.js';
 import { proofOf } from './transaction.js';
 
 const PARTS = [
-  ...[WITHOUT_DDL, MARKERS, GUARD, RUNNING_CODE, CAPTURE, NAMES, HELD_CURSORS],
+  ...[WITHOUT_DDL, MARKERS, GUARD, RUNNING_CODE, CAPTURE, ENGINE_OWN, NAMES, HELD_CURSORS],
   ...[SEQUENCES, ROLES, OUTCOMES, APPLY, COMPUTED, REFUSED, REFRESH, DDL, RIGHTS],
 ];
 

@@ -47,22 +47,6 @@ create or replace function dbproxy.root_index(index oid) returns oid language sq
   with recursive up as (select index as i, 0 as n union all select inhparent, n + 1 from pg_inherits join up on inhrelid = i)
   select i from up order by n desc limit 1 $$;
 
--- Does a type hold OIDs, of enums or names, that are an engine's own?
-create or replace function dbproxy.holds_oids(type oid) returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-declare t pg_type;
-begin
-  select * into t from pg_type where oid = dbproxy.base_type(type);
-  if t.typtype = 'e' or t.typname like 'reg%' and t.typnamespace = 'pg_catalog'::regnamespace then return true; end if;
-  if t.typcategory = 'A' and t.typelem <> 0 then return dbproxy.holds_oids(t.typelem); end if;
-  if t.typtype = 'c' then
-    return exists (select from pg_attribute where attrelid = t.typrelid and attnum > 0 and not attisdropped and dbproxy.holds_oids(atttypid));
-  end if;
-  if t.typtype in ('r', 'm') then
-    return exists (select from pg_range where t.oid in (rngtypid, rngmultitypid) and dbproxy.holds_oids(rngsubtype));
-  end if;
-  return false;
-end $$;
-
 -- What to hash for a value, so that equal values hash equal; null: nothing will do.
 create or replace function dbproxy.hashable(value text, type oid, coll oid) returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare base oid := dbproxy.base_type(type);
@@ -171,7 +155,7 @@ create or replace function dbproxy.environment(rel oid) returns text language sq
 
 create or replace function dbproxy.attach(rel oid) returns void language plpgsql set search_path = pg_catalog, pg_temp set standard_conforming_strings = on set quote_all_identifiers = off as $$
 declare c pg_class; row_index oid; shape jsonb; key text; me text := rel::text;
-  simple oid[]; complex oid[]; uniques text[]; hashes text[] := '{}'; expressions text; reference_keys text[]; reference_hashes text; has_casts boolean; runs_code boolean; hashed text; tuple text; body text;
+  simple oid[]; complex oid[]; uniques text[]; hashes text[] := '{}'; expressions text; reference_keys text[]; reference_hashes text; has_casts boolean; runs_code boolean; hashed text; tuple text; body text; names text; old_names text; may_have_names boolean;
 begin
   select * into c from pg_class where oid = rel;
   if c.relkind <> 'r' or c.relpersistence = 't' or not dbproxy.is_ours(c.relnamespace) then return; end if;
@@ -224,8 +208,16 @@ end $f$, 'expressions_' || me));
   select format('jsonb_build_array(%s)', string_agg(dbproxy.text_of('old.' || dbproxy.quoted(attname), atttypid), ', ' order by n)) into key
     from pg_index i cross join generate_series(0, indnkeyatts - 1) n join pg_attribute a on attrelid = rel and attnum = indkey[n] where indexrelid = row_index;
 
+  -- Most tables have none, as the types of their columns say at once.
+  may_have_names := exists (select from pg_attribute join pg_type t on t.oid = atttypid where attrelid = rel and attnum > 0 and not attisdropped
+                       and (typname like 'reg%' or typtype not in ('b', 'e') or typcategory = 'A'));
+  if may_have_names then
+    names := dbproxy.names_in(rel, 'new.');
+    select dbproxy.names_in(rel, 'old.', indkey::int2[]) into old_names from pg_index where indexrelid = row_index;
+  end if;
   body := format($f$
 begin
+  %5$s
   if ${TELLS} then
     if tg_op = 'INSERT' then
       ${TELL_INSERT}
@@ -242,7 +234,9 @@ begin
     perform dbproxy.keep('d', %1$L, null, %3$s, %4$s, null, old.ctid, null, pg_relation_filenode(tg_relid));
   end if;
   return null;
-end $f$, shape::text, hashes[1], hashes[2], coalesce(key, 'null::jsonb'));
+end $f$, shape::text, hashes[1], hashes[2], coalesce(key, 'null::jsonb'),
+    format(case when names is not null then E'if tg_op <> ''DELETE'' then perform %s; end if;\n  ' else '' end, names)
+      || format(case when old_names is not null then 'if tg_op <> ''INSERT'' then perform %s; end if;' else '' end, old_names));
   execute format('create or replace function dbproxy.%I() returns trigger language plpgsql security definer %s as %L', 'capture_' || me, dbproxy.environment(rel), body);
   execute format('revoke execute on function dbproxy.%I() from public', 'capture_' || me);
   perform dbproxy.define_applier(rel, row_index);
@@ -252,6 +246,8 @@ end $f$, shape::text, hashes[1], hashes[2], coalesce(key, 'null::jsonb'));
     perform dbproxy.add_trigger(rel, 'dbproxy_refuse', 'before insert or update or delete', 'row', 'dbproxy.refuse_unlogged()');
   elsif c.relrowsecurity and c.relforcerowsecurity and not (select rolsuper from pg_roles where oid = c.relowner) and runs_code then
     perform dbproxy.add_trigger(rel, 'dbproxy_refuse', 'before insert or update or delete', 'row', 'dbproxy.refuse_forced()');
+  elsif dbproxy.goes_by_own(rel) is not null or may_have_names and dbproxy.hides_names(rel) then
+    perform dbproxy.add_trigger(rel, 'dbproxy_refuse', 'before insert or update or delete', 'row', 'dbproxy.refuse_own()');
   else
     -- Not IF EXISTS, whose notice would go to the client.
     if exists (select from pg_trigger where tgrelid = rel and tgname = 'dbproxy_refuse') then

@@ -8,8 +8,9 @@ export const COMPUTED = String.raw`
 -- A table whose rows were computed by a definition, with what may be another value elsewhere: they go along, as they are.
 create or replace function dbproxy.capture_content(rel oid) returns void language plpgsql set search_path = pg_catalog, pg_temp
   set datestyle = 'ISO, YMD' set intervalstyle = postgres set extra_float_digits = 3 set bytea_output = hex set lc_monetary = 'C' as $$
-declare me xid8 := pg_current_xact_id(); t text := dbproxy.name_of(rel);
+declare me xid8 := pg_current_xact_id(); t text := dbproxy.name_of(rel); names text := dbproxy.names_in(rel, 't.');
 begin
+  if names is not null then execute format('select bool_and(%s) from only %s t', names, t); end if;
   insert into dbproxy.captured values (me, 'e', t, null, null, null, null, false);
   execute format('insert into dbproxy.captured select $1, ''i'', $2, ''{}'', null, null, format(''%%s'', t.*), false from only %s t', t)
     using me, jsonb_build_object('table', t, 'unique', '{}'::text[], 'references', '{}'::text[], 'whole', true)::text;
@@ -28,6 +29,8 @@ begin
   -- As names in quotes, or behind a dot, these are no words of the language.
   return regexp_replace(plain, '"[^"]*"|\.\s*\w+', ' ', 'g') ~* '\m(current_(date|time|timestamp)|localtime|localtimestamp|session_user|system_user)\M'
     or plain ~* 'u&"'
+    -- As numbers, or by them.
+    or plain ~* '\m(oid|tableoid|reg(class|collation|config|dictionary|namespace|oper|operator|proc|procedure|role|type)|hash_?(enum|array|record|range|multirange)\w*)\M'
     or statement ~* '[''$][^'']*\m(now|today|tomorrow|yesterday)\M'
     or exists (select from regexp_matches(plain, '("(?:[^"]|"")+"|(?:[^\s!-/:-@[-^\x60{-~]|\$)+)(\s*\()?', 'g') m
                  join pg_proc p on proname = case when m[1] like '"%' then replace(substr(m[1], 2, length(m[1]) - 2), '""', '"') else lower(m[1] collate "C") end
@@ -62,8 +65,7 @@ create or replace function dbproxy.missing_values(touched oid[], made_by xid, si
   set datestyle = 'ISO, YMD' set intervalstyle = postgres set extra_float_digits = 3 set bytea_output = hex set lc_monetary = 'C' set xmloption = content set timezone = 'UTC' as $$
 declare c record; found jsonb := '[]';
 begin
-  for c in with recursive family as (select unnest(touched) as oid union select inhrelid from pg_inherits join family on inhparent = family.oid)
-    select attrelid, attname, atttypid, format('%s', attmissingval) as value from family join pg_attribute a on attrelid = oid join pg_class k on k.oid = attrelid
+  for c in select attrelid, attname, atttypid, format('%s', attmissingval) as value from dbproxy.with_children(touched) family (oid) join pg_attribute a on attrelid = oid join pg_class k on k.oid = attrelid
      where atthasmissing and not attisdropped and a.xmin = made_by and a.cmin::text::bigint >= since and relkind = 'r' and relpersistence <> 't' order by attrelid, attnum loop
     -- To read it there would run the domain's checks, and we are a superuser.
     if dbproxy.holds_domain(dbproxy.base_type(c.atttypid)) then

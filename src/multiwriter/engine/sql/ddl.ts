@@ -209,10 +209,13 @@ begin
   perform dbproxy.refresh(tag, touched);
   ${unnote('w')}
   if session_user = 'dbproxy_apply' then return; end if;
+  if tag ~ '^(CREATE|ALTER) (TABLE|INDEX|DOMAIN)$' then perform dbproxy.require_nothing_of_own(touched); end if;
   perform dbproxy.capture_content(rel) from (
     -- ADD COLUMN with a default that is volatile, nextval mostly, is reason 2.
     select about::oid as rel from dbproxy.captured where xid = me and operation = 'r' and (key::int & 3 <> 0 or dbproxy.may_differ(about::oid, statement))
-    union select objid from pg_event_trigger_ddl_commands() where tag in ('CREATE TABLE AS', 'SELECT INTO') and object_type = 'table') c
+    union select objid from pg_event_trigger_ddl_commands() where tag in ('CREATE TABLE AS', 'SELECT INTO') and object_type = 'table'
+    -- Names become numbers, and numbers names, without a rewrite.
+    union select f.oid from dbproxy.with_children(touched) f (oid) where tag = 'ALTER TABLE' and statement ~* '\mtype\M.*\m(oid|reg[a-z]+)\M') c
    where exists (select from pg_class where oid = rel and relkind = 'r' and relpersistence = 'p');
   ${unnote('r')}
 end $$;

@@ -23,6 +23,10 @@ create or replace function dbproxy.tables_with(parts oid[]) returns setof oid la
       union all select 'pg_class'::regclass, adrelid from pg_attrdef where oid = case u.class when 'pg_attrdef'::regclass then u.object end) o (class, object))
   select distinct coalesce(i.indrelid, object) from users left join pg_index i on indexrelid = object where class = 'pg_class'::regclass $$;
 
+create or replace function dbproxy.with_children(tables oid[]) returns setof oid language sql stable set search_path = pg_catalog, pg_temp as $$
+  with recursive family as (select unnest(tables) as oid union select inhrelid from pg_inherits join family on inhparent = family.oid)
+  select oid from family $$;
+
 -- What a command may have changed of capture: its tables, their children, those that refer to them, those that have its types or functions; its
 -- sequences.
 create or replace function dbproxy.refresh(tag text, touched oid[]) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -35,9 +39,8 @@ begin
   end if;
   perform dbproxy.own_sequence(oid) from pg_class where relkind = 'S' and oid = any (touched);
   perform dbproxy.attach(c.oid) from (
-    with recursive family as (
-      select coalesce(i.indrelid, t) as oid from (select unnest(touched) union select dbproxy.tables_with(touched)) t (t) left join pg_index i on i.indexrelid = t
-      union select inhrelid from pg_inherits join family on inhparent = family.oid)
+    with family as (
+      select dbproxy.with_children(array(select coalesce(i.indrelid, t) from (select unnest(touched) union select dbproxy.tables_with(touched)) t (t) left join pg_index i on i.indexrelid = t)) as oid)
     select oid from family
     union select conrelid from pg_constraint join family on confrelid = family.oid where contype = 'f') f join pg_class c on c.oid = f.oid and c.relkind = 'r';
 end $$;
