@@ -165,6 +165,7 @@ export class Relay implements LinkOwner {
       canceling: (canceled) => this.#events.canceling(canceled),
       fail,
       encoding: () => this.#tracker.parameters.get('client_encoding'),
+      standardConformingStrings: () => this.#tracker.parameters.get('standard_conforming_strings') !== 'off',
     });
   }
 

@@ -89,7 +89,7 @@ export class Certifier implements LinkOwner, Participant {
     this.#messages = new EngineMessages(engine);
     const reads = this.#reads;
     const waits = this.#waits;
-    const reader = (this.#reader = new StatementReader(service));
+    const reader = (this.#reader = new StatementReader(service, () => host.standardConformingStrings()));
     const queries = new OwnQueries(engine);
     const block = (this.#block = new Block({ service, participant: this, engine, queries, reads }));
     const snapshots = new Snapshots({ service, engine, queries, block, reads, waits });

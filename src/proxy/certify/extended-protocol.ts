@@ -6,6 +6,7 @@
  * A Sync commits what the client has begun no block for.
  */
 import { encode, Frontend } from '../../protocol/index.js';
+import { NOT_CONCURRENTLY, withoutConcurrently } from './concurrently.js';
 import { errorOf } from './error-messages.js';
 import { asksOutcome } from './outcome-questions.js';
 import type { Waits } from './eventually.js';
@@ -73,7 +74,10 @@ export class ExtendedProtocol extends QueryProtocol {
 
   #parse(message: Buffer): Waits {
     const [name, text] = strings(message, 5);
-    const [only] = this.reader.read(text);
+    const parts = this.reader.read(text);
+    const plain = this.block.kind === null ? withoutConcurrently(text, parts) : null;
+    if (plain !== null) return this.#parsePlain(name, plain);
+    const [only] = parts;
     const statement: Statement = only?.statement ?? { kind: 'within' };
     if (statement.kind === 'refused') return this.#refuseParse(message, errorOf(statement.error));
     const done = this.#parsed(message, name, { statement, asks: asksOutcome(text) });
@@ -87,6 +91,11 @@ export class ExtendedProtocol extends QueryProtocol {
       if (name === '') this.queries.unnamedSent();
       return null;
     });
+  }
+
+  #parsePlain(name: string, plain: string): Waits {
+    if (this.engine.isSettled) this.host.toClient(NOT_CONCURRENTLY);
+    return this.#parse(encode.parse(name, plain));
   }
 
   #whereItMay(mayGoOn: true | Promise<boolean>, work: () => Waits): Waits {

@@ -18,4 +18,6 @@ export interface CertifierHost {
   fail(error: DbproxyError): void;
   /** The client's, as far as it is known. */
   encoding(): string | undefined;
+  /** How the session reads its texts, as far as it is known. */
+  standardConformingStrings(): boolean;
 }

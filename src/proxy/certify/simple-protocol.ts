@@ -1,11 +1,12 @@
 /**
  * The simple query protocol: a Query is answered by all that its statements give, and one ReadyForQuery.
  *
- *   Query ─ as a whole ───────────────────────────────────────────▶ engine
- *       └── BEGIN or COMMIT among several ─ one after the other ─▶ engine      what commits by itself and writes: in a block of ours
+ *   Query ─ as a whole ──────────────────────────────────────────────────────────▶ engine
+ *       └── BEGIN, COMMIT or definitions among several ─ one after the other ─▶ engine      what commits by itself and writes: in a block of ours
  */
 import { encode } from '../../protocol/index.js';
 import type { RefusedCommit } from '../../multiwriter/writer/index.js';
+import { NOT_CONCURRENTLY, withoutConcurrently } from './concurrently.js';
 import { errorOf } from './error-messages.js';
 import { asksOutcome } from './outcome-questions.js';
 import type { Eventually, Waits } from './eventually.js';
@@ -13,18 +14,16 @@ import { QueryProtocol } from './query-protocol.js';
 import type { ClientReply, ClientRequestOptions } from './requests.js';
 import {
   holdsCursor,
-  isControl,
+  isByItself,
+  isDdl,
   needsSettled,
   reassigns,
   takesSnapshot,
   UNKNOWN_STATEMENT,
+  type Part,
   type Statement,
 } from './statements.js';
 
-interface Part {
-  readonly text: string;
-  readonly statement: Statement;
-}
 type Begin = Extract<Statement, { kind: 'begin' }>;
 type Commit = Extract<Statement, { kind: 'commit' }>;
 
@@ -65,7 +64,11 @@ export class SimpleProtocol extends QueryProtocol {
     this.queries.unnamedForgotten();
     const sql = message.toString('latin1', 5, message.length - 1);
     this.#readyPassed = false;
-    return this.#thenReady(this.#answer(message, sql, this.reader.read(sql)));
+    const parts = this.reader.read(sql);
+    const plain = this.block.kind === null ? withoutConcurrently(sql, parts) : null;
+    if (plain === null) return this.#thenReady(this.#answer(message, sql, parts));
+    this.host.toClient(NOT_CONCURRENTLY);
+    return this.#thenReady(this.#answer(encode.query(plain), plain, this.reader.read(plain)));
   }
 
   #thenReady(done: Eventually<unknown>): Waits {
@@ -89,7 +92,8 @@ export class SimpleProtocol extends QueryProtocol {
   }
 
   #parts(message: Buffer, parts: readonly Part[]): Eventually<unknown> {
-    if (parts.length > 1 && parts.some(({ statement }) => isControl(statement))) return this.#sequence(parts);
+    if (parts.length > 1 && parts.some(({ statement }) => isByItself(statement)))
+      return this.#sequence(parts);
     return this.#statement(
       message,
       parts.map(({ statement }) => statement),
@@ -97,8 +101,13 @@ export class SimpleProtocol extends QueryProtocol {
     );
   }
 
-  /** Several statements with BEGIN or COMMIT among them: one after the other, as the engine does it. */
+  /**
+   * Several statements with BEGIN or COMMIT among them: one after the other, as the engine does it. So are definitions, each of which has
+   * to be told to the other writers as it is; what no BEGIN or COMMIT of the client's divides is one transaction all the same.
+   */
   async #sequence(parts: readonly Part[]): Promise<void> {
+    if (this.block.kind === null && parts.some(({ statement }) => isDdl(statement)))
+      await this.snapshots.beforeDdl();
     for (const { text, statement } of parts) {
       const { failed } = await this.#statement(encode.query(text), [statement], false);
       if (!failed) continue;
@@ -126,6 +135,8 @@ export class SimpleProtocol extends QueryProtocol {
       case 'write':
       case 'read':
       case 'maintenance':
+      case 'within':
+        if (first.kind === 'within' && isLast) break;
         if (first.kind === 'setting' && first.sql !== null) return this.#set(message, first, isLast);
         if (!isLast || this.#areWriters(parts)) return this.#implicit(message, parts, isLast);
         if (!this.snapshots.areFree && parts.some(takesSnapshot)) return this.#read(message, parts);

@@ -60,7 +60,7 @@ export class Snapshots {
   }
 
   /** Definitions are changed next: the other writers are to be quiet meanwhile. */
-  async #beforeDdl(): Promise<void> {
+  async beforeDdl(): Promise<void> {
     if (this.#block.kind === null) await this.#service.quiesce();
     else await this.#waits.until(() => this.#service.quiesce());
   }
@@ -73,7 +73,7 @@ export class Snapshots {
   }
 
   async #openLater(statements: readonly Statement[]): Promise<Buffer | null> {
-    if (statements.some(isDdl)) await this.#beforeDdl();
+    if (statements.some(isDdl)) await this.beforeDdl();
     const refused = this.areFree ? null : await this.untilApplied();
     if (refused) return refused;
     await this.#service.whenReady();
@@ -99,7 +99,7 @@ export class Snapshots {
   }
 
   async #firstLater(changesDefinitions: boolean): Promise<Buffer | null> {
-    if (changesDefinitions) await this.#beforeDdl();
+    if (changesDefinitions) await this.beforeDdl();
     const refused = this.areFree ? null : await this.untilApplied();
     return refused ?? this.#first();
   }

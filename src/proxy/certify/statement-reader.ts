@@ -3,20 +3,23 @@
  */
 import type { WriterService } from '../../multiwriter/writer/index.js';
 import { PreparedStatements } from './prepared-statements.js';
-import { droppedByRunning, statementsOf, type Statement } from './statements.js';
+import { droppedByRunning, statementsOf, type Part, type Statement } from './statements.js';
 
 export class StatementReader {
   readonly prepared = new PreparedStatements();
   readonly #isVolatile: (name: string) => boolean;
+  readonly #standardConformingStrings: () => boolean;
   #isWary = false;
 
-  constructor(service: Pick<WriterService, 'isVolatile'>) {
+  /** `standardConformingStrings`: what the session has at the moment. */
+  constructor(service: Pick<WriterService, 'isVolatile'>, standardConformingStrings: () => boolean) {
+    this.#standardConformingStrings = standardConformingStrings;
     this.#isVolatile = (name) => this.#isWary || service.isVolatile(name);
   }
 
   /** The statements of a simple query, or the one of a Parse. */
-  read(sql: string): { text: string; statement: Statement }[] {
-    return statementsOf(sql, this.#isVolatile);
+  read(sql: string): Part[] {
+    return statementsOf(sql, this.#isVolatile, this.#standardConformingStrings());
   }
 
   /** It is certified. */

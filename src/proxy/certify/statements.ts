@@ -30,12 +30,19 @@ export type Statement =
       readonly isDdl: boolean;
       readonly isCopy: boolean;
       readonly isTruncate: boolean;
+      /** SELECT INTO, perhaps. */
+      readonly makesTable: boolean;
       /** REASSIGN OWNED, of which no event trigger tells: its text, in the client's encoding read as latin1. */
       readonly reassigns: string | null;
       /** DECLARE of a cursor WITH HOLD, perhaps: it is run at the COMMIT (held-cursors.ts). */
       readonly holds: boolean;
       readonly sql: string | null;
     };
+
+export interface Part {
+  readonly text: string;
+  readonly statement: Statement;
+}
 
 const DEALLOCATE = /^deallocate\s+(?:prepare\s+)?(?:"((?:[^"]|"")+)"|([^\s;"]+))/i;
 const COPIES_OUT = /^copy\b(?!.*\bfrom\b)/is;
@@ -51,6 +58,7 @@ const WRITES = /\b(insert|update|delete|merge|truncate|into|create|drop|alter)\b
 /** Within a function it would not be seen. */
 const HIDES_REASSIGN =
   /^(?:do|create\s+(?:or\s+replace\s+)?(?:function|procedure))\b.*\breassign\s+owned\b/is;
+const SELECTS_INTO = /^(select|with)\b.*\binto\b/is;
 const HOLDS = /^declare\b.*\bhold\b/is;
 const CHAIN = /\band\s+chain\b/i;
 const NO_CHAIN = /\band\s+no\s+chain\b/i;
@@ -62,6 +70,7 @@ const SOME_WRITE: Statement = {
   isDdl: false,
   isCopy: false,
   isTruncate: false,
+  makesTable: false,
   reassigns: null,
   holds: false,
   sql: null,
@@ -170,7 +179,8 @@ const write = (word: string, sql: string): Statement => {
   const reassigns = word === 'reassign' ? sql : null;
   const [isCopy, isTruncate] = [word === 'copy', word === 'truncate'];
   const holds = HOLDS.test(sql);
-  return { kind: 'write', isDdl, isCopy, isTruncate, reassigns, holds, sql: changing(sql) };
+  const makesTable = SELECTS_INTO.test(sql);
+  return { kind: 'write', isDdl, isCopy, isTruncate, makesTable, reassigns, holds, sql: changing(sql) };
 };
 
 const droppedBy = (sql: string): Dropped | null => {
@@ -230,9 +240,10 @@ const CONTROL: ReadonlySet<Statement['kind']> = new Set([
   'set-transaction',
   'refused',
 ]);
-/** Has to be carried out before the next one is. */
-export const isControl = (statement: Statement): boolean =>
+/** Has to be carried out before the next one is, and is no part of a query with others. */
+export const isByItself = (statement: Statement): boolean =>
   CONTROL.has(statement.kind) ||
+  (statement.kind === 'write' && (statement.isDdl || statement.makesTable)) ||
   (statement.kind === 'setting' && statement.sql !== null) ||
   isTruncate(statement) ||
   reassigns(statement);
@@ -241,20 +252,18 @@ export const isControl = (statement: Statement): boolean =>
 export const statementsOf = (
   sql: string,
   isVolatile: (name: string) => boolean,
-): { text: string; statement: Statement }[] => {
+  standardConformingStrings = true,
+): Part[] => {
   // Most are one, and need no lexer.
   const end = sql.indexOf(';');
   if (end < 0) return oneOf(sql, isVolatile);
   return /^;\s*$/.test(sql.slice(end))
     ? oneOf(sql.slice(0, end), isVolatile)
-    : splitStatements(sql).flatMap((text) => oneOf(text, isVolatile));
+    : splitStatements(sql, standardConformingStrings).flatMap((text) => oneOf(text, isVolatile));
 };
 
 /** None, if it is empty. */
-const oneOf = (
-  text: string,
-  isVolatile: (name: string) => boolean,
-): { text: string; statement: Statement }[] => {
+const oneOf = (text: string, isVolatile: (name: string) => boolean): Part[] => {
   const sql = stripLeadingComments(text);
   return sql.trim() === '' ? [] : [{ text, statement: withoutComments(sql, isVolatile) }];
 };

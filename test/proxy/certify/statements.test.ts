@@ -62,4 +62,10 @@ it('of several, and of none', () => {
   expect(texts('begin; commit;  ')).toEqual(['begin', 'commit']);
   expect(texts('end; ')).toEqual(['end']);
   expect(texts(' -- nothing\n;')).toEqual([]);
+  const backslash = String.raw`select '\'; drop table t; --'; begin`;
+  expect(texts(backslash)).toHaveLength(2);
+  expect(statementsOf(backslash, () => false, false).map(({ text }) => text)).toEqual([
+    String.raw`select '\'; drop table t; --'`,
+    'begin',
+  ]);
 });

@@ -42,6 +42,7 @@ export class Stubbed {
         throw error;
       },
       encoding: () => 'UTF8',
+      standardConformingStrings: () => true,
     });
     this.certifier.begin(connection, 'I');
   }

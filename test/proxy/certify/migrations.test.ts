@@ -1,0 +1,133 @@
+/** What tools for migrations and restores send to one of several writers: several definitions in one query, and CONCURRENTLY. */
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type pg from 'pg';
+import { TestCluster } from '../../multiwriter/writer/cluster.js';
+
+let cluster: TestCluster;
+let client: pg.Client;
+let other: pg.Client;
+const notices: string[] = [];
+
+beforeAll(async () => {
+  cluster = await TestCluster.start();
+  client = await cluster.members[0]!.connect();
+  other = await cluster.members[1]!.connect();
+  client.on('notice', ({ message }) => notices.push(message ?? ''));
+}, 90_000);
+
+afterAll(async () => {
+  await client?.end();
+  await other?.end();
+  await cluster?.close();
+});
+
+afterEach(async () => {
+  await client.query('rollback');
+  await client.query('drop schema if exists m cascade');
+  notices.length = 0;
+});
+
+const failure = (work: Promise<unknown>): Promise<unknown> =>
+  work.then(
+    () => null,
+    (error: unknown) => error,
+  );
+const commandsOf = (results: unknown): string[] =>
+  (results as { command: string }[]).map(({ command }) => command);
+const elsewhere = async (sql: string): Promise<unknown> => {
+  await cluster.atRest();
+  return (await other.query({ text: sql, rowMode: 'array' })).rows;
+};
+const TABLES = `select relname from pg_class where relnamespace = to_regnamespace('m') and relkind = 'r' order by 1`;
+
+describe('several definitions in one query', () => {
+  it('are one transaction, which is on all writers', async () => {
+    const results = await client.query(
+      `create schema m; create table m.a (id int primary key); -- a; b
+       insert into m.a values (1), (2);
+       alter table m.a add v text default 'x;y'; create function m.f() returns int language sql begin atomic; select 1; select 2; end;
+       comment on table m.a is 'one; two'; select * into m.b from m.a;`,
+    );
+    expect(commandsOf(results)).toEqual([
+      ...['CREATE', 'CREATE', 'INSERT', 'ALTER', 'CREATE', 'COMMENT', 'SELECT'],
+    ]);
+    expect(await elsewhere('select * from m.b order by id')).toEqual([
+      [1, 'x;y'],
+      [2, 'x;y'],
+    ]);
+    expect(await elsewhere(`select m.f(), obj_description('m.a'::regclass)`)).toEqual([[2, 'one; two']]);
+  });
+
+  it('one that fails takes all of them with it', async () => {
+    await client.query('create schema m');
+    const query = 'create table m.a (id int primary key); select 1 / 0; create table m.b (id int)';
+    expect(await failure(client.query(query))).toMatchObject({ code: '22012' });
+    expect((await client.query(TABLES)).rows).toEqual([]);
+    await client.query('create table m.c (id int); alter table m.c add v int');
+    expect(await elsewhere(TABLES)).toEqual([['c']]);
+  });
+
+  it('within a block they are part of it', async () => {
+    await client.query('begin');
+    await client.query('create schema m; create table m.a (id int primary key)');
+    await client.query('savepoint s');
+    await client.query('create table m.b (id int); alter table m.a add v int');
+    await client.query('rollback to s');
+    await client.query('lock table m.a; alter table m.a add w int');
+    await client.query('commit');
+    expect(await elsewhere(TABLES)).toEqual([['a']]);
+    expect(
+      await elsewhere(`select attname from pg_attribute where attrelid = 'm.a'::regclass and attnum > 0`),
+    ).toEqual([['id'], ['w']]);
+  });
+
+  it('LOCK TABLE may come first, as in PostgreSQL', async () => {
+    await client.query('create schema m; create table m.a (id int primary key)');
+    await client.query('lock table m.a; alter table m.a disable trigger user; alter table m.a add v int');
+    expect(await elsewhere('select v from m.a')).toEqual([]);
+  });
+
+  it('a text with a backslash is read as the session reads it', async () => {
+    await client.query('create schema m; create table m.a (v text primary key)');
+    await client.query('set standard_conforming_strings = off');
+    await client.query('set escape_string_warning = off');
+    // Else the second one would be the DROP.
+    const query = String.raw`insert into m.a values ('\'; drop table m.a; --'); create index on m.a (v)`;
+    await client.query(query);
+    await client.query('reset all');
+    expect(await elsewhere('select v from m.a')).toEqual([[`'; drop table m.a; --`]]);
+  });
+});
+
+describe('CONCURRENTLY', () => {
+  const INDEXES = `select relname from pg_class where relnamespace = to_regnamespace('m') and relkind = 'i' order by 1`;
+
+  it('outside of a block an index is built and dropped without it, on all writers', async () => {
+    await client.query('create schema m; create table m.a (id int primary key, v int)');
+    await client.query('/* one */ CREATE UNIQUE INDEX  CONCURRENTLY one ON m.a (v);');
+    await client.query({ name: 'two', text: 'create index concurrently if not exists two on m.a (v)' });
+    expect(await elsewhere(INDEXES)).toEqual([['a_pkey'], ['one'], ['two']]);
+    await client.query({ text: 'drop index concurrently m.two', values: [] });
+    await client.query('drop index concurrently if exists m.one');
+    expect(await elsewhere(INDEXES)).toEqual([['a_pkey']]);
+    expect(notices.filter((text) => text.includes('CONCURRENTLY'))).toHaveLength(4);
+  });
+
+  it('and a partition detached', async () => {
+    await client.query(
+      'create schema m; create table m.p (id int) partition by list (id); create table m.a partition of m.p for values in (1)',
+    );
+    await client.query('alter table m.p detach partition m.a concurrently');
+    expect(await elsewhere(`select relispartition from pg_class where oid = 'm.a'::regclass`)).toEqual([
+      [false],
+    ]);
+  });
+
+  it('within a block, or with others in one query, it is refused as by PostgreSQL', async () => {
+    await client.query('create schema m; create table m.a (id int primary key)');
+    const create = 'create index concurrently on m.a (id)';
+    expect(await failure(client.query(`${create}; select 1`))).toMatchObject({ code: '25001' });
+    await client.query('begin');
+    expect(await failure(client.query(create))).toMatchObject({ code: '25001' });
+  });
+});
