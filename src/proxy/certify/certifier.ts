@@ -165,7 +165,15 @@ export class Certifier implements LinkOwner, Participant {
 
   end(): void {
     this.#isEnding = true;
+    this.#endCopy();
     this.#run();
+  }
+
+  /** Its client has gone within a COPY: the engine would wait for the rest for ever. */
+  #endCopy(): void {
+    if (!this.#isEnding || !this.#engine.copyIn) return;
+    this.#engine.flush();
+    this.#connection.link.end();
   }
 
   /**
@@ -282,6 +290,7 @@ export class Certifier implements LinkOwner, Participant {
       this.#inboxBytes -= first.length;
       this.#copyMessage(first);
     }
+    this.#endCopy();
   }
 
   #lane(): Lane {

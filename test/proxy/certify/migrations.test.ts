@@ -1,6 +1,9 @@
-/** What tools for migrations and restores send to one of several writers: several definitions in one query, and CONCURRENTLY. */
+/** What tools for migrations and restores send to one of several writers: several definitions in one query, CONCURRENTLY, COPY. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type pg from 'pg';
+import { encode } from '../../../src/protocol/index.js';
+import { eventually, value } from '../../support/clients.js';
+import { RawClient } from '../../support/raw-client.js';
 import { TestCluster } from '../../multiwriter/writer/cluster.js';
 
 let cluster: TestCluster;
@@ -129,5 +132,50 @@ describe('CONCURRENTLY', () => {
     expect(await failure(client.query(`${create}; select 1`))).toMatchObject({ code: '25001' });
     await client.query('begin');
     expect(await failure(client.query(create))).toMatchObject({ code: '25001' });
+  });
+});
+
+describe('COPY from a client that goes away in the midst of it', () => {
+  const COPY = 'copy m.a from stdin';
+  const row = Buffer.from('d\0\0\0\x061\n');
+  let watcher: pg.Client;
+  beforeAll(async () => {
+    watcher = await cluster.members[0]!.connect();
+  });
+  afterAll(() => watcher?.end());
+
+  const copies = (how: string, count: number): Promise<unknown> =>
+    eventually(`${count} that ${how}`, async () => {
+      const sql = `select count(*)::int from pg_stat_activity where query like 'copy m.a%' and ${how}`;
+      return (await value(watcher, sql)) === count;
+    });
+
+  it.each([
+    ['a query', [encode.query(COPY)]],
+    ['a query in a block', [encode.query('begin'), encode.query(COPY)]],
+    ['a batch', [encode.parse('', COPY), encode.bind('', '', []), encode.execute(), encode.flush()]],
+  ])('%s: it is rolled back at once', async (_how, messages) => {
+    await client.query('create schema m; create table m.a (id int primary key)');
+    for (const last of [[row], [row, encode.terminate()]]) {
+      const raw = await RawClient.login(cluster.members[0]!.port);
+      raw.send(...messages);
+      await raw.answer('G');
+      raw.send(...last);
+      raw.close();
+      await copies(`state <> 'idle'`, 0);
+    }
+    expect(await value(client, 'select count(*)::int from m.a')).toBe(0);
+  });
+
+  it('also where the engine asks for it only then', async () => {
+    await client.query('create schema m; create table m.a (id int primary key)');
+    await client.query('begin; lock table m.a');
+    const raw = await RawClient.login(cluster.members[0]!.port);
+    raw.send(encode.query(COPY), row);
+    await copies(`wait_event_type = 'Lock'`, 1);
+    raw.close();
+    await client.query('commit');
+    await copies(`state <> 'idle'`, 0);
+    expect(await value(client, 'select count(*)::int from m.a')).toBe(0);
   });
 });
