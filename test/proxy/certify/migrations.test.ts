@@ -135,6 +135,50 @@ describe('CONCURRENTLY', () => {
   });
 });
 
+describe('definitions that PostgreSQL carries out by others', () => {
+  it('REFRESH MATERIALIZED VIEW CONCURRENTLY is on all writers', async () => {
+    await client.query(
+      `create schema m; create table m.a (id int primary key); insert into m.a values (1);
+       create materialized view m.v as select * from m.a; create unique index on m.v (id)`,
+    );
+    await client.query('insert into m.a values (2)');
+    await client.query('refresh materialized view concurrently m.v');
+    await client.query('delete from m.a where id = 1');
+    await client.query('refresh materialized view concurrently m.v');
+    expect(await elsewhere('select * from m.v')).toEqual([[2]]);
+  });
+
+  it('what the query of a REFRESH changes for good is refused all the same', async () => {
+    await client.query(
+      `create schema m; create table m.a (id int primary key);
+       create function m.f() returns int language plpgsql as $$ begin alter table m.a add v int; return 1; end $$;
+       create materialized view m.v as select m.f() with no data`,
+    );
+    expect(await failure(client.query('refresh materialized view m.v'))).toMatchObject({ code: '0A000' });
+    expect(await elsewhere('select * from m.a')).toEqual([]);
+  });
+
+  it('CREATE EXTENSION whose script has ALTER EXTENSION in it', async () => {
+    await client.query('create schema m');
+    await client.query('create extension pg_stat_statements schema m');
+    expect(
+      await elsewhere(
+        `select extnamespace::regnamespace::text from pg_extension where extname = 'pg_stat_statements'`,
+      ),
+    ).toEqual([['m']]);
+    await client.query('create table m.a (id int primary key); insert into m.a values (1)');
+    expect(await elsewhere('select * from m.a')).toEqual([[1]]);
+  });
+
+  it('EXPLAIN ANALYZE of CREATE TABLE AS, of which nothing tells, is refused', async () => {
+    await client.query('create schema m');
+    const explain = 'explain analyze create table m.a as select 1 as v';
+    expect(await failure(client.query(explain))).toMatchObject({ code: '0A000' });
+    expect(await failure(client.query({ text: explain, name: 'e' }))).toMatchObject({ code: '0A000' });
+    expect((await client.query(TABLES)).rows).toEqual([]);
+  });
+});
+
 describe('COPY from a client that goes away in the midst of it', () => {
   const COPY = 'copy m.a from stdin';
   const row = Buffer.from('d\0\0\0\x061\n');

@@ -25,12 +25,21 @@ it.each([
   ['maintenance', ['vacuum', 'analyse t', 'alter system set x = 1', 'checkpoint']],
   [
     'refused',
-    ['prepare transaction $$x$$', 'commit prepared $$x$$', 'drop database d', 'alter database d rename to e'],
+    [
+      'explain analyze create table t as select 1',
+      'EXPLAIN (costs off, ANALYZE)\nselect 1 into t',
+      'prepare transaction $$x$$',
+      'commit prepared $$x$$',
+      'drop database d',
+      'alter database d rename to e',
+    ],
   ],
   [
     'write',
     [
       'insert into t values (1)',
+      'explain analyze insert into t values (1)',
+      'explain create table t as select 1',
       'select writes(1)',
       'select "writes" (1)',
       'select * into t',

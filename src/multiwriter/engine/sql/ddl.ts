@@ -27,6 +27,12 @@ begin
   perform dbproxy.after_ddl(tg_tag, current_user, pg_catalog.current_setting('search_path'), context, pg_catalog.current_query(), pg_catalog.current_setting('standard_conforming_strings'));
 end $$;
 
+-- Within a REFRESH nothing is told of what it changes: with CONCURRENTLY it alters a temporary table of its own (refresh_by_match_merge).
+create or replace function dbproxy.is_refreshing() returns boolean language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+begin
+  return exists (select from dbproxy.captured where xid = pg_current_xact_id() and operation = 'c' and about = 'REFRESH MATERIALIZED VIEW');
+end $$;
+
 -- Changes of rows come before the definitions that come after them. What a client's function defines while it is applied would be there, and
 -- nowhere else; a trigger among it, that always fires and is deferred, would fire at our COMMIT: the one definition that is applied has
 -- its note (d), and beside it there may be tables of a function's own, which are temporary (after_ddl). Another note says where each command begins; those of an extension's script are part of one.
@@ -39,7 +45,8 @@ begin
   if session_user = 'dbproxy_apply' and not is_of_extension then
     ${unnote('d')}
     is_by_itself := not found;
-    if is_by_itself and tg_tag <> all ('{CREATE TABLE,CREATE TABLE AS,SELECT INTO,DROP TABLE,CREATE INDEX,CREATE SEQUENCE,DROP SEQUENCE}'::text[]) then
+    if is_by_itself and tg_tag <> all ('{CREATE TABLE,CREATE TABLE AS,SELECT INTO,DROP TABLE,CREATE INDEX,CREATE SEQUENCE,DROP SEQUENCE}'::text[])
+        and not (tg_tag = 'ALTER TABLE' and dbproxy.is_refreshing()) then
       raise exception 'what is applied changes no definitions by itself' using errcode = 'DBP01';
     end if;
   end if;
@@ -151,8 +158,11 @@ begin
   if tag = 'REINDEX' then return; end if;
   -- What an extension's script does is done by CREATE EXTENSION; it may DROP, too, of which nothing is told here.
   if tag in ('CREATE EXTENSION', 'ALTER EXTENSION') then
-    ${unnote('h')}
-  elsif ${isNoted('h')} then
+    -- A script may have ALTER EXTENSION ... DROP in it.
+    delete from dbproxy.captured c where xid = pg_current_xact_id() and operation = 'h'
+       and cmin::text::bigint = (select max(h.cmin::text::bigint) from dbproxy.captured h where h.xid = pg_current_xact_id() and h.operation = 'h');
+  end if;
+  if ${isNoted('h')} then
     ${unnote('m')}
     return;
   end if;
@@ -163,6 +173,7 @@ begin
   -- PUBLICATION ... DROP).
   select coalesce(bool_or(not (coalesce(o.schema_name like 'pg\_temp%', false) or dbproxy.is_temporary(o.classid, o.objid))), tag not like 'CREATE %' and tag <> 'SELECT INTO') into is_ours
     from pg_event_trigger_ddl_commands() o where tag not like 'DROP%';
+  if tag = 'ALTER TABLE' and dbproxy.is_refreshing() and called_by ~ '^[^\n]*\nSQL statement "ALTER TABLE pg_temp_\d+\.[^;]*"(\n|$)' then is_ours := false; end if;
   if tag like 'DROP%' and tag <> 'DROP OWNED' and not ${isNoted('m')} then is_ours := false; end if;
   if ${isNoted('b')} then
     select not coalesce(g.temporary, false), g.temporary and g.others into is_ours, is_mixed from dbproxy.granted_on() g;
