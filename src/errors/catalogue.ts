@@ -514,7 +514,10 @@ export const catalogue = define({
     message: 'a transaction of {bytes} bytes is too large for several writers: at most {limit}',
     exit: 1,
     sqlstate: '54000',
-    suggestions: ['write it in smaller transactions'],
+    suggestions: [
+      'write it in smaller transactions',
+      'load it while there is one writer, and add others then',
+    ],
   },
   DBP_WRITER_STOPPED: {
     message: 'writer {writer} has stopped: {reason}',

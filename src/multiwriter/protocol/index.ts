@@ -31,6 +31,7 @@ export {
   type KeyMode,
   type KeyUse,
   MAX_PROPOSAL_BYTES,
+  TOO_LARGE_HINT,
   type Proposal,
   proposerOf,
 } from './proposal.js';

@@ -17,6 +17,9 @@ export interface KeyUse {
 
 /** A transaction's write-set, with its keys and all; several of them fit into one message of the primary's. */
 export const MAX_PROPOSAL_BYTES = 16 * 1024 * 1024;
+/** For the client of one that is larger. */
+export const TOO_LARGE_HINT =
+  'Write it in smaller transactions. To load very many rows, do so while there is one writer, and add others then: dbproxy down, dbproxy up --writers 2.';
 
 export interface Proposal {
   /** Names the transaction, for ever. */

@@ -21,6 +21,7 @@ import {
   type Proposal,
   type Refusal,
   type Ruling,
+  TOO_LARGE_HINT,
   type Vector,
   type WriterId,
   writerOf,
@@ -382,7 +383,7 @@ export class WriterService {
       assertFits(writeSet.payload);
     } catch (error) {
       const { sqlstate = '54000', message } = DbproxyError.from(error);
-      return this.#refused(transaction, null, { sqlstate, message });
+      return this.#refused(transaction, null, { sqlstate, message, hint: TOO_LARGE_HINT });
     }
     if (writeSet.ddl.length > 0 && !this.isPrimary)
       return this.#refused(transaction, null, await this.#notThePrimary());

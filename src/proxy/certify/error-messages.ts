@@ -1,6 +1,6 @@
 /** The errors that a client reads from us and not from its engine. */
 import { encode, errorFields } from '../../protocol/index.js';
-import { type Lsn, MAX_PROPOSAL_BYTES } from '../../multiwriter/protocol/index.js';
+import { type Lsn, MAX_PROPOSAL_BYTES, TOO_LARGE_HINT } from '../../multiwriter/protocol/index.js';
 import type { RefusedCommit } from '../../multiwriter/writer/index.js';
 
 export const errorOf = ({ sqlstate, message, detail, hint }: RefusedCommit): Buffer =>
@@ -60,7 +60,7 @@ export const DOMAIN_HELD: RefusedCommit = {
 export const TOO_LARGE: RefusedCommit = {
   sqlstate: '54000',
   message: `the transaction is too large for several writers: at most ${MAX_PROPOSAL_BYTES} bytes`,
-  hint: 'Write it in smaller transactions.',
+  hint: TOO_LARGE_HINT,
 };
 
 /** PostgreSQL refuses that for a table with changes that have not fired, and capture is deferred. */

@@ -212,7 +212,11 @@ const mayWrite = (sql: string, isVolatile: (name: string) => boolean): boolean =
 const notOnSeveral = (what: string): RefusedCommit => ({
   sqlstate: '0A000',
   message: `several writers do not offer ${what}`,
-  hint: 'It cannot be carried out on all of them at one position of the log.',
+  hint:
+    'It cannot be carried out on all of them at one position of the log.' +
+    (/publication|subscription/i.test(what)
+      ? ' pg_dump --no-publications --no-subscriptions makes a dump without them.'
+      : ''),
 });
 
 const explainedMaking: RefusedCommit = {

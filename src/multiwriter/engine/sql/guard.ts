@@ -7,7 +7,7 @@
  * deferred constraint trigger; if its savepoint is rolled back, so is the guard, and the next row is the first one. Changes that fire
  * at a COMMIT which is nobody's closing are kept, too: for the guard to find them.
  */
-import { MAX_PROPOSAL_BYTES } from '../../protocol/index.js';
+import { MAX_PROPOSAL_BYTES, TOO_LARGE_HINT } from '../../protocol/index.js';
 import { FIRE_QUERY } from '../transaction.js';
 import { MARK } from './markers.js';
 import {
@@ -182,7 +182,7 @@ begin
   end if;
   if size > ${MAX_PROPOSAL_BYTES} then
     raise exception 'a transaction of % bytes is too large for several writers: at most ${MAX_PROPOSAL_BYTES}', size
-      using errcode = '54000', hint = 'Write it in smaller transactions.';
+      using errcode = '54000', hint = '${TOO_LARGE_HINT}';
   end if;
   -- The command that made a row, cmin, is the order of the rows. What is told has its places in the files of now.
   return query select c.operation::text, c.about, c.hashes::text, c.old_hashes::text, c.key::text, c.new_row, former || c.old_at::text, former || c.new_at::text, c.is_late
