@@ -38,6 +38,7 @@ import { QuorumLog } from './quorum-log.js';
 import { type ReadDemand, Reads } from './reads.js';
 import { describeKey, refusalOf } from './refusal.js';
 import { type Participant, type RefusedCommit, Transaction, type Verdict } from './transaction.js';
+import { Turns } from './turns.js';
 
 const TICK_MS = 200;
 /** With more to apply than this, nothing new is proposed. */
@@ -47,6 +48,8 @@ const MAX_QUEUE_BYTES = 32 * 1024 * 1024;
 const VOLATILE_MS = 2_000;
 /** So long the others wait for one that changes definitions. */
 const QUIET_MS = 1_000;
+/** So long one that changes definitions waits for another one of this writer. */
+const TURN_MS = 5_000;
 /** So long another writer may take to say which of its transactions are not over. */
 const ASK_TRANSACTIONS_MS = 2_000;
 /** So long the primary may take to say where its clients connect. */
@@ -79,6 +82,7 @@ export class WriterService {
   readonly #keys = new KeyLocks();
   /** Changes of definitions that wait for their keys, of which every transaction has one: nobody else takes some meanwhile. */
   #definitions = 0;
+  readonly #turns = new Turns<Participant>();
   readonly #reads: Reads;
   readonly #listeners = new Set<(event: WriterEvent) => void>();
   /** Of each writer the last that is committed in the engine; for what began before this process see #isWhole. */
@@ -268,6 +272,7 @@ export class WriterService {
     return () => {
       if (this.#participants.get(participant.backendPid) === participant)
         this.#participants.delete(participant.backendPid);
+      this.#turns.pass(participant);
     };
   }
 
@@ -415,17 +420,23 @@ export class WriterService {
   }
 
   /**
-   * Before definitions are changed here: the others propose nothing for a while, and what they have committed is here. Without it a
+   * Before definitions are changed here: it is its turn among those of this writer, and the others propose nothing for a while, and what they have committed is here. Without it a
    * change would lose against whoever has committed since it began, again and again.
    */
-  async quiesce(): Promise<void> {
+  async quiesce(participant: Participant): Promise<void> {
     if (!this.isPrimary || !this.#hasBegun) return;
+    await this.#turns.take(participant, TURN_MS);
     const answers = await this.#peers.ask('writer.quiet', { forMs: QUIET_MS }, QUIET_MS);
     const end = performance.now() + QUIET_MS;
     for (const answer of answers) {
       while (answer && !this.#has(answer.writer, answer.upTo) && performance.now() < end)
         await this.#change();
     }
+  }
+
+  /** Its transaction is over, or has not begun. */
+  passTurn(participant: Participant): void {
+    this.#turns.pass(participant);
   }
 
   #has(writer: WriterId, upTo: Lsn): boolean {

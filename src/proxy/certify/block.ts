@@ -21,7 +21,7 @@ import type { OwnQueries } from './own-queries.js';
 import type { ReadMode } from './read-mode.js';
 
 export interface BlockOptions {
-  readonly service: Pick<WriterService, 'begin' | 'ended' | 'giveUp'>;
+  readonly service: Pick<WriterService, 'begin' | 'ended' | 'giveUp' | 'quiesce' | 'passTurn'>;
   readonly participant: Participant;
   readonly engine: EngineSide;
   readonly queries: OwnQueries;
@@ -214,6 +214,16 @@ export class Block {
   forgetTransaction(): void {
     if (this.#transaction) this.#service.ended(this.#transaction);
     this.#transaction = null;
+    this.passTurn();
+  }
+
+  /** Before it changes definitions, or is opened for that; the turn ends with it. */
+  quiesce(): Promise<void> {
+    return this.#service.quiesce(this.#participant);
+  }
+
+  passTurn(): void {
+    this.#service.passTurn(this.#participant);
   }
 
   engineGone(): void {

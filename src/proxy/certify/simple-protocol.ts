@@ -108,6 +108,11 @@ export class SimpleProtocol extends QueryProtocol {
   async #sequence(parts: readonly Part[]): Promise<void> {
     if (this.block.kind === null && parts.some(({ statement }) => isDdl(statement)))
       await this.snapshots.beforeDdl();
+    await this.#oneByOne(parts);
+    if (this.block.kind === null) this.block.passTurn();
+  }
+
+  async #oneByOne(parts: readonly Part[]): Promise<void> {
     for (const { text, statement } of parts) {
       const { failed } = await this.#statement(encode.query(text), [statement], false);
       if (!failed) continue;

@@ -12,7 +12,7 @@ import { isDdl, mayMakeSerializable, type Statement } from './statements.js';
 import type { WriterWaits } from './writer-waits.js';
 
 export interface SnapshotsOptions {
-  readonly service: Pick<WriterService, 'whenReady' | 'untilApplied' | 'quiesce'>;
+  readonly service: Pick<WriterService, 'whenReady' | 'untilApplied'>;
   readonly engine: Pick<EngineSide, 'status'>;
   readonly queries: OwnQueries;
   readonly block: Block;
@@ -59,10 +59,11 @@ export class Snapshots {
       this.#reads.changed(statement.sql, this.#block.kind !== null);
   }
 
-  /** Definitions are changed next: the other writers are to be quiet meanwhile. */
+  /** Definitions are changed next: others of this writer have their turn first, and the other writers are to be quiet meanwhile. */
   async beforeDdl(): Promise<void> {
-    if (this.#block.kind === null) await this.#service.quiesce();
-    else await this.#waits.until(() => this.#service.quiesce());
+    if (this.#block.kind === null) await this.#block.quiesce();
+    else await this.#waits.until(() => this.#block.quiesce());
+    if (this.#waits.isGone) this.#block.passTurn();
   }
 
   /** Opens a block of ours. Null: it is open. Else what resolves to what the client is told, and there is no block; or to null. */
@@ -75,7 +76,10 @@ export class Snapshots {
   async #openLater(statements: readonly Statement[]): Promise<Buffer | null> {
     if (statements.some(isDdl)) await this.beforeDdl();
     const refused = this.areFree ? null : await this.untilApplied();
-    if (refused) return refused;
+    if (refused) {
+      this.#block.passTurn();
+      return refused;
+    }
     await this.#service.whenReady();
     return this.#open();
   }

@@ -15,6 +15,7 @@ const service = {
   ended: () => undefined,
   giveUp: () => true,
   quiesce: () => Promise.resolve(),
+  passTurn: () => undefined,
 } as unknown as WriterService;
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
