@@ -30,7 +30,7 @@ import { ClientBatch } from './client-batch.js';
 import { ClientMessages } from './client-messages.js';
 import { EngineMessages } from './engine-messages.js';
 import { EngineSide } from './engine-side.js';
-import { errorOf, HIDDEN_WRITE, pendingEvents } from './error-messages.js';
+import { endsTransaction, errorOf, HIDDEN_WRITE, pendingEvents } from './error-messages.js';
 import type { Waits } from './eventually.js';
 import { ExtendedProtocol } from './extended-protocol.js';
 import type { CertifierHost } from './host.js';
@@ -250,6 +250,7 @@ export class Certifier implements LinkOwner, Participant {
       return errorOf(HIDDEN_WRITE);
     }
     const message = fields.get('M') ?? '';
+    if (code === '2D000' && this.#block.kind === 'implicit') return errorOf(endsTransaction(message));
     if (code === '55006' && / TRUNCATE .*pending trigger events/.test(message))
       return errorOf(pendingEvents(message));
     return null;

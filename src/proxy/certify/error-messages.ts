@@ -70,6 +70,13 @@ export const pendingEvents = (message: string): RefusedCommit => ({
   hint: 'With several writers a function cannot truncate a table that its transaction has changed. Send TRUNCATE as a statement of its own, or DELETE.',
 });
 
+/** COMMIT and ROLLBACK in a procedure: what may write is in a transaction of ours. */
+export const endsTransaction = (message: string): RefusedCommit => ({
+  sqlstate: '2D000',
+  message,
+  hint: 'With several writers a procedure or a DO block cannot end transactions. Do it from the client: one statement for each transaction.',
+});
+
 /**
  * For a transaction that is committed, whose COMMIT has failed in its session; `error`: what the engine says of that. A warning, as
  * PostgreSQL gives one where a commit is only not replicated yet: what is told an error would be tried again.
