@@ -39,13 +39,12 @@ import { type ReadDemand, Reads } from './reads.js';
 import { describeKey, refusalOf } from './refusal.js';
 import { type Participant, type RefusedCommit, Transaction, type Verdict } from './transaction.js';
 import { Turns } from './turns.js';
+import { VolatileFunctions } from './volatile-functions.js';
 
 const TICK_MS = 200;
 /** With more to apply than this, nothing new is proposed. */
 const MAX_QUEUE = 1_000;
 const MAX_QUEUE_BYTES = 32 * 1024 * 1024;
-/** How often the names of functions that may write are read. */
-const VOLATILE_MS = 2_000;
 /** So long the others wait for one that changes definitions. */
 const QUIET_MS = 1_000;
 /** So long one that changes definitions waits for another one of this writer. */
@@ -57,8 +56,6 @@ const ASK_URL_MS = 2_000;
 const ASK_AGAIN_MS = 50;
 /** So long a read waits for what it has to see. */
 const READ_WAIT_MS = 10_000;
-/** Functions of PostgreSQL and of ours that write. */
-const WRITING = ['setval', 'txn_id'];
 /** An entry that waits for somebody unknown is told of once in so many ms. */
 const UNKNOWN_BLOCKER_MS = 1_000;
 
@@ -99,8 +96,7 @@ export class WriterService {
   #waiting: (() => void)[] = [];
   #generation = 1;
   #toldOfBlockerAt = 0;
-  #volatile: ReadonlySet<string> = new Set(WRITING);
-  #volatileReadAt = 0;
+  readonly #volatile = new VolatileFunctions();
   /** Called once, when the writer must not go on. */
   onStopped: (error: DbproxyError) => void = () => undefined;
 
@@ -255,14 +251,6 @@ export class WriterService {
   /** May calling a function of that name write? */
   isVolatile(name: string): boolean {
     return this.#volatile.has(name);
-  }
-
-  async #readVolatile(): Promise<void> {
-    const rows = await this.query<{ name: string }>(
-      `select distinct proname as name from pg_catalog.pg_proc p
-        where provolatile = 'v' and pronamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace, 'dbproxy'::regnamespace)`,
-    );
-    this.#volatile = new Set([...WRITING, ...rows.map(({ name }) => name)]);
   }
 
   // --- transactions of clients -------------------------------------------------------------------------------------------
@@ -514,7 +502,10 @@ export class WriterService {
       this.#link.committed(lsn);
       this.#hasCommitted(lsn);
     }
-    if (writeSet && writeSet.ddl.length > 0) this.#redefined();
+    if (writeSet && writeSet.ddl.length > 0) {
+      this.#redefined();
+      this.#volatile.defined(writeSet.ddl);
+    }
     this.#over(transaction);
   }
 
@@ -575,15 +566,8 @@ export class WriterService {
       this.#link.durable,
     );
     this.#log.tick(horizon);
-    this.#refreshVolatile();
+    void this.#volatile.refresh((sql) => this.query(sql)).catch(() => undefined);
     this.#wake();
-  }
-
-  /** A hint that may be old: the engine's guard sees what it missed. */
-  #refreshVolatile(): void {
-    if (performance.now() - this.#volatileReadAt < VOLATILE_MS) return;
-    this.#volatileReadAt = performance.now();
-    void this.#readVolatile().catch(() => undefined);
   }
 
   /** Until now it had another name: the log has given it its LSN. */

@@ -102,6 +102,22 @@ describe('several definitions in one query', () => {
   });
 });
 
+it('a function is called as soon as it is created', async () => {
+  const calls = async (created: string, called: string, id: number): Promise<void> => {
+    await client.query(
+      `create or replace ${created} language plpgsql as $$ begin insert into m.a values (${id}); end $$`,
+    );
+    await client.query(`select ${called}`);
+  };
+  await client.query('create schema m; create table m.a (id int primary key)');
+  await calls('function m.Fills() returns void', 'm.fills()', 1);
+  await calls('function "m"."Fills ""it" (n int default 1) returns void', 'm."Fills ""it"()', 2);
+  await client.query('set search_path = m');
+  await calls('function plainly() returns void', 'plainly()', 3);
+  await client.query('reset search_path');
+  expect(await elsewhere('select id from m.a order by id')).toEqual([[1], [2], [3]]);
+});
+
 describe('CONCURRENTLY', () => {
   const INDEXES = `select relname from pg_class where relnamespace = to_regnamespace('m') and relkind = 'i' order by 1`;
 
