@@ -174,6 +174,18 @@ describe('definitions that PostgreSQL carries out by others', () => {
     expect(await elsewhere('select * from m.a')).toEqual([]);
   });
 
+  it('several in one EXECUTE of a function are refused, and one by one they are not', async () => {
+    await client.query('create schema m');
+    const both = ['create table m.a (id int primary key)', 'create index on m.a (id)'];
+    const inOne = `do $$ begin execute '${both.join('; ')}'; end $$`;
+    expect(await failure(client.query(inOne))).toMatchObject({
+      code: '0A000',
+      hint: expect.stringContaining('one EXECUTE') as string,
+    });
+    await client.query(`do $$ begin execute '${both.join(`;'; execute '`)}'; end $$`);
+    expect(await elsewhere(TABLES)).toEqual([['a']]);
+  });
+
   it('CREATE EXTENSION whose script has ALTER EXTENSION in it', async () => {
     await client.query('create schema m');
     await client.query('create extension pg_stat_statements schema m');

@@ -134,7 +134,9 @@ begin
   nested := (regexp_match(called_by, '^[^\n]*?\nSQL statement "(.*?)"\nPL/pgSQL function '))[1];
   statement := coalesce(nested, query);
   -- What it drops depends on who owned what a moment ago, and REASSIGN OWNED within a function is not seen.
-  is_unclear := tag = 'DROP OWNED' and nested is not null or nested is null and (position(chr(10) in called_by) > 0 or dbproxy.is_several(query));
+  is_unclear := tag = 'DROP OWNED' and nested is not null or nested is null and (position(chr(10) in called_by) > 0 or dbproxy.is_several(query))
+    -- Of several in one EXECUTE the context has all, for each.
+    or dbproxy.is_several(nested);
   -- With the backslashes it would be another statement there.
   if conforming = 'off' and position(chr(92) in statement) > 0 then
     raise exception 'a definition with a backslash would be read otherwise by the other writers' using errcode = '0A000',
@@ -204,7 +206,7 @@ begin
     end if;
     if is_unclear then
       raise exception 'several writers need a change of definitions as a statement of its own' using errcode = '0A000',
-        hint = 'Send the statements one by one (in a transaction), or in a DO block; not several in one query, nor in a function in SQL.';
+        hint = 'Send the statements one by one (in a transaction), or in a DO block; not several in one EXECUTE, nor in a function in SQL.';
     end if;
     perform dbproxy.require_lasting(tag, statement);
     if tag in ('CREATE TABLE AS', 'SELECT INTO') then
