@@ -27,9 +27,7 @@ end $$;
 
 -- An expression as it is stored: does it have a value of such a type in it?
 create or replace function dbproxy.has_oids(expression text, enums boolean) returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
-  select exists (select from regexp_matches(expression, 'type(?:id)? (\d+)', 'g') m where dbproxy.holds_oids(m[1]::oid, enums)
-    -- By what a text is searched with, as in to_tsvector('english', body), unless it becomes a number: oid, integer, bigint.
-    and not (m[1]::oid in ('regconfig'::regtype, 'regdictionary'::regtype) and expression !~ ':resulttype (?:23|26) |:funcid 1288 ')) $$;
+  select exists (select from regexp_matches(expression, 'type(?:id)? (\d+)', 'g') m where dbproxy.holds_oids(m[1]::oid, enums)) $$;
 
 -- A function of PostgreSQL's hashes one in it.
 create or replace function dbproxy.hashes_oids(expression text) returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
