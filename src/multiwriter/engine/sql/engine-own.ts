@@ -25,9 +25,17 @@ begin
   return false;
 end $$;
 
--- An expression as it is stored: does it have a value of such a type in it?
+-- May an expression, as it is stored, make a number of a name? As oid or integer it is the same bits; a bigint comes from a function of oid.
+create or replace function dbproxy.makes_numbers(expression text) returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+  select expression ~ '\{(ARRAYCOERCEEXPR|MINMAXEXPR) |\{RELABELTYPE .*:resulttype (23|26) ' or exists (
+    select from regexp_matches(expression, ':(?:op)?funcid (\d+)', 'g') m join pg_proc on oid = m[1]::oid
+     where 'oid'::regtype = any (proargtypes::oid[]) or pronamespace = 'pg_catalog'::regnamespace and proname ~ '^hash_?(array|record)|^array_(lt|le|gt|ge)$|^btarraycmp$') $$;
+
+-- Does it have a value of such a type in it? Configurations of text search are what to_tsvector is told, in
+-- whatever table that is searched: a matter of OIDs only where something makes a number of one.
 create or replace function dbproxy.has_oids(expression text, enums boolean) returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
-  select exists (select from regexp_matches(expression, 'type(?:id)? (\d+)', 'g') m where dbproxy.holds_oids(m[1]::oid, enums)) $$;
+  select exists (select from regexp_matches(expression, 'type(?:id)? (\d+)', 'g') m where dbproxy.holds_oids(m[1]::oid, enums)
+           and (m[1]::oid not in ('regconfig'::regtype, 'regdictionary'::regtype) or dbproxy.makes_numbers(expression))) $$;
 
 -- A function of PostgreSQL's hashes one in it.
 create or replace function dbproxy.hashes_oids(expression text) returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
