@@ -141,6 +141,28 @@ describe('values', () => {
   });
 });
 
+it('a text that is generated of a number or of bytes is the same everywhere: settings by which it is another one are refused', async () => {
+  await onBoth(
+    'create domain size as float8',
+    `create table texts (id int primary key, f size, b bytea, ft text generated always as ('f ' || f::text) stored, bt text generated always as (b::text) stored)`,
+    'create table plain_texts (id int primary key, f float8, b bytea, t text generated always as (id::text) stored)',
+  );
+  const values = `values (1, 1.23456789012345, 'abc')`;
+  for (const setting of ['extra_float_digits = 0', `bytea_output = 'escape'`]) {
+    expect(await failure(onBoth(`set local ${setting}`, `insert into texts ${values}`))).toMatchObject({
+      code: '55000',
+      hint: expect.any(String) as string,
+    });
+    await onBoth(`set local ${setting}`, 'delete from plain_texts', `insert into plain_texts ${values}`);
+  }
+  // As JDBC has it.
+  await onBoth('set local extra_float_digits = 3', `insert into texts ${values}`);
+  await areEqual();
+  await onBoth('alter table texts drop ft, drop bt');
+  await onBoth('set local extra_float_digits = 0', 'update texts set f = 0.1::float4');
+  await areEqual();
+});
+
 describe('keys', () => {
   it('of a row: exclusive when it comes or goes, update when it stays; the table and the schema are shared', async () => {
     await onBoth('create table k (id int primary key, u text unique, v int)');

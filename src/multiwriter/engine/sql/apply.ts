@@ -23,7 +23,7 @@ begin
   -- The environment in which the texts were written, and nothing that could end a wait or change what a statement means.
   perform pg_catalog.set_config(name, value, false) from (values
     ('session_replication_role', 'replica'), ('search_path', 'pg_catalog, pg_temp'), ('datestyle', 'ISO, YMD'), ('intervalstyle', 'postgres'),
-    ('lc_monetary', 'C'), ('xmloption', 'content'), ('array_nulls', 'on'), ('track_counts', 'on'), ('standard_conforming_strings', 'on'), ('timezone', 'UTC'), ('statement_timeout', '0'), ('lock_timeout', '0'),
+    ('lc_monetary', 'C'), ('bytea_output', 'hex'), ('extra_float_digits', '1'), ('xmloption', 'content'), ('array_nulls', 'on'), ('track_counts', 'on'), ('standard_conforming_strings', 'on'), ('timezone', 'UTC'), ('statement_timeout', '0'), ('lock_timeout', '0'),
     ('idle_in_transaction_session_timeout', '0'), ('default_transaction_isolation', 'read committed'), ('default_transaction_read_only', 'off'), ('check_function_bodies', 'off'),
     ('row_security', 'on'), ('synchronous_commit', 'off'), ('plan_cache_mode', 'force_generic_plan')) s(name, value);
 end $$;

@@ -255,6 +255,10 @@ end $f$, shape::text, hashes[1], hashes[2], coalesce(key, 'null::jsonb'),
     end if;
     if row_index is null then perform dbproxy.add_trigger(rel, 'dbproxy_refuse', 'before update or delete', 'row', 'dbproxy.refuse_without_key()'); end if;
   end if;
+  if dbproxy.generates_texts(rel) then perform dbproxy.add_trigger(rel, 'dbproxy_texts', 'before insert or update', 'row', 'dbproxy.require_usual_texts()');
+  elsif exists (select from pg_trigger where tgrelid = rel and tgname = 'dbproxy_texts') then
+    execute format('drop trigger dbproxy_texts on %s', rel::regclass);
+  end if;
 end $$;
 
 drop function if exists dbproxy.add_trigger(oid, text, text, text, text);
@@ -318,6 +322,22 @@ create or replace function dbproxy.refuse_forced() returns trigger language plpg
 begin
   raise exception 'the table % cannot be written with several writers: its policies are forced on its owner, and its rows bring a function to run that is a client''s or not IMMUTABLE', tg_relid::regclass using errcode = '55000',
     hint = format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY; or take the function out of its checks, domains, generated columns, indexes and partition keys.', tg_relid::regclass);
+end $$;
+
+-- Generated columns generate themselves where a row is applied. Texts of what is IMMUTABLE to PostgreSQL, and goes by settings all the same.
+create or replace function dbproxy.generates_texts(rel oid) returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+  select exists (select from pg_attrdef join pg_attribute on attrelid = adrelid and attnum = adnum
+    where adrelid = rel and attgenerated <> '' and adbin::text ~ '\{COERCEVIAIO '
+      and exists (select from regexp_matches(adbin::text, 'type (\d+)', 'g') m where dbproxy.base_type(m[1]::oid) in ('float4'::regtype, 'float8'::regtype, 'bytea'::regtype))) $$;
+
+create or replace function dbproxy.require_usual_texts() returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  -- From 1 on it is all one.
+  if current_setting('bytea_output') <> 'hex' or current_setting('extra_float_digits')::int < 1 then
+    raise exception 'a generated column of % would have another text on the other writers: of a number or bytes it goes by settings of this session', tg_relid::regclass using errcode = '55000',
+      hint = 'SET bytea_output = hex; SET extra_float_digits = 1; as they are without a SET.';
+  end if;
+  return new;
 end $$;
 
 create or replace function dbproxy.refuse_unlogged() returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
