@@ -42,6 +42,14 @@ begin
   perform dbproxy.prepare_applier();
 end $$;
 
+-- By which an index finds a value: where it is an extension's (citext), '=' alone would be another one, and use no index.
+create or replace function dbproxy.equality(class oid) returns text language sql stable set search_path = pg_catalog, pg_temp as $$
+  select coalesce((select format('operator(%I.=)', nspname)
+    from pg_opclass c join pg_amop a on amopfamily = opcfamily and amopstrategy = 3 and amoplefttype = opcintype and amoprighttype = opcintype
+    join pg_operator o on o.oid = amopopr join pg_namespace n on n.oid = oprnamespace
+    join pg_proc p on p.oid = oprcode join pg_roles r on r.oid = proowner
+   where c.oid = class and oprname = '=' and rolsuper and opcmethod = (select oid from pg_am where amname = 'btree')), '=') $$;
+
 -- Of an older version.
 do $$ declare old record; begin
   for old in select oid::regprocedure::text as name from pg_proc where pronamespace = 'dbproxy'::regnamespace and proname ~ '^apply_\d+$' loop
@@ -61,7 +69,7 @@ begin
          string_agg(format('x.%1$s is distinct from r.%1$s', dbproxy.quoted(attname)), ' or ') filter (where attidentity = 'a')
     into columns, fresh, sets, replaces from pg_attribute where attrelid = rel and attnum > 0 and not attisdropped and attgenerated = '';
   -- As texts become values: by no cast that may be somebody's own (capture.ts), and a domain's value is as one of its base type.
-  select string_agg(format('x.%I %s %s%s', a.attname, '=', case when dbproxy.is_built_in(a.atttypid) then format('(dbproxy_key->>%s)::%s', n, format_type(b, -1))
+  select string_agg(format('x.%I %s %s%s', a.attname, dbproxy.equality(indclass[n]), case when dbproxy.is_built_in(a.atttypid) then format('(dbproxy_key->>%s)::%s', n, format_type(b, -1))
              else format('(select v from jsonb_to_record(jsonb_build_object(''v'', dbproxy_key->%s)) as v(v %s))', n, format_type(b, -1)) end,
            case when indcollation[n] <> 0 then (select format(' collate %I.%I', nspname, collname) from pg_collation c join pg_namespace ns on ns.oid = collnamespace where c.oid = indcollation[n]) else '' end), ' and ' order by n)
     into found from pg_index cross join generate_series(0, indnkeyatts - 1) n join pg_attribute a on attrelid = rel and attnum = indkey[n]
