@@ -103,21 +103,38 @@ export class Applier {
     try {
       for (let tries = 1; ; tries++) {
         try {
-          const { rows } = await this.#connection.query<{ is_new: boolean }>(
-            'select dbproxy.apply($1, $2) as is_new',
-            [lsn, payload],
-          );
-          return rows[0]?.is_new ?? false;
+          return (await this.#call('apply', lsn, payload)) === true;
         } catch (error) {
           if (isPassing(error)) throw error;
-          if (!isInternal(error) || tries === INTERNAL_TRIES)
+          if (!isInternal(error) || tries === INTERNAL_TRIES) {
+            const isNew = isMisfit(error) ? null : await this.#applyUnchecked(lsn, payload);
+            if (isNew !== null) return isNew;
             throw new ApplyDiverged(lsn, (error as Error).message, error);
+          }
           await delay(INTERNAL_MS);
         }
       }
     } finally {
       await stop();
     }
+  }
+
+  /** Null: checks of its tables are not what it does not fit by. */
+  async #applyUnchecked(lsn: Lsn, payload: string): Promise<boolean | null> {
+    try {
+      return await this.#call('apply_unchecked', lsn, payload);
+    } catch (error) {
+      if (isPassing(error)) throw error;
+      return null;
+    }
+  }
+
+  async #call(name: 'apply' | 'apply_unchecked', lsn: Lsn, payload: string): Promise<boolean | null> {
+    const { rows } = await this.#connection.query<{ is_new: boolean | null }>(
+      `select dbproxy.${name}($1, $2) as is_new`,
+      [lsn, payload],
+    );
+    return rows[0]?.is_new ?? null;
   }
 
   /** The rows of each of the first entries, as far as they have nothing else. */
@@ -241,6 +258,9 @@ const pidOf = (connection: ClientBase): number => (connection as unknown as { pr
  */
 const isPassing = (error: unknown): boolean =>
   !(error instanceof DatabaseError) || /^(08|40|53|57|58|55P03$|25006$)/.test(error.code ?? '');
+
+/** Found by what applies, and not by a table's definition. */
+const isMisfit = (error: unknown): boolean => error instanceof DatabaseError && error.code === 'DBP01';
 
 const isInternal = (error: unknown): boolean =>
   error instanceof DatabaseError && error.code === INTERNAL_ERROR;

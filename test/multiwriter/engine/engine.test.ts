@@ -1032,6 +1032,62 @@ describe('apply', () => {
     await areEqual();
   });
 
+  it('does not ask again what a check asked where the row was written: the time, settings, other tables', async () => {
+    await onBoth(
+      'create table asked (id int primary key)',
+      `create function few() returns boolean language sql stable as 'select count(*) < 2 from public.asked'`,
+      `create table asks (id int primary key, until timestamptz check (until > clock_timestamp()), t text check (t = coalesce(current_setting('app.t', true), '')),
+         day date check (until::date = day), check (few()), check (id > 0))`,
+      `insert into asks values (1, 'infinity', null, null)`,
+    );
+    const written = await writeOnA(
+      `set local app.t = 'x'; set local timezone = 'Pacific/Kiritimati'`,
+      `insert into asks values (2, clock_timestamp() + '20 ms', 'x', null)`,
+      `insert into asks values (3, '2126-01-01 00:30', 'x', '2126-01-01')`,
+      'update asks set id = 4 where id = 1',
+    );
+    await onBoth('insert into asked values (1), (2)');
+    await a.watcher.query(`select pg_sleep_until(max(until)) from public.asks where id = 2`);
+    const { lsn: at, payload } = entryOf(written);
+    expect(await b.apply(at, payload)).toBe(true);
+    expect(await b.apply(at, payload)).toBe(false);
+    await areEqual();
+    // They are there as before.
+    const checks = `select relchecks, (select count(*) from pg_constraint where conrelid = c.oid and contype = 'c') from pg_class c where oid = 'public.asks'::regclass`;
+    expect(await b.rows(checks)).toEqual([[5, '5']]);
+    await expect(b.client.query(`insert into asks values (-1)`)).rejects.toMatchObject({ code: '23514' });
+    // What does not fit otherwise does not fit.
+    const again = await a.write('delete from asked', `insert into asks values (5)`);
+    await b.apply(again!.at, again!.writeSet.payload);
+    log.push({ at: again!.at, payload: again!.writeSet.payload });
+    const taken = JSON.stringify([{ kind: 'insert', table: 'public.asks', row: '(5,-infinity,,)' }]);
+    await expect(b.apply(lsn(17 * 1_024 * 16), taken)).rejects.toBeInstanceOf(ApplyDiverged);
+    await areEqual();
+  });
+
+  it('finds a row by its index, also of a type that an extension has', async () => {
+    await onBoth(
+      'create extension if not exists citext',
+      'create domain address as citext',
+      'create table by_citext (e address primary key, n int)',
+      `insert into by_citext select 'User' || i, 0 from generate_series(1, 2000) i`,
+    );
+    const scans = async (): Promise<unknown> => {
+      await b.applying.query('select pg_stat_force_next_flush()');
+      const [row] = await b.rows(
+        `select seq_scan from pg_stat_user_tables where relid = 'public.by_citext'::regclass`,
+      );
+      return row;
+    };
+    const before = await scans();
+    await onBoth(
+      `update by_citext set n = 1 where e in ('user7', 'USER8')`,
+      `delete from by_citext where e = 'user9'`,
+    );
+    expect(await scans()).toEqual(before);
+    await areEqual();
+  });
+
   it('tells who blocks it', async () => {
     await b.begin();
     await b.client.query('update once set v = 100 where id = 1');
