@@ -145,7 +145,9 @@ it('a text that is generated of a number or of bytes is the same everywhere: set
   await onBoth(
     'create domain size as float8',
     `create table texts (id int primary key, f size, b bytea, ft text generated always as ('f ' || f::text) stored, bt text generated always as (b::text) stored)`,
-    'create table plain_texts (id int primary key, f float8, b bytea, t text generated always as (id::text) stored)',
+    `create table plain_texts (id int primary key, f float8, b bytea, w text default 'w', t text generated always as (id::text) stored, h text generated always as (encode(sha256(w::bytea), 'hex')) stored)`,
+    'create table text_keys (id int primary key, j jsonb)',
+    `create unique index on text_keys (((j->>'x')::float8::text))`,
   );
   const values = `values (1, 1.23456789012345, 'abc')`;
   for (const setting of ['extra_float_digits = 0', `bytea_output = 'escape'`]) {
@@ -155,6 +157,9 @@ it('a text that is generated of a number or of bytes is the same everywhere: set
     });
     await onBoth(`set local ${setting}`, 'delete from plain_texts', `insert into plain_texts ${values}`);
   }
+  expect(
+    await failure(onBoth('set local extra_float_digits = 0', `insert into text_keys values (1, '{"x": 1}')`)),
+  ).toMatchObject({ code: '55000' });
   // As JDBC has it.
   await onBoth('set local extra_float_digits = 3', `insert into texts ${values}`);
   await areEqual();
@@ -1062,6 +1067,24 @@ describe('apply', () => {
     log.push({ at: again!.at, payload: again!.writeSet.payload });
     const taken = JSON.stringify([{ kind: 'insert', table: 'public.asks', row: '(5,-infinity,,)' }]);
     await expect(b.apply(lsn(17 * 1_024 * 16), taken)).rejects.toBeInstanceOf(ApplyDiverged);
+    await areEqual();
+  });
+
+  it('stops at a row of which a function, IMMUTABLE by its own word, generates another value here', async () => {
+    await onBoth(
+      `create function day_of(timestamptz) returns date immutable language sql as 'select $1::date'`,
+      `create table days (id int generated always as identity primary key, at timestamptz, n int, "x" date generated always as (day_of(at)) stored, twice int generated always as (n * 2) stored)`,
+      `insert into days (at, n) values ('2026-01-01 12:00', 1), (null, null)`,
+      'update days set n = 7',
+      'update days set id = default where n = 7',
+    );
+    await areEqual();
+    const { at, writeSet } = (await a.write(
+      `set local timezone = 'Pacific/Kiritimati'`,
+      `update days set at = '2026-01-01 00:30'`,
+    ))!;
+    await expect(b.apply(at, writeSet.payload)).rejects.toThrow('is another value here');
+    await onBoth('update days set at = null');
     await areEqual();
   });
 

@@ -59,7 +59,7 @@ end $$;
 
 -- Changes of its rows, one after the other. A statement has its columns beside the parameters: of r and n, which none names without a table, they may have the name.
 create or replace function dbproxy.define_applier(rel oid, row_index oid) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare t text := dbproxy.name_of(rel); owner name; columns text; fresh text; sets text; updates text; found text; replaces text; name text := 'apply_' || rel; is_forced boolean; numbers text; row_type oid; given text := '(text, text[], jsonb[], text[])';
+declare t text := dbproxy.name_of(rel); owner name; columns text; fresh text; sets text; updates text; found text; replaces text; name text := 'apply_' || rel; is_forced boolean; numbers text; row_type oid; given text := '(text, text[], jsonb[], text[])'; generated text; returned text; verified text;
   keyless text := $raise$raise exception '% in %, which has no key to find a row by', dbproxy_kind, dbproxy_called using errcode = 'DBP01';$raise$;
 begin
   select pg_get_userbyid(relowner), relrowsecurity and relforcerowsecurity, reltype into owner, is_forced, row_type from pg_class where oid = rel;
@@ -68,6 +68,11 @@ begin
          string_agg(format('%1$s = r.%1$s', dbproxy.quoted(attname)), ', ' order by attnum) filter (where attidentity <> 'a'),
          string_agg(format('x.%1$s is distinct from r.%1$s', dbproxy.quoted(attname)), ' or ') filter (where attidentity = 'a')
     into columns, fresh, sets, replaces from pg_attribute where attrelid = rel and attnum > 0 and not attisdropped and attgenerated = '';
+  -- What they generate goes by what their functions look up, whatever these are declared to be.
+  select format(' returning format(''%%s'', row(%s)) = format(''%%s'', row(%s)) into dbproxy_same', string_agg('x.' || dbproxy.quoted(attname), ', ' order by attnum), string_agg('r.' || dbproxy.quoted(attname), ', ' order by attnum))
+    into generated from pg_attribute where attrelid = rel and attnum > 0 and not attisdropped and attgenerated = 's' having count(*) > 0;
+  returned := coalesce(generated, '') || ';';
+  verified := case when generated is not null then 'if dbproxy_kind <> ''delete'' and not dbproxy_same then raise exception ''what is generated of % in % is another value here'', coalesce(dbproxy_key::text, ''a row''), dbproxy_called using errcode = ''DBP01''; end if;' else '' end;
   -- As texts become values: by no cast that may be somebody's own (capture.ts), and a domain's value is as one of its base type.
   select string_agg(format('x.%I %s %s%s', a.attname, dbproxy.equality(indclass[n]), case when dbproxy.is_built_in(a.atttypid) then format('(dbproxy_key->>%s)::%s', n, format_type(b, -1))
              else format('(select v from jsonb_to_record(jsonb_build_object(''v'', dbproxy_key->%s)) as v(v %s))', n, format_type(b, -1)) end,
@@ -75,11 +80,11 @@ begin
     into found from pg_index cross join generate_series(0, indnkeyatts - 1) n join pg_attribute a on attrelid = rel and attnum = indkey[n]
      cross join lateral dbproxy.base_type(a.atttypid) b where indexrelid = row_index;
   -- None may be set: the row is as it was.
-  updates := case when sets is null then 'continue;' else format('update only %s x set %s where %s;', t, sets, found) end;
+  updates := case when sets is null then 'continue;' else format('update only %s x set %s where %s%s', t, sets, found, returned) end;
   select string_agg(format('%L, r.%s', n.sequence, dbproxy.quoted(n.name)), ', ') into numbers from dbproxy.numbered(rel) n;
   execute format('create or replace function dbproxy.%I(dbproxy_called text, dbproxy_kinds text[], dbproxy_keys jsonb[], dbproxy_news text[]) returns void language plpgsql security definer set search_path = pg_catalog, pg_temp as %L', name, format($f$
 #variable_conflict use_variable
-declare r %1$s; n bigint; dbproxy_kind text; dbproxy_key jsonb;
+declare r %1$s; n bigint; dbproxy_same boolean; dbproxy_kind text; dbproxy_key jsonb;
 begin
   %8$sif dbproxy_called <> %6$L then raise exception '%% is %% by now', dbproxy_called, %6$L using errcode = 'DBP01'; end if;
   for dbproxy_i in 1 .. cardinality(dbproxy_kinds) loop
@@ -95,20 +100,21 @@ begin
     end if;
     get diagnostics n = row_count;
     if n <> 1 then raise exception '%% of %% in %%: %% rows instead of one', dbproxy_kind, coalesce(dbproxy_key::text, 'a row'), dbproxy_called, n using errcode = 'DBP01'; end if;
+    %9$s
     %5$s
   end loop;
 end $f$, t,
     case when columns is null then format('insert into %s default values;', t)
-         else format('insert into %s (%s) overriding system value values (%s);', t, columns, fresh) end,
+         else format('insert into %s as x (%s) overriding system value values (%s)%s', t, columns, fresh, returned) end,
     case when found is null then keyless
          -- An identity that is GENERATED ALWAYS cannot be set by an UPDATE.
-         when replaces is not null then format('if exists (select from only %1$s x where %2$s and (%3$s)) then delete from only %1$s x where %2$s; insert into %1$s (%4$s) overriding system value values (%5$s); else %6$s end if;',
-           t, found, replaces, columns, fresh, updates)
+         when replaces is not null then format('if exists (select from only %1$s x where %2$s and (%3$s)) then delete from only %1$s x where %2$s; insert into %1$s as x (%4$s) overriding system value values (%5$s)%7$s else %6$s end if;',
+           t, found, replaces, columns, fresh, updates, returned)
          else updates end,
     case when found is null then keyless else format('delete from only %s x where %s;', t, found) end,
     -- Whose numbers they are apply() finds out, which may.
     case when numbers is not null then format('if dbproxy_kind <> ''delete'' and current_setting(''dbproxy.is_own'', true) = ''on'' then perform set_config(''dbproxy.numbers'', jsonb_build_object(%s)::text, true); end if;', numbers) end, t, row_type,
-    case when exists (select from dbproxy.running_code c where c.rel = define_applier.rel) then E'if current_setting(''dbproxy.is_alone'', true) is distinct from ''on'' then raise exception ''by dbproxy.apply only'' using errcode = ''DBP01''; end if;\n  ' end));
+    case when exists (select from dbproxy.running_code c where c.rel = define_applier.rel) then E'if current_setting(''dbproxy.is_alone'', true) is distinct from ''on'' then raise exception ''by dbproxy.apply only'' using errcode = ''DBP01''; end if;\n  ' end, verified));
   execute format('alter function dbproxy.%I%s owner to %I', name, given, case when is_forced then current_user else owner end);
   execute format('revoke execute on function dbproxy.%I%s from public', name, given);
 end $$;

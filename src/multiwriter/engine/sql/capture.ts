@@ -324,17 +324,21 @@ begin
     hint = format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY; or take the function out of its checks, domains, generated columns, indexes and partition keys.', tg_relid::regclass);
 end $$;
 
--- Generated columns generate themselves where a row is applied. Texts of what is IMMUTABLE to PostgreSQL, and goes by settings all the same.
+-- What is computed of a row is computed again where it is applied. Texts of what is IMMUTABLE to PostgreSQL, and goes by settings all the same:
+-- in generated columns, unique indexes, partition keys. Of float4, float8, and bytea.
 create or replace function dbproxy.generates_texts(rel oid) returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
-  select exists (select from pg_attrdef join pg_attribute on attrelid = adrelid and attnum = adnum
-    where adrelid = rel and attgenerated <> '' and adbin::text ~ '\{COERCEVIAIO '
-      and exists (select from regexp_matches(adbin::text, 'type (\d+)', 'g') m where dbproxy.base_type(m[1]::oid) in ('float4'::regtype, 'float8'::regtype, 'bytea'::regtype))) $$;
+  select exists (select from (
+    select adbin::text from pg_attrdef join pg_attribute on attrelid = adrelid and attnum = adnum where adrelid = rel and attgenerated <> ''
+    union all select indexprs::text from pg_index where indrelid = rel and indisunique
+    union all select partexprs::text from pg_partitioned_table where partrelid in (select relid from pg_partition_ancestors(rel))) e (expression)
+   where expression ~ '\{COERCEVIAIO .*:resulttype (?!17 |700 |701 )'
+     and exists (select from regexp_matches(expression, 'type (\d+)', 'g') m where dbproxy.base_type(m[1]::oid) in (17, 700, 701))) $$;
 
 create or replace function dbproxy.require_usual_texts() returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   -- From 1 on it is all one.
   if current_setting('bytea_output') <> 'hex' or current_setting('extra_float_digits')::int < 1 then
-    raise exception 'a generated column of % would have another text on the other writers: of a number or bytes it goes by settings of this session', tg_relid::regclass using errcode = '55000',
+    raise exception 'what is computed of a row of % would be another text on the other writers: of a number or bytes it goes by settings of this session', tg_relid::regclass using errcode = '55000',
       hint = 'SET bytea_output = hex; SET extra_float_digits = 1; as they are without a SET.';
   end if;
   return new;
