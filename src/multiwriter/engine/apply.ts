@@ -103,14 +103,11 @@ export class Applier {
     try {
       for (let tries = 1; ; tries++) {
         try {
-          return (await this.#call('apply', lsn, payload)) === true;
+          return await this.#applyOrUnchecked(lsn, payload);
         } catch (error) {
           if (isPassing(error)) throw error;
-          if (!isInternal(error) || tries === INTERNAL_TRIES) {
-            const isNew = isMisfit(error) ? null : await this.#applyUnchecked(lsn, payload);
-            if (isNew !== null) return isNew;
+          if (!isInternal(error) || tries === INTERNAL_TRIES)
             throw new ApplyDiverged(lsn, (error as Error).message, error);
-          }
           await delay(INTERNAL_MS);
         }
       }
@@ -119,16 +116,22 @@ export class Applier {
     }
   }
 
-  /** Null: checks of its tables are not what it does not fit by. */
-  async #applyUnchecked(lsn: Lsn, payload: string): Promise<boolean | null> {
+  /** Where it does not fit, it may be by a check of a table. */
+  async #applyOrUnchecked(lsn: Lsn, payload: string): Promise<boolean> {
     try {
-      return await this.#call('apply_unchecked', lsn, payload);
+      return (await this.#call('apply', lsn, payload)) === true;
     } catch (error) {
-      if (isPassing(error)) throw error;
-      return null;
+      if (isPassing(error) || isInternal(error) || isMisfit(error)) throw error;
+      const isNew = await this.#call('apply_unchecked', lsn, payload).catch((again: unknown) => {
+        if (isPassing(again) || isInternal(again)) throw again;
+        return null;
+      });
+      if (isNew === null) throw error;
+      return isNew;
     }
   }
 
+  /** Of `apply_unchecked` null: no check of its tables can be why. */
   async #call(name: 'apply' | 'apply_unchecked', lsn: Lsn, payload: string): Promise<boolean | null> {
     const { rows } = await this.#connection.query<{ is_new: boolean | null }>(
       `select dbproxy.${name}($1, $2) as is_new`,
