@@ -81,7 +81,8 @@ it('ten thousand that say nothing: a thousand wait for their time-out, the other
     await Promise.all(Array.from({ length: 100 }, stranger));
     await isServed();
   }
-  expect(await descriptors()).toBeLessThan(before.descriptors + 1_100);
+  // A thousand; and as many whose time is up, and which are being closed, where this takes longer than that.
+  expect(await descriptors()).toBeLessThan(before.descriptors + 2_100);
   expect((await memory()) - before.memory).toBeLessThan(48 * MB);
   await asBefore();
 });
