@@ -70,6 +70,18 @@ const config = (proxy: TestProxy): pg.ClientConfig => ({
   ssl: { ca: readFileSync(certificate.rootFile) },
 });
 
+/** A cancel request that comes before the statement cancels nothing. */
+async function sleepsInEngine(proxy: TestProxy): Promise<void> {
+  const other = await connectPg(config(proxy));
+  await eventually('the statement to run', async () => {
+    const { rowCount } = await other.query(
+      `select from pg_stat_activity where pid <> pg_backend_pid() and state = 'active' and wait_event = 'PgSleep'`,
+    );
+    return rowCount === 1;
+  });
+  await other.end();
+}
+
 describe.each([
   { path: 'fast path', fastPath: true },
   { path: 'plain sockets', fastPath: false },
@@ -272,15 +284,7 @@ describe.each([
   it('a cancel request', async () => {
     const client = await (await RawClient.overTls(proxy.port)).start({ user: 'app' });
     client.send(encode.query('select pg_sleep(60)'));
-    // In the engine: one that comes before the statement cancels nothing.
-    const other = await connectPg(config(proxy));
-    await eventually('the statement to run', async () => {
-      const { rowCount } = await other.query(
-        `select from pg_stat_activity where pid <> pg_backend_pid() and state = 'active' and wait_event = 'PgSleep'`,
-      );
-      return rowCount === 1;
-    });
-    await other.end();
+    await sleepsInEngine(proxy);
     const canceler = await RawClient.overTls(proxy.port);
     canceler.send(encode.cancelRequest(StartupCode.cancel, client.processId, client.secret));
     expect((await canceler.end()).types).toBe('');
@@ -408,15 +412,7 @@ describe('TLS and the life of a proxy', () => {
     expect((await idle!.query('execute p')).rows).toEqual([['prepared']]);
     // A statement that runs is canceled through the process that serves now.
     idle!.send(encode.query('select pg_sleep(60)'));
-    // In the engine: one that comes before the statement cancels nothing.
-    const other = await connectPg(config(proxy));
-    await eventually('the statement to run', async () => {
-      const { rowCount } = await other.query(
-        `select from pg_stat_activity where pid <> pg_backend_pid() and state = 'active' and wait_event = 'PgSleep'`,
-      );
-      return rowCount === 1;
-    });
-    await other.end();
+    await sleepsInEngine(proxy);
     const canceler = await RawClient.overTls(proxy.port);
     canceler.send(encode.cancelRequest(StartupCode.cancel, idle!.processId, idle!.secret));
     expect((await idle!.answer()).errors).toEqual(['57014']);

@@ -249,16 +249,18 @@ end $f$, shape::text, hashes[1], hashes[2], coalesce(key, 'null::jsonb'),
   elsif dbproxy.goes_by_own(rel) is not null or may_have_names and dbproxy.hides_names(rel) then
     perform dbproxy.add_trigger(rel, 'dbproxy_refuse', 'before insert or update or delete', 'row', 'dbproxy.refuse_own()');
   else
-    -- Not IF EXISTS, whose notice would go to the client.
-    if exists (select from pg_trigger where tgrelid = rel and tgname = 'dbproxy_refuse') then
-      execute format('drop trigger dbproxy_refuse on %s', rel::regclass);
-    end if;
+    perform dbproxy.take_trigger(rel, 'dbproxy_refuse');
     if row_index is null then perform dbproxy.add_trigger(rel, 'dbproxy_refuse', 'before update or delete', 'row', 'dbproxy.refuse_without_key()'); end if;
   end if;
   if dbproxy.generates_texts(rel) then perform dbproxy.add_trigger(rel, 'dbproxy_texts', 'before insert or update', 'row', 'dbproxy.require_usual_texts()');
-  elsif exists (select from pg_trigger where tgrelid = rel and tgname = 'dbproxy_texts') then
-    execute format('drop trigger dbproxy_texts on %s', rel::regclass);
+  else perform dbproxy.take_trigger(rel, 'dbproxy_texts');
   end if;
+end $$;
+
+-- Not IF EXISTS, whose notice would go to the client.
+create or replace function dbproxy.take_trigger(rel oid, name text) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  if exists (select from pg_trigger where tgrelid = rel and tgname = name) then execute format('drop trigger %I on %s', name, rel::regclass); end if;
 end $$;
 
 drop function if exists dbproxy.add_trigger(oid, text, text, text, text);

@@ -161,8 +161,7 @@ begin
   -- What an extension's script does is done by CREATE EXTENSION; it may DROP, too, of which nothing is told here.
   if tag in ('CREATE EXTENSION', 'ALTER EXTENSION') then
     -- A script may have ALTER EXTENSION ... DROP in it.
-    delete from dbproxy.captured c where xid = pg_current_xact_id() and operation = 'h'
-       and cmin::text::bigint = (select max(h.cmin::text::bigint) from dbproxy.captured h where h.xid = pg_current_xact_id() and h.operation = 'h');
+    delete from dbproxy.captured where xid = me and operation = 'h' and cmin::text::bigint = (select max(h.cmin::text::bigint) from dbproxy.captured h where h.xid = me and h.operation = 'h');
   end if;
   if ${isNoted('h')} then
     ${unnote('m')}

@@ -25,10 +25,14 @@ begin
   return false;
 end $$;
 
--- May an expression, as it is stored, make a number of a name? As oid or integer it is the same bits; a bigint comes from a function of oid.
+-- The functions that an expression calls, as it is stored.
+create or replace function dbproxy.called_in(expression text) returns setof pg_proc language sql stable set search_path = pg_catalog, pg_temp as $$
+  select p.* from regexp_matches(expression, ':(?:op)?funcid (\d+)', 'g') m join pg_proc p on oid = m[1]::oid $$;
+
+-- May it make a number of a name? As oid or integer it is the same bits; a bigint comes from a function of oid.
 create or replace function dbproxy.makes_numbers(expression text) returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
   select expression ~ '\{(ARRAYCOERCEEXPR|MINMAXEXPR) |\{RELABELTYPE .*:resulttype (23|26) ' or exists (
-    select from regexp_matches(expression, ':(?:op)?funcid (\d+)', 'g') m join pg_proc on oid = m[1]::oid
+    select from dbproxy.called_in(expression)
      where 'oid'::regtype = any (proargtypes::oid[]) or pronamespace = 'pg_catalog'::regnamespace and proname ~ '^hash_?(array|record)|^array_(lt|le|gt|ge)$|^btarraycmp$') $$;
 
 -- Does it have a value of such a type in it? Configurations of text search are what to_tsvector is told, in
@@ -39,12 +43,12 @@ create or replace function dbproxy.has_oids(expression text, enums boolean) retu
 
 -- A function of PostgreSQL's hashes one in it.
 create or replace function dbproxy.hashes_oids(expression text) returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
-  select exists (select from regexp_matches(expression, ':funcid (\d+)', 'g') m join pg_proc on oid = m[1]::oid
+  select exists (select from dbproxy.called_in(expression)
                   where pronamespace = 'pg_catalog'::regnamespace and proname ~ '^hash_?(enum|array|record|range|multirange)') and dbproxy.has_oids(expression, true) $$;
 
 -- A check, as it is stored: it waits, and would hold up what is applied behind it.
 create or replace function dbproxy.waits(expression text) returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
-  select exists (select from regexp_matches(expression, ':funcid (\d+)', 'g') m join pg_proc on oid = m[1]::oid
+  select exists (select from dbproxy.called_in(expression)
                   where pronamespace = 'pg_catalog'::regnamespace and proname in ('pg_sleep', 'pg_sleep_for', 'pg_sleep_until')) $$;
 
 -- A check, as it is stored: it asks who the user is, who is another one where rows are applied. That of a table is left out there
@@ -52,8 +56,8 @@ create or replace function dbproxy.waits(expression text) returns boolean langua
 create or replace function dbproxy.asks(expression text) returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
   -- CURRENT_ROLE, CURRENT_USER, USER, SESSION_USER, CURRENT_SCHEMA: SQLValueFunctionOp in primnodes.h.
   select expression ~ '\{SQLVALUEFUNCTION :op (9|10|11|12|14) ' or exists (
-    select from regexp_matches(expression, ':funcid (\d+)', 'g') m join pg_proc on oid = m[1]::oid and pronamespace = 'pg_catalog'::regnamespace
-     where proname in ('pg_backend_pid', 'inet_client_addr', 'inet_client_port', 'system_user')) $$;
+    select from dbproxy.called_in(expression)
+     where pronamespace = 'pg_catalog'::regnamespace and proname in ('pg_backend_pid', 'inet_client_addr', 'inet_client_port', 'system_user')) $$;
 
 -- What of a table's definition has its rows go by what is an engine's own; null: nothing. Keys of an enum are hashed by its OIDs, and names
 -- are in the order of theirs.
@@ -99,7 +103,7 @@ create or replace function dbproxy.refuse_own() returns trigger language plpgsql
 begin
   raise exception 'the table % cannot be written with several writers: its rows would be others there, or not be taken, by %', tg_relid::regclass,
       coalesce(dbproxy.goes_by_own(tg_relid), 'a name within a row type, a range or an array of a domain') using errcode = '55000',
-    hint = 'Take that out of the definition, or make another table of its rows: OIDs, and who the user is, are an engine''s own.';
+    hint = 'Take that out of the definition, or make another table of its rows: OIDs are an engine''s own.';
 end $$;
 
 -- A type whose values are names, or an array of them.
