@@ -64,7 +64,9 @@ export default class Patch extends InstanceCommand<typeof Patch, MoveRecord | Se
 
   async #replaceSelf(): Promise<SelfPatchResult> {
     const { replaceSelf } = await import('../control/replace-self.js');
-    return replaceSelf(this.instance, ({ step, detail }) => this.out.step(step, detail));
+    const { holdBudgetMs, deadlineMs, onTimeout } = moveParamsOf(this.flags);
+    const limits = { holdBudgetMs, deadlineMs, onTimeout };
+    return replaceSelf(this.instance, ({ step, detail }) => this.out.step(step, detail), limits);
   }
 
   protected override show(record: MoveRecord | SelfPatchResult): void {

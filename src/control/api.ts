@@ -342,6 +342,9 @@ export interface MoveParams {
   readonly pauseAt?: SwitchoverStep;
 }
 
+/** Of one of several writers, whose sessions stand still before they go over. */
+export type SelfPatchLimits = Partial<Pick<MoveParams, 'holdBudgetMs' | 'deadlineMs' | 'onTimeout'>>;
+
 export interface ScaleParams extends MoveParams {
   readonly to: SizeName;
   /** `standby` without it: every session moves to another engine. */
@@ -393,8 +396,17 @@ export interface HandoverRecord {
     readonly handed: number;
     readonly lost: number;
   }[];
+  /** Of several writers, with the first one: the storage nodes' processes. */
+  readonly nodes?: readonly NodeReplaced[];
   readonly startedAt: string;
   readonly totalMs: number;
+}
+
+export interface NodeReplaced {
+  readonly node: string;
+  /** Pids; null: it did not run. */
+  readonly from: number | null;
+  readonly to: number;
 }
 
 /** One line of the event log (`events.ndjson`), and of `dbproxy events`. */
@@ -434,7 +446,7 @@ export interface SupervisorApi {
   autoscaleOff: { params: Record<string, never>; result: AutoscaleResult };
   autoscale: { params: Record<string, never>; result: AutoscaleResult };
   /** Replaces the proxy's process by one of the supervisor's own build. */
-  replaceProxy: { params: Record<string, never>; result: HandoverRecord; progress: OperationProgress };
+  replaceProxy: { params: SelfPatchLimits; result: HandoverRecord; progress: OperationProgress };
   /** Ends the supervisor alone, once it has answered; whoever asks next starts another one. Throws DBP_INSTANCE_BUSY. */
   retire: { params: Record<string, never>; result: { pid: number } };
   /** Events after `after`; with `follow` it goes on as progress until the caller goes away. */

@@ -2,12 +2,10 @@
  * `patch --self`, as the command line does it: first the supervisor is replaced by this build's (engines and proxy are not
  * touched: it is crash-only), then that one has the proxy's process replaced.
  */
-import type { HandoverRecord, OperationProgress } from './api.js';
+import type { HandoverRecord, OperationProgress, SelfPatchLimits } from './api.js';
 import { connectSupervisor } from './client.js';
-import { DbproxyError } from '../errors/index.js';
 import { assertSomeRoom } from '../errors/no-room.js';
 import { InstanceDirectory } from './instance-directory.js';
-import { writerOf } from './multiwriter/names.js';
 import { waitForExit } from './processes.js';
 
 /** How long a supervisor that was asked to end may take, ms. */
@@ -18,29 +16,23 @@ export type SelfPatchResult = HandoverRecord & {
   readonly supervisor: { readonly from: { readonly pid: number }; readonly to: { readonly pid: number } };
 };
 
-/** Throws DBP_INSTANCE_NOT_RUNNING, DBP_INSTANCE_BUSY, DBP_PROXY_HANDOVER, DBP_WRITERS_SELF, DBP_ENV_DISK_FULL. */
+/** Throws DBP_INSTANCE_NOT_RUNNING, DBP_INSTANCE_BUSY, DBP_PROXY_HANDOVER, DBP_ENV_DISK_FULL. */
 export async function replaceSelf(
   name: string,
   onProgress: (progress: Pick<OperationProgress, 'step' | 'detail'>) => void,
+  limits: SelfPatchLimits = {},
 ): Promise<SelfPatchResult> {
-  await assertOneWriter(name);
   await assertSomeRoom(InstanceDirectory.of(name).paths.directory);
   onProgress({ step: 'supervisor', detail: 'a new one looks after the instance' });
   const from = await retire(name);
   const supervisor = await connectSupervisor(name);
   try {
-    const record = await supervisor.call('replaceProxy', {}, { onProgress });
+    const record = await supervisor.call('replaceProxy', limits, { onProgress });
     const to = (await InstanceDirectory.of(name).readSupervisor())?.process.pid ?? 0;
     return { ...record, supervisor: { from: { pid: from }, to: { pid: to } } };
   } finally {
     supervisor.close();
   }
-}
-
-/** Before anything is replaced. Throws DBP_WRITERS_SELF. */
-async function assertOneWriter(name: string): Promise<void> {
-  const record = await InstanceDirectory.of(name).readInstance();
-  if (record && writerOf(record.spec)) throw new DbproxyError('DBP_WRITERS_SELF', { name });
 }
 
 /** Returns the pid of the supervisor that has ended. */

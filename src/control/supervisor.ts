@@ -17,7 +17,6 @@ import type { RpcContext, RpcHandlers } from '../rpc/index.js';
 import type {
   DownResult,
   HandoverRecord,
-  InstanceSpec,
   InstanceState,
   LogEvent,
   MoveParams,
@@ -36,7 +35,6 @@ import type { Instance } from './instance.js';
 import { Metrics, type Figures } from './metrics.js';
 import { giveUpEngine, whyDiverged } from './multiwriter/diverged.js';
 import { Family } from './multiwriter/family.js';
-import { writerOf } from './multiwriter/names.js';
 import { withInstanceLockIfFree } from './lock.js';
 import { MOVE_DEFAULTS } from './move-defaults.js';
 import type { OperationContext } from './operations/move.js';
@@ -163,14 +161,12 @@ export class Supervisor {
       autoscaleOn: (change) => this.#settled().then(() => this.#autoscaler.on(change)),
       autoscaleOff: () => this.#settled().then(() => this.#autoscaler.off()),
       autoscale: () => this.#settled().then(() => this.#autoscaler.status()),
-      replaceProxy: (_params, context) => {
-        assertReplaceable(this.#instance.record.spec);
-        return this.#operate('patch', context, async (on) => {
-          const { proxy, record } = await replaceProxy(on);
+      replaceProxy: (limits, context) =>
+        this.#operate('patch', context, async (on) => {
+          const { proxy, record } = await replaceProxy(on, limits, this.#family);
           this.#adopt(proxy);
           return record;
-        });
-      },
+        }),
       retire: () => this.#retire(),
       events: (params, context) => this.#events(params, context),
       holdBack: async ({ writer, delayMs, forMs }) => {
@@ -631,11 +627,6 @@ async function stateBefore(instance: Instance): Promise<'nothing runs' | 'someth
   const engine = primary && (await provider.inspect(primary).catch(() => null));
   if (engine && engine.state !== 'stopped') return 'something runs';
   return (await recordedProxies(directory)).length > 0 ? 'something runs' : 'nothing runs';
-}
-
-/** Throws DBP_WRITERS_SELF. */
-function assertReplaceable(spec: InstanceSpec): void {
-  if (writerOf(spec)) throw new DbproxyError('DBP_WRITERS_SELF', { name: spec.name });
 }
 
 const summaryOfWriter = ({ id, instance, url, port }: WriterStatus): WriterSummary => ({

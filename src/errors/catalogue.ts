@@ -241,6 +241,16 @@ export const catalogue = define({
     exit: 1,
     suggestions: ['dbproxy status', 'dbproxy logs proxy'],
   },
+  DBP_PROXY_STANDSTILL: {
+    message:
+      'the proxy was not replaced, the one that runs goes on: {reason}, for longer than {deadlineMs} ms',
+    exit: 5,
+    suggestions: [
+      'dbproxy sessions --name {name}',
+      'dbproxy patch --self --name {name} --on-timeout cancel',
+      'dbproxy patch --self --name {name} --deadline 10m',
+    ],
+  },
   DBP_SWITCH_UNMOVABLE: {
     message: 'rolled back, because a session cannot be moved: session {session} ({user}@{database}) {why}',
     exit: 1,
@@ -503,12 +513,6 @@ export const catalogue = define({
     message: 'a client of writer {writer} could not go on: {reason}',
     exit: 1,
     suggestions: ['dbproxy status', 'dbproxy events'],
-  },
-  DBP_WRITERS_SELF: {
-    message:
-      'the proxy of a writer cannot be replaced under its sessions: what it has proposed is in its memory',
-    exit: 2,
-    suggestions: ['dbproxy down --name {name}', 'dbproxy up --name {name}'],
   },
   DBP_STORE_TOO_LARGE: {
     message: 'a transaction of {bytes} bytes is too large for several writers: at most {limit}',

@@ -51,9 +51,14 @@ export class MessageReader {
     return { type: buffer[start] ?? 0, body: buffer.subarray(start + HEADER_BYTES, start + length + 1) };
   }
 
+  /** What has not become a message yet. */
+  get rest(): Buffer {
+    return this.#join().subarray(this.#start);
+  }
+
   /** What has not become a message yet; the reader is empty afterwards. */
   takeRest(): Buffer {
-    const rest = this.#join().subarray(this.#start);
+    const { rest } = this;
     this.#clear();
     this.#wanted = HEADER_BYTES;
     return rest;

@@ -333,8 +333,13 @@ export interface ProxyApi extends WriterApi {
   /**
    * Replaces this process by another build of itself, which inherits every socket (handover/). Answered by the old process,
    * which ends then, or, where it ends the TLS of clients, once the last of these has gone. Refused while the gate is not open. Throws DBP_PROXY_HANDOVER: the old process goes on.
+   * `writer`: of one of several writers. Progress: sessions that went over, or who is waited for.
    */
-  handover: { params: { program: Program }; result: HandoverResult; progress: { handed: number } };
+  handover: {
+    params: { program: Program; writer?: WriterHandover };
+    result: HandoverResult;
+    progress: { handed: number; waitsFor?: string };
+  };
   /** One of several starts another one, which listens on the same sockets. Answered when it is on its way. */
   startMember: { params: { program: Program; config: ProxyConfig }; result: { pid: number } };
   /** From another one of several: a CancelRequest for a session of this one; the secret in base64. */
@@ -362,6 +367,20 @@ export type ReviveResult = MoveResult;
 export interface Program {
   readonly node: string;
   readonly main: string;
+}
+
+/** All its sessions stand still before they go over (handover/standstill.ts). */
+export interface WriterHandover {
+  /** The successor's; and another one, in case this process goes on. */
+  readonly incarnation: number;
+  readonly spare: number;
+  /** With which the successor leads at once, in the place of this process; null: another writer leads. */
+  readonly epoch: number | null;
+  /** Longest that one attempt may hold a session, and all together may take, ms. */
+  readonly holdBudgetMs: number;
+  readonly deadlineMs: number;
+  /** At the deadline: give up, or cancel transactions that are open. */
+  readonly onTimeout: 'rollback' | 'cancel';
 }
 
 export interface HandoverResult {

@@ -62,12 +62,14 @@ interface PendingExchange {
   reject(error: Error): void;
 }
 
-/** A connection that is lent, as plain data; its socket apart. */
+/** A connection as plain data; its socket apart. */
 export interface ConnectionImage {
   readonly engine: EngineRoute;
   readonly backendPid: number;
   readonly cancelSecret: Buffer;
   readonly parameters: readonly (readonly [string, string])[];
+  /** Of one that is not lent: what the engine says unasked, and is here in part. */
+  readonly begun?: Buffer;
 }
 
 const socketOptions = ({ access }: EngineRoute): NetConnectOpts =>
@@ -131,19 +133,24 @@ export class EngineConnection implements LinkOwner, StateChannel {
     }
   }
 
-  /** Goes on with a connection that another process has logged in, and has lent. */
+  /** Goes on with a connection that another process has logged in. It is lent next. */
   static inherit(links: LinkFactory, handle: RawHandle, image: ConnectionImage): EngineConnection {
     const connection = new EngineConnection(image.engine);
     connection.backendPid = image.backendPid;
     connection.cancelSecret = image.cancelSecret;
     for (const [name, value] of image.parameters) connection.parameters.set(name, value);
+    if (image.begun) connection.#reader.push(image.begun);
     connection.#link = links.inherit(handle, connection);
     return connection;
   }
 
   save(): ConnectionImage {
     const { engine, backendPid, cancelSecret, parameters } = this;
-    return { engine, backendPid, cancelSecret, parameters: [...parameters] };
+    const begun = this.#reader.rest;
+    return {
+      ...{ engine, backendPid, cancelSecret, parameters: [...parameters] },
+      ...(begun.length > 0 ? { begun: Buffer.from(begun) } : {}),
+    };
   }
 
   set events(events: EngineConnectionEvents | null) {

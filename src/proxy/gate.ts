@@ -9,6 +9,8 @@
  * Invariant 2 (architecture.md): until `commit` every failure leads back to `open` on the old primary; after it there is no
  * way back. The deadline of a hold is ours, so that nobody stays held when the caller dies.
  *
+ * One of several writers stands still (`standStill`, `release`) before another process takes its place: there is no target.
+ *
  * One of several proxy processes takes each step together with the others (control-api.ts). That they go over, or stay, all of
  * them is one decision (group/decision.ts): between `prepare` and that, none of them does either by itself.
  */
@@ -223,9 +225,21 @@ export class Gate {
     together = false,
   ): Promise<HoldResult> {
     this.#assertOpen();
+    this.#lookAhead?.stop();
+    const result = await this.#holdEverybody(budgetMs, unmovable, cancelTransactions, operation, together);
+    if (result.held && this.#hold && !together) this.#export(this.#hold);
+    return result;
+  }
+
+  async #holdEverybody(
+    budgetMs: number,
+    unmovable: 'rollback' | 'drop',
+    cancelTransactions: boolean,
+    operation: string,
+    together: boolean,
+  ): Promise<HoldResult> {
     const startMs = performance.now();
     this.#state = 'holding';
-    this.#lookAhead?.stop();
     const hold = this.#begin({ budgetMs, unmovable, operation, together });
     const early = setTimeout(() => {
       endVanished(hold);
@@ -248,13 +262,38 @@ export class Gate {
     };
     if (result.held) {
       this.#state = 'held';
-      if (!together) this.#export(hold);
       return { ...result, blockers: [] };
     }
     const blockers = this.#blockers(hold);
     if (this.#hold === hold) await this.release();
     else this.#services.resumeWriter();
     return { ...result, blockers };
+  }
+
+  /**
+   * Everybody is held where he is, and the writer proposes nothing, until `release`. Else nobody is, and it is told who could not
+   * be within `budgetMs`. `cancels`: transactions that are open then are canceled.
+   */
+  async standStill(budgetMs: number, operation: string, cancels: boolean): Promise<HoldResult> {
+    if (this.#state !== 'open' || this.#target)
+      throw new DbproxyError('DBP_INTERNAL', { reason: `the gate is ${this.#state}` });
+    const result = await this.#holdEverybody(budgetMs, 'rollback', cancels, operation, false);
+    // From here on it is over when whoever asked says so.
+    if (result.held) clearTimeout(this.#hold?.timer);
+    return result;
+  }
+
+  /** While everybody stands still: who logs in may do so, and stands still, too. */
+  letLoginsGo(): void {
+    this.#loginsMayGo = true;
+    this.wake();
+  }
+
+  /** A session is about to begin. True: with a hold. */
+  holdsNewcomer(session: Session): boolean {
+    if (this.#state !== 'held' || !this.#loginsMayGo) return false;
+    this.#hold?.sessions.set(session, Promise.resolve(null));
+    return true;
   }
 
   /** See ProxyApi.seal. */
@@ -305,6 +344,7 @@ export class Gate {
     this.#shared?.resolve();
     const sessions = this.#endHold();
     this.#state = 'open';
+    this.#loginsMayGo = false;
     this.#services.resumeWriter();
     this.wake();
     await Promise.all(sessions.map((session) => session.release()));

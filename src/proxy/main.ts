@@ -65,8 +65,8 @@ const handlers = (proxy: Proxy, stop: () => void): RpcHandlers<ProxyApi> => ({
     await proxy.gate.leftBehind.closed();
     return null;
   },
-  handover: async ({ program }, context) => {
-    const result = await proxy.handOver(program, (handed) => context.progress({ handed }));
+  handover: async (params, context) => {
+    const result = await proxy.handOver(params, (progress) => context.progress(progress));
     void exitWhenRead(proxy, context.signal);
     return result;
   },
@@ -85,7 +85,7 @@ const handlers = (proxy: Proxy, stop: () => void): RpcHandlers<ProxyApi> => ({
     setImmediate(stop);
     return null;
   },
-  ...writerHandlers(proxy.writer),
+  ...writerHandlers(() => proxy.writer),
 });
 
 /**

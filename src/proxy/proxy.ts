@@ -7,16 +7,18 @@ import { DbproxyError } from '../errors/index.js';
 import { SettingNames, inventory, type MoveLimits } from '../session-state/index.js';
 import { CancelKeys, type CancelElsewhere } from './cancel.js';
 import type { WriterService } from '../multiwriter/writer/index.js';
-import { connectTo } from './certify/writer-host.js';
+import { connectTo, newWriter } from './certify/writer-host.js';
 import { CONSOLE_DATABASE, Console, parametersOf } from './console/console.js';
 import type {
   EngineRoute,
   HandoverResult,
   Program,
+  ProxyApi,
   ProxyConfig,
   ReviveParams,
   ReviveResult,
   ProxyStatus,
+  WriterHandover,
   SessionDetail,
   SessionReport,
   ProxyView,
@@ -33,6 +35,7 @@ import { Peers } from './group/peers.js';
 import { startMember } from './group/start-member.js';
 import type { ProxyImage } from './handover/messages.js';
 import { Predecessor, type HandoverSource } from './handover/predecessor.js';
+import { Standstill } from './handover/standstill.js';
 import type { HandoverTarget, Sockets } from './handover/successor.js';
 import { Link, NOBODY, type LinkFactory, type LinkOwner } from './link.js';
 import { Listeners, type ListenerName } from './listeners.js';
@@ -73,8 +76,8 @@ export class Proxy implements HandoverSource, HandoverTarget {
   readonly version: string;
   readonly fastPath: boolean;
   readonly openControl: () => Promise<void>;
-  readonly writer: WriterService | null;
   readonly sessions: ReadonlySet<Session>;
+  #writer: WriterService | null;
   readonly #links: LinkFactory;
   readonly #names = new SettingNames();
   readonly #sessions = new Set<Session>();
@@ -94,6 +97,8 @@ export class Proxy implements HandoverSource, HandoverTarget {
   cancelElsewhere: CancelElsewhere | null = null;
   #mockSecret: Buffer;
   #handover: Promise<HandoverResult> | null = null;
+  /** Of one of several writers that takes over: its predecessor's. */
+  #inherited: EngineAdmin | null = null;
   #replaced = false;
   #primary: EngineAdmin | null = null;
   readonly #torture: Torture | null;
@@ -104,8 +109,8 @@ export class Proxy implements HandoverSource, HandoverTarget {
     this.version = options.version;
     this.fastPath = options.fastPath;
     this.openControl = options.openControl;
-    this.writer = options.writer ?? null;
-    if (this.writer) this.writer.onStopped = (error) => this.#writerStopped(error);
+    this.#writer = options.writer ?? null;
+    if (this.#writer) this.#writer.onStopped = (error) => this.#writerStopped(error);
     this.sessions = this.#sessions;
     const { group } = config;
     this.peers = group ? new Peers(group) : null;
@@ -185,13 +190,21 @@ export class Proxy implements HandoverSource, HandoverTarget {
       admin.close();
       throw error;
     }
+    this.#setPrimary(admin);
+  }
+
+  #setPrimary(admin: EngineAdmin): void {
     this.#primary?.close();
     this.#primary = admin;
     this.gate.wake();
   }
 
-  async #attachWriter(engine: EngineRoute): Promise<void> {
-    await this.writer?.attach(connectTo(engine, this.writer.config.database));
+  async #attachWriter(engine: EngineRoute, keepsSessions = false): Promise<void> {
+    await this.writer?.attach(connectTo(engine, this.writer.config.database), keepsSessions);
+  }
+
+  get writer(): WriterService | null {
+    return this.#writer;
   }
 
   #writerStopped(error: DbproxyError): void {
@@ -330,7 +343,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
       this.#headcount?.set(this.#sessions.size);
       this.#totals.sessions++;
       this.#keys.set(session.identity.cancelKey, session);
-      session.start(early);
+      session.start(early, this.gate.holdsNewcomer(session));
       this.#torture?.begin(session);
       this.traces.joined(session);
       this.cover.joined(session);
@@ -415,19 +428,48 @@ export class Proxy implements HandoverSource, HandoverTarget {
   // --- handover: the side that is replaced ------------------------------------------------------------------------------
 
   /** See ProxyApi.handover. When it resolves, nothing is left here. */
-  handOver(program: Program, onProgress: (handed: number) => void): Promise<HandoverResult> {
+  handOver(
+    { program, writer }: ProxyApi['handover']['params'],
+    onProgress: (progress: ProxyApi['handover']['progress']) => void,
+  ): Promise<HandoverResult> {
     if (this.#handover) return this.#handover;
     const busy = this.gate.target ? `a switchover is under way (the gate is ${this.gate.state})` : null;
-    const writes = this.writer ? 'with several writers a proxy is replaced by starting it again' : busy;
-    const reason = this.#torture ? 'it tortures its sessions' : writes;
+    const unknown = this.writer && !writer ? 'whoever asks does not know that it is a writer' : busy;
+    const reason = this.#torture ? 'it tortures its sessions' : unknown;
     if (reason !== null) return Promise.reject(new DbproxyError('DBP_PROXY_HANDOVER', { reason }));
-    const handover = new Predecessor(this, program, onProgress).run();
+    const standstill = writer && this.writer ? this.#standstillOf(writer) : null;
+    const config = writer ? withIncarnation(this.config, writer.incarnation) : this.config;
+    const handover = new Predecessor(this, { program, config, standstill }, onProgress).run();
     this.#handover = handover;
     handover.then(
       () => (this.#replaced = true),
       () => (this.#handover = null),
     );
     return handover;
+  }
+
+  #standstillOf(asked: WriterHandover): Standstill {
+    return new Standstill({
+      name: this.config.instance,
+      asked,
+      standStill: (budgetMs, cancels) => this.gate.standStill(budgetMs, 'patch --self', cancels),
+      makeWay: () => {
+        this.writer?.close();
+        this.gate.letLoginsGo();
+      },
+      reopen: (incarnation) => this.#reopenWriter(incarnation),
+      release: () => this.gate.release(),
+    });
+  }
+
+  /** Its successor could not go on: another incarnation of this writer does, for the sessions that are here. */
+  async #reopenWriter(incarnation: number): Promise<void> {
+    const { writer } = withIncarnation(this.config, incarnation);
+    if (!writer) return;
+    this.#writer = newWriter(writer);
+    this.#writer.onStopped = (error) => this.#writerStopped(error);
+    for (const session of this.#sessions) if (session.isCertified) session.certify(this.#writer);
+    await this.#attachWriter(this.#admin().engine, true);
   }
 
   /** A successor has everything that was here. */
@@ -512,7 +554,20 @@ export class Proxy implements HandoverSource, HandoverTarget {
     for (const name of settingNames.names) this.#names.add(name);
     this.#names.overflowed ||= settingNames.overflowed;
     this.#mockSecret = mockSecret;
-    if (primary) await this.route(primary);
+    if (!primary) return;
+    if (!this.writer) return this.route(primary);
+    this.#inherited = new EngineAdmin(this.#links, primary);
+    await this.#inherited.warm();
+  }
+
+  async write(epoch: number | null, keepsSessions: boolean): Promise<void> {
+    const admin = this.#inherited;
+    if (!this.writer || !admin) return;
+    await this.#attachWriter(admin.engine, keepsSessions);
+    if (epoch !== null) this.writer.lead(epoch);
+    // Where there is no way back whoever makes it lead may have to reach it first.
+    if (keepsSessions) await this.writer.opened();
+    this.#setPrimary(admin);
   }
 
   addTotals({ sessions, moves, failedLogins }: ProxyStatus['totals']): void {
@@ -533,7 +588,9 @@ export class Proxy implements HandoverSource, HandoverTarget {
   inherit(image: SessionImage, { client, server }: Sockets): Session {
     const connection = EngineConnection.inherit(this.#links, server, image.relay.server);
     const link = this.#links.inherit(client, NOBODY);
-    const session = new Session(image.identity, link, connection, this.#names, (left) => this.#left(left));
+    const { identity } = image;
+    const writer = this.#writerOf(identity);
+    const session = new Session(identity, link, connection, this.#names, (left) => this.#left(left), writer);
     session.restore(image);
     this.#sessions.add(session);
     this.#headcount?.set(this.#sessions.size);
@@ -541,3 +598,6 @@ export class Proxy implements HandoverSource, HandoverTarget {
     return session;
   }
 }
+
+const withIncarnation = (config: ProxyConfig, incarnation: number): ProxyConfig =>
+  config.writer ? { ...config, writer: { ...config.writer, incarnation } } : config;

@@ -29,7 +29,7 @@ import type { ConnectionImage, EngineConnection } from './engine-connection.js';
 import type { Link, LinkOwner } from './link.js';
 import { beforeDeathNotice } from './failover/death-notice.js';
 import { ErrorRewriter, type ErrorRewrite } from './rewrite-errors.js';
-import { Certifier } from './certify/certifier.js';
+import { Certifier, type CertifierImage } from './certify/certifier.js';
 import type { WriterService } from '../multiwriter/writer/index.js';
 import type { DbproxyError } from '../errors/index.js';
 
@@ -84,6 +84,8 @@ export interface RelayImage {
   readonly unsentToClient: Buffer;
   readonly unsentToEngine: Buffer;
   readonly server: ConnectionImage;
+  /** Of a session that is certified, and held. */
+  readonly certifier?: CertifierImage;
 }
 
 const NOTHING_UNSENT: { readonly toClient: Buffer; readonly toEngine: Buffer } = {
@@ -131,6 +133,8 @@ export class Relay implements LinkOwner {
   #certifier: Certifier | null = null;
   /** What the process before this one had not sent. */
   #inherited = NOTHING_UNSENT;
+  /** Its server link is not lent yet. */
+  #isInherited = false;
 
   constructor(client: Link, server: EngineConnection, tracker: SessionTracker, events: RelayEvents) {
     this.client = client;
@@ -142,16 +146,20 @@ export class Relay implements LinkOwner {
     for (const [name, value] of server.parameters) tracker.parameters.set(name, value);
   }
 
-  /** Begins; `early`: client bytes that came with the login. */
-  start(early: Buffer): void {
+  start(): void {
     this.client.owner = this;
     this.#lend();
+  }
+
+  /** Behind `start`: client bytes that came with the login, and then all that come. */
+  receive(early: Buffer): void {
     if (early.length > 0) this.received(this.client, early, early.length);
     this.pump();
   }
 
-  /** Before `start`: transactions are certified (certify/). */
+  /** Before `start`, or while stopped, by another writer in the place of the first: transactions are certified (certify/). */
   certify(writer: WriterService, session: number, fail: (error: DbproxyError) => void): void {
+    const before = this.#certifier?.save();
     this.#certifier = new Certifier(writer, this.#server, {
       session,
       toClient: (bytes) => this.#fromEngine(this.#server.link, bytes, bytes.length, true),
@@ -167,6 +175,11 @@ export class Relay implements LinkOwner {
       encoding: () => this.#tracker.parameters.get('client_encoding'),
       standardConformingStrings: () => this.#tracker.parameters.get('standard_conforming_strings') !== 'off',
     });
+    if (before) this.#certifier.restore(before);
+  }
+
+  get hasWriter(): boolean {
+    return this.#certifier !== null;
   }
 
   /** True: what was to be canceled waited here, and the engine has nothing of it. */
@@ -241,6 +254,11 @@ export class Relay implements LinkOwner {
   }
 
   // --- flow -----------------------------------------------------------------------------------------------------------
+
+  /** The client's bytes wait, and the server link is ours. */
+  get isStopped(): boolean {
+    return this.#flow === 'stop';
+  }
 
   /** `free` or `step`: bytes may flow. After `stop` the server link is lent again, and what changed there is told. */
   flow(how: 'free' | 'step'): void {
@@ -345,7 +363,7 @@ export class Relay implements LinkOwner {
 
   // --- handing both sockets to another process ------------------------------------------------------------------------
 
-  /** While bytes flow freely: stops both links; once this resolves, nothing that the relay knows changes. */
+  /** Stops both links; once this resolves, nothing that the relay knows changes. One that is certified has to be stopped before. */
   async freeze(): Promise<void> {
     await Promise.all([this.client.freeze(), this.#server.link.freeze()]);
   }
@@ -364,13 +382,14 @@ export class Relay implements LinkOwner {
       ...{ dirty, backlog, clientEnded, unsentToClient, unsentToEngine },
       answeredMsAgo: coarseNow() - this.sinceMs,
       server: this.#server.save(),
+      ...(this.#certifier ? { certifier: this.#certifier.save() } : {}),
     };
   }
 
   /** In place of `start`: takes over where another process stood. Nothing flows before `thaw`. */
   restore(image: RelayImage): void {
     this.client.owner = this;
-    this.#server.lend(this);
+    if (this.#certifier && image.certifier) this.#certifier.restore(image.certifier);
     this.#exchange = Exchange.from(image.exchange);
     this.#clientStream = new ClientStream(this.#exchange, this.#tracker);
     this.#clientStream.restore(image.clientStream);
@@ -381,17 +400,25 @@ export class Relay implements LinkOwner {
     this.backlog = image.backlog;
     this.clientEnded = image.clientEnded;
     this.#inherited = { toClient: image.unsentToClient, toEngine: image.unsentToEngine };
+    this.#isInherited = true;
   }
 
   /** Lets the bytes flow again: here after a freeze that was taken back, or in the process that took over. */
   thaw(): void {
     this.client.thaw();
     this.#server.link.thaw();
+    if (this.#flow === 'stop') {
+      if (!this.backlog) this.client.resume();
+      return this.#server.link.resume();
+    }
     const { toClient, toEngine } = this.#inherited;
     this.#inherited = NOTHING_UNSENT;
     this.client.send(toClient);
     this.#server.link.send(toEngine);
-    if (!this.client.blocked) this.#server.link.resume();
+    if (this.#isInherited) this.#lend();
+    this.#isInherited = false;
+    if (this.client.blocked) this.#server.link.pause();
+    else this.#server.link.resume();
     this.pump();
   }
 

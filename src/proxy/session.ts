@@ -6,8 +6,9 @@
  *
  * draining: client bytes go on request by request until a safe point: everything answered, status I, no message cut in two.
  * held: the server link answers queries of ours (look), or is swapped (moveTo). busy: queries of ours run on it between two
- * other phases. orphaned: its engine is gone, and it waits for another one (failover/). frozen: while another process takes over both sockets, at any moment of `relaying`, no safe point needed
- * (handover/). The bytes themselves are the relay's (relay.ts).
+ * other phases. orphaned: its engine is gone, and it waits for another one (failover/). frozen: while another process takes over both
+ * sockets, at any moment of `relaying`, no safe point needed; with several writers while `held` (handover/). The bytes themselves are
+ * the relay's (relay.ts).
  *
  * Rejected: holding at any ReadyForQuery whatever its status (an open transaction cannot move); reading ahead without bound
  * while held (memory; the kernel's buffers are the queue).
@@ -183,15 +184,25 @@ export class Session {
       engineGone: () => this.#engineGone(),
       violated: (violation) => this.#violated(violation),
     });
-    if (writer)
-      this.#relay.certify(writer, identity.id, (error) =>
-        this.#endWith(error.sqlstate ?? 'XX000', error.message),
-      );
+    if (writer) this.certify(writer);
   }
 
-  /** Begins to relay; `early`: client bytes that came with the login. */
-  start(early: Buffer): void {
-    this.#relay.start(early);
+  /** Before it begins; or held: by another writer in the place of the first. */
+  certify(writer: WriterService): void {
+    this.#relay.certify(writer, this.identity.id, (error) =>
+      this.#endWith(error.sqlstate ?? 'XX000', error.message),
+    );
+  }
+
+  get isCertified(): boolean {
+    return this.#relay.hasWriter;
+  }
+
+  /** Begins to relay; `early`: client bytes that came with the login. `isHeld`: it begins with a hold, and they wait. */
+  start(early: Buffer, isHeld = false): void {
+    this.#relay.start();
+    if (isHeld) void this.hold();
+    this.#relay.receive(early);
   }
 
   get server(): EngineConnection {
@@ -647,12 +658,25 @@ export class Session {
 
   // --- handed to another process --------------------------------------------------------------------------------------
 
-  /** Stops all bytes, wherever they are; false when the session is held, or ended: try again, or it is no more. */
-  async freeze(): Promise<boolean> {
-    if (this.#phase !== 'relaying' || this.#holds > 0 || this.#cancels > 0 || this.#skipping) return false;
+  /**
+   * Stops all bytes, wherever they are; false when the session is held, or ended: try again, or it is no more. `isStill`: it is held
+   * for that, and by nobody else.
+   */
+  async freeze(isStill = false): Promise<boolean> {
+    if (isStill ? !(await this.#isStill()) : this.#phase !== 'relaying' || this.#holds > 0) return false;
+    if (this.#cancels > 0 || this.#skipping) return false;
     this.#phase = 'frozen';
     await this.#relay.freeze();
     return !this.isClosed;
+  }
+
+  /** Held, with its engine as its client has left it. */
+  async #isStill(): Promise<boolean> {
+    if (this.#phase !== 'held') return false;
+    await this.#reading;
+    await this.#restoreUnnamed();
+    if (this.#failTransaction) await this.#enterFailedTransaction();
+    return this.held && this.#holds === 1;
   }
 
   /** Frozen: the whole session, its sockets apart. Null: what the kernel has not taken cannot be told. */
@@ -690,9 +714,9 @@ export class Session {
   /** Frozen: goes on, here. */
   thaw(): void {
     if (this.#phase !== 'frozen') return;
-    this.#phase = 'relaying';
     this.#relay.thaw();
-    if (this.#holds === 0) return;
+    this.#phase = this.#relay.isStopped ? 'held' : 'relaying';
+    if (this.#holds === 0 || this.held) return;
     this.#phase = 'draining';
     this.#relay.flow('step');
     this.#advance();

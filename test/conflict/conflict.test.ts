@@ -197,10 +197,4 @@ describe('status', () => {
       code: 'DBP_WRITERS_UNKNOWN',
     });
   });
-
-  it('patch --self is refused', async () => {
-    expect(await cli.json(['patch', '--self', '--name', 'shop'], 2)).toMatchObject({
-      code: 'DBP_WRITERS_SELF',
-    });
-  });
 });

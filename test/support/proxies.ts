@@ -14,6 +14,7 @@ import type {
   ProxyConfig,
   ProxyTls,
   TortureConfig,
+  WriterHandover,
 } from '../../src/proxy/control-api.js';
 import type { WriterConfig } from '../../src/multiwriter/writer/config.js';
 import { RpcClient } from '../../src/rpc/index.js';
@@ -21,6 +22,7 @@ import { EngineLink } from '../../src/switchover/engine-link.js';
 import { emitFence, waitUntilReplayed } from '../../src/switchover/catch-up.js';
 import { promote } from '../../src/switchover/promote.js';
 import { freePort } from './free-port.js';
+import { killChild } from './kill-child.js';
 import { PASSWORD, randomName, routeTo, type TestEngines } from './engines.js';
 
 export const ENTRY = new URL('../../dist/proxy/main.js', import.meta.url).pathname;
@@ -117,10 +119,21 @@ export class TestProxy {
   }
 
   /** Has the process replaced by a new one of the same build, or of another. */
-  async handOver(program: Program = THIS_BUILD): Promise<HandoverResult> {
-    const result = await this.control.call('handover', { program }, { timeoutMs: 60_000 });
+  async handOver(program: Program = THIS_BUILD, writer?: WriterHandover): Promise<HandoverResult> {
+    const params = { program, ...(writer ? { writer } : {}) };
+    const result = await this.control.call('handover', params, { timeoutMs: 60_000 });
     await this.reconnect();
     return result;
+  }
+
+  /** kill -9 of whichever process serves. */
+  async kill(): Promise<void> {
+    this.control.close();
+    if (this.pid !== this.process.pid) {
+      process.kill(this.pid, 'SIGKILL');
+      await waitForExit(this.pid);
+    }
+    await killChild(this.process);
   }
 
   /** To whoever answers control requests now. */

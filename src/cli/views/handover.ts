@@ -5,7 +5,7 @@ import type { Style } from '../style.js';
 import { facts } from '../table.js';
 
 export function handoverView(result: SelfPatchResult, style: Style): string {
-  const { from, to, sessions, holdMs, supervisor, totalMs, processes } = result;
+  const { from, to, sessions, holdMs, supervisor, totalMs, processes, nodes } = result;
   const mark = sessions.lost === 0 ? style.ok : style.caution;
   const handed = `${plural(sessions.handed, 'session')} handed over`;
   return [
@@ -20,6 +20,10 @@ export function handoverView(result: SelfPatchResult, style: Style): string {
           processes
             ?.map((each) => `${each.from} → ${each.to} (${plural(each.handed, 'session')})`)
             .join(', '),
+        ],
+        [
+          'storage nodes',
+          nodes?.map((each) => `${each.node} ${each.from ?? 'none'} → ${each.to}`).join(', '),
         ],
         ['supervisor', `${supervisor.from.pid} → ${supervisor.to.pid}`],
         [

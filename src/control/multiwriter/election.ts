@@ -12,6 +12,7 @@ import { instancePaths } from '../paths.js';
 import { writerName, type WriterNumber } from './names.js';
 import type { StoreDirectory } from './store-directory.js';
 
+const FIRST: WriterNumber = 1;
 const LOOK_EVERY_MS = 250;
 /** A writer that answers within that can be told to lead; a busy machine may take a second. */
 const ANSWER_BOUND_MS = 2_000;
@@ -42,6 +43,7 @@ export class Election {
   /** The epoch that the present leader was told by this process, and how often it was seen without it since. */
   #told = 0;
   #idleLooks = 0;
+  #isKept = false;
   #running: Promise<void> | null = null;
   #looking: Promise<void> = Promise.resolve();
 
@@ -86,6 +88,30 @@ export class Election {
     return this.#looking;
   }
 
+  /**
+   * While the first writer's proxy is replaced: if that leads, its successor is to, with the epoch that is passed. Nobody else is
+   * told to meanwhile: there may be nobody else.
+   */
+  async keepLead<T>(replace: (epoch: number | null) => Promise<T>): Promise<T> {
+    await this.look();
+    const epoch = this.#leader === FIRST ? await this.#store.nextEpoch() : null;
+    this.#isKept = epoch !== null;
+    try {
+      const result = await replace(epoch);
+      if (epoch !== null) this.#told = this.#epoch = epoch;
+      // Until it ends the old process still answers, and leads no more.
+      this.#links.get(FIRST)?.rpc.close();
+      this.#links.delete(FIRST);
+      return result;
+    } catch (error) {
+      this.#told = 0;
+      throw error;
+    } finally {
+      this.#isKept = false;
+      if (this.#running) void this.look();
+    }
+  }
+
   async #run(): Promise<void> {
     const { signal } = this.#end;
     while (!signal.aborted) {
@@ -107,7 +133,7 @@ export class Election {
     const leading = there.find(({ status }) => status.leads === this.#epoch && status.state !== 'stopped');
     if (leading) this.#leader = leading.writer;
     this.#idleLooks = leading ? 0 : this.#idleLooks + 1;
-    if (leading) return;
+    if (leading || this.#isKept) return;
     if (this.#isBusy(this.#leader)) return;
     const current = there.find(({ writer, status }) => writer === this.#leader && status.state !== 'stopped');
     // It was told to and has not begun yet: its nodes may be away. Or it was outranked, and has to be told again.
@@ -146,8 +172,13 @@ export class Election {
     });
     if (!rpc) return;
     this.#links.set(writer, { writer, rpc, silentSinceMs: null });
-    rpc.call('writer.events', {}, { onProgress: (event) => this.#heard(event) }).catch(() => undefined);
+    rpc.call('writer.events', {}, { onProgress: (event) => this.#hear(event) }).catch(() => undefined);
     void rpc.closed.then(() => this.#gone(writer, rpc));
+  }
+
+  #hear(event: WriterEvent): void {
+    this.#heard(event);
+    if (event.kind === 'closed' && this.#running) void this.look();
   }
 
   /** What a process knew died with it: its successor is no primary, whoever it was before. */

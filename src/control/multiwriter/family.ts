@@ -7,7 +7,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { DbproxyError } from '../../errors/index.js';
 import type { WriterEvent } from '../../multiwriter/writer/config.js';
-import type { MultiwriterSpec, StoreStatus, WriterStatus } from '../api.js';
+import type { MultiwriterSpec, NodeReplaced, StoreStatus, WriterStatus } from '../api.js';
 import { connectSupervisor, startInstance, stopInstance } from '../client.js';
 import type { Beside, OnStep } from '../ensure.js';
 import { InstanceDirectory } from '../instance-directory.js';
@@ -18,7 +18,7 @@ import { isBuiltAgain } from './diverged.js';
 import { Election } from './election.js';
 import { foundEtcdStore } from './etcd-store.js';
 import { writerName, type WriterNumber } from './names.js';
-import { ensureNode, holdBack, waitForService, whyEnded } from './nodes.js';
+import { ensureNode, holdBack, replaceNode, waitForService, whyEnded } from './nodes.js';
 import { storeStatus, writerStatuses } from './status.js';
 import { StoreDirectory, type StoreNode } from './store-directory.js';
 import { verdictLine, Verdicts, type Verdict } from './verdicts.js';
@@ -47,6 +47,7 @@ export class Family implements Beside {
   readonly #patience = new Map<string, Patience>();
   #watching: Promise<void> | null = null;
   #logged = { second: 0, count: 0 };
+  #nodesTurn: Promise<void> = Promise.resolve();
 
   constructor(instance: Instance, spec: MultiwriterSpec) {
     this.#instance = instance;
@@ -169,7 +170,8 @@ export class Family implements Beside {
   async #watch(): Promise<void> {
     const { signal } = this.#end;
     while (!signal.aborted) {
-      for (const { node } of this.#nodes) await this.#tended(node, () => this.#lookAtNode(node));
+      for (const { node } of this.#nodes)
+        await this.#onNodes(() => this.#tended(node, () => this.#lookAtNode(node)));
       for (const writer of this.#further()) {
         const name = writerName(this.#name, writer);
         await this.#tended(name, () => this.#lookAtWriter(name));
@@ -228,6 +230,35 @@ export class Family implements Beside {
   async holdBack(writer: WriterNumber, delayMs: number, forMs: number): Promise<void> {
     const last = this.#nodes.at(-1);
     if (last) await holdBack(last, { writer: writer - 1, delayMs, forMs });
+  }
+
+  /** While the first writer's proxy is replaced. */
+  keepLead<T>(replace: (epoch: number | null) => Promise<T>): Promise<T> {
+    return this.#election.keepLead(replace);
+  }
+
+  /**
+   * All storage nodes by processes of this build, one after the other: while one is away a commit has to ask the primary, and goes on.
+   * Throws DBP_STORE_NODE_START: those behind it are left.
+   */
+  async replaceNodes(tell: (detail: string) => void): Promise<NodeReplaced[]> {
+    const replaced: NodeReplaced[] = [];
+    for (const node of this.#nodes) {
+      tell(`storage node ${node.node}`);
+      await this.#onNodes(async () => {
+        const store = await this.#store.open();
+        replaced.push(await replaceNode(this.#store, store, this.#spec.quorums, node));
+      });
+      this.#report('store.started', `storage node ${node.node} runs in a new process`, { node: node.node });
+    }
+    return replaced;
+  }
+
+  /** Nobody else starts one meanwhile. */
+  #onNodes(work: () => Promise<void>): Promise<void> {
+    const done = this.#nodesTurn.then(work);
+    this.#nodesTurn = done.catch(() => undefined);
+    return done;
   }
 
   // --- what the writers tell --------------------------------------------------------------------------------------------

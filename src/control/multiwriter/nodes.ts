@@ -13,7 +13,8 @@ import type { Quorums } from '../../multiwriter/protocol/index.js';
 import type { NodeStatus, StoreApi, StoreConfig } from '../../multiwriter/storage/api.js';
 import { RpcClient } from '../../rpc/index.js';
 import { VERSION } from '../../version.js';
-import { endProcess, isAlive } from '../processes.js';
+import type { NodeReplaced } from '../api.js';
+import { endProcess, isAlive, waitForExit } from '../processes.js';
 import type { StoreRecord } from '../records.js';
 import type { StoreDirectory, StoreNode } from './store-directory.js';
 
@@ -65,6 +66,30 @@ export async function ensureNode(
   }
   await startNode(store, configOf(store, record, quorums, node));
   return true;
+}
+
+/** By a process of this build, on the same log. Resolves when all vote again. Throws DBP_STORE_NODE_START. */
+export async function replaceNode(
+  store: StoreDirectory,
+  record: StoreRecord,
+  quorums: Quorums,
+  node: StoreNode,
+): Promise<NodeReplaced> {
+  const before = await processOf(store, node);
+  await endNode(node, before);
+  await ensureNode(store, record, quorums, node);
+  await waitForService(store, store.nodes(quorums), quorums.nodes);
+  const now = await processOf(store, node);
+  return { node: node.node, from: before?.pid ?? null, to: now?.pid ?? 0 };
+}
+
+/** What it has answered is on its disk; it is asked to end, and ended if it does not. */
+async function endNode({ socket }: StoreNode, running: ProcessIdentity | null): Promise<void> {
+  if (!running) return;
+  const rpc = await RpcClient.connect<StoreApi>(socket).catch(() => null);
+  await rpc?.call('shutdown', {}, { timeoutMs: STATUS_BOUND_MS }).catch(() => undefined);
+  rpc?.close();
+  if (!(await waitForExit(running, STOP_BOUND_MS))) await endProcess(running, STOP_BOUND_MS);
 }
 
 /** A node that ended says why in the last line of its log. */

@@ -4,9 +4,11 @@
  */
 import { DbproxyError } from '../../errors/index.js';
 import { holdTimes } from '../../proxy/hold-times.js';
-import type { HandoverResult, ProxyStatus } from '../../proxy/control-api.js';
-import type { HandoverRecord, OperationProgress } from '../api.js';
+import type { HandoverResult, ProxyApi, ProxyStatus, WriterHandover } from '../../proxy/control-api.js';
+import type { HandoverRecord, OperationProgress, SelfPatchLimits } from '../api.js';
 import type { Instance } from '../instance.js';
+import type { Family } from '../multiwriter/family.js';
+import { writerHandover } from '../multiwriter/writer-handover.js';
 import {
   findProcess,
   findProxy,
@@ -26,17 +28,38 @@ export interface Replaced {
   readonly record: HandoverRecord;
 }
 
-/** Of several processes one after the other. Throws DBP_PROXY_HANDOVER: the old process goes on. */
-export async function replaceProxy({ instance, proxy, onProgress }: OperationContext): Promise<Replaced> {
+/**
+ * Of several processes one after the other. `family`: of the first of several writers, whose storage nodes come behind it. Throws
+ * DBP_PROXY_HANDOVER, DBP_PROXY_STANDSTILL: the old process goes on; DBP_STORE_NODE_START: behind that, a node does not.
+ */
+export async function replaceProxy(
+  context: OperationContext,
+  limits: SelfPatchLimits,
+  family: Pick<Family, 'keepLead' | 'replaceNodes'> | null,
+): Promise<Replaced> {
+  if (!family) return replace(context, limits, null);
+  const { proxy, record } = await family.keepLead((epoch) => replace(context, limits, epoch));
+  const tell = (detail: string): void =>
+    context.onProgress({ ...progressOf(record.operation, record.startedAt), detail });
+  const nodes = await family.replaceNodes(tell);
+  return { proxy, record: nodes.length > 0 ? { ...record, nodes } : record };
+}
+
+async function replace(
+  { instance, proxy, onProgress }: OperationContext,
+  limits: SelfPatchLimits,
+  epoch: number | null,
+): Promise<Replaced> {
   const startedAt = new Date().toISOString();
   const begunMs = performance.now();
   const operation = await instance.nextOperationId('handover');
   const tell = (detail: string): void => onProgress({ ...progressOf(operation, startedAt), detail });
 
+  const writer = await writerHandover(instance.record.spec, epoch, limits);
   const done: ProcessReplaced[] = [];
   for (const member of proxy.members) {
     done.push(
-      await replaceProcess(instance, operation, member, tell).catch((cause: unknown) => {
+      await replaceProcess(instance, { operation, member, writer, tell }).catch((cause: unknown) => {
         const error = DbproxyError.from(cause);
         const message = done.length === 0 ? error.message : `${error.message}; ${done.length} were replaced`;
         instance.events.append('operation.rolled-back', `${operation}: ${message}`, { operation });
@@ -89,11 +112,16 @@ const processPart = ({
   ...{ handed: result.sessions.handed, lost: result.sessions.lost.length },
 });
 
+interface Replacement {
+  readonly operation: string;
+  readonly member: ProxyProcess;
+  readonly writer: WriterHandover | null;
+  readonly tell: (detail: string) => void;
+}
+
 async function replaceProcess(
   { events, directory }: Instance,
-  operation: string,
-  { rpc, number }: ProxyProcess,
-  tell: (detail: string) => void,
+  { operation, member: { rpc, number }, writer, tell }: Replacement,
 ): Promise<ProcessReplaced> {
   const before = await proxyStatus({ rpc });
   tell(`a new process takes over from ${before.pid}`);
@@ -101,12 +129,12 @@ async function replaceProcess(
     operation,
     pid: before.pid,
   });
-  const onProgress = ({ handed }: { handed: number }): void =>
-    tell(`${handed} of ${before.sessions} sessions`);
+  const onProgress = ({ handed, waitsFor }: ProxyApi['handover']['progress']): void =>
+    tell(waitsFor === undefined ? `${handed} of ${before.sessions} sessions` : `waits: ${waitsFor}`);
   const result = await rpc.call(
     'handover',
-    { program: THIS_BUILD },
-    { timeoutMs: HANDOVER_BOUND_MS, onProgress },
+    { program: THIS_BUILD, ...(writer ? { writer } : {}) },
+    { timeoutMs: HANDOVER_BOUND_MS + (writer?.deadlineMs ?? 0), onProgress },
   );
   const successor = await findProcess(directory.paths, number);
   if (successor?.process.pid !== result.pid) {

@@ -7,7 +7,7 @@
 export { Applier, ApplyDiverged, type Entry, type OnBlocked } from './apply.js';
 export type { Blocker } from './blockers.js';
 export { checksums, type TableChecksum } from './checksums.js';
-export { install, type Installation } from './install.js';
+export { install, renew, type Installation } from './install.js';
 export { claimed, compact, divergence, markDiverged, reached } from './markers.js';
 export { readPosition } from './position.js';
 export { openTransactions, type OpenRow, type OpenTransactions, type TransactionName } from './open.js';

@@ -1,4 +1,5 @@
 /** Makes an engine that of a writer: schema `dbproxy`, capture on every table, the guard, sequences that step in turn. */
+import { createHash } from 'node:crypto';
 import type { ClientBase } from 'pg';
 import type { WriterId } from '../protocol/index.js';
 import { APPLY } from './sql/apply.js';
@@ -23,6 +24,13 @@ const PARTS = [
   ...[WITHOUT_DDL, MARKERS, GUARD, RUNNING_CODE, CAPTURE, ENGINE_OWN, NAMES, HELD_CURSORS],
   ...[SEQUENCES, ROLES, OUTCOMES, APPLY, COMPUTED, REFUSED, REFRESH, DDL, RIGHTS],
 ];
+
+const INSTALLED = createHash('sha256')
+  .update([...PARTS, WITH_DDL].join('\n'))
+  .digest('hex');
+
+/** SQLSTATE undefined_column: of a build that did not say by which SQL. */
+const UNDEFINED_COLUMN = '42703';
 
 export interface Installation {
   /** Whose engine it is; its sequences give out the numbers of this writer. */
@@ -55,10 +63,32 @@ export async function install(
       incarnation,
       proofOf(secret),
     ]);
+    await connection.query('update dbproxy.self set installed = $1', [INSTALLED]);
     await connection.query(WITH_DDL);
     await connection.query('commit');
   } catch (error) {
     await connection.query('rollback');
+    throw error;
+  }
+}
+
+/**
+ * In place of `install`, where this writer's next incarnation takes over while everybody stands still: what the engine has is up to date.
+ * A tenth of a second, and more with each table, would be waited for by all sessions. False: it has it from other SQL, or is not this
+ * writer's, and has to be installed.
+ */
+export async function renew(
+  connection: ClientBase,
+  { writer, writers, incarnation, secret }: Installation,
+): Promise<boolean> {
+  try {
+    const { rowCount } = await connection.query(
+      'update dbproxy.self set incarnation = $3 where writer = $1 and writers = $2 and secret = $4 and installed = $5',
+      [writer, [...writers], incarnation, proofOf(secret), INSTALLED],
+    );
+    return rowCount === 1;
+  } catch (error) {
+    if ((error as { code?: string }).code === UNDEFINED_COLUMN) return false;
     throw error;
   }
 }

@@ -135,6 +135,8 @@ export type WriterEvent = { readonly at: string; readonly writer: WriterId } & (
   /** Something that is none of our sessions keeps another writer's commit waiting. */
   | { readonly kind: 'apply-waits'; readonly lsn: Lsn; readonly backend: number; readonly waitedMs: number }
   | { readonly kind: 'opened'; readonly incarnation: number }
+  /** It makes way for another incarnation, or for nobody. */
+  | { readonly kind: 'closed' }
   | { readonly kind: 'stopped'; readonly why: 'fenced' | 'diverged'; readonly message: string }
   /** `why`: it is not; empty where that is not known. */
   | { readonly kind: 'node'; readonly node: NodeId; readonly reachable: boolean; readonly why: string }

@@ -20,6 +20,7 @@ import {
   markDiverged,
   reached,
   readCalls,
+  renew,
   type Installation,
   type OnBlocked,
 } from '../engine/index.js';
@@ -146,18 +147,20 @@ export class EngineLink {
     return this.#connections !== null;
   }
 
-  /** Makes the engine this writer's, before it serves anybody. Returns what it has of every writer, without a gap. */
-  async begin(connect: Connect, installation: Installation): Promise<Vector> {
+  /**
+   * Makes the engine this writer's, before it serves anybody. Returns what it has of every writer, without a gap. `keepsSessions`:
+   * those that are on it are at a safe point.
+   */
+  async begin(connect: Connect, installation: Installation, keepsSessions: boolean): Promise<Vector> {
     const connection = await connect();
     this.#secret = installation.secret;
     try {
       // What a former proxy left running holds locks, and cannot commit any more.
-      await connection.query(
-        `select pg_terminate_backend(pid) from pg_stat_activity
+      const endsLeftovers = `select pg_terminate_backend(pid) from pg_stat_activity
           where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'
-            and application_name <> 'dbproxy'`,
-      );
-      await install(connection, installation);
+            and application_name <> 'dbproxy'`;
+      if (!keepsSessions) await connection.query(endsLeftovers);
+      if (!keepsSessions || !(await renew(connection, installation))) await install(connection, installation);
       this.#durable = await reached(connection);
       this.#claimed = await claimed(connection);
       const reason = await divergence(connection);

@@ -91,6 +91,7 @@ export class WriterService {
   #wasWhole = false;
   #timer: NodeJS.Timeout | null = null;
   #stopped: WriterStatus['why'] = null;
+  #isClosed = false;
   /** Proposals wait until then (ms, monotonic): another writer changes definitions. */
   #quietUntil = 0;
   #waiting: (() => void)[] = [];
@@ -136,7 +137,11 @@ export class WriterService {
         this.#reads.hear(answer);
         this.#wake();
       },
-      event: (event) => this.#tell(event),
+      event: (event) => {
+        this.#tell(event);
+        // It may be the one that it has waited for, to be let in.
+        if (event.kind === 'leads') setImmediate(() => this.#tick());
+      },
       reachable: (node, reachable, why = '') => this.#tell({ kind: 'node', node, reachable, why }),
       stopped: (why, message) => this.#stop(why, message),
       toPeers: (message) => this.#peers.tell(message),
@@ -146,13 +151,18 @@ export class WriterService {
     };
   }
 
-  /** Its engine: the first time it is made this writer's; later it is the one that took over. */
-  async attach(connect: Connect): Promise<void> {
+  /**
+   * Its engine: the first time it is made this writer's; later it is the one that took over. `keepsSessions`: those that are on it are
+   * at a safe point, and go on with this writer.
+   */
+  async attach(connect: Connect, keepsSessions = false): Promise<void> {
     const { id, writers, incarnation } = this.config;
     if (this.#hasBegun) return this.#link.attach(connect);
-    const has = await this.#link.begin(connect, {
-      ...{ writer: id, writers, incarnation, secret: this.#secret },
-    });
+    const has = await this.#link.begin(
+      connect,
+      { ...{ writer: id, writers, incarnation, secret: this.#secret } },
+      keepsSessions,
+    );
     this.#inEngine = this.#link.claimed;
     this.#log.begin(has);
     this.#hasBegun = true;
@@ -177,7 +187,7 @@ export class WriterService {
   }
 
   lead(epoch: number): void {
-    this.#log.lead(epoch);
+    if (!this.#isClosed) this.#log.lead(epoch);
   }
 
   get isPrimary(): boolean {
@@ -186,6 +196,7 @@ export class WriterService {
 
   /** What another writer's proxy says. */
   hear(messages: readonly PeerMessage[]): void {
+    if (this.#isClosed) return;
     for (const message of messages) this.#log.hear(message);
   }
 
@@ -197,7 +208,7 @@ export class WriterService {
       incarnation,
       state: this.#state,
       why: this.#stopped,
-      leads: this.#log.leads,
+      leads: this.#isClosed ? null : this.#log.leads,
       primary: this.#log.primary,
       reached: this.#log.reached,
       durable: this.#link.durable,
@@ -213,7 +224,7 @@ export class WriterService {
   }
 
   get #state(): WriterState {
-    if (this.#stopped) return 'stopped';
+    if (this.#stopped || this.#isClosed) return 'stopped';
     if (!this.#hasBegun || !this.#link.isReady) return 'without-engine';
     const { state } = this.#log;
     return state === 'fenced' ? 'stopped' : state;
@@ -240,7 +251,18 @@ export class WriterService {
     return this.#link.query<Row>(sql);
   }
 
+  /** Resolves when it takes part. Throws DBP_WRITER_STOPPED. */
+  async opened(): Promise<void> {
+    while (this.#state !== 'open') {
+      if (this.#stopped) throw this.#stoppedError();
+      await this.#change();
+    }
+  }
+
+  /** It takes no part any more; another incarnation of it may. */
   close(): void {
+    this.#isClosed = true;
+    this.#tell({ kind: 'closed' });
     if (this.#timer) clearInterval(this.#timer);
     this.#log.close();
     this.#peers.close();
@@ -559,7 +581,7 @@ export class WriterService {
   // --- what the machines say ---------------------------------------------------------------------------------------------
 
   #tick(): void {
-    if (!this.#hasBegun || this.#stopped) return;
+    if (!this.#hasBegun || this.#stopped || this.#isClosed) return;
     this.#link.tick(this.#log.reached);
     const horizon = [...this.#open, ...this.#proposed.values()].reduce(
       (least, { base }) => lowest(least, base),

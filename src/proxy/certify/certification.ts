@@ -53,7 +53,7 @@ export class Certification {
   readonly #block: Block;
   readonly #host: CertificationOptions['host'];
   /** COMMITs refused one after the other: what speaks for the next one. */
-  #retries = 0;
+  retries = 0;
 
   constructor({ service, engine, queries, block, host }: CertificationOptions) {
     this.#service = service;
@@ -111,13 +111,13 @@ export class Certification {
     }
     await faultPoint('proxy.propose');
     const priority = asksPriority ? readPriority(closed.sets[1]?.[0]) : 0;
-    const claim = { retries: this.#retries, priority };
+    const claim = { retries: this.retries, priority };
     const verdict = await this.#service.propose(transaction, writeSet, claim);
     if (verdict.kind === 'refused') {
-      this.#retries++;
+      this.retries++;
       return this.#leave(errorOf(verdict.error));
     }
-    this.#retries = 0;
+    this.retries = 0;
     await this.#commitHere(transaction, verdict.lsn, chain);
     return null;
   }

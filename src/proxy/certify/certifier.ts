@@ -37,12 +37,19 @@ import type { CertifierHost } from './host.js';
 import { MakeWay, type Lane } from './make-way.js';
 import { OneWrite } from './one-write.js';
 import { OutcomeQuestions } from './outcome-questions.js';
-import { OwnQueries } from './own-queries.js';
+import { OwnQueries, type UnnamedImage } from './own-queries.js';
 import { ReadMode } from './read-mode.js';
 import { SimpleProtocol } from './simple-protocol.js';
 import { Snapshots } from './snapshots.js';
-import { StatementReader } from './statement-reader.js';
+import { StatementReader, type ReaderImage } from './statement-reader.js';
 import { WriterWaits } from './writer-waits.js';
+
+/** What is known of a session at a safe point, as plain data, for whoever takes it over. All else is asked of its engine again. */
+export interface CertifierImage {
+  readonly reader: ReaderImage;
+  readonly unnamed: UnnamedImage;
+  readonly retries: number;
+}
 
 /** Client bytes that wait, before no more are read. */
 const INBOX_BYTES = 256 * 1024;
@@ -57,6 +64,8 @@ export class Certifier implements LinkOwner, Participant {
   readonly #waits = new WriterWaits();
   readonly #toClient: OneWrite;
   readonly #reader: StatementReader;
+  readonly #queries: OwnQueries;
+  readonly #certification: Certification;
   readonly #block: Block;
   readonly #batch: ClientBatch;
   readonly #simple: SimpleProtocol;
@@ -90,11 +99,12 @@ export class Certifier implements LinkOwner, Participant {
     const reads = this.#reads;
     const waits = this.#waits;
     const reader = (this.#reader = new StatementReader(service, () => host.standardConformingStrings()));
-    const queries = new OwnQueries(engine);
+    const queries = (this.#queries = new OwnQueries(engine));
     const block = (this.#block = new Block({ service, participant: this, engine, queries, reads }));
     const snapshots = new Snapshots({ service, engine, queries, block, reads, waits });
     const batch = (this.#batch = new ClientBatch({ engine, queries, block, snapshots, host: client }));
     const certification = new Certification({ service, engine, queries, block, host: client });
+    this.#certification = certification;
     const outcomes = new OutcomeQuestions({ service, engine, queries, waits });
     const parts = {
       engine,
@@ -145,6 +155,22 @@ export class Certifier implements LinkOwner, Participant {
     this.#reads.begin();
     this.#block.resume(status);
     connection.lend(this).resume();
+  }
+
+  /** Only at a safe point. */
+  save(): CertifierImage {
+    return {
+      reader: this.#reader.save(),
+      unnamed: this.#queries.save(),
+      retries: this.#certification.retries,
+    };
+  }
+
+  /** Before `begin`. */
+  restore({ reader, unnamed, retries }: CertifierImage): void {
+    this.#reader.restore(reader);
+    this.#queries.restore(unnamed);
+    this.#certification.retries = retries;
   }
 
   // --- the relay's side: what a link is to it ------------------------------------------------------------------------------

@@ -7,6 +7,12 @@ import { Frontend } from '../../protocol/index.js';
 import type { EngineSide } from './engine-side.js';
 import type { OwnReply } from './requests.js';
 
+/** The client's unnamed statement, between two batches. */
+export interface UnnamedImage {
+  readonly parse: Buffer | null;
+  readonly isLost: boolean;
+}
+
 export class OwnQueries {
   readonly #engine: EngineSide;
   /** The client's Parse of the unnamed statement, as the engine has carried it out. */
@@ -27,6 +33,15 @@ export class OwnQueries {
   askAll(requests: readonly Request[], failed?: (error: Buffer) => void): Promise<OwnReply> {
     this.#unnamedLost ||= requests.some((one) => typeof one === 'string');
     return this.#engine.ask(requests, failed);
+  }
+
+  save(): UnnamedImage {
+    return { parse: this.#unnamed, isLost: this.#unnamedLost };
+  }
+
+  restore({ parse, isLost }: UnnamedImage): void {
+    this.#unnamed = parse && Buffer.from(parse);
+    this.#unnamedLost = isLost;
   }
 
   /** A Parse of it goes to the engine. */

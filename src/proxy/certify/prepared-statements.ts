@@ -4,8 +4,8 @@
  *
  *   Parse, Close ─ ahead ─ its completion ─▶ known        ahead ─ skipped, or failed ─▶ never was
  *
- * None is there before its proxy: that of a writer is not replaced under its sessions (DBP_WRITERS_SELF). Those of SQL's PREPARE are
- * not known; they may write.
+ * A process that takes the session over inherits them (certifier.ts, CertifierImage). Those of SQL's PREPARE are not known; they may
+ * write.
  */
 import type { Dropped, Statement } from './statements.js';
 
@@ -46,6 +46,15 @@ export class PreparedStatements {
       else this.#known.delete(name);
       if (this.#ahead.get(name) === to) this.#ahead.delete(name);
     };
+  }
+
+  /** Between two batches. */
+  save(): ReadonlyMap<string, Prepared> {
+    return new Map(this.#known);
+  }
+
+  restore(known: ReadonlyMap<string, Prepared>): void {
+    for (const [name, prepared] of known) this.#known.set(name, prepared);
   }
 
   /** Its batch is over: what the engine has not answered, it did not look at. */

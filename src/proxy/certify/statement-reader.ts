@@ -2,8 +2,13 @@
  * How the statements of a session are read: once one has written that seemed to read, none is taken for a reader, until DISCARD ALL.
  */
 import type { WriterService } from '../../multiwriter/writer/index.js';
-import { PreparedStatements } from './prepared-statements.js';
+import { PreparedStatements, type Prepared } from './prepared-statements.js';
 import { droppedByRunning, statementsOf, type Part, type Statement } from './statements.js';
+
+export interface ReaderImage {
+  readonly prepared: ReadonlyMap<string, Prepared>;
+  readonly isWary: boolean;
+}
 
 export class StatementReader {
   readonly prepared = new PreparedStatements();
@@ -29,6 +34,15 @@ export class StatementReader {
 
   beWary(): void {
     this.#isWary = true;
+  }
+
+  save(): ReaderImage {
+    return { prepared: this.prepared.save(), isWary: this.#isWary };
+  }
+
+  restore({ prepared, isWary }: ReaderImage): void {
+    this.prepared.restore(prepared);
+    this.#isWary = isWary;
   }
 
   /** It has run. */

@@ -40,8 +40,9 @@ export const connectTo =
     return client;
   };
 
-export const writerHandlers = (writer: WriterService | null): RpcHandlers<WriterApi> => {
+export const writerHandlers = (now: () => WriterService | null): RpcHandlers<WriterApi> => {
   const here = (): WriterService => {
+    const writer = now();
     if (!writer) throw new DbproxyError('DBP_WRITER_NONE');
     return writer;
   };

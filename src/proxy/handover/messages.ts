@@ -9,6 +9,8 @@
  *           ◀───────────────────────── prepared
  *     listener* ───────────────────────────────▶ accepts from here on
  *           ◀──────────────────────── listening
+ *   ( write ───────────────────────────────────▶ opens the writer                   of several writers: all stand still (standstill.ts)
+ *           ◀─────────────────────────── writes )
  *   ┌ socket, socket ──────────────────────────▶ keeps them, reads nothing          the session flows here meanwhile
  *   │       ◀───────────────────────────── have
  *   │ freeze; sessions ────────────────────────▶ builds them, reads nothing
@@ -28,9 +30,9 @@ import type { RawHandle } from '../raw-handle.js';
 import type { SessionImage } from '../session.js';
 
 /** Version of everything in this file and of the images in it. Raise it whenever one of their shapes changes. */
-export const FORMAT = 1;
-/** Formats that this build can take over from. */
-export const READABLE_FORMATS: readonly number[] = [FORMAT];
+export const FORMAT = 2;
+/** Formats that this build can take over from. The first one had no writers. */
+export const READABLE_FORMATS: readonly number[] = [1, FORMAT];
 
 /** The proxy without its sessions. */
 export interface ProxyImage {
@@ -55,6 +57,8 @@ export interface ToSuccessor {
   listener: { readonly name: ListenerName };
   /** All listeners were sent. */
   listen: { readonly nextId: number };
+  /** Of several writers: the writer here has made way, and all sessions stand still. `epoch`: to lead with; null: another one does. */
+  write: { readonly epoch: number | null };
   /** With the socket of a client, or of its backend. */
   socket: { readonly session: number; readonly side: 'client' | 'server' };
   /** `frozenAt`: ns, monotonic, the same clock in all processes. */
@@ -74,6 +78,8 @@ export interface ToPredecessor {
   /** It cannot take over, and ends. */
   failed: { readonly reason: string };
   listening: Record<string, never>;
+  /** Its writer is open. */
+  writes: Record<string, never>;
   have: { readonly session: number };
   adopted: { readonly ids: readonly number[]; readonly failed: readonly SessionFailure[] };
   running: { readonly ids: readonly number[]; readonly holdMs: readonly number[] };

@@ -11,7 +11,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DbproxyError } from '../../errors/index.js';
 import { faultPoint } from '../../fault-point.js';
-import type { HandoverResult, Program, ProxyConfig, ProxyStatus } from '../control-api.js';
+import type { HandoverResult, Program, ProxyApi, ProxyConfig, ProxyStatus } from '../control-api.js';
 import { holdTimes } from '../hold-times.js';
 import type { CancelElsewhere } from '../cancel.js';
 import type { ListenerName } from '../listeners.js';
@@ -21,6 +21,7 @@ import type { Session, SessionImage } from '../session.js';
 import type { ProxyImage, ToPredecessor, ToSuccessor } from './messages.js';
 import { FORMAT } from './messages.js';
 import { Peer } from './peer.js';
+import type { Standstill } from './standstill.js';
 
 /** Environment variable that tells a proxy process to take over from its parent. */
 export const SUCCESSOR_VARIABLE = 'DBPROXY_PROXY_SUCCESSOR';
@@ -66,11 +67,22 @@ export interface HandoverSource {
   readonly nextFreeId: number;
 }
 
+export interface HandoverPlan {
+  readonly program: Program;
+  /** The successor's; its generation is counted here. */
+  readonly config: ProxyConfig;
+  /** Of one of several writers. */
+  readonly standstill: Standstill | null;
+}
+
+type HandoverProgress = ProxyApi['handover']['progress'];
+
 export class Predecessor {
   readonly #source: HandoverSource;
   readonly #child: ChildProcess;
   readonly #peer: Peer<ToSuccessor, ToPredecessor>;
-  readonly #onProgress: (handed: number) => void;
+  readonly #standstill: Standstill | null;
+  readonly #onProgress: (progress: HandoverProgress) => void;
   /** Sessions whose sockets the successor has, and since when we want to be rid of them (ms, monotonic). */
   readonly #given = new Map<Session, number>();
   readonly #holdMs: number[] = [];
@@ -82,10 +94,15 @@ export class Predecessor {
   /** Rejects when the successor cannot go on, or ends. */
   readonly #stopped: Promise<never>;
 
-  constructor(source: HandoverSource, program: Program, onProgress: (handed: number) => void) {
+  constructor(
+    source: HandoverSource,
+    { program, config, standstill }: HandoverPlan,
+    onProgress: (progress: HandoverProgress) => void,
+  ) {
     this.#source = source;
+    this.#standstill = standstill;
     this.#onProgress = onProgress;
-    this.#child = start(source.config, program);
+    this.#child = start(config, program);
     this.#peer = new Peer(this.#child, {
       cancel: ({ processId, secret }) => void source.cancelHere(processId, secret),
       failed: ({ reason }) => this.#fail(new Error(reason)),
@@ -96,11 +113,15 @@ export class Predecessor {
     this.#stopped.catch(() => undefined);
   }
 
-  /** When it resolves this process has nothing left but to end. Throws DBP_PROXY_HANDOVER: this process goes on. */
+  /**
+   * When it resolves this process has nothing left but to end. Throws DBP_PROXY_HANDOVER, DBP_PROXY_STANDSTILL: this process goes on.
+   */
   async run(): Promise<HandoverResult> {
     try {
       const version = await this.#prepare();
+      await this.#standStill();
       await this.#giveListeners();
+      await this.#giveWriter();
       await this.#giveSessions();
       await this.#finish();
       const pid = this.#child.pid ?? 0;
@@ -113,6 +134,8 @@ export class Predecessor {
       this.#source.cancelElsewhere = null;
       // Whoever is told of the failure finds one process, not two.
       await Promise.race([this.#ended.catch(() => undefined), delay(EXIT_MS)]);
+      await this.#standstill?.resume();
+      if (error instanceof DbproxyError) throw error;
       const handed = this.#holdMs.length;
       const reason = handed === 0 ? messageOf(error) : `${messageOf(error)}; ${handed} sessions died with it`;
       throw new DbproxyError('DBP_PROXY_HANDOVER', { reason }, { cause: error });
@@ -160,6 +183,29 @@ export class Predecessor {
     await faultPoint('handover.listening');
   }
 
+  // --- one of several writers -------------------------------------------------------------------------------------------
+
+  async #standStill(): Promise<void> {
+    if (!this.#standstill) return;
+    // While everybody waits that would take most of the time.
+    for (const session of this.#source.sessions) await this.#giveSockets(session);
+    await this.#standstill.begin((waitsFor) => {
+      this.#onProgress({ handed: 0, waitsFor });
+      this.#dropEnded();
+    });
+    for (const session of this.#given.keys()) this.#given.set(session, performance.now());
+    this.#dropEnded();
+    await faultPoint('handover.still');
+  }
+
+  async #giveWriter(): Promise<void> {
+    if (!this.#standstill) return;
+    this.#standstill.makeWay();
+    await this.#peer.send('write', { epoch: this.#standstill.epoch });
+    await this.#next('writes');
+    await faultPoint('handover.writes');
+  }
+
   // --- sessions ---------------------------------------------------------------------------------------------------------
 
   async #giveSessions(): Promise<void> {
@@ -185,7 +231,7 @@ export class Predecessor {
   async #giveBatch(batch: readonly Session[]): Promise<boolean> {
     for (const session of batch) if (!this.#given.has(session)) await this.#giveSockets(session);
     await faultPoint('handover.sockets');
-    const frozenAt = process.hrtime.bigint();
+    const frozenAt = this.#standstill?.sinceNs ?? process.hrtime.bigint();
     const frozen = await this.#freeze(batch);
     const flows = frozen.filter((session) => !session.isClosed);
     try {
@@ -230,7 +276,7 @@ export class Predecessor {
     await Promise.all(
       batch.map(async (session) => {
         if (!this.#given.has(session)) return;
-        if (await session.freeze()) frozen.push(session);
+        if (await session.freeze(this.#standstill !== null)) frozen.push(session);
         else if (this.#waitedFor(session) > HELD_BOUND_MS)
           this.#lose([session], session.identity.id, session.whyNotSafe());
       }),
@@ -274,7 +320,7 @@ export class Predecessor {
     await faultPoint('handover.go');
     const { holdMs } = await this.#next('running');
     this.#holdMs.push(...holdMs);
-    this.#onProgress(this.#holdMs.length);
+    this.#onProgress({ handed: this.#holdMs.length });
     return ids.length > 0;
   }
 

@@ -10,7 +10,6 @@ import type { RawHandle } from '../raw-handle.js';
 import type { Session, SessionImage } from '../session.js';
 import { freeDescriptors } from './descriptors.js';
 import {
-  FORMAT,
   READABLE_FORMATS,
   type ProxyImage,
   type SessionFailure,
@@ -23,8 +22,10 @@ import { Peer } from './peer.js';
 export interface HandoverTarget {
   readonly version: string;
   readonly fastPath: boolean;
-  /** Everything but sessions; resolves when it reaches the primary. */
+  /** Everything but sessions; resolves when it reaches the primary. One of several writers does so with `write`. */
   restore(image: ProxyImage): Promise<void>;
+  /** Its writer opens. `keepsSessions`: those that are on the engine are to be taken over. */
+  write(epoch: number | null, keepsSessions: boolean): Promise<void>;
   /** Accepts on a listening socket. `nextId`: for the sessions of new logins. */
   listenOn(name: ListenerName, handle: RawHandle): Promise<void>;
   nextId: number;
@@ -53,6 +54,7 @@ export class Successor {
   readonly #sockets = new Map<number, Partial<Sockets>>();
   readonly #frozen = new Map<number, { readonly session: Session; readonly frozenAt: bigint }>();
   #listens = false;
+  #mayWrite = false;
   #finished = false;
   #end: (error: Error | null) => void = () => undefined;
   /** Messages are dealt with one after the other, though some take time. */
@@ -69,6 +71,7 @@ export class Successor {
       prepare: inTurn((body) => this.#prepare(body)),
       listener: inTurn(({ name }, handle) => void (handle && this.#listeners.push({ name, handle }))),
       listen: inTurn(({ nextId }) => this.#listen(nextId)),
+      write: inTurn(({ epoch }) => this.#write(epoch)),
       socket: inTurn((body, handle) => this.#keep(body, handle)),
       sessions: inTurn((body) => this.#adopt(body)),
       go: inTurn(({ ids }) => this.#go(ids)),
@@ -96,7 +99,7 @@ export class Successor {
   }
 
   async #prepare({ format, proxy }: ToSuccessor['prepare']): Promise<void> {
-    if (format !== FORMAT) throw new Error(`format ${format} cannot be read`);
+    if (!READABLE_FORMATS.includes(format)) throw new Error(`format ${format} cannot be read`);
     await this.#target.restore(proxy);
     await faultPoint('handover.successor.prepared');
     this.#peer.tell('prepared', {});
@@ -109,6 +112,13 @@ export class Successor {
     this.#listens = true;
     await faultPoint('handover.successor.listening');
     this.#peer.tell('listening', {});
+  }
+
+  async #write(epoch: number | null): Promise<void> {
+    this.#mayWrite = true;
+    await this.#target.write(epoch, true);
+    await faultPoint('handover.successor.writes');
+    this.#peer.tell('writes', {});
   }
 
   #keep({ session, side }: ToSuccessor['socket'], handle: RawHandle | null): void {
@@ -181,6 +191,7 @@ export class Successor {
     }
     logLine('the predecessor is gone in the middle of the handover: going on alone');
     this.#target.cancelElsewhere = null;
+    if (!this.#mayWrite) await this.#target.write(null, false);
     for (const { session } of this.#frozen.values()) session.thaw();
     this.#frozen.clear();
     for (const id of [...this.#sockets.keys()]) this.#drop(id);

@@ -1,13 +1,15 @@
 /**
  * Writers whose processes are killed at named points while clients append to lists and move money: a round starts one process so
- * that it stops at a point, waits until it is there, kills it with SIGKILL, and starts it again. In the end: every writer is equal,
- * the list-append checker finds nothing, and no money was made or lost.
+ * that it stops at a point, waits until it is there, kills it with SIGKILL, and starts it again. Or the process of a proxy is replaced
+ * (`patch --self`), and the old or the new one is killed in the middle of that, or none. In the end: every writer is equal, the
+ * list-append checker finds nothing, and no money was made or lost.
  */
-import { access } from 'node:fs/promises';
+import { access, writeFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import { check } from '../checker/check.js';
 import type { Anomaly, History, Transaction } from '../checker/history.js';
+import { successorsOf } from '../../support/proxies.js';
 import type { TestEtcd } from '../etcd/server.js';
 import { type Member, TestCluster } from '../writer/cluster.js';
 
@@ -19,6 +21,16 @@ const PROXY_POINTS = [
   'proxy.certify',
   'proxy.certified',
   'writer.applying',
+] as const;
+/** While a proxy's process is replaced. */
+const HANDOVER_POINTS = [
+  'handover.still',
+  'handover.listening',
+  'handover.successor.writes',
+  'handover.writes',
+  'handover.sessions',
+  'handover.go',
+  'handover.successor.finish',
 ] as const;
 const NODE_POINTS = ['store.received', 'store.written', 'store.synced', 'store.told'] as const;
 /** Where the log is on etcd, beside those. */
@@ -36,6 +48,13 @@ export type Kill =
       readonly what: 'proxy';
       readonly writer: number;
       readonly at: (typeof PROXY_POINTS)[number] | (typeof ETCD_POINTS)[number];
+    }
+  /** `kills`: which of the two processes; null: neither. */
+  | {
+      readonly what: 'handover';
+      readonly writer: number;
+      readonly at: (typeof HANDOVER_POINTS)[number] | null;
+      readonly kills: 'old' | 'new' | null;
     }
   | { readonly what: 'etcd' }
   | { readonly what: 'node'; readonly node: number; readonly at: (typeof NODE_POINTS)[number] }
@@ -77,17 +96,25 @@ export async function crashRun(
     for (let i = 0; i < kills; i++) {
       const dice = next();
       const kill: Kill =
-        dice < 0.6
+        dice < 0.2
           ? {
-              what: 'proxy',
-              writer: pick([0, 1]),
-              at: pick(etcd ? [...PROXY_POINTS, ...ETCD_POINTS] : PROXY_POINTS),
+              ...{ what: 'handover', writer: pick([0, 1]) },
+              ...pick([
+                { at: null, kills: null },
+                { at: pick(HANDOVER_POINTS), kills: pick(['old', 'new']) },
+              ]),
             }
-          : dice < 0.85
-            ? etcd
-              ? { what: 'etcd' }
-              : { what: 'node', node: pick([0, 1, 2]), at: pick(NODE_POINTS) }
-            : { what: 'engine', writer: pick([0, 1]) };
+          : dice < 0.65
+            ? {
+                what: 'proxy',
+                writer: pick([0, 1]),
+                at: pick(etcd ? [...PROXY_POINTS, ...ETCD_POINTS] : PROXY_POINTS),
+              }
+            : dice < 0.85
+              ? etcd
+                ? { what: 'etcd' }
+                : { what: 'node', node: pick([0, 1, 2]), at: pick(NODE_POINTS) }
+              : { what: 'engine', writer: pick([0, 1]) };
       const wasReached = await carryOut(cluster, kill, `${cluster.engines.home}/at${i}`, etcd);
       if (wasReached) reached++;
       done.push(kill);
@@ -117,7 +144,7 @@ async function carryOut(
   file: string,
   etcd: TestEtcd | null,
 ): Promise<boolean> {
-  const env = 'at' in kill ? { DBPROXY_TEST_PAUSE_AT: `${kill.at}@${file}` } : {};
+  const env = 'at' in kill && kill.at !== null ? { DBPROXY_TEST_PAUSE_AT: `${kill.at}@${file}` } : {};
   switch (kill.what) {
     case 'proxy': {
       const member = cluster.members[kill.writer]!;
@@ -132,6 +159,8 @@ async function carryOut(
       await member.isOpen();
       return wasReached;
     }
+    case 'handover':
+      return replace(cluster, kill, env, file);
     case 'node': {
       const node = cluster.store!.nodes[kill.node]!;
       await node.kill();
@@ -153,6 +182,37 @@ async function carryOut(
       return true;
     }
   }
+}
+
+async function replace(
+  cluster: TestCluster,
+  { writer, at, kills }: Extract<Kill, { what: 'handover' }>,
+  env: NodeJS.ProcessEnv,
+  file: string,
+): Promise<boolean> {
+  const member = cluster.members[writer]!;
+  if (at === null) {
+    await member.handOver();
+    return true;
+  }
+  await member.kill();
+  if (cluster.leader === writer) await cluster.lead(1 - writer);
+  await member.start(env);
+  await member.isOpen();
+  const { proxy } = member;
+  const old = proxy!.pid;
+  const over = member.handOver().catch(() => undefined);
+  const wasReached = await isReached(file);
+  const [successor] = successorsOf(old);
+  process.kill(kills === 'new' && successor !== undefined ? successor : old, 'SIGKILL');
+  await writeFile(file, '');
+  await over;
+  // Whoever is left goes on, until it is ended, too: another process finds what it has left.
+  await proxy!.reconnect().catch(() => undefined);
+  await member.kill();
+  await member.start();
+  await member.isOpen();
+  return wasReached;
 }
 
 async function isReached(file: string): Promise<boolean> {

@@ -17,7 +17,9 @@ const named = (kill: Kill): string =>
     ? 'etcd'
     : kill.what === 'engine'
       ? `engine of writer ${kill.writer}`
-      : `${kill.what} ${kill.what === 'node' ? kill.node : kill.writer} at ${kill.at}`;
+      : kill.what === 'handover'
+        ? `handover ${kill.writer}${kill.at === null ? '' : ` at ${kill.at}, ${kill.kills}`}`
+        : `${kill.what} ${kill.what === 'node' ? kill.node : kill.writer} at ${kill.at}`;
 
 print(`seed ${seed}, ${kills} kills`);
 let n = 0;

@@ -50,6 +50,20 @@ suite('two writers on etcd', () => {
     await cluster.atRest();
   });
 
+  it("a proxy's process is replaced under its clients, of either writer", async () => {
+    for (const [member, client] of [
+      [cluster.members[0]!, a],
+      [cluster.members[1]!, b],
+    ] as const) {
+      const pid = await value(client, 'select pg_backend_pid()');
+      expect((await member.handOver()).sessions).toEqual({ handed: 1, lost: [] });
+      await retrying(() => client.query('update account set balance = balance - 1 where id = 4'));
+      expect(await value(client, 'select pg_backend_pid()')).toBe(pid);
+      await cluster.atRest();
+    }
+    expect(await value(a, 'select balance from account where id = 4')).toBe(98);
+  });
+
   it('disjoint keys: nobody is refused', async () => {
     const work = async (client: pg.Client, id: number): Promise<void> => {
       for (let i = 0; i < 30; i++)

@@ -12,11 +12,11 @@ import type {
   WriterEvent,
   WriterStatus,
 } from '../../../src/multiwriter/writer/config.js';
+import type { HandoverResult, WriterHandover } from '../../../src/proxy/control-api.js';
 import { connectPg, eventually } from '../../support/clients.js';
-import { killChild } from '../../support/kill-child.js';
 import { freePort } from '../../support/free-port.js';
 import { TestEngines } from '../../support/engines.js';
-import { TestProxy } from '../../support/proxies.js';
+import { TestProxy, THIS_BUILD } from '../../support/proxies.js';
 import { type StorePlace, TestStore } from '../storage/nodes.js';
 
 const START_BOUND_MS = 40_000;
@@ -111,6 +111,17 @@ export class TestCluster {
     );
   }
 
+  /** What the supervisor tells the proxy of a writer that is to be replaced: if it leads, so does its successor. */
+  handoverOf(member: Member, asked: Partial<WriterHandover> = {}): WriterHandover {
+    const leads = this.members[this.leader] === member;
+    return {
+      ...member.nextIncarnations(),
+      epoch: leads ? ++this.#epoch : null,
+      ...{ holdBudgetMs: 250, deadlineMs: 10_000, onTimeout: 'rollback' },
+      ...asked,
+    };
+  }
+
   /** Waits until every writer has what the others have, and compares them. */
   async atRest(): Promise<TableChecksum[]> {
     let all: WriterStatus[] = [];
@@ -184,9 +195,26 @@ export class Member {
       writer: { ...this.#config, incarnation: ++this.#incarnation, ...more },
       env: { ...this.#env, ...env },
     });
-    void this.proxy.control
+    this.#follow();
+  }
+
+  #follow(): void {
+    void this.proxy?.control
       .call('writer.events', {}, { onProgress: (event) => this.events.push(event) })
       .catch(() => undefined);
+  }
+
+  /** `patch --self`: another process of its proxy takes over, as another incarnation. */
+  async handOver(asked: Partial<WriterHandover> = {}): Promise<HandoverResult> {
+    const result = await this.proxy!.handOver(THIS_BUILD, this.#cluster.handoverOf(this, asked));
+    this.#follow();
+    return result;
+  }
+
+  /** Incarnations that it never had. */
+  nextIncarnations(): Pick<WriterHandover, 'incarnation' | 'spare'> {
+    this.#incarnation += 2;
+    return { incarnation: this.#incarnation - 1, spare: this.#incarnation };
   }
 
   async isOpen(): Promise<WriterStatus> {
@@ -225,10 +253,9 @@ export class Member {
   }
 
   async kill(): Promise<void> {
-    const child = this.proxy?.process;
-    this.proxy?.control.close();
+    const { proxy } = this;
     this.proxy = null;
-    await killChild(child);
+    await proxy?.kill();
   }
 
   /** kill -9 of the engine, a process whose others then end or a container; and a start. */

@@ -17,6 +17,8 @@ create table if not exists dbproxy.self (
 alter table dbproxy.self enable row level security;
 -- Why it is not what the log says: every proxy that comes is told so, until it is built again.
 alter table dbproxy.self add column if not exists diverged text;
+-- By which SQL it was made a writer's (install.ts).
+alter table dbproxy.self add column if not exists installed text;
 -- There are deferred triggers of clients (refresh.ts).
 alter table dbproxy.self add column if not exists defers boolean not null default false;
 

@@ -1,0 +1,90 @@
+/**
+ * One of several writers: what it proposes is in the memory of its process, and so two processes cannot have its sessions at the same
+ * time. Before any of them goes over they all stand still at a safe point, and the writer has made way for the next incarnation of
+ * itself, which the successor is.
+ *
+ *   flowing ─ everybody held, nothing proposed ─▶ still ─ makeWay ─▶ without a writer ─▶ sessions go over
+ *      ▲                                            │ resume                 │ resume: it opens once more, as another incarnation
+ *      └────────────────────────────────────────────┴───────────────────────┘
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { DbproxyError } from '../../errors/index.js';
+import type { Blocker, HoldResult, WriterHandover } from '../control-api.js';
+
+export interface StandstillOptions {
+  /** Of the instance, for what people are told. */
+  readonly name: string;
+  readonly asked: WriterHandover;
+  readonly standStill: (budgetMs: number, cancels: boolean) => Promise<HoldResult>;
+  /** This incarnation proposes nothing any more. */
+  readonly makeWay: () => void;
+  /** Another one does, on the same engine. */
+  readonly reopen: (incarnation: number) => Promise<void>;
+  readonly release: () => Promise<void>;
+}
+
+/** Before the next attempt, ms: whoever had to wait goes on meanwhile. */
+const BETWEEN_ATTEMPTS_MS = 500;
+
+export class Standstill {
+  readonly #options: StandstillOptions;
+  #sinceNs: bigint | null = null;
+  #hasMadeWay = false;
+
+  constructor(options: StandstillOptions) {
+    this.#options = options;
+  }
+
+  /** Since when sessions wait: ns, monotonic; null: they do not. */
+  get sinceNs(): bigint | null {
+    return this.#sinceNs;
+  }
+
+  /** What the successor needs to lead at once; null: another writer does. */
+  get epoch(): number | null {
+    return this.#options.asked.epoch;
+  }
+
+  /** Again and again until the deadline. Throws DBP_PROXY_STANDSTILL with who could not: everybody goes on. */
+  async begin(waitsFor: (who: string) => void): Promise<void> {
+    const { name, asked, standStill } = this.#options;
+    const { deadlineMs } = asked;
+    const endMs = performance.now() + deadlineMs;
+    for (;;) {
+      const leftMs = endMs - performance.now();
+      // There is no time for a whole one behind it.
+      const isLast = leftMs < 2 * asked.holdBudgetMs;
+      const budgetMs = Math.max(1, Math.min(leftMs, asked.holdBudgetMs));
+      const sinceNs = process.hrtime.bigint();
+      const { held, blockers } = await standStill(budgetMs, isLast && asked.onTimeout === 'cancel');
+      if (held) {
+        this.#sinceNs = sinceNs;
+        return;
+      }
+      if (isLast)
+        throw new DbproxyError('DBP_PROXY_STANDSTILL', { name, deadlineMs, reason: inWords(blockers) });
+      waitsFor(inWords(blockers));
+      await delay(Math.min(BETWEEN_ATTEMPTS_MS, endMs - performance.now() - asked.holdBudgetMs));
+    }
+  }
+
+  /** From here on nothing is proposed by this incarnation. */
+  makeWay(): void {
+    this.#hasMadeWay = true;
+    this.#options.makeWay();
+  }
+
+  /** Everybody goes on here. */
+  async resume(): Promise<void> {
+    if (this.#sinceNs === null) return;
+    const { asked, reopen, release } = this.#options;
+    if (this.#hasMadeWay) await reopen(asked.spare);
+    this.#sinceNs = null;
+    await release();
+  }
+}
+
+const inWords = (blockers: readonly Blocker[]): string =>
+  blockers.length === 0
+    ? 'its sessions could not be held in time'
+    : blockers.map(({ id, reason }) => `session ${id} ${reason}`).join('; ');

@@ -1,0 +1,102 @@
+/** `patch --self` of several writers with the real supervisors: proxies and storage nodes are replaced under clients that work. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { retrying } from '../multiwriter/writer/cluster.js';
+import { connectPg, eventually } from '../support/clients.js';
+import { Cli } from '../support/cli.js';
+import { freePort } from '../support/free-port.js';
+
+const LONG_MS = 180_000;
+let cli: Cli;
+
+beforeAll(async () => {
+  cli = await Cli.open();
+  await cli.json(['up', '--name', 'shop', '--writers', '2', '--port', String(await freePort())]);
+}, LONG_MS);
+afterAll(() => cli.close(['shop']), LONG_MS);
+
+describe('patch --self', () => {
+  interface Record {
+    readonly from: { readonly pid: number };
+    readonly to: { readonly pid: number };
+    readonly sessions: { readonly handed: number; readonly lost: number };
+    readonly holdMs: { readonly count: number; readonly max: number };
+    readonly nodes?: { readonly node: string; readonly from: number; readonly to: number }[];
+  }
+
+  it(
+    'of each writer under its clients, and of the storage nodes with the first one: nobody sees an error but 40001',
+    async () => {
+      const urls = await Promise.all(
+        ['1', '2'].map(async (writer) => {
+          const { stdout } = await cli.run(['url', '--name', 'shop', '--writer', writer]);
+          return stdout.trim();
+        }),
+      );
+      const clients = await Promise.all([...urls, ...urls].map((url) => connectPg(url)));
+      const [admin] = clients;
+      await admin!.query('create table patched (id int primary key, n int not null)');
+      await admin!.query('insert into patched select g, 0 from generate_series(1, 4) g');
+      await eventually('the rows to arrive', async () => {
+        const found = await clients[1]!.query('select from patched').catch(() => null);
+        return found?.rowCount === 4;
+      });
+      let isOver = false;
+      const counts = clients.map(() => 0);
+      const working = clients.map(async (client, own) => {
+        while (!isOver) {
+          await retrying(() => client.query('update patched set n = n + 1 where id = $1', [own + 1]));
+          counts[own]!++;
+        }
+      });
+      const goesOn = async (): Promise<void> => {
+        const before = [...counts];
+        await eventually('everybody to go on', () => counts.every((count, own) => count > before[own]! + 2));
+      };
+      await goesOn();
+      const first = await cli.json<Record>(['patch', '--self', '--name', 'shop']);
+      await goesOn();
+      const second = await cli.json<Record>(['patch', '--self', '--name', 'shop', '--writer', '2']);
+      await goesOn();
+      isOver = true;
+      await Promise.all(working);
+      for (const { from, to, sessions, holdMs } of [first, second]) {
+        expect(from.pid).not.toBe(to.pid);
+        expect(sessions).toMatchObject({ handed: 2, lost: 0 });
+        expect(holdMs.count).toBe(2);
+      }
+      expect(first.nodes?.map(({ node }) => node)).toEqual(['s1', 's2', 's3']);
+      for (const { from, to } of first.nodes ?? []) expect(from).not.toBe(to);
+      expect(second.nodes).toBeUndefined();
+      for (const client of clients.slice(0, 2)) {
+        await eventually('every update, counted once', async () => {
+          const { rows } = await client.query<{ n: number }>('select n from patched order by id');
+          return JSON.stringify(rows.map(({ n }) => n)) === JSON.stringify(counts);
+        });
+      }
+      await Promise.all(clients.map((client) => client.end()));
+      const { writers, store } = await cli.json<{
+        writers: { state: string; leads: boolean }[];
+        store: { nodes: { pid: number; state: string }[] };
+      }>(['status', '--name', 'shop']);
+      expect(writers.map(({ state }) => state)).toEqual(['running', 'running']);
+      expect(writers.filter(({ leads }) => leads)).toHaveLength(1);
+      expect(store.nodes.map(({ state }) => state)).toEqual(['in-service', 'in-service', 'in-service']);
+    },
+    LONG_MS,
+  );
+
+  it('waits for a transaction that is open, and gives up at the deadline with the next step', async () => {
+    const { stdout } = await cli.run(['url', '--name', 'shop']);
+    const client = await connectPg(stdout.trim());
+    await client.query('begin; select 1');
+    const error = await cli.json<{ code: string; message: string; suggestions: string[] }>(
+      ['patch', '--self', '--name', 'shop', '--deadline', '700ms'],
+      5,
+    );
+    expect(error.code).toBe('DBP_PROXY_STANDSTILL');
+    expect(error.message).toMatch(/session \d+ has been idle in a transaction/);
+    expect(error.suggestions).toContain('dbproxy patch --self --name shop --on-timeout cancel');
+    await client.query('commit');
+    await client.end();
+  });
+});
