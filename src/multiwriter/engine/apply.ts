@@ -31,6 +31,9 @@ const INTERNAL_ERROR = 'XX000';
 const INTERNAL_TRIES = 20;
 const INTERNAL_MS = 50;
 
+/** An entry whose rows bring a client's code to run may take so long. Behind it it is tried without. */
+const CODE_MS = 10_000;
+
 /** This engine is not what the log says: it has to stop, and be built again. Nothing of the entry was kept. */
 export class ApplyDiverged extends Error {
   override readonly name = 'ApplyDiverged';
@@ -58,21 +61,28 @@ export class Applier {
   /** By the names that entries have for them. */
   readonly #tables = new Map<string, Table>();
   readonly #prepared = new Set<string>();
+  readonly #codeMs: number;
   /** So many are not to be tried together again. */
   #oneByOne = 0;
 
-  private constructor(writer: WriterId, connection: ClientBase, watcher: ClientBase) {
+  private constructor(writer: WriterId, connection: ClientBase, watcher: ClientBase, codeMs: number) {
     this.#writer = writer;
     this.#connection = connection;
     this.#watcher = watcher;
     this.#pid = pidOf(connection);
+    this.#codeMs = codeMs;
   }
 
   /** Makes a superuser's connection one that applies, and does nothing else. */
-  static async on(writer: WriterId, connection: ClientBase, watcher: ClientBase): Promise<Applier> {
+  static async on(
+    writer: WriterId,
+    connection: ClientBase,
+    watcher: ClientBase,
+    { codeMs = CODE_MS } = {},
+  ): Promise<Applier> {
     await connection.query('set session authorization dbproxy_apply');
     await connection.query(`select dbproxy.prepare_applier()`);
-    return new Applier(writer, connection, watcher);
+    return new Applier(writer, connection, watcher, codeMs);
   }
 
   /**
@@ -103,7 +113,7 @@ export class Applier {
     try {
       for (let tries = 1; ; tries++) {
         try {
-          return await this.#applyOrUnchecked(lsn, payload);
+          return await this.#applyOrLeaveOut(lsn, payload);
         } catch (error) {
           if (isPassing(error)) throw error;
           if (!isInternal(error) || tries === INTERNAL_TRIES)
@@ -116,28 +126,45 @@ export class Applier {
     }
   }
 
-  /** Where it does not fit, it may be by a check of a table. */
-  async #applyOrUnchecked(lsn: Lsn, payload: string): Promise<boolean> {
+  /** Where it does not fit, or takes too long, it may be by what a table has its rows bring to run, and what is not looked at again. */
+  async #applyOrLeaveOut(lsn: Lsn, payload: string): Promise<boolean> {
+    let canceled: Promise<boolean> = Promise.resolve(false);
+    const timer = setTimeout(() => {
+      canceled = this.#cancelCode();
+    }, this.#codeMs);
     try {
-      return (await this.#call('apply', lsn, payload)) === true;
+      return await this.#call(lsn, payload, false);
     } catch (error) {
-      if (isPassing(error) || isInternal(error) || isMisfit(error)) throw error;
-      const isNew = await this.#call('apply_unchecked', lsn, payload).catch((again: unknown) => {
-        if (isPassing(again) || isInternal(again)) throw again;
-        return null;
+      if (!(await canceled) && (isPassing(error) || isInternal(error))) throw error;
+      return await this.#call(lsn, payload, true).catch((again: unknown) => {
+        throw isPassing(again) || isInternal(again) ? again : error;
       });
-      if (isNew === null) throw error;
-      return isNew;
+    } finally {
+      clearTimeout(timer);
     }
   }
 
-  /** Of `apply_unchecked` null: no check of its tables can be why. */
-  async #call(name: 'apply' | 'apply_unchecked', lsn: Lsn, payload: string): Promise<boolean | null> {
-    const { rows } = await this.#connection.query<{ is_new: boolean | null }>(
-      `select dbproxy.${name}($1, $2) as is_new`,
-      [lsn, payload],
+  /** Ends what it does, if it has come to a table whose rows bring a client's code to run: false, if not. */
+  async #cancelCode(): Promise<boolean> {
+    try {
+      const { rowCount } = await this.#watcher.query(
+        `select pg_catalog.pg_cancel_backend($1) where exists (
+           select from pg_catalog.pg_locks join dbproxy.running_code on rel operator(pg_catalog.=) relation where pid operator(pg_catalog.=) $1)`,
+        [this.#pid],
+      );
+      return rowCount !== 0;
+    } catch {
+      // The watcher's connection is gone: whoever owns it knows.
+      return false;
+    }
+  }
+
+  async #call(lsn: Lsn, payload: string, leavesOut: boolean): Promise<boolean> {
+    const { rows } = await this.#connection.query<{ is_new: boolean }>(
+      `select dbproxy.apply($1, $2, $3) as is_new`,
+      [lsn, payload, leavesOut],
     );
-    return rows[0]?.is_new ?? null;
+    return rows[0]?.is_new === true;
   }
 
   /** The rows of each of the first entries, as far as they have nothing else. */
@@ -261,9 +288,6 @@ const pidOf = (connection: ClientBase): number => (connection as unknown as { pr
  */
 const isPassing = (error: unknown): boolean =>
   !(error instanceof DatabaseError) || /^(08|40|53|57|58|55P03$|25006$)/.test(error.code ?? '');
-
-/** Found by what applies, and not by a table's definition. */
-const isMisfit = (error: unknown): boolean => error instanceof DatabaseError && error.code === 'DBP01';
 
 const isInternal = (error: unknown): boolean =>
   error instanceof DatabaseError && error.code === INTERNAL_ERROR;

@@ -1070,24 +1070,6 @@ describe('apply', () => {
     await areEqual();
   });
 
-  it('stops at a row of which a function, IMMUTABLE by its own word, generates another value here', async () => {
-    await onBoth(
-      `create function day_of(timestamptz) returns date immutable language sql as 'select $1::date'`,
-      `create table days (id int generated always as identity primary key, at timestamptz, n int, "x" date generated always as (day_of(at)) stored, twice int generated always as (n * 2) stored)`,
-      `insert into days (at, n) values ('2026-01-01 12:00', 1), (null, null)`,
-      'update days set n = 7',
-      'update days set id = default where n = 7',
-    );
-    await areEqual();
-    const { at, writeSet } = (await a.write(
-      `set local timezone = 'Pacific/Kiritimati'`,
-      `update days set at = '2026-01-01 00:30'`,
-    ))!;
-    await expect(b.apply(at, writeSet.payload)).rejects.toThrow('is another value here');
-    await onBoth('update days set at = null');
-    await areEqual();
-  });
-
   it('finds a row by its index, also of a type that an extension has', async () => {
     await onBoth(
       'create extension if not exists citext',

@@ -59,7 +59,7 @@ end $$;
 
 -- Changes of its rows, one after the other. A statement has its columns beside the parameters: of r and n, which none names without a table, they may have the name.
 create or replace function dbproxy.define_applier(rel oid, row_index oid) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare t text := dbproxy.name_of(rel); owner name; columns text; fresh text; sets text; updates text; found text; replaces text; name text := 'apply_' || rel; is_forced boolean; numbers text; row_type oid; given text := '(text, text[], jsonb[], text[])'; generated text; returned text; verified text;
+declare t text := dbproxy.name_of(rel); owner name; columns text; fresh text; sets text; inserts text; updates text; found text; replaces text; name text := 'apply_' || rel; is_forced boolean; numbers text; row_type oid; given text := '(text, text[], jsonb[], text[])'; generated text; returned text; verified text;
   keyless text := $raise$raise exception '% in %, which has no key to find a row by', dbproxy_kind, dbproxy_called using errcode = 'DBP01';$raise$;
 begin
   select pg_get_userbyid(relowner), relrowsecurity and relforcerowsecurity, reltype into owner, is_forced, row_type from pg_class where oid = rel;
@@ -79,8 +79,9 @@ begin
            case when indcollation[n] <> 0 then (select format(' collate %I.%I', nspname, collname) from pg_collation c join pg_namespace ns on ns.oid = collnamespace where c.oid = indcollation[n]) else '' end), ' and ' order by n)
     into found from pg_index cross join generate_series(0, indnkeyatts - 1) n join pg_attribute a on attrelid = rel and attnum = indkey[n]
      cross join lateral dbproxy.base_type(a.atttypid) b where indexrelid = row_index;
-  -- None may be set: the row is as it was.
-  updates := case when sets is null then 'continue;' else format('update only %s x set %s where %s%s', t, sets, found, returned) end;
+  inserts := case when columns is null then format('insert into %s as x default values%s', t, returned)
+                  else format('insert into %s as x (%s) overriding system value values (%s)%s', t, columns, fresh, returned) end;
+  updates := format('update only %s x set %s where %s%s', t, sets, found, returned);
   select string_agg(format('%L, r.%s', n.sequence, dbproxy.quoted(n.name)), ', ') into numbers from dbproxy.numbered(rel) n;
   execute format('create or replace function dbproxy.%I(dbproxy_called text, dbproxy_kinds text[], dbproxy_keys jsonb[], dbproxy_news text[]) returns void language plpgsql security definer set search_path = pg_catalog, pg_temp as %L', name, format($f$
 #variable_conflict use_variable
@@ -104,12 +105,12 @@ begin
     %5$s
   end loop;
 end $f$, t,
-    case when columns is null then format('insert into %s default values;', t)
-         else format('insert into %s as x (%s) overriding system value values (%s)%s', t, columns, fresh, returned) end,
+    inserts,
     case when found is null then keyless
-         -- An identity that is GENERATED ALWAYS cannot be set by an UPDATE.
-         when replaces is not null then format('if exists (select from only %1$s x where %2$s and (%3$s)) then delete from only %1$s x where %2$s; insert into %1$s as x (%4$s) overriding system value values (%5$s)%7$s else %6$s end if;',
-           t, found, replaces, columns, fresh, updates, returned)
+         -- An identity that is GENERATED ALWAYS cannot be set by an UPDATE, and where there is nothing else, nothing can.
+         when sets is null then format('delete from only %1$s x where %2$s; %3$s', t, found, inserts)
+         when replaces is not null then format('if exists (select from only %1$s x where %2$s and (%3$s)) then delete from only %1$s x where %2$s; %4$s else %5$s end if;',
+           t, found, replaces, inserts, updates)
          else updates end,
     case when found is null then keyless else format('delete from only %s x where %s;', t, found) end,
     -- Whose numbers they are apply() finds out, which may.
@@ -135,19 +136,93 @@ begin
   execute format('select dbproxy.%I($1, $2, $3, $4)', 'apply_' || to_regclass(called)::oid) using called, kinds, keys, news;
 end $$;
 
-create or replace function dbproxy.apply(at bigint, payload text) returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
+-- What a table's definition has against its rows here, and had not where they were written: its checks, those of domains and its generated
+-- columns ask the time, a setting, who the user is, and its owner may have no right to write it. For this transaction it has them no
+-- more; returned is what to take back. A schema is opened to no code of a client.
+create or replace function dbproxy.leave_out(rel oid) returns jsonb language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare c pg_class; n pg_namespace; taken jsonb := jsonb_build_object('rel', rel); generated int2[]; of_domains oid[];
+begin
+  select * into c from pg_class where oid = rel;
+  if c.relchecks > 0 then
+    update pg_class set relchecks = 0 where oid = rel;
+    taken := taken || '{"checks": true}';
+  end if;
+  of_domains := array(select k.oid from dbproxy.needed_by(rel) needed join pg_constraint k on k.oid = needed.object
+                       where needed.class = 'pg_constraint'::regclass and contype = 'c' and contypid <> 0);
+  if of_domains <> '{}' then
+    update pg_constraint set contype = '-' where oid = any (of_domains);
+    taken := taken || jsonb_build_object('domains', of_domains::text);
+  end if;
+  generated := array(select attnum from pg_attribute where attrelid = rel and attnum > 0 and not attisdropped and attgenerated = 's');
+  if generated <> '{}' then
+    update pg_attribute set attgenerated = '' where attrelid = rel and attnum = any (generated);
+    perform dbproxy.define_applier_again(rel);
+    taken := taken || jsonb_build_object('generated', generated::text);
+  end if;
+  if not (select bool_and(has_table_privilege(c.relowner, rel, p)) from unnest('{select,insert,update,delete}'::text[]) p) then
+    update pg_class set relacl = null where oid = rel;
+    taken := taken || jsonb_build_object('rights', c.relacl::text);
+  end if;
+  if not has_schema_privilege(c.relowner, c.relnamespace, 'usage') and not exists (select from dbproxy.running_code r where r.rel = leave_out.rel) then
+    select * into n from pg_namespace where oid = c.relnamespace;
+    update pg_namespace set nspacl = coalesce(nspacl, acldefault('n', nspowner)) || makeaclitem(c.relowner, nspowner, 'USAGE', false) where oid = n.oid;
+    taken := taken || jsonb_build_object('schema', n.oid, 'usage', n.nspacl::text);
+  end if;
+  return taken;
+end $$;
+
+-- In the opposite order: two tables may have one schema.
+create or replace function dbproxy.take_back(all_taken jsonb[]) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare taken jsonb; rel oid;
+begin
+  for taken in select one from unnest(all_taken) with ordinality t (one, n) order by n desc loop
+    rel := taken->>'rel';
+    if taken ? 'checks' then
+      update pg_class set relchecks = (select count(*) from pg_constraint where conrelid = rel and contype = 'c') where oid = rel;
+    end if;
+    if taken ? 'domains' then update pg_constraint set contype = 'c' where oid = any ((taken->>'domains')::oid[]); end if;
+    if taken ? 'generated' then
+      update pg_attribute set attgenerated = 's' where attrelid = rel and attnum = any ((taken->>'generated')::int2[]);
+      perform dbproxy.define_applier_again(rel);
+    end if;
+    if taken ? 'rights' then update pg_class set relacl = (taken->>'rights')::aclitem[] where oid = rel; end if;
+    if taken ? 'schema' then update pg_namespace set nspacl = (taken->>'usage')::aclitem[] where oid = (taken->>'schema')::oid; end if;
+  end loop;
+end $$;
+
+create or replace function dbproxy.define_applier_again(rel oid) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  ${note('w')}
+  perform dbproxy.define_applier(rel, dbproxy.row_index(rel));
+  ${unnote('w')}
+end $$;
+
+drop function if exists dbproxy.apply(bigint, text), dbproxy.apply_unchecked(bigint, text);
+-- Again with leaves_out, where it has failed without.
+create or replace function dbproxy.apply(at bigint, payload text, leaves_out boolean default false) returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare change jsonb; truncated text[] := '{}'; called text; target oid; kinds text[] := '{}'; keys jsonb[]; news text[]; is_own boolean := dbproxy.writer_of(at) = (select writer from dbproxy.self);
-  running_code oid[] := array(select rel from dbproxy.running_code); is_code boolean; ran_code boolean := false; only_rows boolean := true; written bigint; at_most int := 0;
+  running_code oid[] := array(select rel from dbproxy.running_code); is_code boolean; ran_code boolean := false;
+  -- Of the rows since the last change of another kind: what was written before those that bring code, and is by them; what is left out.
+  written bigint[]; changed bigint[]; left_out oid[] := '{}'; taken jsonb[] := '{}';
 begin
   ${FOR_THE_APPLIER}
   ${MARK}
   if not found then return false; end if;
   if is_own then perform set_config('dbproxy.is_own', 'on', true); end if;
   perform set_config('dbproxy.is_alone', 'on', true);
-  for change in select jsonb_array_elements(payload::jsonb) loop
+  -- Behind the last one comes nothing.
+  for change in select jsonb_array_elements(payload::jsonb) union all select '{"kind": "end"}' loop
     if kinds <> '{}' and (called is distinct from change->>'table' or change->>'kind' not in ('insert', 'update', 'delete')) then
       perform dbproxy.apply_rows(called, kinds, keys, news);
       kinds := '{}';
+    end if;
+    if change->>'kind' not in ('insert', 'update', 'delete') then
+      if written is not null then perform dbproxy.require_written(called, written, changed); end if;
+      written := null;
+      perform dbproxy.take_back(taken);
+      left_out := '{}';
+      taken := '{}';
+      called := null;
     end if;
     -- Tables of one TRUNCATE go together: each may refer to the others.
     if change->>'kind' = 'truncate' then truncated := truncated || (change->>'table'); continue; end if;
@@ -157,15 +232,12 @@ begin
       truncated := '{}';
     end if;
     case change->>'kind'
+      when 'end' then null;
       -- Not TRUNCATE, which others that refer to the table would forbid.
-      when 'empty' then
-        execute 'delete from only ' || (change->>'table');
-        only_rows := false;
+      when 'empty' then execute 'delete from only ' || (change->>'table');
       when 'ddl' then
         perform dbproxy.apply_ddl(change);
-        called := null;
         ran_code := true;
-        only_rows := false;
       when 'name' then perform dbproxy.keep_name(change->>'id');
       when 'roles' then perform dbproxy.apply_roles(change);
       when 'setval' then perform dbproxy.align((change->>'sequence')::regclass, (change->>'value')::bigint, (change->>'isCalled')::boolean);
@@ -175,12 +247,20 @@ begin
           target := to_regclass(called);
           if target is null then raise exception 'there is no table %', called using errcode = 'DBP01'; end if;
           is_code := target = any (running_code);
+          if leaves_out and target <> all (left_out) then
+            left_out := left_out || target;
+            taken := taken || dbproxy.leave_out(target);
+          end if;
         end if;
         if kinds = '{}' then keys := '{}'; news := '{}'; end if;
         kinds := kinds || (change->>'kind'); keys := keys || (change->'key'); news := news || (change->>'row');
-        if is_code and written is null then written := dbproxy.number_written(); end if;
-        -- An identity that is GENERATED ALWAYS is deleted and inserted.
-        at_most := at_most + case when written is null then 0 when change->>'kind' = 'update' then 2 else 1 end;
+        if is_code and written is null then
+          written := dbproxy.number_written();
+          changed := '{0,0,0}';
+        end if;
+        if written is not null then
+          changed[array_position('{insert,update,delete}', change->>'kind')] := changed[array_position('{insert,update,delete}', change->>'kind')] + 1;
+        end if;
         -- Those of one table that follow each other go together.
         if not is_code and not is_own then continue; end if;
         perform dbproxy.apply_rows(called, kinds, keys, news);
@@ -196,36 +276,24 @@ begin
         end if;
     end case;
   end loop;
-  if kinds <> '{}' then perform dbproxy.apply_rows(called, kinds, keys, news); end if;
-  if truncated <> '{}' then perform dbproxy.apply_truncate(truncated); end if;
-  if ran_code then
-    -- What a check writes, it wrote where the row was first, too, and that comes by its rows.
-    if only_rows and dbproxy.number_written() - written > at_most then
-      raise exception 'what rows of % bring to run writes rows itself', called using errcode = 'DBP01';
-    end if;
-    perform dbproxy.clean_session();
-  end if;
+  if ran_code then perform dbproxy.clean_session(); end if;
   return true;
 end $$;
 
--- Where a check has failed: it was met where the row was written, in that session and at that time, and is not looked at again. For this
--- transaction the tables have none. Not with definitions, which go by what tables have.
-create or replace function dbproxy.apply_unchecked(at bigint, payload text) returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare checked oid[]; is_new boolean;
+-- What a check writes, it wrote where the row was first, too, and that comes by its rows. An UPDATE may have become a DELETE and an INSERT
+-- (define_applier): one row fewer that is changed, and one more of both.
+create or replace function dbproxy.require_written(called text, before bigint[], changed bigint[]) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare here bigint[] := dbproxy.number_written(); replaced bigint := here[1] - before[1] - changed[1];
 begin
-  ${FOR_THE_APPLIER}
-  if exists (select from jsonb_array_elements(payload::jsonb) change where change->>'kind' in ('ddl', 'roles', 'empty')) then return null; end if;
-  checked := array(select oid from pg_class where relchecks > 0 and oid in (select to_regclass(change->>'table') from jsonb_array_elements(payload::jsonb) change));
-  if checked = '{}' then return null; end if;
-  update pg_class set relchecks = 0 where oid = any (checked);
-  is_new := dbproxy.apply(at, payload);
-  update pg_class c set relchecks = (select count(*) from pg_constraint where conrelid = c.oid and contype = 'c') where oid = any (checked);
-  return is_new;
+  if replaced <> here[3] - before[3] - changed[3] or replaced <> changed[2] - (here[2] - before[2]) then
+    raise exception 'what rows of % bring to run writes rows itself', called using errcode = 'DBP01';
+  end if;
 end $$;
 
 create or replace function dbproxy.apply_truncate(tables text[]) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare targets oid[] := array(select t::regclass from unnest(tables) t);
 begin
+  ${note('w')}
   -- Partitioned tables have no rows and are not told of, but one that refers to a table has to be truncated with it: where nothing
   -- of it is left out.
   execute 'truncate ' || array_to_string(array(select distinct 'only ' || t from unnest(tables) t) || array(
@@ -233,6 +301,7 @@ begin
        and exists (select from pg_constraint where contype = 'f' and conrelid = c.oid
                       and confrelid in (select t from unnest(targets) t union select relid from unnest(targets) t cross join pg_partition_ancestors(t) p(relid)))
        and not exists (select from pg_partition_tree(c.oid) where isleaf and relid <> all (targets))), ', ');
+  ${unnote('w')}
 end $$;
 
 -- The statement, by the role that ran it, with the names it saw and the settings it was read by: in a function that is that role's, since

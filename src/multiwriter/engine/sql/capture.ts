@@ -15,6 +15,7 @@
  *   the type, one constant stands for all values: more conflicts, never a missed one.
  */
 import { IS_CLOSING, TELL_DELETE, TELL_INSERT, TELL_UPDATE, TELLS } from './closing.js';
+import { isNoted } from './notes.js';
 
 export const CAPTURE = String.raw`
 create or replace function dbproxy.is_ours(schema oid) returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -241,7 +242,7 @@ end $f$, shape::text, hashes[1], hashes[2], coalesce(key, 'null::jsonb'),
   execute format('revoke execute on function dbproxy.%I() from public', 'capture_' || me);
   perform dbproxy.define_applier(rel, row_index);
   perform dbproxy.add_trigger(rel, 'dbproxy_capture', 'after insert or update or delete', 'row', format('dbproxy.%I()', 'capture_' || me), is_deferred => true);
-  perform dbproxy.add_trigger(rel, 'dbproxy_truncate', 'after truncate', 'statement', 'dbproxy.capture_truncate()');
+  perform dbproxy.add_trigger(rel, 'dbproxy_truncate', 'after truncate', 'statement', 'dbproxy.capture_truncate()', is_also_applied => true);
   if c.relpersistence = 'u' then
     perform dbproxy.add_trigger(rel, 'dbproxy_refuse', 'before insert or update or delete', 'row', 'dbproxy.refuse_unlogged()');
   elsif c.relrowsecurity and c.relforcerowsecurity and not (select rolsuper from pg_roles where oid = c.relowner) and runs_code then
@@ -263,17 +264,18 @@ begin
   if exists (select from pg_trigger where tgrelid = rel and tgname = name) then execute format('drop trigger %I on %s', name, rel::regclass); end if;
 end $$;
 
-drop function if exists dbproxy.add_trigger(oid, text, text, text, text);
-create or replace function dbproxy.add_trigger(rel oid, name text, event text, level text, action text, is_deferred boolean default false) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+drop function if exists dbproxy.add_trigger(oid, text, text, text, text), dbproxy.add_trigger(oid, text, text, text, text, boolean);
+create or replace function dbproxy.add_trigger(rel oid, name text, event text, level text, action text, is_deferred boolean default false, is_also_applied boolean default false) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare found pg_trigger;
 begin
   select * into found from pg_trigger where tgrelid = rel and tgname = name;
-  if found.tgenabled = 'A' and found.tgdeferrable = is_deferred and found.tgfoid = action::regprocedure then return; end if;
+  if found.tgenabled = 'A' and found.tgdeferrable = is_deferred and found.tgfoid = action::regprocedure and (found.tgqual is null) = is_also_applied then return; end if;
   if found.tgdeferrable <> is_deferred then execute format('drop trigger %I on %s', name, rel::regclass); end if;
   -- A constraint trigger cannot be replaced; one that is there is disabled.
   if not is_deferred or found.tgdeferrable is distinct from is_deferred then
-    execute format('create %s trigger %I %s on %s %s for each %s when (session_user <> ''dbproxy_apply''::text) execute function %s',
-      case when is_deferred then 'constraint' else 'or replace' end, name, event, rel::regclass, case when is_deferred then 'deferrable initially deferred' else '' end, level, action);
+    execute format('create %s trigger %I %s on %s %s for each %s %s execute function %s',
+      case when is_deferred then 'constraint' else 'or replace' end, name, event, rel::regclass, case when is_deferred then 'deferrable initially deferred' else '' end, level,
+      case when is_also_applied then '' else 'when (session_user <> ''dbproxy_apply''::text)' end, action);
   end if;
   execute format('alter table only %s enable always trigger %I', rel::regclass, name);
 end $$;
@@ -296,6 +298,10 @@ end $$;
 create or replace function dbproxy.capture_truncate() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 declare me xid; s record; is_at_start boolean;
 begin
+  if session_user = 'dbproxy_apply' then
+    if not ${isNoted('w')} then raise exception 'what is applied truncates no table by itself' using errcode = 'DBP01'; end if;
+    return null;
+  end if;
   if ${IS_CLOSING} then
     raise exception 'a deferred trigger cannot truncate a table with several writers' using errcode = '0A000';
   end if;

@@ -55,17 +55,21 @@ begin
   end if;
 end $$;
 
--- Of captured tables, how many rows this session has written, as it counts in its own memory (with track_counts); also those that a
+-- Of captured tables, how many rows this session has inserted, updated and deleted, as it counts in its own memory (with track_counts); also those that a
 -- savepoint has taken back, and none that a rewrite only copies. A table that is made meanwhile is not captured yet. Not without sequential
 -- scans, as its callers are: of what seems so dear JIT would make code.
-create or replace function dbproxy.rows_written() returns jsonb language sql stable set search_path = pg_catalog, pg_temp set enable_seqscan = on as $$
-  select coalesce(jsonb_object_agg(oid, n), '{}') from (
-    select oid, pg_stat_get_xact_tuples_inserted(oid) + pg_stat_get_xact_tuples_updated(oid) + pg_stat_get_xact_tuples_deleted(oid) as n
+create or replace function dbproxy.written(out rel oid, out inserted bigint, out updated bigint, out deleted bigint) returns setof record language sql stable set search_path = pg_catalog, pg_temp set enable_seqscan = on as $$
+  select c.* from (
+    select oid, pg_stat_get_xact_tuples_inserted(oid) as i, pg_stat_get_xact_tuples_updated(oid) as u, pg_stat_get_xact_tuples_deleted(oid) as d
       from pg_class where relkind = 'r' offset 0) c
-   where n > 0 and exists (select from pg_trigger where tgrelid = c.oid and tgname = 'dbproxy_capture') $$;
+   where i + u + d > 0 and exists (select from pg_trigger where tgrelid = c.oid and tgname = 'dbproxy_capture') $$;
 
-create or replace function dbproxy.number_written() returns bigint language sql stable set search_path = pg_catalog, pg_temp as $$
-  select coalesce(sum(value::bigint), 0) from jsonb_each_text(dbproxy.rows_written()) $$;
+create or replace function dbproxy.rows_written() returns jsonb language sql stable set search_path = pg_catalog, pg_temp as $$
+  select coalesce(jsonb_object_agg(rel, inserted + updated + deleted), '{}') from dbproxy.written() $$;
+
+drop function if exists dbproxy.number_written();
+create or replace function dbproxy.number_written() returns bigint[] language sql stable set search_path = pg_catalog, pg_temp as $$
+  select array[coalesce(sum(inserted), 0), coalesce(sum(updated), 0), coalesce(sum(deleted), 0)]::bigint[] from dbproxy.written() $$;
 
 -- Takes the note of a command that has ended: by which (sub)transaction and from which command on it worked, whether rows were written
 -- meanwhile, which other command it is part of, and whether what is applied has come to it by itself.

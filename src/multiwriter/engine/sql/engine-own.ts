@@ -51,14 +51,6 @@ create or replace function dbproxy.waits(expression text) returns boolean langua
   select exists (select from dbproxy.called_in(expression)
                   where pronamespace = 'pg_catalog'::regnamespace and proname in ('pg_sleep', 'pg_sleep_for', 'pg_sleep_until')) $$;
 
--- A check, as it is stored: it asks who the user is, who is another one where rows are applied. That of a table is left out there
--- (apply_unchecked); that of a domain cannot be.
-create or replace function dbproxy.asks(expression text) returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
-  -- CURRENT_ROLE, CURRENT_USER, USER, SESSION_USER, CURRENT_SCHEMA: SQLValueFunctionOp in primnodes.h.
-  select expression ~ '\{SQLVALUEFUNCTION :op (9|10|11|12|14) ' or exists (
-    select from dbproxy.called_in(expression)
-     where pronamespace = 'pg_catalog'::regnamespace and proname in ('pg_backend_pid', 'inet_client_addr', 'inet_client_port', 'system_user')) $$;
-
 -- What of a table's definition has its rows go by what is an engine's own; null: nothing. Keys of an enum are hashed by its OIDs, and names
 -- are in the order of theirs.
 create or replace function dbproxy.goes_by_own(rel oid) returns text language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -89,11 +81,11 @@ begin
             c.oid = any (touched) or c.oid in (select indrelid from pg_index where indexrelid = any (touched)))) t where t.what is not null limit 1;
   if what is null then
     select contypid::regtype, format('its check %I', conname) into whose, what from pg_constraint
-     where contypid = any (touched) and contype = 'c' and (dbproxy.asks(conbin::text) or dbproxy.waits(conbin::text)) limit 1;
+     where contypid = any (touched) and contype = 'c' and dbproxy.waits(conbin::text) limit 1;
   end if;
   if what is not null then
     raise exception 'values of % would be others on the other writers, or not be taken there, by %', whose, what using errcode = '0A000',
-      hint = case when what like 'its check%' then 'A check that does not wait, nor, of a domain, ask who the user is; or a trigger, which fires on one writer only.'
+      hint = case when what like 'its check%' then 'A check that does not wait; or a trigger, which fires on one writer only.'
                   else 'OIDs are an engine''s own: PARTITION BY LIST, or a text in place of the enum or name; of tableoid and regclass, what a trigger writes into a column.' end;
   end if;
 end $$;

@@ -1,8 +1,8 @@
 /** Tables whose rows bring code to run where they are applied: apply.ts, and what is generated for them, mind it. */
 export const RUNNING_CODE = String.raw`
--- Does a row of it bring functions to run that are no superuser's, or that do more than compute (some of PostgreSQL's own run what they are given,
--- or change settings)? By its checks, those of domains, generated columns, indexes, partition keys.
-create or replace function dbproxy.runs_code(rel oid) returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+-- What a row of a table goes by where it is written, as the catalogs have it: checks, those of domains, generated columns, indexes, partition
+-- keys, and what these are made of, however far.
+create or replace function dbproxy.needed_by(rel oid, out class oid, out object oid) returns setof record language sql stable set search_path = pg_catalog, pg_temp as $$
   with recursive needed as (
     select 'pg_class'::regclass::oid as class, t as object from (select rel as t union select relid from pg_partition_ancestors(rel)) tables
     union
@@ -13,7 +13,13 @@ create or replace function dbproxy.runs_code(rel oid) returns boolean language s
       union all select 'pg_class'::regclass, indexrelid from pg_index where indrelid = case n.class when 'pg_class'::regclass then n.object end
       union all select 'pg_attrdef'::regclass, d.oid from pg_attrdef d join pg_attribute on attrelid = adrelid and attnum = adnum
         where adrelid = case n.class when 'pg_class'::regclass then n.object end and attgenerated <> ''
-      union all select 'pg_class'::regclass, typrelid from pg_type where oid = case n.class when 'pg_type'::regclass then n.object end and typrelid <> 0) o (class, object)),
+      union all select 'pg_class'::regclass, typrelid from pg_type where oid = case n.class when 'pg_type'::regclass then n.object end and typrelid <> 0) o (class, object))
+  select * from needed $$;
+
+-- Does a row of it bring functions to run that are no superuser's, or that do more than compute (some of PostgreSQL's own run what they are given,
+-- or change settings)?
+create or replace function dbproxy.runs_code(rel oid) returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+  with needed as materialized (select * from dbproxy.needed_by(rel)),
   -- As they are stored: of what is built in nothing depends.
   called as (
     select m[1]::oid as function from needed n cross join lateral (
