@@ -47,8 +47,8 @@ const MAX_QUEUE = 1_000;
 const MAX_QUEUE_BYTES = 32 * 1024 * 1024;
 /** So long the others wait for one that changes definitions. */
 const QUIET_MS = 1_000;
-/** So long one that changes definitions waits for another one of this writer. */
-const TURN_MS = 5_000;
+/** So long one that changes definitions waits for another one of this writer; and while the client of that one says nothing. */
+const TURN = { limitMs: 5_000, quietMs: 1_000 };
 /** So long another writer may take to say which of its transactions are not over. */
 const ASK_TRANSACTIONS_MS = 2_000;
 /** So long the primary may take to say where its clients connect. */
@@ -435,7 +435,7 @@ export class WriterService {
    */
   async quiesce(participant: Participant): Promise<void> {
     if (!this.isPrimary || !this.#hasBegun) return;
-    await this.#turns.take(participant, TURN_MS);
+    await this.#turns.take(participant, TURN);
     const answers = await this.#peers.ask('writer.quiet', { forMs: QUIET_MS }, QUIET_MS);
     const end = performance.now() + QUIET_MS;
     for (const answer of answers) {

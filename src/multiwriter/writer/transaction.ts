@@ -15,6 +15,8 @@ export interface Participant {
   readonly backendPid: number;
   /** It stands in the way of `lsn`, which another writer has committed: roll it back, unless it was proposed. */
   overtaken(lsn: Lsn): boolean;
+  /** Nothing of it is at work, and nothing of its client's is left to do. */
+  readonly isQuiet: boolean;
 }
 
 /** What a client reads when its transaction does not commit. */

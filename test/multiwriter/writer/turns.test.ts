@@ -4,13 +4,20 @@ import type pg from 'pg';
 import { Turns } from '../../../src/multiwriter/writer/turns.js';
 import { TestCluster } from './cluster.js';
 
+interface Named {
+  readonly name: string;
+  isQuiet: boolean;
+}
+
+const PATIENT = { limitMs: 60_000, quietMs: 60_000 };
+
 describe('turns', () => {
   it('come in the order in which they were asked for, one at a time', async () => {
-    const turns = new Turns<{ name: string }>();
-    const [a, b, c] = [{ name: 'a' }, { name: 'b' }, { name: 'c' }];
+    const turns = new Turns<{ name: string; isQuiet: boolean }>();
+    const [a, b, c] = ['a', 'b', 'c'].map((name) => ({ name, isQuiet: false })) as [Named, Named, Named];
     const taken: string[] = [];
-    const take = (who: { name: string }): Promise<void> =>
-      turns.take(who, 60_000).then(() => void taken.push(who.name));
+    const take = (who: Named): Promise<void> =>
+      turns.take(who, PATIENT).then(() => void taken.push(who.name));
     await take(a);
     await take(a);
     const [second, third] = [take(b), take(c)];
@@ -24,14 +31,37 @@ describe('turns', () => {
   });
 
   it('who has waited long enough goes on without, and holds nobody up', async () => {
-    const turns = new Turns<object>();
-    const [idle, impatient, next] = [{}, {}, {}];
-    await turns.take(idle, 0);
-    await turns.take(impatient, 1);
+    const turns = new Turns<Named>();
+    const [slow, impatient, next] = ['slow', 'impatient', 'next'].map((name) => ({
+      name,
+      isQuiet: false,
+    })) as [Named, Named, Named];
+    await turns.take(slow, PATIENT);
+    await turns.take(impatient, { ...PATIENT, limitMs: 1 });
     turns.pass(impatient);
-    const waits = turns.take(next, 60_000);
-    turns.pass(idle);
+    const waits = turns.take(next, PATIENT);
+    turns.pass(slow);
     await waits;
+  });
+
+  it('who waits for one whose client says nothing goes on sooner, and not while that is at work', async () => {
+    const turns = new Turns<Named>();
+    const [holder, other] = [
+      { name: 'holder', isQuiet: false },
+      { name: 'other', isQuiet: true },
+    ];
+    await turns.take(holder, PATIENT);
+    let startedAt = performance.now();
+    await turns.take(other, { limitMs: 300, quietMs: 100 });
+    expect(performance.now() - startedAt).toBeGreaterThan(295);
+    holder.isQuiet = true;
+    await turns.take(other, { ...PATIENT, quietMs: 100 });
+    turns.pass(other);
+    // It has its turn all the same, and works again.
+    await turns.take(holder, PATIENT);
+    startedAt = performance.now();
+    await turns.take(other, { ...PATIENT, quietMs: 100 });
+    expect(performance.now() - startedAt).toBeGreaterThan(95);
   });
 });
 
@@ -84,5 +114,16 @@ describe('of a writer', () => {
     await second.query('create table passed (id int primary key)');
     await first.query('drop table passed');
     expect(performance.now() - startedAt).toBeLessThan(4_000);
+  });
+
+  it('an open block whose client says nothing holds the definitions of others up for a moment only', async () => {
+    const [idle, other] = clients as [pg.Client, pg.Client];
+    await idle.query('begin; create table of_idle (id int primary key)');
+    const startedAt = performance.now();
+    await other.query('create table of_other (id int primary key)');
+    const waitedMs = performance.now() - startedAt;
+    expect(waitedMs).toBeGreaterThan(900);
+    expect(waitedMs).toBeLessThan(3_500);
+    await expect(idle.query('commit')).rejects.toMatchObject({ code: '40001' });
   });
 });
