@@ -4,14 +4,12 @@
  *
  *   session ─ open ─▶ Transaction ─ propose ─▶ Log      effects: decided ─▶ the session; apply ─▶ EngineLink
  */
-import { setTimeout as delay } from 'node:timers/promises';
 import { DbproxyError } from '../../errors/index.js';
 import { faultPoint } from '../../fault-point.js';
 import { type Blocker, type Calls, openTransactions, type OpenRow, type WriteSet } from '../engine/index.js';
 import {
   at,
   type Effect,
-  highest,
   isWithin,
   labelOf,
   type Lsn,
@@ -23,44 +21,35 @@ import {
   type Ruling,
   TOO_LARGE_HINT,
   type Vector,
-  type WriterId,
-  writerOf,
 } from '../protocol/index.js';
 import { EtcdLog } from '../etcd/log.js';
 import { assertFits } from '../storage/client.js';
+import { Changes } from './changes.js';
 import type { PeerMessage, WriterConfig, WriterEvent, WriterState, WriterStatus } from './config.js';
+import { Definitions } from './definitions.js';
 import { type Connect, EngineLink } from './engine-link.js';
+import { InEngine } from './in-engine.js';
 import { KeyLocks } from './key-locks.js';
 import type { Log, LogListener } from './log.js';
+import { Feed } from './feed.js';
 import { gatherFacts, type OutcomesHost, type TransactionFacts } from './outcomes.js';
 import { Peers } from './peers.js';
 import { QuorumLog } from './quorum-log.js';
 import { type ReadDemand, Reads } from './reads.js';
 import { describeKey, refusalOf } from './refusal.js';
 import { type Participant, type RefusedCommit, Transaction, type Verdict } from './transaction.js';
-import { Turns } from './turns.js';
 import { VolatileFunctions } from './volatile-functions.js';
 
 const TICK_MS = 200;
 /** With more to apply than this, nothing new is proposed. */
 const MAX_QUEUE = 1_000;
 const MAX_QUEUE_BYTES = 32 * 1024 * 1024;
-/** So long the others wait for one that changes definitions. */
-const QUIET_MS = 1_000;
-/** So long one that changes definitions waits for another one of this writer; and while the client of that one says nothing. */
-const TURN = { limitMs: 5_000, quietMs: 1_000 };
 /** So long another writer may take to say which of its transactions are not over. */
 const ASK_TRANSACTIONS_MS = 2_000;
-/** So long the primary may take to say where its clients connect. */
-const ASK_URL_MS = 2_000;
-const ASK_AGAIN_MS = 50;
 /** So long a read waits for what it has to see. */
 const READ_WAIT_MS = 10_000;
 /** An entry that waits for somebody unknown is told of once in so many ms. */
 const UNKNOWN_BLOCKER_MS = 1_000;
-
-type Body<T> = T extends unknown ? Omit<T, 'at' | 'writer'> : never;
-export type EventBody = Body<WriterEvent>;
 
 /** What speaks for a transaction where others collide with it. */
 export type Claim = Pick<Proposal, 'retries' | 'priority'>;
@@ -77,24 +66,18 @@ export class WriterService {
   /** Proposed by sessions that are gone: decided, they are carried out like those of another writer. */
   readonly #orphans = new Set<Lsn>();
   readonly #keys = new KeyLocks();
-  /** Changes of definitions that wait for their keys, of which every transaction has one: nobody else takes some meanwhile. */
-  #definitions = 0;
-  readonly #turns = new Turns<Participant>();
+  readonly #definitions: Definitions;
   readonly #reads: Reads;
-  readonly #listeners = new Set<(event: WriterEvent) => void>();
-  /** Of each writer the last that is committed in the engine; for what began before this process see #isWhole. */
-  #inEngine: Vector = {};
-  /** Durable, and in #inEngine. */
-  #counted: Vector = {};
+  readonly #changes = new Changes();
+  readonly #feed: Feed;
+  /** For what began before this process see #isWhole. */
+  readonly #inEngine = new InEngine();
   readonly #totals = { committed: 0, refused: 0, applied: 0, rolledBack: 0 };
   #hasBegun = false;
   #wasWhole = false;
   #timer: NodeJS.Timeout | null = null;
   #stopped: WriterStatus['why'] = null;
   #isClosed = false;
-  /** Proposals wait until then (ms, monotonic): another writer changes definitions. */
-  #quietUntil = 0;
-  #waiting: (() => void)[] = [];
   #generation = 1;
   #toldOfBlockerAt = 0;
   readonly #volatile = new VolatileFunctions();
@@ -104,16 +87,17 @@ export class WriterService {
   constructor(config: WriterConfig, secret: string) {
     this.config = config;
     this.#secret = secret;
+    this.#feed = new Feed(config.id);
     this.#peers = new Peers(config.peers);
     this.#link = new EngineLink(config.id, {
       applied: (lsn) => {
-        this.#isInEngine(lsn);
+        this.#inEngine.committed(lsn);
         this.#totals.applied++;
-        this.#wake();
+        this.#changes.tell();
       },
       blocked: (lsn, blockers) => this.#clearTheWay(lsn, blockers),
       diverged: (reason) => this.#stop('diverged', reason),
-      ready: () => this.#wake(),
+      ready: () => this.#changes.tell(),
       lost: () => this.#engineLost(),
     });
     this.#reads = new Reads({
@@ -122,10 +106,18 @@ export class WriterService {
       ask: (message) => this.#log.survey(message),
       hasApplied: (upTo) => this.#hasApplied(upTo),
       reached: () => this.#log.reached,
-      change: () => this.#change(),
+      change: () => this.#changes.next(),
     });
     const listener = this.#logListener();
     this.#log = config.etcd ? new EtcdLog(config, config.etcd, listener) : new QuorumLog(config, listener);
+    this.#definitions = new Definitions({
+      writer: config.id,
+      log: this.#log,
+      peers: this.#peers,
+      changes: this.#changes,
+      mayDefine: () => this.isPrimary && this.#hasBegun,
+      hasAll: () => this.#link.queued === 0,
+    });
   }
 
   #logListener(): LogListener {
@@ -135,19 +127,19 @@ export class WriterService {
       contested: (lsn, node, refusal) => this.#contested(lsn, node, refusal),
       frontier: (answer) => {
         this.#reads.hear(answer);
-        this.#wake();
+        this.#changes.tell();
       },
       event: (event) => {
-        this.#tell(event);
+        this.#feed.tell(event);
         // It may be the one that it has waited for, to be let in.
         if (event.kind === 'leads') setImmediate(() => this.#tick());
       },
-      reachable: (node, reachable, why = '') => this.#tell({ kind: 'node', node, reachable, why }),
+      reachable: (node, reachable, why = '') => this.#feed.tell({ kind: 'node', node, reachable, why }),
       stopped: (why, message) => this.#stop(why, message),
       toPeers: (message) => this.#peers.tell(message),
       hasApplied: (upTo) => isWithin(upTo, this.#log.reached) && this.#link.has(upTo),
       open: () => this.#open.size,
-      changed: () => this.#wake(),
+      changed: () => this.#changes.tell(),
     };
   }
 
@@ -163,7 +155,7 @@ export class WriterService {
       { ...{ writer: id, writers, incarnation, secret: this.#secret } },
       keepsSessions,
     );
-    this.#inEngine = this.#link.claimed;
+    this.#inEngine.begin(this.#link.claimed);
     this.#log.begin(has);
     this.#hasBegun = true;
     this.#timer = setInterval(() => this.#tick(), this.config.tickMs ?? TICK_MS);
@@ -180,7 +172,7 @@ export class WriterService {
 
   /** Those whose client is gone: what they commit here now would be missing there. Orphans are replayed there. */
   async #untilNobodyCommits(): Promise<void> {
-    while ([...this.#proposed.keys()].some((lsn) => !this.#orphans.has(lsn))) await this.#change();
+    while ([...this.#proposed.keys()].some((lsn) => !this.#orphans.has(lsn))) await this.#changes.next();
   }
   resume(): void {
     this.#link.resume();
@@ -214,7 +206,7 @@ export class WriterService {
       durable: this.#link.durable,
       queues: {
         proposed: this.#log.inFlight,
-        waiting: this.#waiting.length,
+        waiting: this.#changes.waiting,
         apply: this.#link.queued,
         applyBytes: this.#link.queuedBytes,
       },
@@ -237,8 +229,7 @@ export class WriterService {
 
   /** Events from now on; returns what ends it. */
   follow(listener: (event: WriterEvent) => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return this.#feed.follow(listener);
   }
 
   /** How the engine is spoken to at a COMMIT. */
@@ -255,19 +246,19 @@ export class WriterService {
   async opened(): Promise<void> {
     while (this.#state !== 'open') {
       if (this.#stopped) throw this.#stoppedError();
-      await this.#change();
+      await this.#changes.next();
     }
   }
 
   /** It takes no part any more; another incarnation of it may. */
   close(): void {
     this.#isClosed = true;
-    this.#tell({ kind: 'closed' });
+    this.#feed.tell({ kind: 'closed' });
     if (this.#timer) clearInterval(this.#timer);
     this.#log.close();
     this.#peers.close();
     this.#link.close();
-    this.#wake();
+    this.#changes.tell();
   }
 
   /** May calling a function of that name write? */
@@ -282,7 +273,7 @@ export class WriterService {
     return () => {
       if (this.#participants.get(participant.backendPid) === participant)
         this.#participants.delete(participant.backendPid);
-      this.#turns.pass(participant);
+      this.#definitions.passTurn(participant);
     };
   }
 
@@ -308,7 +299,7 @@ export class WriterService {
   async #untilReady(): Promise<void> {
     while (!this.#isReady) {
       if (this.#stopped) throw this.#stoppedError();
-      await this.#change();
+      await this.#changes.next();
     }
   }
 
@@ -331,7 +322,7 @@ export class WriterService {
         ...(await this.#peers.ask('writer.transactions', {}, ASK_TRANSACTIONS_MS)),
       ],
       hasApplied: (upTo) => this.#hasApplied(upTo),
-      change: () => this.#change(),
+      change: () => this.#changes.next(),
     };
     return gatherFacts(host, signal);
   }
@@ -352,27 +343,23 @@ export class WriterService {
       if (![...this.#open].some(isUnheard)) {
         const proposed = [...this.#proposed.values()].flatMap(({ writeSet }) => namesIn(writeSet));
         const open = [...[...found.names.values()].flatMap((name) => name ?? []), ...proposed];
-        const upTo = Math.max(at(this.#log.reached, id), at(this.#inEngine, id)) as Lsn;
+        const upTo = Math.max(at(this.#log.reached, id), at(this.#inEngine.vector, id)) as Lsn;
         return { writer: id, incarnation, at: found.at, open, upTo };
       }
-      await this.#change();
+      await this.#changes.next();
     }
     return null;
   }
 
   /** A transaction begins: its first snapshot is taken next. */
   begin(participant: Participant): Transaction {
-    const transaction = new Transaction(participant, this.#generation, this.#base());
+    const transaction = new Transaction(
+      participant,
+      this.#generation,
+      this.#inEngine.base(this.#link.durable),
+    );
     this.#open.add(transaction);
     return transaction;
-  }
-
-  /** Not below what is durable, which is the horizon of what the log remembers: an LSN that came to nothing counts there, too. */
-  #base(): Vector {
-    const { durable } = this.#link;
-    if (durable !== this.#counted) this.#inEngine = highest(this.#inEngine, durable);
-    this.#counted = durable;
-    return this.#inEngine;
   }
 
   /** It must not be proposed any more. False: it was. */
@@ -380,7 +367,7 @@ export class WriterService {
     if (transaction.state !== 'open') return false;
     transaction.doom = error;
     transaction.state = 'over';
-    this.#wake();
+    this.#changes.tell();
     return true;
   }
 
@@ -401,16 +388,12 @@ export class WriterService {
       return this.#refused(transaction, null, { sqlstate, message, hint: TOO_LARGE_HINT });
     }
     if (writeSet.ddl.length > 0 && !this.isPrimary)
-      return this.#refused(transaction, null, await this.#notThePrimary());
-    if (writeSet.ddl.length > 0) this.#definitions++;
-    try {
-      const refused = await this.#untilSubmitted(transaction, writeSet, claim);
-      if (refused) return refused;
-    } finally {
-      if (writeSet.ddl.length > 0) this.#definitions--;
-    }
+      return this.#refused(transaction, null, await this.#definitions.notThePrimary());
+    const submitted = (): Promise<Verdict | null> => this.#untilSubmitted(transaction, writeSet, claim);
+    const refused = await (writeSet.ddl.length > 0 ? this.#definitions.submitting(submitted) : submitted());
+    if (refused) return refused;
     const { outcome, ruling } = await transaction.decided;
-    if (writeSet.ddl.length > 0) void this.#peers.ask('writer.quiet', { forMs: 0 }, QUIET_MS);
+    if (writeSet.ddl.length > 0) this.#definitions.decided();
     const { lsn } = transaction;
     if (outcome === 'commit' && lsn !== null) return { kind: 'commit', lsn };
     return this.#refused(transaction, lsn, refusalOf(writeSet, ruling, transaction.refusals));
@@ -425,70 +408,33 @@ export class WriterService {
         const { sqlstate = '57P03', message } = this.#stoppedError();
         return this.#refused(transaction, null, { sqlstate, message });
       }
-      await this.#change();
+      await this.#changes.next();
     }
   }
 
-  /**
-   * Before definitions are changed here: it is its turn among those of this writer, and the others propose nothing for a while, and what they have committed is here. Without it a
-   * change would lose against whoever has committed since it began, again and again.
-   */
-  async quiesce(participant: Participant): Promise<void> {
-    if (!this.isPrimary || !this.#hasBegun) return;
-    await this.#turns.take(participant, TURN);
-    const answers = await this.#peers.ask('writer.quiet', { forMs: QUIET_MS }, QUIET_MS);
-    const end = performance.now() + QUIET_MS;
-    for (const answer of answers) {
-      while (answer && !this.#has(answer.writer, answer.upTo) && performance.now() < end)
-        await this.#change();
-    }
+  /** Before a statement that changes definitions (definitions.ts). */
+  quiesce(participant: Participant): Promise<void> {
+    return this.#definitions.quiesce(participant);
   }
 
-  /** Its transaction is over, or has not begun. */
   passTurn(participant: Participant): void {
-    this.#turns.pass(participant);
+    this.#definitions.passTurn(participant);
   }
 
-  #has(writer: WriterId, upTo: Lsn): boolean {
-    return this.#link.queued === 0 && at(this.#log.reached, writer) >= upTo;
-  }
-
-  /** Of the primary: proposes nothing for so long, and says how far its own transactions go. 0: it may go on. */
-  async beQuiet(forMs: number): Promise<{ writer: WriterId; upTo: Lsn }> {
-    const end = performance.now() + forMs;
-    this.#quietUntil = end;
-    this.#wake();
-    while (this.#log.inFlight > 0 && performance.now() < end) await this.#change();
-    const { id } = this.config;
-    return { writer: id, upTo: at(this.#log.reached, id) };
-  }
-
-  /**
-   * It is asked where its clients connect: it may have come, or have moved to another port, after this process began; and where it has
-   * just begun, the two may not know each other yet.
-   */
-  async #notThePrimary(): Promise<RefusedCommit> {
-    const message = 'definitions are changed through the primary writer';
-    for (const end = performance.now() + ASK_URL_MS; ; await delay(ASK_AGAIN_MS)) {
-      const { primary } = this.#log;
-      const answers = primary ? await this.#peers.ask('writer.status', {}, ASK_URL_MS) : [];
-      const answer = answers.find((one) => one?.id === primary?.writer);
-      if (!answer && performance.now() < end) continue;
-      const who = primary ? `writer ${labelOf(primary.writer)}` : 'nobody, at the moment';
-      const url = answer?.url ?? null;
-      return { sqlstate: '0A000', message, hint: `That is ${who}${url === null ? '.' : `: ${url}`}` };
-    }
+  /** Asked by the primary. */
+  beQuiet(forMs: number): ReturnType<Definitions['beQuiet']> {
+    return this.#definitions.beQuiet(forMs);
   }
 
   #submit(transaction: Transaction, writeSet: WriteSet, claim: Claim): boolean {
     const isTooMuch = this.#link.queued > MAX_QUEUE || this.#link.queuedBytes > MAX_QUEUE_BYTES;
-    if (this.#state !== 'open' || isTooMuch || performance.now() < this.#quietUntil) return false;
+    if (this.#state !== 'open' || isTooMuch) return false;
     // What its snapshot lacks of its own writer nobody else would notice.
     if (transaction.generation !== this.#generation) {
       transaction.state = 'over';
       return false;
     }
-    if (this.#definitions > 0 && writeSet.ddl.length === 0) return false;
+    if (!this.#definitions.mayPropose(writeSet.ddl.length > 0)) return false;
     if (!this.#keys.isFree(writeSet.keys)) return false;
     const { keys, payload } = writeSet;
     const lsn = this.#log.submit({ base: transaction.base, keys, payload, ...claim });
@@ -506,7 +452,7 @@ export class WriterService {
     this.#over(transaction);
     this.#totals.refused++;
     const { sqlstate, message, detail = '' } = error;
-    this.#tell({
+    this.#feed.tell({
       kind: 'refused',
       lsn,
       session: transaction.participant.session,
@@ -562,12 +508,7 @@ export class WriterService {
 
   #hasCommitted(lsn: Lsn): void {
     this.#totals.committed++;
-    this.#isInEngine(lsn);
-  }
-
-  #isInEngine(lsn: Lsn): void {
-    const writer = writerOf(lsn);
-    if (lsn > at(this.#inEngine, writer)) this.#inEngine = { ...this.#inEngine, [writer]: lsn };
+    this.#inEngine.committed(lsn);
   }
 
   #over(transaction: Transaction): void {
@@ -575,7 +516,7 @@ export class WriterService {
     const { writeSet, lsn } = transaction;
     if (lsn !== null && this.#proposed.delete(lsn) && writeSet) this.#keys.release(writeSet.keys);
     transaction.state = 'over';
-    this.#wake();
+    this.#changes.tell();
   }
 
   // --- what the machines say ---------------------------------------------------------------------------------------------
@@ -589,7 +530,7 @@ export class WriterService {
     );
     this.#log.tick(horizon);
     void this.#volatile.refresh((sql) => this.query(sql)).catch(() => undefined);
-    this.#wake();
+    this.#changes.tell();
   }
 
   /** Until now it had another name: the log has given it its LSN. */
@@ -608,7 +549,7 @@ export class WriterService {
     transaction.refusals.push(refusal);
     const { writeSet, participant } = transaction;
     const about = refusal.kind === 'conflict' && writeSet ? describeKey(writeSet, refusal.key) : '';
-    this.#tell({ kind: 'contested', lsn, node, refusal, session: participant.session, about });
+    this.#feed.tell({ kind: 'contested', lsn, node, refusal, session: participant.session, about });
   }
 
   #carryOut(effect: Effect): void {
@@ -618,8 +559,8 @@ export class WriterService {
       case 'apply':
         return this.#link.enqueue(effect.proposal);
       case 'opened':
-        this.#tell({ kind: 'opened', incarnation: effect.incarnation });
-        return this.#wake();
+        this.#feed.tell({ kind: 'opened', incarnation: effect.incarnation });
+        return this.#changes.tell();
       case 'fenced':
         return this.#stop('fenced', 'a newer process of this writer has begun');
       case 'left-behind':
@@ -639,7 +580,7 @@ export class WriterService {
     }
     if (ruling || transaction.refusals.length > 0) {
       const { session } = transaction.participant;
-      this.#tell({ kind: 'settled', lsn: proposal.lsn, outcome, ruling, session });
+      this.#feed.tell({ kind: 'settled', lsn: proposal.lsn, outcome, ruling, session });
     }
     void faultPoint('writer.decided').then(() => transaction.settle(outcome, ruling));
   }
@@ -652,10 +593,10 @@ export class WriterService {
       if (participant) {
         if (!participant.overtaken(lsn)) continue;
         this.#totals.rolledBack++;
-        this.#tell({ kind: 'rolled-back', lsn, session: participant.session, waitedMs });
+        this.#feed.tell({ kind: 'rolled-back', lsn, session: participant.session, waitedMs });
       } else if (performance.now() - this.#toldOfBlockerAt > UNKNOWN_BLOCKER_MS) {
         this.#toldOfBlockerAt = performance.now();
-        this.#tell({ kind: 'apply-waits', lsn, backend: pid, waitedMs });
+        this.#feed.tell({ kind: 'apply-waits', lsn, backend: pid, waitedMs });
       }
     }
   }
@@ -668,9 +609,9 @@ export class WriterService {
   #stop(why: 'fenced' | 'diverged', message: string): void {
     if (this.#stopped) return;
     this.#stopped = { kind: why, message };
-    this.#tell({ kind: 'stopped', why, message });
+    this.#feed.tell({ kind: 'stopped', why, message });
     this.onStopped(this.#stoppedError());
-    this.#wake();
+    this.#changes.tell();
   }
 
   #stoppedError(): DbproxyError {
@@ -679,23 +620,6 @@ export class WriterService {
       writer: labelOf(id),
       reason: this.#stopped?.message ?? '',
     });
-  }
-
-  // --- waiting, telling --------------------------------------------------------------------------------------------------
-
-  #change(): Promise<void> {
-    return new Promise((resolve) => this.#waiting.push(resolve));
-  }
-
-  #wake(): void {
-    if (this.#waiting.length === 0) return;
-    for (const resolve of this.#waiting.splice(0)) resolve();
-  }
-
-  #tell(body: EventBody): void {
-    if (this.#listeners.size === 0) return;
-    const event = { at: new Date().toISOString(), writer: this.config.id, ...body } as WriterEvent;
-    for (const listener of this.#listeners) listener(event);
   }
 }
 
