@@ -88,6 +88,13 @@ export class RpcServer<Api extends RpcApi<Api>> {
     await rm(this.#path, { force: true });
   }
 
+  /** Another process has taken its name: whoever is connected is to ask that one. What was answered still arrives. */
+  leave(): void {
+    clearInterval(this.#looking);
+    for (const connection of this.#connections) connection.end();
+    this.#server.close();
+  }
+
   #serve(socket: Socket): void {
     const gone = new AbortController();
     const answers = new LineWriter(socket);

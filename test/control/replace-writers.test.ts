@@ -12,26 +12,24 @@ beforeAll(async () => {
   cli = await Cli.open();
   await cli.json(['up', '--name', 'shop', '--writers', '2', '--port', String(await freePort())]);
 }, LONG_MS);
-afterAll(() => cli.close(['shop']), LONG_MS);
+afterAll(() => cli.close(['shop', 'safe']), LONG_MS);
+
+const urlOf = async (name: string, writer: string): Promise<string> =>
+  (await cli.run(['url', '--name', name, '--writer', writer])).stdout.trim();
+
+interface Record {
+  readonly from: { readonly pid: number };
+  readonly to: { readonly pid: number };
+  readonly sessions: { readonly handed: number; readonly lost: number };
+  readonly holdMs: { readonly count: number; readonly max: number };
+  readonly nodes?: { readonly node: string; readonly from: number; readonly to: number }[];
+}
 
 describe('patch --self', () => {
-  interface Record {
-    readonly from: { readonly pid: number };
-    readonly to: { readonly pid: number };
-    readonly sessions: { readonly handed: number; readonly lost: number };
-    readonly holdMs: { readonly count: number; readonly max: number };
-    readonly nodes?: { readonly node: string; readonly from: number; readonly to: number }[];
-  }
-
   it(
     'of each writer under its clients, and of the storage nodes with the first one: nobody sees an error but 40001',
     async () => {
-      const urls = await Promise.all(
-        ['1', '2'].map(async (writer) => {
-          const { stdout } = await cli.run(['url', '--name', 'shop', '--writer', writer]);
-          return stdout.trim();
-        }),
-      );
+      const urls = await Promise.all(['1', '2'].map((writer) => urlOf('shop', writer)));
       const clients = await Promise.all([...urls, ...urls].map((url) => connectPg(url)));
       const [admin] = clients;
       await admin!.query('create table patched (id int primary key, n int not null)');
@@ -86,8 +84,7 @@ describe('patch --self', () => {
   );
 
   it('waits for a transaction that is open, and gives up at the deadline with the next step', async () => {
-    const { stdout } = await cli.run(['url', '--name', 'shop']);
-    const client = await connectPg(stdout.trim());
+    const client = await connectPg(await urlOf('shop', '1'));
     await client.query('begin; select 1');
     const error = await cli.json<{ code: string; message: string; suggestions: string[] }>(
       ['patch', '--self', '--name', 'shop', '--deadline', '700ms'],
@@ -99,4 +96,40 @@ describe('patch --self', () => {
     await client.query('commit');
     await client.end();
   });
+});
+
+describe('patch --self with TLS', () => {
+  it(
+    'of the writer that leads: the old process stays as the tunnel of a client, and nobody asks it for anything',
+    async () => {
+      const port = String(await freePort());
+      await cli.json(['up', '--name', 'safe', '--writers', '2', '--port', port, '--tls', 'on']);
+      const urls = await Promise.all(['1', '2'].map((writer) => urlOf('safe', writer)));
+      const clients = await Promise.all(urls.map((url) => connectPg(url)));
+      for (const writer of ['2', '1']) {
+        const { from } = await cli.json<Record>(['patch', '--self', '--name', 'safe', '--writer', writer]);
+        process.kill(from.pid, 0);
+      }
+      // What became of it the other writer has to ask.
+      const [first, second] = clients;
+      await first!.query('begin');
+      const { rows } = await first!.query<{ id: string }>('select dbproxy.txn_id() as id');
+      await first!.query('rollback');
+      await eventually('the other writer to be told', async () => {
+        const asked = `select dbproxy.txn_status('${rows[0]!.id}') as status`;
+        return (await second!.query<{ status: string }>(asked)).rows[0]!.status === 'aborted';
+      });
+      expect(await cli.json(['conflict', '--name', 'safe'])).toMatchObject({
+        lostUpdates: 0,
+        diverged: false,
+      });
+      const { writers } = await cli.json<{ writers: { state: string }[] }>(['status', '--name', 'safe']);
+      expect(writers.map(({ state }) => state)).toEqual(['running', 'running']);
+      for (const client of clients) {
+        expect((await client.query('select 1 as n')).rows).toEqual([{ n: 1 }]);
+        await client.end();
+      }
+    },
+    LONG_MS,
+  );
 });

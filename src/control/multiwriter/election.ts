@@ -99,7 +99,7 @@ export class Election {
     try {
       const result = await replace(epoch);
       if (epoch !== null) this.#told = this.#epoch = epoch;
-      // Until it ends the old process still answers, and leads no more.
+      // The old process answers no more.
       this.#links.get(FIRST)?.rpc.close();
       this.#links.delete(FIRST);
       return result;
