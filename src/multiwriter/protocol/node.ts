@@ -34,6 +34,7 @@ import {
   type Survey,
   type ToNode,
 } from './messages.js';
+import { isDue, slowness } from './patience.js';
 import { commonKey, type Proposal, proposerOf } from './proposal.js';
 import { RULES, type Rules } from './rules.js';
 import { at, includes, isWithin, lowest, type Vector, writers } from './vector.js';
@@ -42,7 +43,7 @@ import { at, includes, isWithin, lowest, type Vector, writers } from './vector.j
 const MAX_FACTS = 500;
 const MAX_FACTS_LENGTH = 4 * 1024 * 1024;
 /** A transaction that is undecided for so many ticks is nobody's business any more: the primary is asked. */
-const PATIENCE_TICKS = 2;
+const PATIENCE_TICKS = 3;
 
 export type NodeSend =
   | { readonly to: 'sender'; readonly message: FromNode }
@@ -119,7 +120,8 @@ export class StorageNode {
     for (const [lsn, proposal] of this.#state.undecided) {
       const ticks = (this.#waiting.get(lsn) ?? 0) + 1;
       this.#waiting.set(lsn, ticks);
-      if (ticks > PATIENCE_TICKS) this.#send({ to: 'primary', message: { kind: 'adjudicate', proposal } });
+      if (isDue(ticks, PATIENCE_TICKS * slowness(proposal)))
+        this.#send({ to: 'primary', message: { kind: 'adjudicate', proposal } });
     }
     return this.#output();
   }

@@ -21,17 +21,17 @@ import {
   type ToWriter,
   type Vote,
 } from './messages.js';
+import { isDue, slowness } from './patience.js';
 import type { Proposal } from './proposal.js';
 import type { Quorums } from './quorums.js';
 import { RULES, type Rules } from './rules.js';
 import { Streams } from './stream.js';
 import { at, isWithin, type Vector } from './vector.js';
 
-/** Votes that have not come after so many ticks are asked for again, and the primary is asked, too. */
+/** Votes that have not come after so many ticks are asked for again. */
 const PATIENCE_TICKS = 1;
-/** The primary, who has work with each question, is asked after 2, 4 and 8 ticks, and then each time as many have passed. */
-const LONGEST_TICKS = 8;
-const isDue = (ticks: number): boolean => ticks % LONGEST_TICKS === 0 || (ticks & (ticks - 1)) === 0;
+/** And then the primary is asked, too. */
+const ASK_TICKS = 2;
 
 export type WriterSend =
   | { readonly to: 'nodes'; readonly message: ToNode }
@@ -145,7 +145,10 @@ export class Writer {
     for (const one of this.#inFlight.values()) {
       if (++one.ticks <= PATIENCE_TICKS) continue;
       this.#toNodes({ kind: 'propose', proposal: one.proposal });
-      if (isDue(one.ticks)) this.#toPrimary({ kind: 'adjudicate', proposal: one.proposal });
+      // Where a quorum has voted already, it is not the way that is slow.
+      const factor = one.accepted.size >= this.#quorums.classic ? 1 : slowness(one.proposal);
+      if (isDue(one.ticks, ASK_TICKS * factor))
+        this.#toPrimary({ kind: 'adjudicate', proposal: one.proposal });
     }
     if (this.#allocator?.runsLow) {
       this.#toPrimary({ kind: 'raise', ceiling: this.#log.summary.ceiling });
@@ -167,6 +170,7 @@ export class Writer {
     if (refusal) return this.#refused(one, node, refusal);
     one.accepted.add(node);
     one.refused.delete(node);
+    one.ticks = 0;
     if (one.accepted.size < this.#quorums.fast) return;
     this.#toNodes({ kind: 'committed', lsn: about });
     this.#take([factOf(one.proposal, 'commit')]);

@@ -17,6 +17,8 @@ import { type Company, Gather } from './gather.js';
 import { MAX_BEHIND_BYTES, type News, type StoreApi, type StoreConfig } from './api.js';
 
 const RETRY_MS = 50;
+/** So long one node may take to answer, before another one is asked the same. */
+const ONE_MS = 2_000;
 
 export interface StoreListener {
   answer(node: NodeId, message: FromNode): void;
@@ -87,6 +89,12 @@ class NodeLink {
 
   get rpc(): RpcClient<StoreApi> | null {
     return this.#rpc;
+  }
+
+  /** Resolves when it has answered, or cannot. */
+  async ask(message: ToNode): Promise<void> {
+    const rpc = this.#rpc;
+    if (rpc && rpc.behindBytes + this.#nextBytes <= MAX_BEHIND_BYTES) await this.#call(rpc, [message]);
   }
 
   /**
@@ -182,6 +190,8 @@ export class StoreClient {
   readonly #writer: WriterId | null;
   readonly #gather: Gather;
   #turn = 0;
+  /** One has been asked and has not answered: until then it may. */
+  #oneUntil = 0;
   #isReading = false;
   #isClosed = false;
 
@@ -202,9 +212,14 @@ export class StoreClient {
     else this.#tellAll([message]);
   }
 
-  /** One of those that can be reached, in turn. */
+  /** One of those that can be reached, in turn; not while one is at it: its answer may be large, and would come twice. */
   toOne(message: ToNode): void {
-    this.#next()?.tell([message]);
+    const node = this.#next();
+    if (!node || performance.now() < this.#oneUntil) return;
+    const until = (this.#oneUntil = performance.now() + ONE_MS);
+    void node.ask(message).then(() => {
+      if (this.#oneUntil === until) this.#oneUntil = 0;
+    });
   }
 
   close(): void {

@@ -57,6 +57,7 @@ export class NodeService {
   #journal: Journal;
   #service: Service = { kind: 'checking' };
   #timer: NodeJS.Timeout | null = null;
+  #isFetching = false;
 
   private constructor(config: StoreConfig, remembered: Remembered, loaded: Loaded) {
     this.#config = config;
@@ -184,11 +185,18 @@ export class NodeService {
     }
   }
 
+  /** One at a time: the answer may be large, and would come twice. */
   async #fetch(message: Extract<NodeSend, { to: 'peers' }>['message']): Promise<void> {
-    for (const answer of await this.#peers.fetch(message)) {
-      if (answer.kind === 'facts' && this.#service.kind === 'in-service') {
-        await this.#steps([this.#machine.receive(answer)]);
+    if (this.#isFetching) return;
+    this.#isFetching = true;
+    try {
+      for (const answer of await this.#peers.fetch(message)) {
+        if (answer.kind === 'facts' && this.#service.kind === 'in-service') {
+          await this.#steps([this.#machine.receive(answer)]);
+        }
       }
+    } finally {
+      this.#isFetching = false;
     }
   }
 

@@ -327,6 +327,55 @@ describe('a node', () => {
   });
 });
 
+describe('who asks the primary about what nobody settles', () => {
+  const large = 'x'.repeat(3 * 1024 * 1024);
+  const asks = ({ sends }: { readonly sends: readonly { to: string }[] }): boolean =>
+    sends.some(({ to }) => to === 'primary');
+  /** Those of so many ticks at which it does. */
+  const ticksOf = (count: number, tick: (n: number) => Parameters<typeof asks>[0]): number[] =>
+    Array.from({ length: count }, (_, n) => n + 1).filter((n) => asks(tick(n)));
+
+  it('a node, less often each time, and later about a large one', () => {
+    for (const [payload, ticks] of [
+      ['', [3, 6, 12, 24, 48]],
+      [large, [12, 24, 48]],
+    ] as const) {
+      const node = nodeWithWriters();
+      voteOf(node, proposal(0, [], { payload }));
+      expect(ticksOf(50, () => node.tick())).toEqual(ticks);
+    }
+  });
+
+  it('a writer, which waits for the votes of a large one, and not once a quorum has voted', () => {
+    const opened = (payload: string): Writer => {
+      const writer = new Writer(0, 1, DEFAULT_QUORUMS, {});
+      writer.receive({
+        kind: 'facts',
+        facts: [],
+        decisions: [{ slot: 1, decision: opens(0, 1) }],
+        truncated: {},
+      });
+      expect(writer.submit({ base: {}, keys: [], payload, retries: 0, priority: 0 })).not.toBeNull();
+      return writer;
+    };
+    const small = opened('');
+    expect(ticksOf(20, () => small.tick({}))).toEqual([2, 4, 8, 16]);
+    const slow = opened(large);
+    expect(ticksOf(20, () => slow.tick({}))).toEqual([8, 16]);
+    const voted = opened(large);
+    const vote = (node: string): void => {
+      voted.receive({ kind: 'vote', node, lsn: FIRST_LSN, refusal: null });
+    };
+    expect(
+      ticksOf(10, (n) => {
+        if (n === 4) vote('s1');
+        if (n === 6) vote('s2');
+        return voted.tick({});
+      }),
+    ).toEqual([7, 9]);
+  });
+});
+
 describe('the judgement', () => {
   const one = proposal(1, [{ key: 'k', mode: 'update' }]);
   const reply = (node: string, accepted: boolean): Sealed => ({

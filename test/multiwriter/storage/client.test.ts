@@ -111,3 +111,18 @@ it('not more at once than a connection takes well', async () => {
     expect(lsns(told[n + 1]!)).toEqual(expected);
   }
 });
+
+it('one node is asked for what is missing, and not another time while it is at it', async () => {
+  const fetch = { kind: 'fetch', after: {}, slot: 0 } as const;
+  client.toOne(fetch);
+  await turn(1);
+  client.toOne(fetch);
+  client.toAll({ kind: 'prepare', epoch: 1 });
+  await turn(2);
+  expect(told[1]!.messages).toEqual([{ kind: 'prepare', epoch: 1 }]);
+  told[0]!.answer();
+  await eventually('it to be asked again', () => {
+    client.toOne(fetch);
+    return told.length === 3;
+  });
+});
