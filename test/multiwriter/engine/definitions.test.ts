@@ -466,3 +466,25 @@ describe('after a definition what captures is what it would be anew', () => {
     );
   });
 });
+
+it('a table that EXPLAIN ANALYZE makes, within a function, is refused at the COMMIT; without ANALYZE, or a temporary one, is not', async () => {
+  const explaining = (sql: string) => `do $$ begin execute 'explain ${sql}'; end $$`;
+  for (const sql of [
+    'analyze create table explained as select 1 as n',
+    '(analyze, costs off) select 1 as n into explained',
+    'analyze create unlogged table explained as select 1 as n',
+  ])
+    await expect(a.write('create temp table passing (n int)', explaining(sql)), sql).rejects.toMatchObject({
+      code: '0A000',
+      message: expect.stringContaining('explained') as string,
+      hint: expect.stringContaining('CREATE TABLE AS') as string,
+    });
+  await onBoth(
+    explaining('create table explained as select 1 as n'),
+    explaining('analyze create temp table explained as select 1 as n'),
+    'create table by_itself as select 1 as n',
+  );
+  expect(await b.rows(`select relname from pg_class where relname in ('explained', 'by_itself')`)).toEqual([
+    ['by_itself'],
+  ]);
+});

@@ -131,6 +131,19 @@ begin
   -- What was written until now comes before what deferred triggers of a client write.
   if may_defer then perform dbproxy.expect_deferring(); ${TELL_OF_DEFERRING} end if;
   if ${MAY_HAVE_CHANGED_ROLES} then perform dbproxy.note_roles(); end if;
+  -- As the session counts: it has made a table, an index, a sequence, also a temporary one.
+  if pg_stat_get_xact_tuples_inserted('pg_class'::regclass) > 0 then perform dbproxy.require_captured(); end if;
+end $$;
+
+-- EXPLAIN ANALYZE makes tables, too, and no event trigger hears of it.
+create or replace function dbproxy.require_captured() returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare made regclass := (select oid from pg_class where relkind = 'r' and relpersistence <> 't' and dbproxy.is_ours(relnamespace)
+                             and not exists (select from pg_trigger where tgrelid = pg_class.oid and tgname = 'dbproxy_capture') limit 1);
+begin
+  if made is not null then
+    raise exception 'the table % was made in a way that the other writers cannot be told of', made using errcode = '0A000',
+      hint = 'EXPLAIN ANALYZE its query; then CREATE TABLE AS by itself.';
+  end if;
 end $$;
 
 create or replace function dbproxy.expect_deferring() returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
