@@ -78,7 +78,9 @@ export abstract class BaseCommand<T extends typeof Command, Result extends JsonR
     this.#interruption = new Interruption(
       (signal) => {
         this.out.endProgress();
-        this.out.note(`${signal}: ${this.afterInterruption()} (once more to force)`);
+        // What ends at once cannot be forced any more.
+        const force = this.endsItself() ? ' (once more to force)' : '';
+        this.out.note(`${signal}: ${this.afterInterruption()}${force}`);
       },
       () => {
         this.out.endProgress();
@@ -87,6 +89,7 @@ export abstract class BaseCommand<T extends typeof Command, Result extends JsonR
       },
     );
     if (!this.leavesSignals()) this.#interruption.listen();
+    this.#interruption.watchReader();
     try {
       const report = await this.#openReport();
       const result = await this.#executeUntilInterrupted();
@@ -140,7 +143,8 @@ export abstract class BaseCommand<T extends typeof Command, Result extends JsonR
   /** An interrupted command that has a result shows it, and still ends as one that was interrupted. */
   #exitCodeAfter(result: Result): ExitCode {
     if (!this.signal.aborted) return this.exitCodeOf(result);
-    const reason = this.signal.reason as DbproxyError;
+    const reason: unknown = this.signal.reason;
+    if (!(reason instanceof DbproxyError)) return this.exitCodeOf(result);
     if (!this.out.json) this.out.failure(reason);
     return reason.exitCode;
   }

@@ -8,6 +8,7 @@ import { Config } from '@oclif/core/config';
 import { run } from '@oclif/core/run';
 import { ExitCode } from '../errors/index.js';
 import { type Addressing, addressingOf, unaddressed } from './addressing.js';
+import { ReaderGone } from './interruption.js';
 import { Output } from './output.js';
 import { beforeDashes, colorLevel } from './terminal.js';
 import { assertCommandExists, commandIn, toDbproxyError } from './usage-error.js';
@@ -34,11 +35,16 @@ export async function main(
     assertCommandExists(words, config, command);
     await run([...words], config);
   } catch (thrown) {
+    if (thrown instanceof ReaderGone) return end();
     const error = toDbproxyError(thrown, command);
     new Output(beforeDashes(argv).includes('--json'), addressed).failure(error);
     process.exitCode = error.exitCode;
     if (process.env.DBPROXY_DEBUG) process.stderr.write(`${inspect(thrown)}\n`);
   }
+  return end();
+}
+
+async function end(): Promise<never> {
   await Promise.all([drained(process.stdout), drained(process.stderr)]);
   process.exit();
 }

@@ -11,7 +11,7 @@ export const catalogue = define({
   DBP_USAGE: {
     message: '{reason}',
     exit: 2,
-    suggestions: ['dbproxy help[ {command}]'],
+    suggestions: ['[{next}]', 'dbproxy help[ {command}]'],
   },
   DBP_USAGE_UNKNOWN_COMMAND: {
     message: 'unknown command "{command}"',
@@ -69,6 +69,11 @@ export const catalogue = define({
     message: 'port {port} on {host} is taken by {holder}',
     exit: 4,
     suggestions: ['dbproxy up --port {free}'],
+  },
+  DBP_ENV_LISTEN: {
+    message: 'nothing can listen on {host}, port {port}: {reason}',
+    exit: 4,
+    suggestions: ['dbproxy up --host 127.0.0.1 --port 6432'],
   },
   DBP_ENV_METRICS_PORT: {
     message: 'port {port} for metrics is taken by {holder}',
@@ -136,9 +141,9 @@ export const catalogue = define({
   },
   // --- instance ------------------------------------------------------------------------------------------------------
   DBP_INSTANCE_NOT_RUNNING: {
-    message: 'instance "{name}" is not running',
+    message: 'instance "{name}" is not running[; others are: {others}]',
     exit: 4,
-    suggestions: ['dbproxy up --name {name}'],
+    suggestions: ['dbproxy up --name {name}', '[{see}]'],
   },
   DBP_INSTANCE_BUSY: {
     message: 'another operation runs on this instance: {operation} {id}, {progress}',
@@ -269,7 +274,7 @@ export const catalogue = define({
   DBP_SWITCH_TIMEOUT: {
     message: 'rolled back after {attempts} attempts in {deadlineMs} ms: {reason}',
     exit: 5,
-    suggestions: ['dbproxy status', 'dbproxy {command} --hold-budget 500'],
+    suggestions: ['dbproxy status', 'dbproxy {command} --hold-budget 500ms'],
   },
   DBP_SWITCH_ROLLED_BACK: {
     message: 'rolled back in step {step}: {reason}',
@@ -279,7 +284,7 @@ export const catalogue = define({
   DBP_SWITCH_HOLD_LOST: {
     message: 'the proxy had already let the sessions go on: {reason}',
     exit: 1,
-    suggestions: ['dbproxy {command} --hold-budget 500'],
+    suggestions: ['dbproxy {command} --hold-budget 500ms'],
   },
   // --- patch ---------------------------------------------------------------------------------------------------------
   DBP_PATCH_MAJOR: {
@@ -362,6 +367,12 @@ export const catalogue = define({
     exit: 1,
     sqlstate: '57P01',
     suggestions: ['dbproxy status'],
+  },
+  DBP_WIRE_SHUTDOWN: {
+    message: 'terminating connection due to administrator command',
+    exit: 1,
+    sqlstate: '57P01',
+    suggestions: ['dbproxy up'],
   },
   DBP_WIRE_SESSION_DROPPED: {
     message: 'terminating connection: this session could not be moved to the new engine ({reason})',

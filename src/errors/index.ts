@@ -21,7 +21,7 @@ export const ExitCode = {
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 
 export interface CatalogueEntry {
-  /** Message; `{name}` is replaced by the detail of that name. */
+  /** Message; `{name}` is replaced by the detail of that name, `[ {name}]` is left out where there is none. */
   readonly message: string;
   readonly exit: ExitCode;
   /** SQLSTATE, when a client of the proxy sees this error on the wire. */
@@ -67,7 +67,7 @@ export class DbproxyError extends Error {
 
   constructor(code: ErrorCode, details: ErrorDetails = {}, options?: { cause?: unknown }) {
     const entry: CatalogueEntry = catalogue[code];
-    super(fill(entry.message, details), options);
+    super(fill(withoutUnknown(entry.message, details), details), options);
     this.code = code;
     this.exitCode = entry.exit;
     this.sqlstate = entry.sqlstate;

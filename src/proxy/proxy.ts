@@ -286,12 +286,12 @@ export class Proxy implements HandoverSource, HandoverTarget {
     return { status: this.status(), snapshots: this.snapshots(), moves };
   }
 
-  /** Ends every session with 57P01 and stops listening. */
+  /** Ends every session as a server does that is shut down (57P01), and stops listening. */
   async close(): Promise<void> {
     this.stopListening();
     this.#logins.close();
     this.#endConsoles();
-    for (const session of this.#sessions) session.fail('DBP_WIRE_ENGINE_LOST');
+    for (const session of this.#sessions) session.fail('DBP_WIRE_SHUTDOWN');
     this.writer?.close();
     this.#primary?.close();
     this.peers?.close();

@@ -88,7 +88,55 @@ describe('up', () => {
   );
 });
 
+describe('a start that cannot be', () => {
+  it.each([
+    ['192.0.2.1', 'no interface of this machine has that address'],
+    ['nosuch.invalid', 'there is no such host'],
+  ])(
+    'on %s says why, and what to type',
+    async (host, why) => {
+      const { code, stderr } = await cli.run(['up', '--name', 'second', '--host', host, '--port', '6599']);
+      expect(stderr).toContain(`nothing can listen on ${host}, port 6599: ${why}  DBP_ENV_LISTEN`);
+      expect(stderr).toContain('try  dbproxy up --name second --host 127.0.0.1');
+      expect(stderr).not.toMatch(/\bat .+:\d+/);
+      expect(code).toBe(4);
+    },
+    LONG_MS,
+  );
+
+  it(
+    'names the instance whose port it is',
+    async () => {
+      const { stderr } = await cli.run(['up', '--name', 'second', '--port', String(port)]);
+      expect(stderr).toContain(
+        `port ${port} on 127.0.0.1 is taken by instance "default"  DBP_ENV_PORT_TAKEN`,
+      );
+    },
+    LONG_MS,
+  );
+
+  it('with another major version points to no patch that would be refused', async () => {
+    const { suggestions } = await cli.json<{ suggestions: string[] }>(['up', '--postgres', '12'], 2);
+    expect(suggestions[0]).toContain('dbproxy engine ls --available');
+    expect(await cli.json(['up', '--postgres', '17.1'], 2)).toMatchObject({
+      suggestions: ['dbproxy patch --to 17.1', 'dbproxy up --name other'],
+    });
+  });
+});
+
 describe('looking', () => {
+  it('status --all names the instances, and so does what finds another name', async () => {
+    expect(await cli.json(['status', '--all'])).toMatchObject({
+      schema: 'dbproxy.instances/1',
+      instances: [{ name: 'default', state: 'running', port, engines: [{ id: 'e1', size: 'small' }] }],
+    });
+    expect((await cli.run(['status', '--all'])).stdout).toMatch(/default +running +\d+ +small +17\.\d+/);
+    expect(await cli.json(['status', '--name', 'defualt'], 4)).toMatchObject({
+      message: 'instance "defualt" is not running; others are: default',
+      suggestions: ['dbproxy up --name defualt', 'dbproxy status --all'],
+    });
+  });
+
   it('status and sessions name the client', async () => {
     const client = await connect('looked-at');
     await client.query("set statement_timeout = '1h'");
@@ -176,6 +224,25 @@ describe('looking', () => {
     expect(result.stderr).toContain('no longer following');
   });
 });
+
+it.each([[['events', '--follow']], [['logs', 'engine', '--follow']], [['trace']]])(
+  '%j ends without a word when its reader has gone',
+  async (args) => {
+    const following = cli.start(args);
+    following.child.stdout?.once('data', () => following.child.stdout?.destroy());
+    const client = await connect('talker');
+    let ended = false;
+    const done = following.done.finally(() => (ended = true));
+    // Something for each of them to tell, until it has noticed.
+    while (!ended) {
+      await client.query('select 1/0').catch(() => undefined);
+      if (args[0] === 'events') await cli.run(['autoscale', 'on']);
+    }
+    await cli.run(['autoscale', 'off']);
+    expect(await done).toMatchObject({ code: 0, stderr: '' });
+  },
+  LONG_MS,
+);
 
 describe('scale', () => {
   it(
@@ -432,6 +499,11 @@ describe('down', () => {
         purged: false,
       });
       expect(await cli.processes()).toEqual([]);
+      // What PostgreSQL says when it is shut down: nobody's engine was lost.
+      expect(endings.get('keeper')).toMatchObject({
+        code: '57P01',
+        message: 'terminating connection due to administrator command',
+      });
       expect(await cli.json(['status'], 4)).toMatchObject({ code: 'DBP_INSTANCE_NOT_RUNNING' });
       expect(await cli.json(['doctor'])).toMatchObject({ schema: 'dbproxy.doctor/1', healthy: true });
       const { events } = await cli.json<{ events: { type: string; seq: number }[] }>(['events']);
