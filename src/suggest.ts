@@ -6,8 +6,9 @@ export function nearest(word: string, candidates: readonly string[]): string | u
     .map((candidate) => ({ candidate, distance: editDistance(word, candidate) }))
     .sort((a, b) => a.distance - b.distance);
   const best = ranked[0];
-  const bound = Math.max(1, Math.floor(word.length / 3) + 1);
-  return best && best.distance <= Math.min(bound, 3) ? best.candidate : undefined;
+  // A slip in three letters: with more of them any short word is near to some other (nope: top).
+  const bound = Math.min(3, Math.max(1, Math.floor(word.length / 3)));
+  return best && best.distance <= bound && 2 * best.distance < word.length ? best.candidate : undefined;
 }
 
 /** Edit distance where two neighbouring letters in the wrong order count as one slip (optimal string alignment). */

@@ -16,7 +16,7 @@ export const unaddressed: Addressing = (text) => text;
 /** They are about all the writers of an instance. */
 const OF_ALL_WRITERS = ['up', 'conflict'];
 /** What can stand in a command without quotes; anything else is no name of an instance. */
-const NAME = /^[a-z][a-z0-9-]*$/;
+export const INSTANCE_NAME = /^[a-z][a-z0-9-]*$/;
 /** `dbproxy`, and the words behind it that may be a command's, of which there are two at most. */
 const COMMAND = /\bdbproxy((?: [a-z][a-z-]*){1,2})(?![\w-])((?:(?!\bdbproxy ).)*)/gs;
 
@@ -30,7 +30,7 @@ export function addressingOf(config: Config, command: string, argv: readonly str
     instance: given,
     writer: Number(valueOf(own, '--writer') ?? 1),
   };
-  if (!hasInstance(command) || !NAME.test(instance)) return unaddressed;
+  if (!hasInstance(command) || !INSTANCE_NAME.test(instance)) return unaddressed;
 
   const nameFlag = instance === 'default' ? '' : ` --name ${instance}`;
   const flagsFor = (verb: string, behind: string): string => {
@@ -43,6 +43,7 @@ export function addressingOf(config: Config, command: string, argv: readonly str
       const verb = [`${first} ${second}`.trim(), first].find(hasInstance);
       if (verb === undefined) return all;
       const behind = words.slice(verb.length + 1) + rest;
+      if (/ --all\b/.test(behind)) return all;
       const named = / (?:--name|-n) (\S+)/.exec(behind);
       if (named) return OF_ALL_WRITERS.includes(verb) ? ofAll(all, named[1]) : all;
       return `dbproxy ${verb}${flagsFor(verb, behind)}${behind}`;

@@ -4,22 +4,22 @@ import { SIZE_NAMES, type SizeName } from '../engine/types.js';
 import { DbproxyError } from '../errors/index.js';
 import { nearest } from '../suggest.js';
 
-const UNIT_MS: Readonly<Record<string, number>> = { '': 1, ms: 1, s: 1_000, min: 60_000 };
+const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, min: 60_000 };
 
 /** As people write it: `30s`. */
 const durationText = (ms: number): string =>
   Object.entries(UNIT_MS)
-    .filter(([unit, each]) => unit !== '' && ms % each === 0)
+    .filter(([, each]) => ms % each === 0)
     .map(([unit, each]) => `${ms / each}${unit}`)
     .at(-1) ?? `${ms}ms`;
 
-/** `250`, `250ms`, `30s`, `5min`; a bare number is ms. */
+/** `250ms`, `30s`, `5min`. A bare number is refused: some read it as seconds, others as ms. */
 export const durationFlag = custom<number>({
   helpValue: 'DURATION',
   defaultHelp: async ({ options }) =>
     typeof options.default === 'number' ? durationText(options.default) : undefined,
   parse: async (text, _context, { name }) => {
-    const [, amount, unit = ''] = /^(\d+(?:\.\d+)?)\s*(ms|s|min)?$/.exec(text) ?? [];
+    const [, amount, unit = ''] = /^(\d+(?:\.\d+)?)\s*(ms|s|min)$/.exec(text) ?? [];
     const ms = Number(amount) * (UNIT_MS[unit] ?? Number.NaN);
     if (Number.isFinite(ms) && ms > 0) return ms;
     throw new DbproxyError('DBP_USAGE', {

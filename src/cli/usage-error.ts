@@ -2,7 +2,9 @@
 import type { Command } from '@oclif/core/command';
 import type { Config } from '@oclif/core/interfaces';
 import { DbproxyError } from '../errors/index.js';
+import { SIZE_NAMES } from '../engine/types.js';
 import { nearest } from '../suggest.js';
+import { INSTANCE_NAME } from './addressing.js';
 import { beforeDashes } from './terminal.js';
 
 /** The fields of the framework's parse errors that we read (its lib/parser/errors.js). */
@@ -17,8 +19,30 @@ interface ParseFailure {
 export function toDbproxyError(thrown: unknown, command?: string): DbproxyError {
   const error = inOurWords(thrown);
   if (error.code !== 'DBP_USAGE' || command === undefined) return error;
-  return new DbproxyError('DBP_USAGE', { command, ...error.details }, { cause: thrown });
+  const next = RIGHT_FORMS.find((form) => form.command === command && form.of.test(error.message))?.next;
+  return new DbproxyError(
+    'DBP_USAGE',
+    { command, ...(next !== undefined && { next }), ...error.details },
+    { cause: thrown },
+  );
 }
+
+/** How a command is typed that is often typed in another way. */
+const RIGHT_FORMS = [
+  { command: 'scale', of: /^missing required flag/, next: 'dbproxy scale --to large' },
+  { command: 'psql', of: /^unknown flag/, next: "dbproxy psql -- -c 'select version()'" },
+] as const;
+
+/** What other tools call it. */
+const OTHER_WORDS: Readonly<Record<string, string>> = {
+  ...{ start: 'up', run: 'up', create: 'up' },
+  ...{ stop: 'down', rm: 'down --purge', remove: 'down --purge', destroy: 'down --purge' },
+  ...{ ls: 'status --all', list: 'status --all', ps: 'status --all', instances: 'status --all' },
+  ...{ ui: 'watch', tui: 'watch', monitor: 'watch', dashboard: 'watch' },
+  ...{ connect: 'psql', sql: 'psql', shell: 'psql' },
+  ...{ resize: 'scale', upgrade: 'patch', update: 'patch' },
+  ...{ bench: 'workload run', pgbench: 'workload run', load: 'workload run' },
+};
 
 function inOurWords(thrown: unknown): DbproxyError {
   if (thrown instanceof Error && 'oclif' in thrown && !(thrown instanceof DbproxyError)) {
@@ -64,21 +88,40 @@ export function assertCommandExists(
   }
   const typed = named?.split(' ') ?? [];
   const command = config.findCommand(typed.join(':'));
-  if (command) return assertTakes(words.slice(typed.length), command);
+  if (command) return assertTakes(words.slice(typed.length), command, argv);
   if (config.findTopic(first) && second === undefined) return;
   throw unknownCommand(words.slice(0, config.findTopic(first) ? 2 : 1).join(' '), config);
 }
 
 /** The framework would take a superfluous argument for the name of a command below this one. */
-function assertTakes(extra: readonly string[], command: Command.Loadable): void {
+function assertTakes(extra: readonly string[], command: Command.Loadable, argv: readonly string[]): void {
   const takesAny = command.strict === false || Object.keys(command.args).length > 0;
   if (extra.length === 0 || takesAny) return;
-  throw new DbproxyError('DBP_USAGE', { reason: `unexpected argument ${extra.join(' ')}` });
+  const next = flagFor(extra, command, argv);
+  throw new DbproxyError('DBP_USAGE', {
+    reason: `unexpected argument ${extra.join(' ')}`,
+    ...(next && { next }),
+  });
+}
+
+/** `scale large` means a flag: the command with it. */
+function flagFor(
+  [word = '', ...more]: readonly string[],
+  { id, flags }: Command.Loadable,
+  argv: readonly string[],
+): string | undefined {
+  if (more.length > 0) return undefined;
+  const typed = `dbproxy ${id.replaceAll(':', ' ')}`;
+  const isGiven = (name: string): boolean => argv.some((each) => each.startsWith(name));
+  const isValue = id === 'patch' ? /^\d+(\.\d+)?$/.test(word) : SIZE_NAMES.some((name) => name === word);
+  if (isValue && flags.to) return `${typed} --to ${word}`;
+  if (!flags.name || isGiven('--name') || isGiven('-n') || !INSTANCE_NAME.test(word)) return undefined;
+  return `${typed} --name ${word}`;
 }
 
 function unknownCommand(name: string, config: Config): DbproxyError {
   const known = config.commands.filter(({ hidden }) => !hidden).map(({ id }) => id.replaceAll(':', ' '));
-  const meant = nearest(name, known);
+  const meant = OTHER_WORDS[name] ?? nearest(name, known);
   return new DbproxyError('DBP_USAGE_UNKNOWN_COMMAND', {
     command: name,
     next: meant ? `dbproxy ${meant}` : 'dbproxy help',

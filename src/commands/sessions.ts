@@ -1,7 +1,7 @@
 /** `dbproxy sessions`: every client connection; with a number, all that this one holds. */
-import { integer } from '@oclif/core/args';
 import type { SessionResult, SessionsResult } from '../control/api.js';
 import { InstanceCommand } from '../cli/instance-command.js';
+import { sessionArgument } from '../cli/session-argument.js';
 import { sessionView } from '../cli/views/session.js';
 import { sessionsView } from '../cli/views/status.js';
 
@@ -19,7 +19,7 @@ export default class Sessions extends InstanceCommand<typeof Sessions, SessionsR
     '<%= config.bin %> sessions --json',
   ];
   static override args = {
-    id: integer({ min: 1, description: 'the number of a session' }),
+    id: sessionArgument({}),
   };
 
   protected override async execute(): Promise<SessionsResult | SessionResult> {

@@ -1,8 +1,8 @@
 /** `dbproxy trace`: the messages of the sessions, as they pass the proxy. */
-import { integer } from '@oclif/core/args';
 import { boolean } from '@oclif/core/flags';
 import { durationFlag } from '../cli/flags.js';
 import { InstanceCommand } from '../cli/instance-command.js';
+import { sessionArgument } from '../cli/session-argument.js';
 import type { JsonResult } from '../cli/output.js';
 import { traceView } from '../cli/views/trace.js';
 import type { TraceLine } from '../control/api.js';
@@ -30,7 +30,7 @@ export default class Trace extends InstanceCommand<typeof Trace, TraceResult> {
     '<%= config.bin %> trace --json --for 1s',
   ];
   static override args = {
-    session: integer({ min: 1, description: 'the number of a session, as `sessions` tells it' }),
+    session: sessionArgument({}),
   };
   static override flags = {
     values: boolean({ description: 'also the values that are bound, copied and read' }),

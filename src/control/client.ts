@@ -97,7 +97,7 @@ export async function connectSupervisor(
   const record = await directory.readInstance();
   if (!record) await assertWriterExists(name);
   if (record?.wanted !== 'running' || !startIfMissing) {
-    throw new DbproxyError('DBP_INSTANCE_NOT_RUNNING', { name });
+    throw await notRunning(name);
   }
   await withInstanceLock(directory.paths, async () => {
     if (!isAlive((await directory.readSupervisor())?.process)) await launchSupervisor(directory);
@@ -106,6 +106,17 @@ export async function connectSupervisor(
   if (!supervisor) throw new DbproxyError('DBP_INSTANCE_NOT_RUNNING', { name });
   await supervisor.call('ready', {});
   return supervisor;
+}
+
+/** DBP_INSTANCE_NOT_RUNNING, with the names of those that run. */
+async function notRunning(name: string): Promise<DbproxyError> {
+  const all = await listInstances().catch(() => []);
+  const running = all.filter(({ state, writerOf }) => state === 'running' && writerOf === null);
+  const others = running.map((each) => each.name).filter((each) => each !== name);
+  return new DbproxyError('DBP_INSTANCE_NOT_RUNNING', {
+    name,
+    ...(others.length > 0 && { others: others.join(', '), see: 'dbproxy status --all' }),
+  });
 }
 
 /** `shop.w3` where shop has two writers, or one: said as what it is. Throws DBP_WRITERS_UNKNOWN. */
@@ -221,7 +232,7 @@ export interface InstanceLog {
 export async function instanceLogs(name: string): Promise<InstanceLog[]> {
   const directory = InstanceDirectory.of(name);
   const record = await directory.readInstance();
-  if (!record) throw new DbproxyError('DBP_INSTANCE_NOT_RUNNING', { name });
+  if (!record) throw await notRunning(name);
   const store = new StoreDirectory(directory.paths);
   const nodes = await store.traces();
   return [

@@ -9,6 +9,7 @@ import { chmod, lstat, mkdir, open, readFile, readdir, rm, stat } from 'node:fs/
 import { userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
 import { DbproxyError } from '../errors/index.js';
+import { makeParents } from '../make-parents.js';
 import type { InstanceSpec } from './api.js';
 import { readJson, writeJson } from './json-file.js';
 import { MAX_PROXIES, dbproxyHome, instancePaths, proxyFileOf, type InstancePaths } from './paths.js';
@@ -162,15 +163,15 @@ export async function listInstanceNames(home = dbproxyHome()): Promise<string[]>
 }
 
 /** Makes a directory with this mode, or takes one that is ours already: no link, no other owner (/tmp is for everybody). */
-async function makeDirectory(path: string, mode: number): Promise<void> {
+export async function makeDirectory(path: string, mode: number): Promise<void> {
   const refuse = (reason: string, cause?: unknown): never => {
     throw new DbproxyError('DBP_ENV_DIRECTORY', { directory: path, reason }, { cause });
   };
   try {
-    await mkdir(dirname(path), { recursive: true });
+    await makeParents(dirname(path));
     await mkdir(path, { mode });
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') refuse(String(cause), cause);
+    if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') refuse((cause as Error).message, cause);
   }
   const found = await lstat(path);
   if (!found.isDirectory()) refuse('it is not a directory');

@@ -34,13 +34,17 @@ export async function writeJson(path: string, value: unknown, { durable = true }
   if (durable) await syncDirectory(dirname(path));
 }
 
-/** Null when there is no such file. Throws DBP_INSTANCE_DAMAGED, and leaves the file as it is, when it is not as it should be. */
+/** Null when there is no such file. Throws DBP_ENV_DIRECTORY; DBP_INSTANCE_DAMAGED, and leaves the file as it is, when it is not as it should be. */
 export async function readJson<T>(path: string, schema: z.ZodType<T>): Promise<T | null> {
   let text: string;
   try {
     text = await readFile(path, 'utf8');
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    const { code, message } = cause as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return null;
+    // Not the file's own trouble: what is above it is no directory, or may not be passed.
+    if (code === 'ENOTDIR' || code === 'EACCES')
+      throw new DbproxyError('DBP_ENV_DIRECTORY', { directory: dirname(path), reason: message }, { cause });
     throw new DbproxyError('DBP_INSTANCE_DAMAGED', { file: path, reason: String(cause) }, { cause });
   }
   return parseJson(path, text, schema);

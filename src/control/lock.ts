@@ -1,9 +1,9 @@
 /** One at a time: whoever starts or stops an instance holds its lock. A dead holder's lock goes stale and is taken over. */
-import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { lock } from 'proper-lockfile';
 import { DbproxyError } from '../errors/index.js';
 import { diskFull, isNoRoom } from '../errors/no-room.js';
+import { makeDirectory } from './instance-directory.js';
 import type { InstancePaths } from './paths.js';
 
 const STALE_MS = 5_000;
@@ -11,9 +11,9 @@ const STALE_MS = 5_000;
 const WAIT_MS = 90_000;
 const RETRY_MS = 50;
 
-/** Throws DBP_INSTANCE_BUSY when somebody else holds the lock all the time, DBP_ENV_DISK_FULL. */
+/** Throws DBP_INSTANCE_BUSY when somebody else holds the lock all the time, DBP_ENV_DISK_FULL, DBP_ENV_DIRECTORY. */
 export async function withInstanceLock<T>(paths: InstancePaths, work: () => Promise<T>): Promise<T> {
-  await mkdir(dirname(paths.lockDirectory), { recursive: true, mode: 0o700 });
+  await makeDirectory(dirname(paths.lockDirectory), 0o700);
   return whileHeld(await acquire(paths), work);
 }
 

@@ -10,10 +10,15 @@ const PORTS_TO_TRY = 200;
 
 /** `postgres (pid 123)`, or `another process`. */
 export async function describePortHolder(port: number): Promise<string> {
-  const inodes = await listeningInodes(port);
-  const pid = inodes.size > 0 ? await pidWithSocket(inodes) : null;
+  const pid = await portHolder(port);
   if (pid === null) return 'another process';
   return `${await commandOf(pid)} (pid ${pid})`;
+}
+
+/** Null: nobody, or a process of another user. */
+export async function portHolder(port: number): Promise<number | null> {
+  const inodes = await listeningInodes(port);
+  return inodes.size > 0 ? pidWithSocket(inodes) : null;
 }
 
 /** The next port above that can be bound on this host; 0 when none of the next ones can. */

@@ -15,9 +15,9 @@ import type { WriterConfig } from '../multiwriter/writer/config.js';
 import type { Program, ProxyApi, ProxyConfig, ProxyStatus } from '../proxy/control-api.js';
 import { RpcClient, type Rpc } from '../rpc/index.js';
 import type { InstanceSpec } from './api.js';
-import type { InstanceDirectory } from './instance-directory.js';
+import { InstanceDirectory, listInstanceNames } from './instance-directory.js';
 import { MAX_PROXIES, proxySocketOf, type InstancePaths } from './paths.js';
-import { describePortHolder, findFreePort } from './port-holder.js';
+import { describePortHolder, findFreePort, portHolder } from './port-holder.js';
 import { endProcess, isAlive, waitForExit } from './processes.js';
 import { ProxyGroup } from './proxies/group.js';
 import { proxyTls } from './tls/index.js';
@@ -219,7 +219,7 @@ export async function startProxy(
     members.toSorted((a, b) => a.number - b.number),
     wanted,
   );
-  if (!proxy) throw await startFailed(directory, spec.name, null);
+  if (!proxy) throw await startFailed(directory, spec, null);
   return proxy;
 }
 
@@ -231,7 +231,7 @@ async function startBeside(
   parent: ProxyProcess | undefined,
 ): Promise<ProxyProcess> {
   const config = await configOf(directory, spec, number);
-  if (!parent) throw await startFailed(directory, spec.name, null);
+  if (!parent) throw await startFailed(directory, spec, null);
   const { pid } = await parent.rpc.call(
     'startMember',
     { program: THIS_BUILD, config },
@@ -265,7 +265,7 @@ async function awaitProcess(
   }
   if (ended() === EXIT_PORT_TAKEN) throw await portTaken(spec);
   await endProcess(pid === undefined ? null : processIdentity(pid), STOP_BOUND_MS);
-  throw await startFailed(directory, spec.name, ended());
+  throw await startFailed(directory, spec, ended());
 }
 
 /** Ends those that are on record and do not answer. */
@@ -333,18 +333,46 @@ async function configOf(
   };
 }
 
+/** The instance of ours whose proxy listens there. */
+async function instanceOn(port: number): Promise<string | null> {
+  const pid = await portHolder(port);
+  for (const name of pid === null ? [] : await listInstanceNames()) {
+    const proxy = await InstanceDirectory.of(name)
+      .readProxy()
+      .catch(() => null);
+    if (proxy?.process.pid === pid) return name;
+  }
+  return null;
+}
+
 async function portTaken({ host, port }: InstanceSpec): Promise<DbproxyError> {
-  const [holder, free] = await Promise.all([describePortHolder(port), findFreePort(host, port)]);
+  const [holder, free, ours] = await Promise.all([
+    describePortHolder(port),
+    findFreePort(host, port),
+    instanceOn(port),
+  ]);
+  if (ours !== null)
+    return new DbproxyError('DBP_ENV_PORT_TAKEN', { port, host, holder: `instance "${ours}"`, free });
   return new DbproxyError('DBP_ENV_PORT_TAKEN', { port, host, holder, free });
 }
 
+/** Why a socket does not listen, by the system's word for it. */
+const WHY_NOT: Readonly<Record<string, string>> = {
+  EADDRNOTAVAIL: 'no interface of this machine has that address',
+  EACCES: 'permission denied, as for ports below 1024',
+  ENOTFOUND: 'there is no such host',
+};
+
 async function startFailed(
   { paths }: InstanceDirectory,
-  name: string,
+  { name, host, port }: InstanceSpec,
   end: string | number | null,
 ): Promise<unknown> {
   const log = await readFile(paths.proxyLog, 'utf8').catch(() => '');
   const tail = log.trimEnd().split('\n').slice(-LOG_TAIL_LINES).join('\n');
+  const [, code = ''] = /Error: (?:listen|getaddrinfo) (E[A-Z]+)/.exec(tail) ?? [];
+  const reason = WHY_NOT[code];
+  if (reason !== undefined) return new DbproxyError('DBP_ENV_LISTEN', { name, host, port, reason });
   const what =
     end === null ? `the proxy did not answer within ${READY_BOUND_MS} ms` : `the proxy ended (${end})`;
   const error = new DbproxyError('DBP_INSTANCE_START_FAILED', { name, reason: `${what}\n${tail}` });

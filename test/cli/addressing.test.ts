@@ -70,6 +70,7 @@ describe('a next step', () => {
 
   it('is for no instance after a command that has none', () => {
     expect(addressingOf(config, 'doctor', ['--name', 'shop'])('dbproxy status')).toBe('dbproxy status');
+    expect(said('dbproxy status --all', '--name', 'shop')).toBe('dbproxy status --all');
   });
 
   it('of the catalogue names an instance, whatever the error', () => {

@@ -117,8 +117,51 @@ const failures: readonly [args: string[], code: number, error: string, message: 
   [['demo', 'run', 'nosuch'], 2, 'DBP_SCENARIO_UNKNOWN', /there is no scenario "nosuch"/],
   [['status'], 4, 'DBP_INSTANCE_NOT_RUNNING', /instance "default" is not running/],
   [['psql'], 4, 'DBP_INSTANCE_NOT_RUNNING', /is not running/],
+  [['sessions', 'abc'], 2, 'DBP_USAGE_UNKNOWN_SESSION', /there is no session abc/],
+  [['sessions', '0'], 2, 'DBP_USAGE_UNKNOWN_SESSION', /there is no session 0/],
+  [['trace', 'abc'], 2, 'DBP_USAGE_UNKNOWN_SESSION', /there is no session abc/],
   [['logs', '--name', 'absent'], 4, 'DBP_INSTANCE_NOT_RUNNING', /instance "absent" is not running/],
 ];
+
+/** What is typed, and the first thing that is said to type instead. */
+const nextSteps: readonly [args: string[], next: string][] = [
+  [['nope'], 'dbproxy help'],
+  [['statsu'], 'dbproxy status'],
+  [['ui'], 'dbproxy watch'],
+  [['ls'], 'dbproxy status --all'],
+  [['stop'], 'dbproxy down'],
+  [['scale'], 'dbproxy scale --to large'],
+  [['scale', 'medium'], 'dbproxy scale --to medium'],
+  [['patch', '17.9'], 'dbproxy patch --to 17.9'],
+  [['status', 'shop'], 'dbproxy status --name shop'],
+  [['status', 'shop', '--name', 'other'], 'dbproxy help status'],
+  [['up', 'a', 'b'], 'dbproxy help up'],
+  [['psql', '-c', 'select 1'], "dbproxy psql -- -c 'select version()'"],
+  [['psql', '--port', 'x'], "dbproxy psql -- -c 'select version()'"],
+  [['scale', '--to', 'small', '--deadline', 'soon'], 'dbproxy help scale'],
+];
+
+describe('the next step', () => {
+  it.each(nextSteps)('of %j is %s', async (args, next) => {
+    const { stdout } = await cli.run([...args, '--json']);
+    expect((JSON.parse(stdout) as { suggestions: string[] }).suggestions[0]).toBe(next);
+  });
+});
+
+describe('a home that cannot be used', () => {
+  it.each(['/proc/x', '/etc/passwd', '/dev/null/x'])('%s is said to be one', async (home) => {
+    const { code, stderr } = await cli.run(['up', '--provider', 'embedded'], { DBPROXY_HOME: home });
+    expect(stderr).toMatch(/the directory \/\S+ cannot be used: .*DBP_ENV_DIRECTORY/);
+    expect(code).toBe(4);
+  });
+});
+
+describe('which instances there are', () => {
+  it('is told when there are none', async () => {
+    expect((await cli.run(['status', '--all'])).stdout).toBe('no instances\n');
+    expect(await cli.json(['status', '--all'])).toEqual({ schema: 'dbproxy.instances/1', instances: [] });
+  });
+});
 
 describe('failures', () => {
   it.each(failures)('%j ends with %i', async (args, code, error, message) => {
@@ -144,7 +187,7 @@ describe('failures', () => {
   it('points to the help of the command whose flags are wrong', async () => {
     const suggested = async (...args: string[]): Promise<string[]> =>
       (await cli.json<{ suggestions: string[] }>(args, 2)).suggestions;
-    expect(await suggested('scale')).toEqual(['dbproxy help scale']);
+    expect(await suggested('scale')).toEqual(['dbproxy scale --to large', 'dbproxy help scale']);
     expect(await suggested('workload', 'run', '--duration', '5s')).toEqual(['dbproxy help workload run']);
     expect(await suggested('workload', 'run', 'busy', '--for', 'x')).toEqual(['dbproxy help workload run']);
   });

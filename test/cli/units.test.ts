@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { connectionEnv, exportLines } from '../../src/cli/connection-env.js';
-import { bytesFlag, countFlag } from '../../src/cli/flags.js';
+import { bytesFlag, countFlag, durationFlag } from '../../src/cli/flags.js';
 import { clip, count, duration, plural, size, withoutPassword } from '../../src/cli/format.js';
 import { Interruption } from '../../src/cli/interruption.js';
 import { editDistance, nearest } from '../../src/suggest.js';
@@ -76,6 +76,20 @@ describe('flags that are quantities', () => {
     expect(parse(countFlag, text)).rejects.toMatchObject({ code: 'DBP_USAGE', exitCode: 2 }),
   );
 
+  const parseDuration = (text: string): Promise<number | undefined> =>
+    durationFlag({}).parse(text, {} as never, { name: 'for' } as never);
+
+  it.each([
+    ['250ms', 250],
+    ['1.5s', 1_500],
+    ['2min', 120_000],
+  ])('duration %s is %i ms', async (text, ms) => expect(await parseDuration(text)).toBe(ms));
+
+  // pgbench and timeout(1) count in seconds.
+  it.each(['', '0s', '10', 's', '1h'])('duration %j is wrong usage', (text) =>
+    expect(parseDuration(text)).rejects.toMatchObject({ code: 'DBP_USAGE', exitCode: 2 }),
+  );
+
   it('counts', async () => expect(await parse(countFlag, '100000')).toBe(100_000));
 });
 
@@ -104,13 +118,16 @@ describe('colour', () => {
 });
 
 describe('did you mean', () => {
-  const verbs = ['up', 'down', 'status', 'sessions', 'scale', 'events'];
+  const verbs = ['up', 'down', 'status', 'sessions', 'scale', 'events', 'top'];
   it.each([
     ['statsu', 'status'],
     ['sclae', 'scale'],
     ['session', 'sessions'],
     ['ups', 'up'],
     ['frobnicate', undefined],
+    // Short words are near to one another without being meant.
+    ['nope', undefined],
+    ['ui', undefined],
     ['x', undefined],
   ])('%s: %s', (word, meant) => expect(nearest(word, verbs)).toBe(meant));
 

@@ -1,8 +1,9 @@
 /** The directories of one engine, made so that exactly the user it runs as can use them. */
 import { spawn } from 'node:child_process';
-import { chmod, chown, mkdir, rm, stat } from 'node:fs/promises';
+import { chmod, chown, mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DbproxyError } from '../../../errors/index.js';
+import { makeParents } from '../../../make-parents.js';
 import type { ProvisionOptions } from '../../types.js';
 import { MAX_SOCKET_PATH_BYTES, socketPath } from '../../socket-path.js';
 import { blockedAt, type ServerUser } from './server-user.js';
@@ -76,13 +77,4 @@ async function makeDirectory(
   await rm(directory, { recursive: true, force: true });
   const reason = `the user ${user?.name ?? ''} that engines run as may not pass ${blocked}`;
   throw new DbproxyError('DBP_ENV_DIRECTORY', { directory, reason });
-}
-
-/** Makes a directory and those above it. Not mkdir's own `recursive`: where the kernel refuses with ENOENT, as in /proc, that tries for ever (Node 20). */
-export async function makeParents(directory: string): Promise<void> {
-  if ((await stat(directory).catch(() => null)) !== null) return;
-  await makeParents(dirname(directory));
-  await mkdir(directory).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EEXIST') throw error;
-  });
 }

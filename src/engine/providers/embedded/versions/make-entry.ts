@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto';
 import { chmod, mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DbproxyError } from '../../../../errors/index.js';
-import { makeParents } from '../paths.js';
+import { makeParents } from '../../../../make-parents.js';
 import { serverUser } from '../server-user.js';
 import { abandoned, damageOf, entryName, pick, writeManifest, type Identity } from './entry.js';
 import { restoreLinks } from './links.js';
