@@ -1,11 +1,7 @@
 /**
  * The writer's own connections to its engine: what others committed is applied here, one after the other, in the order in which it
- * comes; what the engine has on disk is told to the log.
- *
- *   carried out ─▶ retained ─ compact, synced ─▶ durable (vector)
- *
- * The engine commits without syncing. Until a compaction, which is synced, has come after it, an entry is retained, so that it can be
- * carried out once more in an engine that has lost it: one that crashed, or the one that took over from it. Its marker tells.
+ * comes. What the engine may not have on disk is retained (retained.ts), so that it can be carried out once more in an engine that has
+ * lost it: one that crashed, or the one that took over from it. Its marker tells.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ClientBase } from 'pg';
@@ -27,7 +23,6 @@ import {
 import { faultPoint } from '../../fault-point.js';
 import {
   at,
-  includes,
   NO_LSN,
   type Lsn,
   type Proposal,
@@ -35,6 +30,7 @@ import {
   type WriterId,
   writerOf,
 } from '../protocol/index.js';
+import { Retained } from './retained.js';
 
 /** One connection as superuser, to the database that is written. */
 export type Connect = () => Promise<ClientBase & { end(): Promise<void> }>;
@@ -49,8 +45,6 @@ interface Connections {
 const RETRY_MS = 50;
 /** So many are handed over to be applied together: who waits for a row of the first of them waits for all. */
 const TOGETHER = 32;
-/** Compactions are at least so far apart: each is a sync of the engine's. */
-const COMPACT_MS = 500;
 
 export interface EngineLinkEvents {
   applied(lsn: Lsn): void;
@@ -71,14 +65,6 @@ interface Entry {
   readonly done?: () => void;
 }
 
-/** Up to `vector` nothing is missing once `missing` is empty. */
-interface Round {
-  readonly vector: Vector;
-  readonly missing: Set<Lsn>;
-  /** How many of the retained are covered by it. */
-  readonly covers: ReadonlySet<Lsn>;
-}
-
 export class EngineLink {
   readonly #writer: WriterId;
   readonly #events: EngineLinkEvents;
@@ -90,16 +76,11 @@ export class EngineLink {
   /** Own ones that their session could not commit: nothing that waits in the queue can come before them. */
   readonly #own: Entry[] = [];
   #queueBytes = 0;
-  /** In the order in which they were decided. */
-  readonly #retained = new Map<Lsn, Entry>();
-  /** Handed over, and not yet in the engine; and of those the own. */
-  readonly #missing = new Set<Lsn>();
+  readonly #retained = new Retained((vector) => this.#sync(vector));
+  /** Own ones that are not yet in the engine. */
   readonly #missingOwn = new Set<Lsn>();
   /** Of this writer's former processes, and not yet in the engine. */
   readonly #former = new Set<Lsn>();
-  #round: Round | null = null;
-  #compactedAt = 0;
-  #durable: Vector = {};
   /** Of each writer the last entry that the engine had when it began; some before it may be missing. */
   #claimed: Vector = {};
   #isRunning = false;
@@ -118,12 +99,11 @@ export class EngineLink {
   }
 
   get durable(): Vector {
-    return this.#durable;
+    return this.#retained.durable;
   }
   /** Nothing of it that was handed over is still to come into the engine. */
   has(upTo: Vector): boolean {
-    for (const lsn of this.#missing) if (includes(upTo, lsn)) return false;
-    return true;
+    return this.#retained.has(upTo);
   }
   /** Of the engine that it was connected to last: one that takes over from it has the same. Throws before there was one. */
   get calls(): Calls {
@@ -161,7 +141,7 @@ export class EngineLink {
             and application_name <> 'dbproxy'`;
       if (!keepsSessions) await connection.query(endsLeftovers);
       if (!keepsSessions || !(await renew(connection, installation))) await install(connection, installation);
-      this.#durable = await reached(connection);
+      this.#retained.begin(await reached(connection));
       this.#claimed = await claimed(connection);
       const reason = await divergence(connection);
       if (reason !== null) this.#diverged(reason);
@@ -169,7 +149,7 @@ export class EngineLink {
       await connection.end().catch(() => undefined);
     }
     await this.attach(connect);
-    return this.#durable;
+    return this.durable;
   }
 
   /** Goes on with this engine: the same one, or one that took over from it. */
@@ -181,9 +161,8 @@ export class EngineLink {
   /** A transaction of another writer, or of this one before it was restarted. */
   enqueue({ lsn, payload, base }: Proposal): void {
     const entry = { lsn, payload, after: at(base, this.#writer) };
-    this.#missing.add(lsn);
+    this.#retained.handedOver(entry);
     if (writerOf(lsn) === this.#writer) this.#former.add(lsn);
-    this.#retained.set(lsn, entry);
     this.#queue.push(entry);
     this.#queueBytes += payload.length;
     // What comes with it is applied with it.
@@ -192,9 +171,8 @@ export class EngineLink {
 
   /** An own transaction that its session commits: `committed`; or cannot: `replay`. */
   expect({ lsn, payload }: Pick<Proposal, 'lsn' | 'payload'>): void {
-    this.#missing.add(lsn);
     this.#missingOwn.add(lsn);
-    this.#retained.set(lsn, { lsn, payload, after: NO_LSN });
+    this.#retained.handedOver({ lsn, payload });
   }
 
   /** Resolves when it is in the engine. */
@@ -223,10 +201,7 @@ export class EngineLink {
 
   /** Now and then: what was carried out is made durable. `vector`: what has been handed over, without a gap. */
   tick(vector: Vector): void {
-    if (this.#round || this.#isPaused || performance.now() - this.#compactedAt < COMPACT_MS) return;
-    if (JSON.stringify(vector) === JSON.stringify(this.#durable)) return;
-    this.#round = { vector, missing: new Set(this.#missing), covers: new Set(this.#retained.keys()) };
-    void this.#finishRound();
+    if (!this.#isPaused) this.#retained.tick(vector);
   }
 
   async query<Row>(sql: string): Promise<Row[]> {
@@ -335,28 +310,13 @@ export class EngineLink {
   }
 
   #done(lsn: Lsn): void {
-    this.#missing.delete(lsn);
     this.#former.delete(lsn);
     if (this.#missingOwn.delete(lsn) && this.#queue.length > 0) void this.#run();
-    if (this.#round?.missing.delete(lsn)) void this.#finishRound();
+    this.#retained.committed(lsn);
   }
 
-  // --- durable ---------------------------------------------------------------------------------------------------------
-
-  async #finishRound(): Promise<void> {
-    const round = this.#round;
-    if (!round || !this.#connections || round.missing.size > 0) return;
-    // Not twice: the round is only dropped below.
-    this.#compactedAt = performance.now();
-    try {
-      await this.#ask((keeper) => compact(keeper, round.vector));
-      for (const lsn of round.covers) this.#retained.delete(lsn);
-      this.#durable = round.vector;
-    } catch {
-      // The engine is away: the next round says it again.
-    } finally {
-      this.#round = null;
-    }
+  async #sync(vector: Vector): Promise<void> {
+    await this.#ask((keeper) => compact(keeper, vector));
   }
 
   // --- connections -----------------------------------------------------------------------------------------------------
@@ -385,7 +345,6 @@ export class EngineLink {
         this.#asked = Promise.resolve();
         this.#events.ready();
         void this.#run();
-        void this.#finishRound();
         return;
       } catch (error) {
         if (attempt !== this.#attempt) return;
@@ -397,8 +356,7 @@ export class EngineLink {
 
   /** What the engine may have lost. */
   async #again(applier: Applier): Promise<void> {
-    for (const entry of [...this.#retained.values()])
-      if (!this.#missing.has(entry.lsn)) await applier.applyAlone(entry, this.#events.blocked);
+    for (const entry of this.#retained.mayBeLost()) await applier.applyAlone(entry, this.#events.blocked);
   }
 
   #lost(): void {
