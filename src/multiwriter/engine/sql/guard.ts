@@ -135,9 +135,10 @@ begin
   if pg_stat_get_xact_tuples_inserted('pg_class'::regclass) > 0 then perform dbproxy.require_captured(); end if;
 end $$;
 
--- EXPLAIN ANALYZE makes tables, too, and no event trigger hears of it.
+-- EXPLAIN ANALYZE makes tables, too, and no event trigger hears of it. By this transaction, that is: of those that were there before it age() is
+-- more than 0, and to look each of them up would be dear where every transaction makes a temporary one.
 create or replace function dbproxy.require_captured() returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare made regclass := (select oid from pg_class where relkind = 'r' and relpersistence <> 't' and dbproxy.is_ours(relnamespace)
+declare made regclass := (select oid from pg_class where relkind = 'r' and relpersistence <> 't' and age(xmin) <= 0 and dbproxy.is_ours(relnamespace)
                              and not exists (select from pg_trigger where tgrelid = pg_class.oid and tgname = 'dbproxy_capture') limit 1);
 begin
   if made is not null then
