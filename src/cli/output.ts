@@ -18,6 +18,7 @@ export class Output {
   readonly json: boolean;
   /** For what is written to stdout. */
   readonly style: Style;
+  /** Of the terminal; a pipe takes lines of any length. */
   readonly width: number;
   readonly #messageStyle: Style;
   /** Every command that is said, here or in JSON, is one for the instance that this command was for. */
@@ -29,7 +30,7 @@ export class Output {
     this.#addressed = addressed;
     this.style = makeStyle(colorLevel(process.stdout));
     this.#messageStyle = makeStyle(colorLevel(process.stderr));
-    this.width = widthOf(process.stdout);
+    this.width = process.stdout.isTTY ? widthOf(process.stdout) : Number.POSITIVE_INFINITY;
     // bin/run.js has shown a line before anything was loaded.
     if (canAnimate(process.stderr)) process.stderr.write(CLEAR_LINE);
   }

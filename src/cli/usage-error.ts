@@ -30,6 +30,7 @@ export function toDbproxyError(thrown: unknown, command?: string): DbproxyError 
 /** How a command is typed that is often typed in another way. */
 const RIGHT_FORMS = [
   { command: 'scale', of: /^missing required flag/, next: 'dbproxy scale --to large' },
+  { command: 'patch', of: /^exactly one of/, next: 'dbproxy patch --to 17' },
   { command: 'psql', of: /^unknown flag/, next: "dbproxy psql -- -c 'select version()'" },
 ] as const;
 

@@ -33,7 +33,11 @@ export default class Patch extends InstanceCommand<typeof Patch, MoveRecord | Se
       helpValue: 'VERSION',
       description: '17.10, or 17 for the newest one that is here',
     }),
-    self: boolean({ description: 'replace the running proxy and supervisor by this build' }),
+    self: boolean({
+      // It has none of what they are about.
+      exclusive: ['strategy', 'size', 'image', ...Object.keys(moveFlags).filter((name) => name !== 'report')],
+      description: 'replace the running proxy and supervisor by this build',
+    }),
     strategy: string({
       options: ['standby', 'in-place'],
       default: 'standby',

@@ -32,7 +32,7 @@ export default class Sessions extends InstanceCommand<typeof Sessions, SessionsR
     this.out.data(
       result.schema === 'dbproxy.session/1'
         ? sessionView(result, style)
-        : sessionsView(result.sessions, style),
+        : sessionsView(result.sessions, style, this.out.width),
     );
   }
 }

@@ -39,7 +39,7 @@ export default class Status extends InstanceCommand<typeof Status, StatusResult 
     const { style } = this.out;
     this.out.data(
       result.schema === 'dbproxy.status/1'
-        ? statusView(result, style)
+        ? statusView(result, style, this.out.width)
         : instancesView(result.instances, style),
     );
   }

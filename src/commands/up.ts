@@ -145,7 +145,8 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
   protected override show(result: UpResult): void {
     this.out.data(upView(result, this.out.style));
     this.#warnOfStore();
-    const second = result.writers.length > 1 ? 'dbproxy conflict' : 'dbproxy scale --to large';
+    const other = result.engines.some(({ size }) => size === 'large') ? 'small' : 'large';
+    const second = result.writers.length > 1 ? 'dbproxy conflict' : `dbproxy scale --to ${other}`;
     this.out.hint('next', ['dbproxy psql', second, 'dbproxy down']);
   }
 

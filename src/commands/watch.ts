@@ -37,7 +37,8 @@ export default class Watch extends InstanceCommand<typeof Watch, StatusResult | 
   }
 
   protected override show(result: StatusResult | WatchResult): void {
-    if (result.schema === 'dbproxy.status/1') this.out.data(statusView(result, this.out.style));
+    if (result.schema === 'dbproxy.status/1')
+      this.out.data(statusView(result, this.out.style, this.out.width));
   }
 
   /** The screen knows what to do with them. */

@@ -8,6 +8,7 @@
  * Clients are held by the proxy, which has the state of every session in its memory from `save` on. Until the new server
  * answers the way back is the same as the way forward: start a server on the data, log everybody in, bring the state back.
  */
+import { plural } from '../cli/format.js';
 import { adminQuery } from '../engine/index.js';
 import type { EngineRecord } from '../engine/types.js';
 import type { DbproxyError } from '../errors/index.js';
@@ -41,7 +42,10 @@ export async function inPlace(plan: InPlacePlan, ports: SwitchoverPorts): Promis
   }
   const given = await stopAndStart(plan, ports, watch, progress.found);
   watch.enter('move');
-  await ports.journal.mark('move', `logging ${sessionIds.length} sessions in to ${given.engine.id} again`);
+  await ports.journal.mark(
+    'move',
+    `logging ${plural(sessionIds.length, 'session')} in to ${given.engine.id} again`,
+  );
   const move = await moveSessions(ports.proxy, sessionIds);
   watch.enter('retire');
   await ports.journal.settled();

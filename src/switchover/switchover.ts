@@ -7,6 +7,7 @@
  * The design and what was rejected: docs/architecture.md. Invariants kept here: a step is on record before it is done;
  * everything that can be prepared is prepared before anybody is held; no write is possible on two engines.
  */
+import { plural } from '../cli/format.js';
 import type { EngineRecord } from '../engine/types.js';
 import { DbproxyError } from '../errors/index.js';
 import { blamingFullDisk } from '../errors/no-room.js';
@@ -106,7 +107,7 @@ async function fromCommit(
   await Promise.all([fenced, journal.settled()]);
 
   watch.enter('move');
-  await journal.mark('move', `moving ${sessionIds.length} sessions to ${target.id}`);
+  await journal.mark('move', `moving ${plural(sessionIds.length, 'session')} to ${target.id}`);
   const move = await moveSessions(proxy, sessionIds);
   await journal.moved(primary);
 

@@ -9,6 +9,8 @@ import { connectionEnv, exportLines } from '../../src/cli/connection-env.js';
 import { bytesFlag, countFlag, durationFlag } from '../../src/cli/flags.js';
 import { clip, count, duration, plural, size, withoutPassword } from '../../src/cli/format.js';
 import { Interruption } from '../../src/cli/interruption.js';
+import { makeStyle } from '../../src/cli/style.js';
+import { table } from '../../src/cli/table.js';
 import { editDistance, nearest } from '../../src/suggest.js';
 import { followLines, lastLines } from '../../src/cli/tail.js';
 import { beforeDashes, colorLevel } from '../../src/cli/terminal.js';
@@ -91,6 +93,32 @@ describe('flags that are quantities', () => {
   );
 
   it('counts', async () => expect(await parse(countFlag, '100000')).toBe(100_000));
+});
+
+describe('a table in a terminal', () => {
+  const style = makeStyle(0);
+  const columns = [
+    { head: 'id', align: 'right' },
+    { head: 'name' },
+    { head: 'moves', align: 'right', whenNarrow: 'go' },
+    { head: 'query', whenNarrow: 'cut' },
+  ] as const;
+  const rows = [['1', 'shop', '12', 'select * from accounts where id = 1']];
+  const drawn = (width?: number): string => table(columns, rows, style, width);
+
+  it('has lines of any length in a pipe', () =>
+    expect(drawn()).toBe('  id  name  moves  query\n   1  shop     12  select * from accounts where id = 1'));
+
+  it('is as wide as it is where that fits', () => expect(drawn(54)).toBe(drawn()));
+
+  it('is cut off at its end before anything goes', () =>
+    expect(drawn(30)).toBe('  id  name  moves  query\n   1  shop     12  select * f…'));
+
+  it('loses what may go where that is not enough', () =>
+    expect(drawn(24)).toBe('  id  name  query\n   1  shop  select * fr…'));
+
+  it('says what it can in the narrowest', () =>
+    expect(drawn(1)).toBe('  id  name  query\n   1  shop  select …'));
 });
 
 describe('colour', () => {

@@ -13,7 +13,8 @@ import { autoscaleLine } from './autoscale.js';
 
 const QUERY_WIDTH = 48;
 
-export function statusView(status: StatusResult, style: Style): string {
+/** `width`: of the terminal. */
+export function statusView(status: StatusResult, style: Style, width?: number): string {
   const { instance, state, proxy, operation, sessions } = status;
   const mark = state === 'running' || state === 'operating' ? style.good('●') : style.warn('●');
   const blocks = [
@@ -38,7 +39,7 @@ export function statusView(status: StatusResult, style: Style): string {
     enginesTable(status, style),
     ...(status.store ? [writersTable(status, style), nodesTable(status.store, style)] : []),
   ];
-  if (sessions.length > 0) blocks.push(sessionsView(sessions, style));
+  if (sessions.length > 0) blocks.push(sessionsView(sessions, style, width));
   return blocks.join('\n\n');
 }
 
@@ -48,20 +49,20 @@ const processesOf = ({ pid, processes }: NonNullable<StatusResult['proxy']>): st
     ? `pids ${processes.map((each) => `${each.pid} (${plural(each.sessions, 'session')})`).join(', ')}`
     : `pid ${pid}`;
 
-export function sessionsView(sessions: readonly SessionStatus[], style: Style): string {
+export function sessionsView(sessions: readonly SessionStatus[], style: Style, width?: number): string {
   if (sessions.length === 0) return style.dim('no sessions');
   return table(
     [
       { head: 'id', align: 'right' },
-      { head: 'user@database' },
-      { head: 'application' },
-      { head: 'engine' },
+      { head: 'user@database', whenNarrow: 'cut' },
+      { head: 'application', whenNarrow: 'go' },
+      { head: 'engine', whenNarrow: 'go' },
       { head: 'state' },
-      { head: 'since', align: 'right' },
-      { head: 'moves', align: 'right' },
-      { head: 'last hold', align: 'right' },
-      { head: 'holds' },
-      { head: 'query' },
+      { head: 'since', align: 'right', whenNarrow: 'go' },
+      { head: 'moves', align: 'right', whenNarrow: 'go' },
+      { head: 'last hold', align: 'right', whenNarrow: 'go' },
+      { head: 'holds', whenNarrow: 'cut' },
+      { head: 'query', whenNarrow: 'cut', paint: style.dim },
     ],
     sessions.map((session) => [
       String(session.id),
@@ -73,9 +74,10 @@ export function sessionsView(sessions: readonly SessionStatus[], style: Style): 
       count(session.moves),
       duration(session.lastMoveMs),
       session.stateKinds.join(', '),
-      style.dim(clip(session.query ?? '', QUERY_WIDTH)),
+      clip(session.query ?? '', QUERY_WIDTH),
     ]),
     style,
+    width,
   );
 }
 

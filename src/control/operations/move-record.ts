@@ -1,4 +1,5 @@
 /** `dbproxy.move/1`, made from what a switchover found, and the events that tell of it. */
+import { duration, plural } from '../../cli/format.js';
 import type { EngineRecord, PendingRestart } from '../../engine/types.js';
 import type { DbproxyError } from '../../errors/index.js';
 import { NOTHING_MOVED, type SwitchoverResult } from '../../switchover/index.js';
@@ -44,11 +45,15 @@ function inWords({ operation, outcome, strategy, from, to, sessions, holdMs, err
   const named = ({ engine, size, postgres }: MoveEnd): string =>
     `${engine} (${size}, PostgreSQL ${postgres})`;
   if (outcome === 'completed' && strategy === 'resize')
-    return `${operation}: ${named(to)} was resized as it runs, ${sessions.kept} sessions stay where they are`;
+    return `${operation}: ${named(to)} was resized as it runs, ${plural(sessions.kept, 'session')} where they were`;
   return outcome === 'completed'
-    ? `${operation}: ${named(to)} serves ${sessions.moved} moved sessions, held ${holdMs.max} ms at most${lostOf(sessions)}`
+    ? `${operation}: ${named(to)} serves ${plural(sessions.moved, 'moved session')}${heldOf(holdMs)}${lostOf(sessions)}`
     : `${operation}: ${named(from)} stays: ${error?.message ?? 'rolled back'}`;
 }
+
+/** Of nobody where nobody was held. */
+const heldOf = ({ count, max }: MoveRecord['holdMs']): string =>
+  count === 0 ? '' : `, held ${duration(max)} at most`;
 
 const lostOf = ({ failed }: MoveRecord['sessions']): string =>
   failed.length === 0 ? '' : `; ${failed.length} lost: ${failed[0]?.reason}`;
