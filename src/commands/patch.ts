@@ -9,7 +9,8 @@ import { InstanceCommand } from '../cli/instance-command.js';
 import { moveFlags, moveParamsOf } from '../cli/move-flags.js';
 import { exitCodeOfMove, MOVE_GOES_ON, showMove, tellProgress } from '../cli/move-outcome.js';
 
-/** Nothing moves with --self. */
+/** With --self nothing moves. Of several writers all sessions stand still before they go over; of one these mean nothing. */
+const HEEDED: ReadonlySet<string> = new Set(['report', 'hold-budget', 'deadline', 'on-timeout']);
 
 export default class Patch extends InstanceCommand<typeof Patch, MoveRecord | SelfPatchResult> {
   static override summary =
@@ -34,8 +35,7 @@ export default class Patch extends InstanceCommand<typeof Patch, MoveRecord | Se
       description: '17.10, or 17 for the newest one that is here',
     }),
     self: boolean({
-      // It has none of what they are about.
-      exclusive: ['strategy', 'size', 'image', ...Object.keys(moveFlags).filter((name) => name !== 'report')],
+      exclusive: ['strategy', 'size', 'image', ...Object.keys(moveFlags).filter((name) => !HEEDED.has(name))],
       description: 'replace the running proxy and supervisor by this build',
     }),
     strategy: string({
