@@ -85,7 +85,7 @@ const handlers = (proxy: Proxy, stop: () => void, leave: () => void): RpcHandler
     setImmediate(stop);
     return null;
   },
-  ...writerHandlers(() => proxy.writer),
+  ...writerHandlers(proxy),
 });
 
 /**

@@ -3,10 +3,11 @@
  */
 import { randomBytes } from 'node:crypto';
 import { dirname } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { DbproxyError } from '../errors/index.js';
 import { SettingNames, inventory, type MoveLimits } from '../session-state/index.js';
 import { CancelKeys, type CancelElsewhere } from './cancel.js';
-import type { WriterService } from '../multiwriter/writer/index.js';
+import type { PeerMessage, WriterService } from '../multiwriter/writer/index.js';
 import { connectTo, newWriter } from './certify/writer-host.js';
 import { CONSOLE_DATABASE, Console, parametersOf } from './console/console.js';
 import type {
@@ -37,6 +38,7 @@ import type { ProxyImage } from './handover/messages.js';
 import { Predecessor, type HandoverSource } from './handover/predecessor.js';
 import { Standstill } from './handover/standstill.js';
 import type { HandoverTarget, Sockets } from './handover/successor.js';
+import { logLine } from '../log-line.js';
 import { Link, NOBODY, type LinkFactory, type LinkOwner } from './link.js';
 import { Listeners, type ListenerName } from './listeners.js';
 import { LOGIN_TIMEOUT_MS, type LoginServices } from './login.js';
@@ -66,6 +68,8 @@ export interface ProxyOptions {
   readonly certificates: CertificateStore | null;
 }
 
+/** Between two attempts of a writer to reach its engine, ms. */
+const REACH_AGAIN_MS = 200;
 /** How long the last words to clients may take to pass their TLS, when everything ends; ms. */
 const LAST_WORDS_MS = 500;
 
@@ -95,7 +99,9 @@ export class Proxy implements HandoverSource, HandoverTarget {
   readonly #processes: number;
   nextId: number;
   cancelElsewhere: CancelElsewhere | null = null;
+  hearElsewhere: ((messages: readonly PeerMessage[]) => void) | null = null;
   #mockSecret: Buffer;
+  #attaching: Promise<void> = Promise.resolve();
   #handover: Promise<HandoverResult> | null = null;
   /** Of one of several writers that takes over: its predecessor's. */
   #inherited: EngineAdmin | null = null;
@@ -199,8 +205,19 @@ export class Proxy implements HandoverSource, HandoverTarget {
     this.gate.wake();
   }
 
-  async #attachWriter(engine: EngineRoute, keepsSessions = false): Promise<void> {
-    await this.writer?.attach(connectTo(engine, this.writer.config.database), keepsSessions);
+  /** One after the other: the engine may be told here while the writer still tries to reach it. */
+  #attachWriter(engine: EngineRoute, keepsSessions = false): Promise<void> {
+    const attached = this.#attaching.then(() =>
+      this.writer?.attach(connectTo(engine, this.writer.config.database), keepsSessions),
+    );
+    this.#attaching = attached.catch(() => undefined);
+    return attached;
+  }
+
+  /** See WriterApi, `writer.tell`. */
+  hear(messages: readonly PeerMessage[]): void {
+    if (this.hearElsewhere) this.hearElsewhere(messages);
+    else this.writer?.hear(messages);
   }
 
   get writer(): WriterService | null {
@@ -465,11 +482,22 @@ export class Proxy implements HandoverSource, HandoverTarget {
   /** Its successor could not go on: another incarnation of this writer does, for the sessions that are here. */
   async #reopenWriter(incarnation: number): Promise<void> {
     const { writer } = withIncarnation(this.config, incarnation);
-    if (!writer) return;
-    this.#writer = newWriter(writer);
-    this.#writer.onStopped = (error) => this.#writerStopped(error);
-    for (const session of this.#sessions) if (session.isCertified) session.certify(this.#writer);
-    await this.#attachWriter(this.#admin().engine, true);
+    const before = this.#writer;
+    if (!writer || !before) return;
+    const next = (this.#writer = newWriter(writer));
+    next.follows(before);
+    next.onStopped = (error) => this.#writerStopped(error);
+    for (const session of this.#sessions) if (session.isCertified) session.certify(next);
+    const admin = this.#primary;
+    // Another primary was told meanwhile: it was reached.
+    while (admin && this.#primary === admin && !this.#replaced) {
+      const reached = await this.#attachWriter(admin.engine, true).then(
+        () => true,
+        (error: unknown) => logLine(`writer ${incarnation} cannot reach its engine: ${String(error)}`),
+      );
+      if (reached) return;
+      await delay(REACH_AGAIN_MS);
+    }
   }
 
   /** A successor has everything that was here. */
@@ -565,9 +593,11 @@ export class Proxy implements HandoverSource, HandoverTarget {
     if (!this.writer || !admin) return;
     await this.#attachWriter(admin.engine, keepsSessions);
     if (epoch !== null) this.writer.lead(epoch);
-    // Where there is no way back whoever makes it lead may have to reach it first.
-    if (keepsSessions) await this.writer.opened();
     this.#setPrimary(admin);
+  }
+
+  async opened(): Promise<void> {
+    await this.writer?.opened();
   }
 
   addTotals({ sessions, moves, failedLogins }: ProxyStatus['totals']): void {

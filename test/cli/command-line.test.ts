@@ -135,7 +135,7 @@ const nextSteps: readonly [args: string[], next: string][] = [
   [['patch', '17.9'], 'dbproxy patch --to 17.9'],
   [['patch'], 'dbproxy patch --to 17'],
   [['patch', '--self', '--size', 'large'], 'dbproxy help patch'],
-  [['patch', '--self', '--deadline', '5s'], 'dbproxy help patch'],
+  [['patch', '--self', '--unmovable', 'drop'], 'dbproxy help patch'],
   [['status', 'shop'], 'dbproxy status --name shop'],
   [['status', 'shop', '--name', 'other'], 'dbproxy help status'],
   [['up', 'a', 'b'], 'dbproxy help up'],

@@ -10,9 +10,19 @@ let cli: Cli;
 
 beforeAll(async () => {
   cli = await Cli.open();
-  await cli.json(['up', '--name', 'shop', '--writers', '2', '--port', String(await freePort())]);
+  await cli.json([
+    'up',
+    '--name',
+    'shop',
+    '--writers',
+    '2',
+    '--tls',
+    'on',
+    '--port',
+    String(await freePort()),
+  ]);
 }, LONG_MS);
-afterAll(() => cli.close(['shop', 'safe']), LONG_MS);
+afterAll(() => cli.close(['shop']), LONG_MS);
 
 const urlOf = async (name: string, writer: string): Promise<string> =>
   (await cli.run(['url', '--name', name, '--writer', writer])).stdout.trim();
@@ -83,6 +93,54 @@ describe('patch --self', () => {
     LONG_MS,
   );
 
+  it(
+    'with a client whose TLS ends in the old process: the other writers speak with the new one',
+    async () => {
+      const urls = await Promise.all(['1', '2'].map((writer) => urlOf('shop', writer)));
+      expect(urls[0]).toContain('sslmode=verify-full');
+      const [client, other] = await Promise.all(urls.map((url) => connectPg(url)));
+      await cli.json(['patch', '--self', '--name', 'shop']);
+      await other!.query(`set dbproxy.read_mode = 'global'`);
+      expect((await other!.query('select 1 as n')).rows).toEqual([{ n: 1 }]);
+      // What became of it the other writer has to ask.
+      await client!.query('begin');
+      const { rows } = await client!.query<{ id: string }>('select dbproxy.txn_id() as id');
+      await client!.query('rollback');
+      await other!.query('reset dbproxy.read_mode');
+      await eventually('the other writer to be told', async () => {
+        const asked = `select dbproxy.txn_status('${rows[0]!.id}') as status`;
+        return (await other!.query<{ status: string }>(asked)).rows[0]!.status === 'aborted';
+      });
+      await Promise.all([client!.end(), other!.end()]);
+    },
+    LONG_MS,
+  );
+
+  it(
+    'ends no storage node while another one does not vote',
+    async () => {
+      interface Status {
+        readonly store: { readonly nodes: readonly { readonly node: string; readonly pid: number }[] };
+      }
+      const pids = async (): Promise<readonly number[]> =>
+        (await cli.json<Status>(['status', '--name', 'shop'])).store.nodes.map(({ pid }) => pid);
+      const before = await pids();
+      process.kill(before[1]!, 'SIGSTOP');
+      try {
+        const { code, message } = await cli.json<{ code: string; message: string }>(
+          ['patch', '--self', '--name', 'shop'],
+          4,
+        );
+        expect(code).toBe('DBP_STORE_NODE_START');
+        expect(message).toMatch(/s2.*; the proxy was replaced/);
+      } finally {
+        process.kill(before[1]!, 'SIGCONT');
+      }
+      expect(await pids()).toEqual(before);
+    },
+    LONG_MS,
+  );
+
   it('waits for a transaction that is open, and gives up at the deadline with the next step', async () => {
     const client = await connectPg(await urlOf('shop', '1'));
     await client.query('begin; select 1');
@@ -96,40 +154,4 @@ describe('patch --self', () => {
     await client.query('commit');
     await client.end();
   });
-});
-
-describe('patch --self with TLS', () => {
-  it(
-    'of the writer that leads: the old process stays as the tunnel of a client, and nobody asks it for anything',
-    async () => {
-      const port = String(await freePort());
-      await cli.json(['up', '--name', 'safe', '--writers', '2', '--port', port, '--tls', 'on']);
-      const urls = await Promise.all(['1', '2'].map((writer) => urlOf('safe', writer)));
-      const clients = await Promise.all(urls.map((url) => connectPg(url)));
-      for (const writer of ['2', '1']) {
-        const { from } = await cli.json<Record>(['patch', '--self', '--name', 'safe', '--writer', writer]);
-        process.kill(from.pid, 0);
-      }
-      // What became of it the other writer has to ask.
-      const [first, second] = clients;
-      await first!.query('begin');
-      const { rows } = await first!.query<{ id: string }>('select dbproxy.txn_id() as id');
-      await first!.query('rollback');
-      await eventually('the other writer to be told', async () => {
-        const asked = `select dbproxy.txn_status('${rows[0]!.id}') as status`;
-        return (await second!.query<{ status: string }>(asked)).rows[0]!.status === 'aborted';
-      });
-      expect(await cli.json(['conflict', '--name', 'safe'])).toMatchObject({
-        lostUpdates: 0,
-        diverged: false,
-      });
-      const { writers } = await cli.json<{ writers: { state: string }[] }>(['status', '--name', 'safe']);
-      expect(writers.map(({ state }) => state)).toEqual(['running', 'running']);
-      for (const client of clients) {
-        expect((await client.query('select 1 as n')).rows).toEqual([{ n: 1 }]);
-        await client.end();
-      }
-    },
-    LONG_MS,
-  );
 });

@@ -68,13 +68,18 @@ export async function ensureNode(
   return true;
 }
 
-/** By a process of this build, on the same log. Resolves when all vote again. Throws DBP_STORE_NODE_START. */
+/**
+ * By a process of this build, on the same log, once all others vote: without one of them there may be no majority. Resolves when all
+ * vote again. Throws DBP_STORE_NODE_START.
+ */
 export async function replaceNode(
   store: StoreDirectory,
   record: StoreRecord,
   quorums: Quorums,
   node: StoreNode,
 ): Promise<NodeReplaced> {
+  const others = store.nodes(quorums).filter((other) => other.node !== node.node);
+  await waitForService(store, others, others.length);
   const before = await processOf(store, node);
   await endNode(node, before);
   await ensureNode(store, record, quorums, node);

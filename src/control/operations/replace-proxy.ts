@@ -41,7 +41,12 @@ export async function replaceProxy(
   const { proxy, record } = await family.keepLead((epoch) => replace(context, limits, epoch));
   const tell = (detail: string): void =>
     context.onProgress({ ...progressOf(record.operation, record.startedAt), detail });
-  const nodes = await family.replaceNodes(tell);
+  const nodes = await family.replaceNodes(tell).catch((cause: unknown) => {
+    const error = DbproxyError.from(cause);
+    if (error.code !== 'DBP_STORE_NODE_START') throw error;
+    const reason = `${String(error.details['reason'])}; the proxy was replaced, and runs as ${record.to.pid}`;
+    throw new DbproxyError('DBP_STORE_NODE_START', { ...error.details, reason }, { cause });
+  });
   return { proxy, record: nodes.length > 0 ? { ...record, nodes } : record };
 }
 

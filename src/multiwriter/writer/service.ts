@@ -69,7 +69,7 @@ export class WriterService {
   readonly #definitions: Definitions;
   readonly #reads: Reads;
   readonly #changes = new Changes();
-  readonly #feed: Feed;
+  #feed: Feed;
   /** For what began before this process see #isWhole. */
   readonly #inEngine = new InEngine();
   readonly #totals = { committed: 0, refused: 0, applied: 0, rolledBack: 0 };
@@ -230,6 +230,11 @@ export class WriterService {
   /** Events from now on; returns what ends it. */
   follow(listener: (event: WriterEvent) => void): () => void {
     return this.#feed.follow(listener);
+  }
+
+  /** Whoever listens to the incarnation before listens to this one. */
+  follows(before: WriterService): void {
+    this.#feed = before.#feed;
   }
 
   /** How the engine is spoken to at a COMMIT. */

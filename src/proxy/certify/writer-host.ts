@@ -6,6 +6,7 @@ import { DbproxyError } from '../../errors/index.js';
 import {
   WriterService,
   type Connect,
+  type PeerMessage,
   type WriterApi,
   type WriterConfig,
 } from '../../multiwriter/writer/index.js';
@@ -40,9 +41,15 @@ export const connectTo =
     return client;
   };
 
-export const writerHandlers = (now: () => WriterService | null): RpcHandlers<WriterApi> => {
+interface WriterHost {
+  readonly writer: WriterService | null;
+  /** What another writer's proxy says. */
+  hear(messages: readonly PeerMessage[]): void;
+}
+
+export const writerHandlers = (host: WriterHost): RpcHandlers<WriterApi> => {
   const here = (): WriterService => {
-    const writer = now();
+    const { writer } = host;
     if (!writer) throw new DbproxyError('DBP_WRITER_NONE');
     return writer;
   };
@@ -63,7 +70,7 @@ export const writerHandlers = (now: () => WriterService | null): RpcHandlers<Wri
     'writer.quiet': ({ forMs }) => here().beQuiet(forMs),
     'writer.transactions': () => here().transactions(),
     'writer.tell': ({ messages }) => {
-      here().hear(messages);
+      host.hear(messages);
       return null;
     },
   };

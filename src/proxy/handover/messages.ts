@@ -23,6 +23,7 @@
  * If the predecessor dies, the successor takes over what it has been given (whole), and ends the rest. If the successor dies,
  * the predecessor goes on with what it had not said `go` for.
  */
+import type { PeerMessage } from '../../multiwriter/writer/index.js';
 import type { MoveLimits } from '../../session-state/index.js';
 import type { EngineRoute, ProxyStatus } from '../control-api.js';
 import type { ListenerName } from '../listeners.js';
@@ -59,6 +60,8 @@ export interface ToSuccessor {
   listen: { readonly nextId: number };
   /** Of several writers: the writer here has made way, and all sessions stand still. `epoch`: to lead with; null: another one does. */
   write: { readonly epoch: number | null };
+  /** Of several writers: what others say to the process that has their connections still. */
+  hear: { readonly messages: readonly PeerMessage[] };
   /** With the socket of a client, or of its backend. */
   socket: { readonly session: number; readonly side: 'client' | 'server' };
   /** `frozenAt`: ns, monotonic, the same clock in all processes. */

@@ -12,6 +12,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { DbproxyError } from '../../errors/index.js';
 import { faultPoint } from '../../fault-point.js';
 import type { HandoverResult, Program, ProxyApi, ProxyConfig, ProxyStatus } from '../control-api.js';
+import type { PeerMessage } from '../../multiwriter/writer/index.js';
 import { holdTimes } from '../hold-times.js';
 import type { CancelElsewhere } from '../cancel.js';
 import type { ListenerName } from '../listeners.js';
@@ -58,6 +59,8 @@ export interface HandoverSource {
   redirect(to: PassOn | null): void;
   /** Where cancel requests for sessions that are unknown here go; null: nowhere. */
   cancelElsewhere: CancelElsewhere | null;
+  /** Where what other writers say goes; null: to the writer here. */
+  hearElsewhere: ((messages: readonly PeerMessage[]) => void) | null;
   /** A cancel request that came to the successor. */
   cancelHere(processId: number, secret: Buffer): Promise<boolean>;
   /** Gives connections that have not said anything yet to the successor. */
@@ -132,6 +135,7 @@ export class Predecessor {
       this.#child.kill('SIGKILL');
       this.#source.redirect(null);
       this.#source.cancelElsewhere = null;
+      this.#source.hearElsewhere = null;
       // Whoever is told of the failure finds one process, not two.
       await Promise.race([this.#ended.catch(() => undefined), delay(EXIT_MS)]);
       await this.#standstill?.resume();
@@ -201,6 +205,8 @@ export class Predecessor {
   async #giveWriter(): Promise<void> {
     if (!this.#standstill) return;
     this.#standstill.makeWay();
+    // They reach the successor by itself only when it has the control socket's name.
+    this.#source.hearElsewhere = (messages) => this.#peer.tell('hear', { messages });
     await this.#peer.send('write', { epoch: this.#standstill.epoch });
     await this.#next('writes');
     await faultPoint('handover.writes');

@@ -18,13 +18,16 @@ export interface StandstillOptions {
   readonly standStill: (budgetMs: number, cancels: boolean) => Promise<HoldResult>;
   /** This incarnation proposes nothing any more. */
   readonly makeWay: () => void;
-  /** Another one does, on the same engine. */
+  /** Another one does, on the same engine. Resolves when it has begun; where that takes long it goes on beside what is done next. */
   readonly reopen: (incarnation: number) => Promise<void>;
   readonly release: () => Promise<void>;
 }
 
 /** Before the next attempt, ms: whoever had to wait goes on meanwhile. */
 const BETWEEN_ATTEMPTS_MS = 500;
+
+/** So long sessions wait for it at most; then only those do that write. */
+const REOPEN_BOUND_MS = 2_000;
 
 export class Standstill {
   readonly #options: StandstillOptions;
@@ -78,9 +81,12 @@ export class Standstill {
   async resume(): Promise<void> {
     if (this.#sinceNs === null) return;
     const { asked, reopen, release } = this.#options;
-    if (this.#hasMadeWay) await reopen(asked.spare);
-    this.#sinceNs = null;
-    await release();
+    try {
+      if (this.#hasMadeWay) await Promise.race([reopen(asked.spare), delay(REOPEN_BOUND_MS)]);
+    } finally {
+      this.#sinceNs = null;
+      await release();
+    }
   }
 }
 

@@ -2,6 +2,7 @@
  * The proxy process that takes over from its parent (messages.ts). It owns a session from `go` on. If the parent dies before
  * that, whatever came whole is taken over at once: nobody else can.
  */
+import type { PeerMessage } from '../../multiwriter/writer/index.js';
 import { logLine } from '../../log-line.js';
 import { faultPoint } from '../../fault-point.js';
 import type { CancelElsewhere } from '../cancel.js';
@@ -24,8 +25,12 @@ export interface HandoverTarget {
   readonly fastPath: boolean;
   /** Everything but sessions; resolves when it reaches the primary. One of several writers does so with `write`. */
   restore(image: ProxyImage): Promise<void>;
-  /** Its writer opens. `keepsSessions`: those that are on the engine are to be taken over. */
+  /** Its writer begins. `keepsSessions`: those that are on the engine are to be taken over. */
   write(epoch: number | null, keepsSessions: boolean): Promise<void>;
+  /** Resolves when its writer takes part. */
+  opened(): Promise<void>;
+  /** What other writers say. */
+  hear(messages: readonly PeerMessage[]): void;
   /** Accepts on a listening socket. `nextId`: for the sessions of new logins. */
   listenOn(name: ListenerName, handle: RawHandle): Promise<void>;
   nextId: number;
@@ -54,7 +59,7 @@ export class Successor {
   readonly #sockets = new Map<number, Partial<Sockets>>();
   readonly #frozen = new Map<number, { readonly session: Session; readonly frozenAt: bigint }>();
   #listens = false;
-  #mayWrite = false;
+  #writes = false;
   #finished = false;
   #end: (error: Error | null) => void = () => undefined;
   /** Messages are dealt with one after the other, though some take time. */
@@ -78,6 +83,8 @@ export class Successor {
       drop: inTurn(({ ids }) => ids.forEach((id) => this.#drop(id))),
       accepted: (_body, handle) => handle && target.takeIn(handle),
       cancel: ({ processId, secret }) => void target.cancelHere(processId, secret),
+      // What its writer waits for in its turn may be among it.
+      hear: ({ messages }) => target.hear(messages),
       finish: inTurn((body) => this.#finish(body)),
     });
   }
@@ -115,8 +122,10 @@ export class Successor {
   }
 
   async #write(epoch: number | null): Promise<void> {
-    this.#mayWrite = true;
     await this.#target.write(epoch, true);
+    this.#writes = true;
+    // Where there is no way back whoever makes it lead may have to reach it first.
+    await Promise.race([this.#target.opened(), this.#peer.gone]);
     await faultPoint('handover.successor.writes');
     this.#peer.tell('writes', {});
   }
@@ -191,13 +200,18 @@ export class Successor {
     }
     logLine('the predecessor is gone in the middle of the handover: going on alone');
     this.#target.cancelElsewhere = null;
-    if (!this.#mayWrite) await this.#target.write(null, false);
+    if (!this.#writes) await this.#writeAlone();
     for (const { session } of this.#frozen.values()) session.thaw();
     this.#frozen.clear();
     for (const id of [...this.#sockets.keys()]) this.#drop(id);
     await this.#target.openControl();
     this.#finished = true;
     this.#end(null);
+  }
+
+  /** An engine that cannot be reached may be there again: whoever looks after us then says so. */
+  async #writeAlone(): Promise<void> {
+    await this.#target.write(null, false).catch((error: unknown) => logLine(`its engine: ${String(error)}`));
   }
 
   #fail(error: unknown): void {

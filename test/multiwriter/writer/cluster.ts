@@ -260,9 +260,17 @@ export class Member {
 
   /** kill -9 of the engine, a process whose others then end or a container; and a start. */
   async crashEngine(): Promise<void> {
-    const { provider } = this.#cluster.engines;
+    await this.killEngine();
+    await this.startEngine();
+  }
+
+  async killEngine(): Promise<void> {
     const { process: postmaster, container } = this.engine;
     await killEngine({ pid: postmaster?.pid ?? null, container: container?.name ?? null });
+  }
+
+  async startEngine(): Promise<void> {
+    const { provider } = this.#cluster.engines;
     this.engine = await eventually(
       'the engine to start again',
       () => provider.start(this.engine).catch(() => null),

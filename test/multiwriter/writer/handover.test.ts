@@ -9,8 +9,9 @@ import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { readProcessStat } from '../../../src/engine/process-identity.js';
 import { eventually, value } from '../../support/clients.js';
-import { randomName } from '../../support/engines.js';
+import { randomName, routeTo } from '../../support/engines.js';
 import { successorsOf, THIS_BUILD } from '../../support/proxies.js';
+import type { HandoverResult } from '../../../src/proxy/control-api.js';
 import { retrying, TestCluster, type Member } from './cluster.js';
 
 const LONG_MS = 120_000;
@@ -267,10 +268,8 @@ describe('kill -9 in the middle', () => {
       );
       await cluster.atRest();
       const before = await sum();
-      const handover = first().proxy!.control.call('handover', {
-        program: THIS_BUILD,
-        writer: cluster.handoverOf(first()),
-      });
+      const asks = cluster.handoverOf(first());
+      const handover = first().proxy!.control.call('handover', { program: THIS_BUILD, writer: asks });
       const outcome = handover.then(
         () => 'done',
         (error: Error) => error.message,
@@ -295,16 +294,21 @@ describe('kill -9 in the middle', () => {
       await writeFile(file, '');
 
       expect(await outcome).not.toBe('done');
-      const isAnybodyLeft = kill === 'new' || at !== 'handover.still';
-      if (isAnybodyLeft) {
+      const isAnybodyLeft = at !== 'handover.still';
+      if (kill === 'new') {
+        expect(await first().call('status', {})).toMatchObject({ pid: old });
+      } else if (isAnybodyLeft) {
         await first().proxy!.reconnect();
-        expect(first().proxy!.pid).toBe(kill === 'new' ? old : successor);
+        expect(first().proxy!.pid).toBe(successor);
       } else {
         await first().kill();
         await first().start();
       }
       await cluster.lead(0);
-      await first().isOpen();
+      const { incarnation } = await first().isOpen();
+      // Whoever listened before hears of the incarnation that the same process opens once more.
+      if (incarnation === asks.spare)
+        expect(first().events).toContainEqual(expect.objectContaining({ kind: 'opened', incarnation }));
       const alive = (await asked).filter(({ status }) => status === 'fulfilled').length;
       expect(alive).toBe(survive);
       const late = await connect(first());
@@ -314,6 +318,114 @@ describe('kill -9 in the middle', () => {
       const after = await sum();
       expect(after).toBeGreaterThanOrEqual(before + alive + 1);
       expect(after).toBeLessThanOrEqual(before + CLIENTS + 1);
+    },
+    LONG_MS,
+  );
+});
+
+describe('while everybody stands still', () => {
+  beforeAll(start);
+  afterEach(async () => {
+    await leave();
+    await first().kill();
+  });
+  afterAll(() => cluster?.close());
+
+  /** Begins it, and lets it stop there; `go` lets it go on. */
+  const pausedAt = async (
+    step: string,
+  ): Promise<{ handover: Promise<HandoverResult>; go: () => Promise<void> }> => {
+    const file = join(cluster.engines.home, randomName());
+    await first().kill();
+    await first().start({ DBPROXY_TEST_PAUSE_AT: `${step}@${file}` });
+    await cluster.lead(0);
+    await first().isOpen();
+    await connect(first());
+    const handover = first().proxy!.control.call('handover', {
+      program: THIS_BUILD,
+      writer: cluster.handoverOf(first()),
+    });
+    handover.catch(() => undefined);
+    await eventually('the pause', () =>
+      access(`${file}.reached`).then(
+        () => true,
+        () => null,
+      ),
+    );
+    return { handover, go: () => writeFile(file, '') };
+  };
+
+  it(
+    'their engine dies: they are told so, and new ones are served by the next',
+    async () => {
+      const { handover, go } = await pausedAt('handover.still');
+      const [client] = clients;
+      const asked = client!.query('select 1');
+      asked.catch(() => undefined);
+      await first().killEngine();
+      await go();
+      await expect(handover).rejects.toThrow('the proxy was not replaced');
+      await expect(asked).rejects.toThrow();
+      await first().startEngine();
+      await first().call('route', { engine: routeTo(first().engine) });
+      await cluster.lead(0);
+      await first().isOpen();
+      const late = await connect(first());
+      await retrying(() => late.query('update account set balance = balance + 1 where id = 3'));
+      await cluster.atRest();
+    },
+    LONG_MS,
+  );
+
+  it(
+    'another writer commits what the leader has to decide',
+    async () => {
+      const { handover, go } = await pausedAt('handover.writes');
+      // Two nodes alone do not accept anything at once. What is said to nobody is said again after 6 s.
+      const away = cluster.store!.nodes[2]!;
+      away.child!.kill('SIGSTOP');
+      try {
+        const client = await connect(second());
+        const written = client.query('update account set balance = balance + 1 where id = 4').then(
+          () => 'committed',
+          (error: Error) => error.message,
+        );
+        expect(await Promise.race([written, delay(3_000).then(() => 'waits')])).toBe('committed');
+      } finally {
+        away.child!.kill('SIGCONT');
+        await go();
+      }
+      await handover;
+      await first().proxy!.reconnect();
+    },
+    LONG_MS,
+  );
+
+  it(
+    'the new process cannot open, and the old one dies: there is one that answers, and opens when it can',
+    async () => {
+      const { go } = await pausedAt('handover.still');
+      const { pid } = first().proxy!;
+      const [successor] = successorsOf(pid);
+      const nodes = cluster.store!.nodes.slice(1);
+      for (const { child } of nodes) child!.kill('SIGSTOP');
+      try {
+        await go();
+        await eventually('the old writer to have made way', async () => {
+          const { state } = await first().status();
+          return state === 'stopped';
+        });
+        process.kill(pid, 'SIGKILL');
+        await first().proxy!.reconnect();
+        expect(first().proxy!.pid).toBe(successor);
+      } finally {
+        for (const { child } of nodes) child!.kill('SIGCONT');
+      }
+      await cluster.lead(0);
+      await first().isOpen();
+      const late = await connect(first());
+      await retrying(() => late.query('update account set balance = balance + 1 where id = 3'));
+      await cluster.atRest();
     },
     LONG_MS,
   );
