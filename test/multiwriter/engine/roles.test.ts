@@ -108,6 +108,18 @@ describe('roles', () => {
     await onBoth('drop role m2b');
   });
 
+  it('a name that others get while they are applied is for nobody: where it is taken, that writer would stop', async () => {
+    await onBoth('create role leaving', 'create role other_one');
+    const [[md5]] = (await a.rows(`select md5('leaving')`)) as [[string]];
+    for (const sql of [
+      `create role dbproxy_gone_${md5}`,
+      `create role dbproxy_was_${md5}`,
+      `alter role other_one rename to dbproxy_gone_${md5}`,
+    ])
+      await expect(onBoth(sql), sql).rejects.toMatchObject({ code: '42939' });
+    await onBoth('drop role leaving', 'drop role other_one');
+  });
+
   it('settings: of a role, of a role here, of all, of the database', async () => {
     await onBoth(
       `alter role app set search_path to "A b", public, '"', 'x; drop role app'`,

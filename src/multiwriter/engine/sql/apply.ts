@@ -25,7 +25,9 @@ begin
     ('session_replication_role', 'replica'), ('search_path', 'pg_catalog, pg_temp'), ('datestyle', 'ISO, YMD'), ('intervalstyle', 'postgres'),
     ('lc_monetary', 'C'), ('bytea_output', 'hex'), ('extra_float_digits', '1'), ('xmloption', 'content'), ('array_nulls', 'on'), ('track_counts', 'on'), ('standard_conforming_strings', 'on'), ('timezone', 'UTC'), ('statement_timeout', '0'), ('lock_timeout', '0'),
     ('idle_in_transaction_session_timeout', '0'), ('default_transaction_isolation', 'read committed'), ('default_transaction_read_only', 'off'), ('check_function_bodies', 'off'),
-    ('row_security', 'on'), ('synchronous_commit', 'off'), ('plan_cache_mode', 'force_generic_plan')) s(name, value);
+    ('row_security', 'on'), ('synchronous_commit', 'off'), ('plan_cache_mode', 'force_generic_plan'), ('exit_on_error', 'off')) s(name, value);
+  -- From PostgreSQL 17 on.
+  if pg_catalog.current_setting('transaction_timeout', true) is not null then perform pg_catalog.set_config('transaction_timeout', '0', false); end if;
 end $$;
 
 create or replace function dbproxy.clean_session() returns void language plpgsql set search_path = pg_catalog, pg_temp as $$

@@ -65,6 +65,10 @@ begin
     from dbproxy.roles_here() h left join dbproxy.roles k using (role) where k.digest is distinct from h.digest;
   select jsonb_agg(k.name) into gone from dbproxy.roles k where role <> 0 and not exists (select from pg_authid where oid = k.role);
   if changed is null and gone is null then return; end if;
+  -- By which others get their names while it is applied.
+  if exists (select from jsonb_array_elements(changed) c where c->>'name' ~ '^dbproxy_(gone|was)_') then
+    raise exception 'the name of a role begins with dbproxy_gone_ or dbproxy_was_, which are for dbproxy' using errcode = '42939', hint = 'Call it otherwise.';
+  end if;
   perform dbproxy.capture('a', null, jsonb_build_object('changed', coalesce(changed, '[]'), 'gone', coalesce(gone, '[]')), null);
   perform dbproxy.remember_roles();
   if roles is not null then perform dbproxy.refresh_code_of(roles); end if;
