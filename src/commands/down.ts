@@ -18,9 +18,12 @@ export default class Down extends InstanceCommand<typeof Down, DownResult> {
     yes: boolean({ char: 'y', description: 'do not ask before data is removed' }),
   };
 
+  #begun = false;
+
   protected override async execute(): Promise<DownResult> {
     const { purge, yes } = this.flags;
     if (purge && !yes) await confirmLoss(`the data of instance "${this.instance}"`, this.signal);
+    this.#begun = true;
     this.out.step('down', this.instance);
     const { stopInstance } = await import('../control/client.js');
     return stopInstance(this.instance, { purge }, ({ step, detail }) => this.out.step(step, detail));
@@ -31,6 +34,8 @@ export default class Down extends InstanceCommand<typeof Down, DownResult> {
   }
 
   protected override afterInterruption(): string {
-    return `dbproxy down --name ${this.instance} goes on where this ended`;
+    return this.#begun
+      ? `dbproxy down --name ${this.instance} goes on where this ended`
+      : 'nothing was stopped';
   }
 }
