@@ -1,4 +1,5 @@
 /** Engines of every provider as one: each method goes to the provider that the engine's record names. */
+import { besidePrimary } from './beside.js';
 import { dockerProvider, type Owner } from './providers/docker/index.js';
 import { embeddedProvider, type EmbeddedOptions } from './providers/embedded/index.js';
 import type { EngineOperations, EngineProvider, EngineRecord, ProviderKind } from './types.js';
@@ -24,7 +25,13 @@ export function engineOperations(kind: ProviderKind, options: ProviderOptions): 
   const of = ({ provider: wanted }: Pick<EngineRecord, 'provider'>): EngineProvider => provider(wanted);
   return {
     create: (wanted) => provider(wanted.provider ?? kind).create(wanted),
-    createStandby: (primary, wanted) => provider(wanted.provider ?? kind).createStandby(primary, wanted),
+    createStandby: (primary, wanted) =>
+      besidePrimary(
+        primary,
+        (engine) => of(engine).isRunning(engine),
+        wanted.signal,
+        (signal) => provider(wanted.provider ?? kind).createStandby(primary, { ...wanted, signal }),
+      ),
     prepare: (engine, more) => of(engine).prepare(engine, more),
     start: (engine, more) => of(engine).start(engine, more),
     resize: (engine, size) => of(engine).resize(engine, size),

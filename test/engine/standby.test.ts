@@ -2,7 +2,13 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { adminQuery, dropReplicationSlot, withAdmin, type EngineRecord } from '../../src/engine/index.js';
+import {
+  adminQuery,
+  dropReplicationSlot,
+  engineOperations,
+  withAdmin,
+  type EngineRecord,
+} from '../../src/engine/index.js';
 import { postmasterPid } from '../../src/engine/providers/embedded/find.js';
 import { Bench, failure, processCount, sharedMemoryId, sharedMemoryIds } from './support.js';
 
@@ -219,5 +225,26 @@ describe('a standby that fails', () => {
     expect(await bench.left()).not.toContain(options.id);
     primary = bench.keep(await bench.provider.start(primary));
     expect(await readdir(join(primary.directory, 'data/pg_replslot'))).toEqual([]);
+  });
+});
+
+describe('a primary that dies while a copy of it is made', () => {
+  it('keeps nobody waiting for WAL that never comes', async () => {
+    const dying = await bench.primary();
+    const owner = { name: 'bench', directory: bench.home };
+    const operations = engineOperations('embedded', { cacheDirectory: join(bench.home, 'cache'), owner });
+    const begun = performance.now();
+    const options = bench.options({
+      // The files are there; what it streams from is not.
+      onProgress: ({ step }) => {
+        if (step === 'start') process.kill(dying.process?.pid ?? 0, 'SIGKILL');
+      },
+    });
+    const error = await failure(operations.createStandby(dying, options));
+    expect(error.message).toContain('it ended while a copy of it was made');
+    // A start may take a minute.
+    expect(performance.now() - begun).toBeLessThan(20_000);
+    expect(processCount(options)).toBe(0);
+    expect(await bench.left()).not.toContain(options.id);
   });
 });
