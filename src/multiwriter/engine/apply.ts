@@ -128,19 +128,21 @@ export class Applier {
 
   /** Where it does not fit, or takes too long, it may be by what a table has its rows bring to run, and what is not looked at again. */
   async #applyOrLeaveOut(lsn: Lsn, payload: string): Promise<boolean> {
-    let canceled: Promise<boolean> = Promise.resolve(false);
-    const timer = setTimeout(() => {
-      canceled = this.#cancelCode();
+    let isCanceled = Promise.resolve(false);
+    // It may come to that code later, and the code may not end at once.
+    const timer = setInterval(() => {
+      isCanceled = isCanceled.then(async (was) => (await this.#cancelCode()) || was);
     }, this.#codeMs);
     try {
       return await this.#call(lsn, payload, false);
     } catch (error) {
-      if (!(await canceled) && (isPassing(error) || isInternal(error))) throw error;
+      clearInterval(timer);
+      if (!(await isCanceled) && (isPassing(error) || isInternal(error))) throw error;
       return await this.#call(lsn, payload, true).catch((again: unknown) => {
         throw isPassing(again) || isInternal(again) ? again : error;
       });
     } finally {
-      clearTimeout(timer);
+      clearInterval(timer);
     }
   }
 

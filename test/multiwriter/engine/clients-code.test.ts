@@ -295,6 +295,31 @@ it('a check that changes the session of the applier, or leaves something for lat
   expect(await ranAs()).toEqual([]);
 });
 
+it('what a definition brings to run, with rows behind it in one transaction', async () => {
+  await asMallory(
+    'create schema seen',
+    `create function seen.op(jsonb, text) returns text ${noting('pg_catalog.jsonb_extract_path_text($1, $2)')}`,
+    'create operator seen.->> (leftarg = jsonb, rightarg = text, function = seen.op)',
+    `create function looks_there(int) returns boolean language plpgsql as $$ begin perform pg_catalog.set_config('search_path', 'seen, pg_catalog', false); return true; end $$`,
+    'create table had_none (k int primary key)',
+    'create table not_twice (t text)',
+    `create function writes_there(int) returns boolean language plpgsql as $$ begin insert into public.not_twice values ('x'); return true; end $$`,
+  );
+  await ranAs();
+  await a.client.query('set role mallory');
+  await onBoth(
+    'create table public.comes_with (k int primary key check (public.looks_there(k)), n int check (public.writes_there(n)))',
+    'alter table public.had_none add check (public.looks_there(k))',
+    'insert into public.comes_with values (1, 1)',
+    'insert into public.had_none values (1)',
+    'insert into public.comes_with values (2, 2)',
+  );
+  await a.client.query('reset role; set search_path = public');
+  expect(await ranAs()).not.toContain('a superuser');
+  expect(await checksums(b.watcher)).toEqual(await checksums(a.watcher));
+  await onBoth('drop table comes_with, had_none, not_twice');
+});
+
 it('an index that writes elsewhere: the writer on which it did so once more stops, and keeps nothing of it', async () => {
   await asMallory(
     'create table noted (id serial primary key)',

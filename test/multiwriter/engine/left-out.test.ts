@@ -224,5 +224,9 @@ describe('rights that the owner of a table has not', () => {
     );
     const { at, writeSet } = (await a.write('insert into peeked.given values (1)'))!;
     await expect(b.apply(at, writeSet.payload)).rejects.toBeInstanceOf(ApplyDiverged);
+    // Nor to another of his tables.
+    await by('owner', 'create table peeking (k int primary key check (not elsewhere()))');
+    const both = (await a.write('insert into closed.given values (4)', 'insert into peeking values (1)'))!;
+    await expect(b.apply(both.at, both.writeSet.payload)).rejects.toBeInstanceOf(ApplyDiverged);
   });
 });

@@ -140,8 +140,9 @@ end $$;
 
 -- What a table's definition has against its rows here, and had not where they were written: its checks, those of domains and its generated
 -- columns ask the time, a setting, who the user is, and its owner may have no right to write it. For this transaction it has them no
--- more; returned is what to take back. A schema is opened to no code of a client.
-create or replace function dbproxy.leave_out(rel oid) returns jsonb language plpgsql set search_path = pg_catalog, pg_temp as $$
+-- more; returned is what to take back. A schema is opened only where no client's code comes to run: in none of the entry's tables.
+drop function if exists dbproxy.leave_out(oid);
+create or replace function dbproxy.leave_out(rel oid, opens boolean) returns jsonb language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare c pg_class; n pg_namespace; taken jsonb := jsonb_build_object('rel', rel); generated int2[]; of_domains oid[];
 begin
   select * into c from pg_class where oid = rel;
@@ -165,7 +166,7 @@ begin
     update pg_class set relacl = null where oid = rel;
     taken := taken || jsonb_build_object('rights', c.relacl::text);
   end if;
-  if not has_schema_privilege(c.relowner, c.relnamespace, 'usage') and not exists (select from dbproxy.running_code r where r.rel = leave_out.rel) then
+  if opens and not has_schema_privilege(c.relowner, c.relnamespace, 'usage') then
     select * into n from pg_namespace where oid = c.relnamespace;
     update pg_namespace set nspacl = coalesce(nspacl, acldefault('n', nspowner)) || makeaclitem(c.relowner, nspowner, 'USAGE', false) where oid = n.oid;
     taken := taken || jsonb_build_object('schema', n.oid, 'usage', n.nspacl::text);
@@ -203,7 +204,7 @@ drop function if exists dbproxy.apply(bigint, text), dbproxy.apply_unchecked(big
 -- Again with leaves_out, where it has failed without.
 create or replace function dbproxy.apply(at bigint, payload text, leaves_out boolean default false) returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare change jsonb; truncated text[] := '{}'; called text; target oid; kinds text[] := '{}'; keys jsonb[]; news text[]; is_own boolean := dbproxy.writer_of(at) = (select writer from dbproxy.self);
-  running_code oid[] := array(select rel from dbproxy.running_code); is_code boolean; ran_code boolean := false;
+  running_code oid[]; runs_some boolean; is_code boolean; ran_code boolean := false;
   -- Of the rows since the last change of another kind: what was written before those that bring code, and is by them; what is left out.
   written bigint[]; changed bigint[]; left_out oid[] := '{}'; taken jsonb[] := '{}';
 begin
@@ -225,6 +226,8 @@ begin
       left_out := '{}';
       taken := '{}';
       called := null;
+      -- A definition may have made tables, and had others bring code that did not.
+      if change->>'kind' in ('ddl', 'roles') then running_code := null; end if;
     end if;
     -- Tables of one TRUNCATE go together: each may refer to the others.
     if change->>'kind' = 'truncate' then truncated := truncated || (change->>'table'); continue; end if;
@@ -248,10 +251,14 @@ begin
           called := change->>'table';
           target := to_regclass(called);
           if target is null then raise exception 'there is no table %', called using errcode = 'DBP01'; end if;
+          if running_code is null then
+            running_code := array(select rel from dbproxy.running_code);
+            if leaves_out then runs_some := exists (select from jsonb_array_elements(payload::jsonb) c where to_regclass(c->>'table') = any (running_code)); end if;
+          end if;
           is_code := target = any (running_code);
           if leaves_out and target <> all (left_out) then
             left_out := left_out || target;
-            taken := taken || dbproxy.leave_out(target);
+            taken := taken || dbproxy.leave_out(target, opens => not runs_some);
           end if;
         end if;
         if kinds = '{}' then keys := '{}'; news := '{}'; end if;
