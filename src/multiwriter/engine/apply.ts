@@ -92,8 +92,12 @@ export class Applier {
    * ApplyDiverged for what would be the same the next time; other errors (a lost connection, a deadlock, a full disk) are worth another
    * try.
    */
-  async apply(entries: readonly Entry[], onBlocked: OnBlocked): Promise<boolean[]> {
-    const rows = this.#oneByOne > 0 ? [] : await this.#thatGoTogether(entries);
+  async apply(
+    entries: readonly Entry[],
+    onBlocked: OnBlocked,
+    { leavesOut = false } = {},
+  ): Promise<boolean[]> {
+    const rows = this.#oneByOne > 0 || leavesOut ? [] : await this.#thatGoTogether(entries);
     if (rows.length > 0) {
       const together = entries.slice(0, rows.length);
       if (await this.#applyTogether(together, rows.flat(), onBlocked)) return together.map(() => true);
@@ -101,19 +105,23 @@ export class Applier {
     }
     const [first] = entries;
     if (!first) return [];
-    const isNew = await this.applyAlone(first, onBlocked);
+    const isNew = await this.applyAlone(first, onBlocked, { leavesOut });
     if (this.#oneByOne > 0) this.#oneByOne--;
     return [isNew];
   }
 
-  /** False: it was applied before. */
-  async applyAlone({ lsn, payload }: Entry, onBlocked: OnBlocked): Promise<boolean> {
+  /** False: it was applied before. `leavesOut`: at once what is left out otherwise where it fails. */
+  async applyAlone(
+    { lsn, payload }: Entry,
+    onBlocked: OnBlocked,
+    { leavesOut = false } = {},
+  ): Promise<boolean> {
     await this.#forget();
     const stop = watchBlockers(this.#watcher, this.#pid, (blockers) => onBlocked(lsn, blockers));
     try {
       for (let tries = 1; ; tries++) {
         try {
-          return await this.#applyOrLeaveOut(lsn, payload);
+          return leavesOut ? await this.#call(lsn, payload, true) : await this.#applyOrLeaveOut(lsn, payload);
         } catch (error) {
           if (isPassing(error)) throw error;
           if (!isInternal(error) || tries === INTERNAL_TRIES)

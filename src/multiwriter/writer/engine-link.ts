@@ -4,7 +4,7 @@
  * lost it: one that crashed, or the one that took over from it. Its marker tells.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ClientBase } from 'pg';
+import { type ClientBase, DatabaseError } from 'pg';
 import {
   Applier,
   ApplyDiverged,
@@ -43,6 +43,8 @@ interface Connections {
 }
 
 const RETRY_MS = 50;
+/** So often an entry may have ended its connection: it may be a client's code in it that does, and which is left out then. */
+const LOST_TIMES = 2;
 /** So many are handed over to be applied together: who waits for a row of the first of them waits for all. */
 const TOGETHER = 32;
 
@@ -84,6 +86,8 @@ export class EngineLink {
   /** Of each writer the last entry that the engine had when it began; some before it may be missing. */
   #claimed: Vector = {};
   #isRunning = false;
+  /** With which entry the connection was lost at last. */
+  #lostAt = { lsn: 0, times: 0 };
   #isPaused = false;
   #hasDiverged = false;
   #isClosed = false;
@@ -278,14 +282,18 @@ export class EngineLink {
     for (;;) {
       const connections = this.#connections;
       if (!connections || this.#isPaused || this.#isClosed) return 0;
+      const lsn = entries[0]?.lsn ?? 0;
+      const leavesOut = this.#lostAt.lsn === lsn && this.#lostAt.times >= LOST_TIMES;
       try {
-        return (await connections.applier.apply(entries, this.#events.blocked)).length;
+        return (await connections.applier.apply(entries, this.#events.blocked, { leavesOut })).length;
       } catch (error) {
         if (error instanceof ApplyDiverged) {
           this.#diverged(error.message);
           return 0;
         }
         // A deadlock, a full disk, a lost connection: once more.
+        if (endsConnection(error))
+          this.#lostAt = { lsn, times: this.#lostAt.lsn === lsn ? this.#lostAt.times + 1 : 1 };
         await delay(RETRY_MS);
       }
     }
@@ -356,7 +364,8 @@ export class EngineLink {
 
   /** What the engine may have lost. */
   async #again(applier: Applier): Promise<void> {
-    for (const entry of this.#retained.mayBeLost()) await applier.applyAlone(entry, this.#events.blocked);
+    for (const entry of this.#retained.mayBeLost())
+      await applier.applyAlone(entry, this.#events.blocked, { leavesOut: true });
   }
 
   #lost(): void {
@@ -375,3 +384,6 @@ export class EngineLink {
 const endAll = async (connections: readonly Connection[]): Promise<void> => {
   await Promise.all(connections.map((one) => one.end().catch(() => undefined)));
 };
+
+const endsConnection = (error: unknown): boolean =>
+  !(error instanceof DatabaseError) || error.severity === 'FATAL';

@@ -157,6 +157,20 @@ describe('two writers', () => {
     expect(await value(a, 'select count(*)::int from by_procedure')).toBe(0);
   });
 
+  it('a check that ends the session where it is applied is left out there', async () => {
+    await a.query(`create function ends_it(int) returns boolean language plpgsql as $$ begin
+      if session_user = 'dbproxy_apply' then
+        perform set_config('exit_on_error', 'on', false);
+        raise exception 'ended';
+      end if;
+      return true; end $$`);
+    await a.query('create table ending (id int primary key check (ends_it(id)))');
+    await a.query('insert into ending values (1)');
+    await a.query('insert into ending values (2)');
+    await cluster.atRest();
+    expect(await value(b, 'select count(*)::int from ending')).toBe(2);
+  });
+
   it('sequences give out different numbers', async () => {
     await a.query('create table numbered (id serial primary key, by int)');
     await cluster.atRest();
