@@ -22,7 +22,7 @@ const ANSWER_READ_MS = 1_000;
 /** How long it keeps connections that it is closing, ms; then the kernel closes them. */
 const CLOSING_MS = 500;
 
-const handlers = (proxy: Proxy, stop: () => void, leave: () => void): RpcHandlers<ProxyApi> => ({
+const handlers = (proxy: Proxy, stop: () => void): RpcHandlers<ProxyApi> => ({
   status: () => proxy.status(),
   sessions: () => proxy.snapshots(),
   check: ({ withinMs, limits }) => proxy.check(withinMs, limits ?? DEFAULT_LIMITS),
@@ -67,7 +67,9 @@ const handlers = (proxy: Proxy, stop: () => void, leave: () => void): RpcHandler
   },
   handover: async (params, context) => {
     const result = await proxy.handOver(params, (progress) => context.progress(progress));
-    void exitWhenRead(proxy, leave, context.signal);
+    // They would go on telling us what is for the successor's writer, and hear nothing, for as long as we are here.
+    context.endOthersThatAsked('writer.tell', 'writer.events');
+    void exitWhenRead(proxy, context.signal);
     return result;
   },
   trace: (request, context) => proxy.traces.trace(request, context),
@@ -92,9 +94,7 @@ const handlers = (proxy: Proxy, stop: () => void, leave: () => void): RpcHandler
  * Nothing is closed in order: the listening sockets and the control socket's name are the successor's now. Clients whose TLS
  * ends here keep the process, as their tunnel.
  */
-const exitWhenRead = async (proxy: Proxy, leave: () => void, caller: AbortSignal): Promise<void> => {
-  // Behind the answer.
-  setImmediate(leave);
+const exitWhenRead = async (proxy: Proxy, caller: AbortSignal): Promise<void> => {
   const gone = new Promise<void>((resolve) => caller.addEventListener('abort', () => resolve()));
   await Promise.race([gone, delay(ANSWER_READ_MS)]);
   await delay(CLOSING_MS);
@@ -126,7 +126,7 @@ const run = async (): Promise<void> => {
         stop();
       }),
   });
-  const control: RpcServer<ProxyApi> = new RpcServer<ProxyApi>(handlers(proxy, stop, () => control.leave()));
+  const control: RpcServer<ProxyApi> = new RpcServer<ProxyApi>(handlers(proxy, stop));
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
   process.on('SIGHUP', () => undefined);

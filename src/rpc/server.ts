@@ -11,6 +11,8 @@ export interface RpcContext<Progress> {
   progress(value: Progress): void;
   /** What was said to the caller, and it has not taken. */
   readonly behindBytes: number;
+  /** Ends the other connections on which that was asked: whoever has them is to come again, to whoever has the name then. */
+  endOthersThatAsked(...methods: string[]): void;
 }
 
 /** The type of a method's progress; `never` where it has none. */
@@ -40,7 +42,8 @@ const LOOK_EVERY_MS = 2_000;
 
 export class RpcServer<Api extends RpcApi<Api>> {
   readonly #server: Server;
-  readonly #connections = new Set<LineWriter>();
+  /** And what was asked there. */
+  readonly #connections = new Map<LineWriter, Set<string>>();
   readonly #handlers: RpcHandlers<Api>;
   #path = '';
   #looking: NodeJS.Timeout | undefined;
@@ -83,22 +86,15 @@ export class RpcServer<Api extends RpcApi<Api>> {
   /** Stops listening, ends every connection, removes the socket file. */
   async close(): Promise<void> {
     clearInterval(this.#looking);
-    for (const connection of this.#connections) connection.end();
+    for (const connection of this.#connections.keys()) connection.end();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
     await rm(this.#path, { force: true });
-  }
-
-  /** Another process has taken its name: whoever is connected is to ask that one. What was answered still arrives. */
-  leave(): void {
-    clearInterval(this.#looking);
-    for (const connection of this.#connections) connection.end();
-    this.#server.close();
   }
 
   #serve(socket: Socket): void {
     const gone = new AbortController();
     const answers = new LineWriter(socket);
-    this.#connections.add(answers);
+    this.#connections.set(answers, new Set());
     const lines = new JsonLines((value) => {
       if (!isRequest(value)) throw new DbproxyError('DBP_RPC_PROTOCOL', { reason: 'not a request' });
       void this.#answer(answers, value, gone.signal);
@@ -120,6 +116,7 @@ export class RpcServer<Api extends RpcApi<Api>> {
 
   async #answer(answers: LineWriter, { id, method, params }: Request, signal: AbortSignal): Promise<void> {
     const send = (message: object): void => answers.write({ id, ...message });
+    this.#connections.get(answers)?.add(method);
     try {
       if (!Object.hasOwn(this.#handlers, method)) {
         throw new DbproxyError('DBP_RPC_PROTOCOL', { reason: `unknown method ${method}` });
@@ -130,6 +127,10 @@ export class RpcServer<Api extends RpcApi<Api>> {
         progress: (value) => send({ progress: value }),
         get behindBytes() {
           return answers.behindBytes;
+        },
+        endOthersThatAsked: (...methods) => {
+          for (const [other, asked] of this.#connections)
+            if (other !== answers && methods.some((each) => asked.has(each))) other.end();
         },
       });
       send({ result: result ?? null });

@@ -48,6 +48,8 @@ class PeerLink {
       const rpc = await RpcClient.connect<WriterApi>(this.#socket);
       if (this.#isClosed) return rpc.close();
       this.#rpc = rpc;
+      // Even with nothing to say: a process that is replaced ends the connections on which a writer speaks.
+      this.#flush();
       await rpc.closed;
       this.#rpc = null;
     } catch {
