@@ -19,4 +19,5 @@ export function showMove(out: Output, record: MoveRecord): void {
 export const exitCodeOfMove = ({ error }: MoveRecord): ExitCode =>
   error ? catalogue[knownCode(error.code)].exit : 0;
 
-export const MOVE_GOES_ON = 'the operation goes on to its end; watch it: dbproxy events --follow';
+export const MOVE_GOES_ON =
+  'the operation goes on to its end; watch it: dbproxy events --follow; give it up: dbproxy cancel';

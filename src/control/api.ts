@@ -342,6 +342,17 @@ export interface MoveParams {
   readonly pauseAt?: SwitchoverStep;
 }
 
+/** `dbproxy.cancel/1`. */
+export interface CancelResult {
+  readonly schema: 'dbproxy.cancel/1';
+  readonly instance: string;
+  /** `scale` or `patch`, and its id; null: none was running. */
+  readonly operation: string | null;
+  readonly id: string | null;
+  /** Null: none was running. */
+  readonly outcome: 'rolled-back' | 'completed' | null;
+}
+
 /** Of one of several writers, whose sessions stand still before they go over. */
 export type SelfPatchLimits = Partial<Pick<MoveParams, 'holdBudgetMs' | 'deadlineMs' | 'onTimeout'>>;
 
@@ -439,6 +450,11 @@ export interface SupervisorApi {
   scale: { params: ScaleParams; result: MoveRecord; progress: OperationProgress };
   /** The same to another version. Throws DBP_PATCH_MAJOR, DBP_PATCH_DOWNGRADE, DBP_USAGE_UNKNOWN_VERSION, DBP_ENV_REGISTRY. */
   patch: { params: PatchParams; result: MoveRecord; progress: OperationProgress };
+  /**
+   * Gives up the operation that runs, and resolves when it has ended: past its point of no return it is completed all the same.
+   * Throws DBP_CANCEL_SELF_PATCH.
+   */
+  cancel: { params: Record<string, never>; result: CancelResult };
   /** Ends the wait of the operation that runs (`pauseAt`), and any that would still come. */
   goOn: { params: Record<string, never>; result: null };
   /** On, with what is named of the policy changed. Throws DBP_USAGE_AUTOSCALE. */

@@ -15,6 +15,7 @@ import { blamingFullDisk, unlessNoRoom } from '../errors/no-room.js';
 import { faultPoint } from '../fault-point.js';
 import type { RpcContext, RpcHandlers } from '../rpc/index.js';
 import type {
+  CancelResult,
   DownResult,
   HandoverRecord,
   InstanceState,
@@ -76,6 +77,9 @@ export class Supervisor {
   #proxy: Proxy | null = null;
   #metrics: Metrics | null = null;
   #operation: OperationProgress | null = null;
+  /** The operation that runs: aborted when somebody gives it up. */
+  #givenUp = new AbortController();
+  #operating: Promise<MoveRecord | HandoverRecord | null> = Promise.resolve(null);
   #pause = new Pause();
   #repaired: readonly string[] = [];
   #ready: Promise<void> = Promise.resolve();
@@ -154,6 +158,7 @@ export class Supervisor {
       check: (params) => this.#check(params),
       scale: (params, context) => this.#operate('scale', context, (on) => scale(on, params)),
       patch: (params, context) => this.#operate('patch', context, (on) => patch(on, params)),
+      cancel: () => this.#cancel(),
       goOn: () => {
         this.#pause.goOn();
         return null;
@@ -493,12 +498,26 @@ export class Supervisor {
     this.#assertNotBusy();
     const placeholder = { id: '', operation, step: 'provision', detail: 'starting', attempt: 0 };
     this.#operation = { ...placeholder, startedAt: new Date().toISOString() };
-    try {
-      await this.#settled();
-      return await this.#exclusively(() => this.#run(work, (progress) => caller.progress?.(progress)));
-    } finally {
-      this.#operation = null;
-    }
+    this.#givenUp = new AbortController();
+    const done = this.#settled()
+      .then(() => this.#exclusively(() => this.#run(work, (progress) => caller.progress?.(progress))))
+      .finally(() => (this.#operation = null));
+    this.#operating = done.catch(() => null);
+    return done;
+  }
+
+  /** See SupervisorApi. */
+  async #cancel(): Promise<CancelResult> {
+    const { name } = this.#instance.paths;
+    const schema = 'dbproxy.cancel/1';
+    const running = this.#operation;
+    if (!running) return { schema, instance: name, operation: null, id: null, outcome: null };
+    if (running.step === 'handover') throw new DbproxyError('DBP_CANCEL_SELF_PATCH', { name });
+    const { operation, step } = running;
+    this.#givenUp.abort(new DbproxyError('DBP_SWITCH_ROLLED_BACK', { step, reason: 'it was given up' }));
+    const record = await this.#operating;
+    const outcome = record && 'outcome' in record ? record.outcome : 'rolled-back';
+    return { schema, instance: name, operation, id: record?.operation ?? (running.id || null), outcome };
   }
 
   async #run<Done extends MoveRecord | HandoverRecord>(
@@ -515,7 +534,8 @@ export class Supervisor {
     };
     const pause = (this.#pause = new Pause());
     try {
-      const context = { instance: this.#instance, proxy, onProgress, pause, signal: this.#end.signal };
+      const signal = AbortSignal.any([this.#end.signal, this.#givenUp.signal]);
+      const context = { instance: this.#instance, proxy, onProgress, pause, signal };
       const record = await work(context);
       if ('outcome' in record && record.outcome === 'rolled-back') await this.#afterFailure();
       return record;

@@ -92,6 +92,32 @@ describe('a client that is idle in a transaction', () => {
     return client;
   };
 
+  test('keeps an operation waiting that can be given up; with nothing running there is nothing to give up', async () => {
+    const holder = await open();
+    const before = await engines();
+    const supervisor = await connectSupervisor('scale');
+    const steps: string[] = [];
+    const params = { ...MOVE_DEFAULTS, to: 'large', deadlineMs: 60_000 } as const;
+    const moved = supervisor.call('scale', params, { onProgress: ({ step }) => steps.push(step) });
+    await until('the wait for its transaction', () => steps.includes('drain'));
+    const { operation } = await status('scale');
+    expect(await supervisor.call('cancel', {})).toEqual({
+      schema: 'dbproxy.cancel/1',
+      instance: 'scale',
+      operation: 'scale',
+      id: operation?.id,
+      outcome: 'rolled-back',
+    });
+    const move = await moved;
+    expect(move).toMatchObject({ outcome: 'rolled-back', error: { code: 'DBP_SWITCH_ROLLED_BACK' } });
+    expect(move.error?.message).toMatch(/given up/);
+    expect(await engines()).toEqual(before);
+    await holder.query('commit');
+    await holder.end();
+    expect(await supervisor.call('cancel', {})).toMatchObject({ operation: null, outcome: null });
+    supervisor.close();
+  });
+
   test('rolls the operation back at the deadline and is named; nobody else waits longer than a budget', async () => {
     const holder = await open();
     const writer = await Writer.start(url);
