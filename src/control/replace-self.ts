@@ -6,6 +6,7 @@ import type { HandoverRecord, OperationProgress, SelfPatchLimits } from './api.j
 import { connectSupervisor } from './client.js';
 import { assertSomeRoom } from '../errors/no-room.js';
 import { InstanceDirectory } from './instance-directory.js';
+import { writerOf } from './multiwriter/names.js';
 import { waitForExit } from './processes.js';
 
 /** How long a supervisor that was asked to end may take, ms. */
@@ -23,6 +24,7 @@ export async function replaceSelf(
   limits: SelfPatchLimits = {},
 ): Promise<SelfPatchResult> {
   await assertSomeRoom(InstanceDirectory.of(name).paths.directory);
+  await assertSomebodyElects(name);
   onProgress({ step: 'supervisor', detail: 'a new one looks after the instance' });
   const from = await retire(name);
   const supervisor = await connectSupervisor(name);
@@ -33,6 +35,16 @@ export async function replaceSelf(
   } finally {
     supervisor.close();
   }
+}
+
+/**
+ * Of a further writer: if it leads, another one is to, and the first one's supervisor tells it so. Not within the operation: a supervisor
+ * that begins waits for those of the further writers.
+ */
+async function assertSomebodyElects(name: string): Promise<void> {
+  const record = await InstanceDirectory.of(name).readInstance();
+  const self = record && writerOf(record.spec);
+  if (self && self.instance !== name) (await connectSupervisor(self.instance)).close();
 }
 
 /** Returns the pid of the supervisor that has ended. */

@@ -141,6 +141,24 @@ describe('patch --self', () => {
     LONG_MS,
   );
 
+  it(
+    'of another writer that leads, while the first one’s supervisor is away: that comes again, and another one leads',
+    async () => {
+      interface Status {
+        readonly supervisor: { readonly pid: number };
+        readonly proxy: { readonly pid: number };
+        readonly writers: readonly { readonly leads: boolean }[];
+      }
+      const status = (): Promise<Status> => cli.json<Status>(['status', '--name', 'shop']);
+      process.kill((await status()).proxy.pid, 'SIGKILL');
+      await eventually('the other one to lead', async () => (await status()).writers[1]!.leads);
+      process.kill((await status()).supervisor.pid, 'SIGKILL');
+      await cli.json(['patch', '--self', '--name', 'shop', '--writer', '2']);
+      await eventually('the first one to lead', async () => (await status()).writers[0]!.leads);
+    },
+    LONG_MS,
+  );
+
   it('waits for a transaction that is open, and gives up at the deadline with the next step', async () => {
     const client = await connectPg(await urlOf('shop', '1'));
     await client.query('begin; select 1');

@@ -1,13 +1,10 @@
 /** What the proxy of a writer is told when another process is to take its place: numbers that nobody ever had. */
 import type { WriterHandover } from '../../proxy/control-api.js';
 import type { InstanceSpec, SelfPatchLimits } from '../api.js';
-import { connectSupervisor } from '../client.js';
 import { InstanceDirectory } from '../instance-directory.js';
 import { MOVE_DEFAULTS } from '../move-defaults.js';
 import { writerOf } from './names.js';
 import { StoreDirectory } from './store-directory.js';
-
-const FIRST = 1;
 
 /** Null: it is the only writer. `epoch`: what it is to lead with; null: it does not lead. */
 export async function writerHandover(
@@ -17,8 +14,6 @@ export async function writerHandover(
 ): Promise<WriterHandover | null> {
   const self = writerOf(spec);
   if (!self) return null;
-  // If this one leads, another one is to: who tells it may be down.
-  if (self.writer !== FIRST) (await connectSupervisor(self.instance)).close();
   const store = new StoreDirectory(InstanceDirectory.of(self.instance).paths);
   const incarnation = await store.nextIncarnation(self.writer);
   const spare = await store.nextIncarnation(self.writer);
