@@ -451,7 +451,9 @@ export class Proxy implements HandoverSource, HandoverTarget {
   ): Promise<HandoverResult> {
     if (this.#handover) return this.#handover;
     const busy = this.gate.target ? `a switchover is under way (the gate is ${this.gate.state})` : null;
-    const unknown = this.writer && !writer ? 'whoever asks does not know that it is a writer' : busy;
+    const closed = this.writer?.whyNotReplaceable() ?? null;
+    const cannotOpen = closed === null ? busy : `the writer ${closed}`;
+    const unknown = this.writer && !writer ? 'whoever asks does not know that it is a writer' : cannotOpen;
     const reason = this.#torture ? 'it tortures its sessions' : unknown;
     if (reason !== null) return Promise.reject(new DbproxyError('DBP_PROXY_HANDOVER', { reason }));
     const standstill = writer && this.writer ? this.#standstillOf(writer) : null;

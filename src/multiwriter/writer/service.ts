@@ -247,6 +247,14 @@ export class WriterService {
     return this.#link.query<Row>(sql);
   }
 
+  /** Completes "the writer …"; null: another incarnation of it could open. */
+  whyNotReplaceable(): string | null {
+    if (this.#state !== 'open') return `is ${this.#state}`;
+    const reachable = this.#log.nodes.filter((node) => node.reachable).length;
+    const needed = this.config.etcd ? 1 : this.config.quorums.classic;
+    return reachable < needed ? 'has no majority of its storage nodes' : null;
+  }
+
   /** Resolves when it takes part. Throws DBP_WRITER_STOPPED. */
   async opened(): Promise<void> {
     while (this.#state !== 'open') {

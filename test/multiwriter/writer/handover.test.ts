@@ -209,6 +209,28 @@ describe('whoever is at work', () => {
     expect(await value(client, 'select balance from account where id = 1')).toBeTypeOf('number');
   });
 
+  it('is not held where another process could not open: without a majority of the storage nodes', async () => {
+    const client = await connect(first());
+    const nodes = cluster.store!.nodes.slice(1);
+    for (const node of nodes) await node.kill();
+    await eventually('the writer to notice', async () => {
+      const status = await first().status();
+      return status.nodes.filter(({ reachable }) => reachable).length === 1;
+    });
+    await expect(first().handOver()).rejects.toThrow(/the writer has no majority of its storage nodes/);
+    expect(await value(client, 'select count(*)::int from account')).toBe(20);
+    for (const node of nodes) {
+      node.spawn({ isNew: false });
+      await node.is('in-service');
+    }
+    await eventually('them to be back', async () => {
+      const status = await first().status();
+      return status.nodes.every(({ reachable }) => reachable);
+    });
+    await first().handOver();
+    await retrying(() => client.query('update account set balance = balance where id = 3'));
+  });
+
   it('with a transaction is told so where it is canceled', async () => {
     const client = await connect(first());
     await client.query('begin; update account set balance = -5 where id = 2');
