@@ -28,10 +28,14 @@ export async function besidePrimary<T>(
   }
 
   async function watch(): Promise<void> {
+    // One that is another instance's may not be for us to see: who was never there is not lost.
+    let wasThere = false;
     for (let missed = 0; missed < LOOKS;) {
+      const isThere = await isRunning(primary);
+      wasThere ||= isThere;
+      missed = isThere || !wasThere ? 0 : missed + 1;
       await delay(LOOK_MS, undefined, { signal: done.signal }).catch(() => undefined);
       if (done.signal.aborted) return;
-      missed = (await isRunning(primary)) ? 0 : missed + 1;
     }
     const reason = 'it ended while a copy of it was made';
     lost.abort(new DbproxyError('DBP_ENGINE_LOST', { engine: primary.id, reason }));

@@ -450,11 +450,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
     onProgress: (progress: ProxyApi['handover']['progress']) => void,
   ): Promise<HandoverResult> {
     if (this.#handover) return this.#handover;
-    const busy = this.gate.target ? `a switchover is under way (the gate is ${this.gate.state})` : null;
-    const closed = this.writer?.whyNotReplaceable() ?? null;
-    const cannotOpen = closed === null ? busy : `the writer ${closed}`;
-    const unknown = this.writer && !writer ? 'whoever asks does not know that it is a writer' : cannotOpen;
-    const reason = this.#torture ? 'it tortures its sessions' : unknown;
+    const reason = this.#whyNoHandover(writer);
     if (reason !== null) return Promise.reject(new DbproxyError('DBP_PROXY_HANDOVER', { reason }));
     const standstill = writer && this.writer ? this.#standstillOf(writer) : null;
     const config = writer ? withIncarnation(this.config, writer.incarnation) : this.config;
@@ -465,6 +461,15 @@ export class Proxy implements HandoverSource, HandoverTarget {
       () => (this.#handover = null),
     );
     return handover;
+  }
+
+  #whyNoHandover(asked: WriterHandover | undefined): string | null {
+    if (this.#torture) return 'it tortures its sessions';
+    if (this.gate.target) return `a switchover is under way (the gate is ${this.gate.state})`;
+    if (!this.writer) return null;
+    if (!asked) return 'whoever asks does not know that it is a writer';
+    const closed = this.writer.whyNotReplaceable();
+    return closed === null ? null : `the writer ${closed}`;
   }
 
   #standstillOf(asked: WriterHandover): Standstill {

@@ -236,7 +236,8 @@ it.each([[['events', '--follow']], [['logs', 'engine', '--follow']], [['trace']]
     // Something for each of them to tell, until it has noticed.
     while (!ended) {
       await client.query('select 1/0').catch(() => undefined);
-      if (args[0] === 'events') await cli.run(['autoscale', 'on']);
+      // To say the same again would be no news.
+      if (args[0] === 'events') for (const way of ['on', 'off']) await cli.run(['autoscale', way]);
     }
     await cli.run(['autoscale', 'off']);
     expect(await done).toMatchObject({ code: 0, stderr: '' });

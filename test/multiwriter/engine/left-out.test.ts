@@ -150,6 +150,8 @@ describe('checks', () => {
       return waits.length > 0;
     });
     expect(await definitions()).toEqual(before);
+    // What fails is taken back to here, and the lock that the applier waits for stays.
+    await b.client.query('savepoint here');
     await expect(b.client.query('insert into in_it values (-2)')).rejects.toMatchObject({ code: '23514' });
     await b.watcher.query('select pg_terminate_backend($1, 10000)', [pid]);
     expect(await failed).toMatchObject({ code: '57P01' });
