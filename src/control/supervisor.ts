@@ -516,7 +516,8 @@ export class Supervisor {
     const { operation, step } = running;
     this.#givenUp.abort(new DbproxyError('DBP_SWITCH_ROLLED_BACK', { step, reason: 'it was given up' }));
     const record = await this.#operating;
-    const outcome = record && 'outcome' in record ? record.outcome : 'rolled-back';
+    // Of a patch --self that had not begun yet there is no other.
+    const outcome = record === null ? 'rolled-back' : 'outcome' in record ? record.outcome : 'completed';
     return { schema, instance: name, operation, id: record?.operation ?? (running.id || null), outcome };
   }
 

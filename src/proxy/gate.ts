@@ -57,6 +57,8 @@ const ORPHAN_RETRY_MS = 5;
 /** How long sessions stay held for a target that does not become primary, before they are ended; ms. */
 const COMMITTED_LIMIT_MS = 120_000;
 
+type HoldAsked = Pick<Hold, 'unmovable' | 'operation' | 'together'> & { readonly budgetMs: number };
+
 export interface GateServices extends MoveServices {
   readonly sessions: ReadonlySet<Session>;
   /** Logins that already have, or are opening, an engine connection. */
@@ -226,21 +228,19 @@ export class Gate {
   ): Promise<HoldResult> {
     this.#assertOpen();
     this.#lookAhead?.stop();
-    const result = await this.#holdEverybody(budgetMs, unmovable, cancelTransactions, operation, together);
+    const result = await this.#holdEverybody(
+      { budgetMs, unmovable, operation, together },
+      cancelTransactions,
+    );
     if (result.held && this.#hold && !together) this.#export(this.#hold);
     return result;
   }
 
-  async #holdEverybody(
-    budgetMs: number,
-    unmovable: 'rollback' | 'drop',
-    cancelTransactions: boolean,
-    operation: string,
-    together: boolean,
-  ): Promise<HoldResult> {
+  async #holdEverybody(asked: HoldAsked, cancelTransactions: boolean): Promise<HoldResult> {
+    const { budgetMs } = asked;
     const startMs = performance.now();
     this.#state = 'holding';
-    const hold = this.#begin({ budgetMs, unmovable, operation, together });
+    const hold = this.#begin(asked);
     const early = setTimeout(() => {
       endVanished(hold);
       if (cancelTransactions) cancelTransactionsOf(hold);
@@ -277,7 +277,8 @@ export class Gate {
   async standStill(budgetMs: number, operation: string, cancels: boolean): Promise<HoldResult> {
     if (this.#state !== 'open' || this.#target)
       throw new DbproxyError('DBP_INTERNAL', { reason: `the gate is ${this.#state}` });
-    const result = await this.#holdEverybody(budgetMs, 'rollback', cancels, operation, false);
+    const asked = { budgetMs, unmovable: 'rollback', operation, together: false } as const;
+    const result = await this.#holdEverybody(asked, cancels);
     // From here on it is over when whoever asked says so.
     if (result.held) clearTimeout(this.#hold?.timer);
     return result;
@@ -355,7 +356,7 @@ export class Gate {
     if (this.#state !== 'open' || !this.#target) throw new DbproxyError('DBP_INTERNAL', { reason });
   }
 
-  #begin(asked: Pick<Hold, 'unmovable' | 'operation' | 'together'> & { budgetMs: number }): Hold {
+  #begin(asked: HoldAsked): Hold {
     const primary = this.#services.primary();
     const refusals = primary && this.#target?.shared.restarts ? new Refusals(() => primary) : null;
     const hold = newHold({ ...asked, refusals }, () => {

@@ -1,5 +1,5 @@
 /** What goes wrong while a proxy's process is replaced: no session is owned by two processes, and only the dead lose theirs. */
-import { access, chmod, writeFile } from 'node:fs/promises';
+import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -8,6 +8,7 @@ import { readProcessStat } from '../../src/engine/process-identity.js';
 import type { Program } from '../../src/proxy/control-api.js';
 import { connectPg, directTo, eventually, withPg } from '../support/clients.js';
 import { TestEngines, randomName } from '../support/engines.js';
+import { Pause } from '../support/pause.js';
 import { ENTRY, successorsOf, TestProxy, waitForExit } from '../support/proxies.js';
 
 const CLIENTS = 6;
@@ -144,8 +145,8 @@ const KILLS = [
 
 describe('kill -9 in the middle', () => {
   it.each(KILLS)('of the $kill process at $at: $survive sessions go on', async ({ kill, at, survive }) => {
-    const file = join(engines.home, randomName());
-    proxy = await TestProxy.start(engines, primary, { env: { DBPROXY_TEST_PAUSE_AT: `${at}@${file}` } });
+    const pause = new Pause(at, engines.home);
+    proxy = await TestProxy.start(engines, primary, { env: pause.env });
     const old = proxy.pid;
     await openTransactions();
     const handover = proxy.control.call('handover', { program: { node: process.execPath, main: ENTRY } });
@@ -153,19 +154,14 @@ describe('kill -9 in the middle', () => {
       () => 'done',
       (error: Error) => error.message,
     );
-    await eventually('the pause', () =>
-      access(`${file}.reached`).then(
-        () => true,
-        () => null,
-      ),
-    );
+    await pause.reached();
     const [successor] = successorsOf(old);
     expect(successor).toBeDefined();
     process.kill(kill === 'new' ? successor! : old, 'SIGKILL');
     // Until its parent has collected it: a process can be a zombie while a thread of it still holds its files.
     const killed = kill === 'new' ? successor! : old;
     await eventually('its end', () => readProcessStat(killed) === null);
-    await writeFile(file, '');
+    await pause.goOn();
 
     expect(await outcome).not.toBe('done');
     const anyoneLeft = kill === 'new' || survivesAlone(at);

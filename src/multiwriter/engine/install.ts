@@ -25,9 +25,11 @@ const PARTS = [
   ...[SEQUENCES, ROLES, OUTCOMES, APPLY, COMPUTED, REFUSED, REFRESH, DDL, RIGHTS],
 ];
 
-const INSTALLED = createHash('sha256')
-  .update([...PARTS, WITH_DDL].join('\n'))
-  .digest('hex');
+/** Names the SQL. Not computed where nothing is installed: every proxy loads this. */
+const installed = (): string =>
+  createHash('sha256')
+    .update([...PARTS, WITH_DDL].join('\n'))
+    .digest('hex');
 
 /** SQLSTATE undefined_column: of a build that did not say by which SQL. */
 const UNDEFINED_COLUMN = '42703';
@@ -63,7 +65,7 @@ export async function install(
       incarnation,
       proofOf(secret),
     ]);
-    await connection.query('update dbproxy.self set installed = $1', [INSTALLED]);
+    await connection.query('update dbproxy.self set installed = $1', [installed()]);
     await connection.query(WITH_DDL);
     await connection.query('commit');
   } catch (error) {
@@ -84,7 +86,7 @@ export async function renew(
   try {
     const { rowCount } = await connection.query(
       'update dbproxy.self set incarnation = $3 where writer = $1 and writers = $2 and secret = $4 and installed = $5',
-      [writer, [...writers], incarnation, proofOf(secret), INSTALLED],
+      [writer, [...writers], incarnation, proofOf(secret), installed()],
     );
     return rowCount === 1;
   } catch (error) {

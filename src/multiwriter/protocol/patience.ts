@@ -15,9 +15,5 @@ export const slowness = ({ payload }: Proposal): number => 1 + Math.floor(payloa
 /** `patience`: in ticks, until it is asked for the first time. */
 export function isDue(ticks: number, patience: number): boolean {
   const times = ticks / patience;
-  return (
-    Number.isInteger(times) &&
-    times > 0 &&
-    (times % LONGEST === 0 || (times < LONGEST && (times & (times - 1)) === 0))
-  );
+  return Number.isInteger(times) && (times % LONGEST === 0 || (times & (times - 1)) === 0);
 }

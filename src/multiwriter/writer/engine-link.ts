@@ -42,6 +42,11 @@ interface Connections {
   readonly keeper: Connection;
 }
 
+/** What a former proxy left running holds locks, and cannot commit any more. */
+const END_LEFTOVERS = `
+  select pg_terminate_backend(pid) from pg_stat_activity
+   where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend' and application_name <> 'dbproxy'`;
+
 const RETRY_MS = 50;
 /** So often an entry may have ended its connection: it may be a client's code in it that does, and which is left out then. */
 const LOST_TIMES = 2;
@@ -139,12 +144,9 @@ export class EngineLink {
     const connection = await connect();
     this.#secret = installation.secret;
     try {
-      // What a former proxy left running holds locks, and cannot commit any more.
-      const endsLeftovers = `select pg_terminate_backend(pid) from pg_stat_activity
-          where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'
-            and application_name <> 'dbproxy'`;
-      if (!keepsSessions) await connection.query(endsLeftovers);
-      if (!keepsSessions || !(await renew(connection, installation))) await install(connection, installation);
+      if (!keepsSessions) await connection.query(END_LEFTOVERS);
+      const isCurrent = keepsSessions && (await renew(connection, installation));
+      if (!isCurrent) await install(connection, installation);
       this.#retained.begin(await reached(connection));
       this.#claimed = await claimed(connection);
       const reason = await divergence(connection);

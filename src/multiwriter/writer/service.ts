@@ -150,11 +150,8 @@ export class WriterService {
   async attach(connect: Connect, keepsSessions = false): Promise<void> {
     const { id, writers, incarnation } = this.config;
     if (this.#hasBegun) return this.#link.attach(connect);
-    const has = await this.#link.begin(
-      connect,
-      { ...{ writer: id, writers, incarnation, secret: this.#secret } },
-      keepsSessions,
-    );
+    const installation = { writer: id, writers, incarnation, secret: this.#secret };
+    const has = await this.#link.begin(connect, installation, keepsSessions);
     this.#inEngine.begin(this.#link.claimed);
     this.#log.begin(has);
     this.#hasBegun = true;

@@ -2,14 +2,13 @@
  * The proxy's process of one of several writers is replaced under its clients (`patch --self`): they stand still, its next incarnation
  * opens, and they go on there with all that they had.
  */
-import { access, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { readProcessStat } from '../../../src/engine/process-identity.js';
 import { eventually, value } from '../../support/clients.js';
-import { randomName, routeTo } from '../../support/engines.js';
+import { routeTo } from '../../support/engines.js';
+import { Pause } from '../../support/pause.js';
 import { successorsOf, THIS_BUILD } from '../../support/proxies.js';
 import type { HandoverResult } from '../../../src/proxy/control-api.js';
 import { retrying, TestCluster, type Member } from './cluster.js';
@@ -34,6 +33,16 @@ const connect = async (member: Member): Promise<pg.Client> => {
   client.on('error', () => undefined);
   clients.push(client);
   return client;
+};
+
+/** The first one leads, and its process stops at that step of a handover. */
+const startPausing = async (step: string): Promise<Pause> => {
+  const pause = new Pause(step, cluster.engines.home);
+  await first().kill();
+  await first().start(pause.env);
+  await cluster.lead(0);
+  await first().isOpen();
+  return pause;
 };
 
 const leave = async (): Promise<void> => {
@@ -273,11 +282,7 @@ describe('kill -9 in the middle', () => {
   it.each(KILLS)(
     'of the $kill process at $at: $survive sessions go on, and nothing is lost',
     async ({ kill, at, survive }) => {
-      const file = join(cluster.engines.home, randomName());
-      await first().kill();
-      await first().start({ DBPROXY_TEST_PAUSE_AT: `${at}@${file}` });
-      await cluster.lead(0);
-      await first().isOpen();
+      const pause = await startPausing(at);
       const old = first().proxy!.pid;
       const mine = await Promise.all(Array.from({ length: CLIENTS }, () => connect(first())));
       const watcher = await connect(second());
@@ -296,12 +301,7 @@ describe('kill -9 in the middle', () => {
         () => 'done',
         (error: Error) => error.message,
       );
-      await eventually('the pause', () =>
-        access(`${file}.reached`).then(
-          () => true,
-          () => null,
-        ),
-      );
+      await pause.reached();
       const [successor] = successorsOf(old);
       expect(successor).toBeDefined();
       // Asked while everybody stands still: it is answered by whoever has them then.
@@ -313,7 +313,7 @@ describe('kill -9 in the middle', () => {
       const killed = kill === 'new' ? successor! : old;
       process.kill(killed, 'SIGKILL');
       await eventually('its end', () => readProcessStat(killed) === null);
-      await writeFile(file, '');
+      await pause.goOn();
 
       expect(await outcome).not.toBe('done');
       const isAnybodyLeft = at !== 'handover.still';
@@ -357,24 +357,15 @@ describe('while everybody stands still', () => {
   const pausedAt = async (
     step: string,
   ): Promise<{ handover: Promise<HandoverResult>; go: () => Promise<void> }> => {
-    const file = join(cluster.engines.home, randomName());
-    await first().kill();
-    await first().start({ DBPROXY_TEST_PAUSE_AT: `${step}@${file}` });
-    await cluster.lead(0);
-    await first().isOpen();
+    const pause = await startPausing(step);
     await connect(first());
     const handover = first().proxy!.control.call('handover', {
       program: THIS_BUILD,
       writer: cluster.handoverOf(first()),
     });
     handover.catch(() => undefined);
-    await eventually('the pause', () =>
-      access(`${file}.reached`).then(
-        () => true,
-        () => null,
-      ),
-    );
-    return { handover, go: () => writeFile(file, '') };
+    await pause.reached();
+    return { handover, go: () => pause.goOn() };
   };
 
   it(
@@ -467,22 +458,13 @@ describe('who logs in meanwhile', () => {
   ])(
     'at %s gets in, and writes',
     async (at) => {
-      const file = join(cluster.engines.home, randomName());
-      await first().kill();
-      await first().start({ DBPROXY_TEST_PAUSE_AT: `${at}@${file}` });
-      await cluster.lead(0);
-      await first().isOpen();
+      const pause = await startPausing(at);
       await connect(first());
       const handover = first().handOver();
-      await eventually('the pause', () =>
-        access(`${file}.reached`).then(
-          () => true,
-          () => null,
-        ),
-      );
+      await pause.reached();
       const comes = connect(first());
       await delay(50);
-      await writeFile(file, '');
+      await pause.goOn();
       const client = await comes;
       expect((await handover).sessions.lost).toEqual([]);
       await retrying(() => client.query('update account set balance = balance + 1 where id = 5'));
