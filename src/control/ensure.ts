@@ -80,11 +80,16 @@ async function ensure(
     if (!fresh) repairs.push(repair);
   };
   await beside?.before(onStep, report);
+  const hadEngines = instance.record.engines.length > 0;
   const [proxy, primary] = await together(
     signal,
     () => ensureProxy(instance, found, onStep, report, asks),
     (ended) => ensurePrimary(instance, ended, onStep, report),
-  );
+  ).catch(async (error: unknown) => {
+    // The engine was the quicker one of the two; nobody was led to it yet.
+    if (!hadEngines) await removeEngines(instance, instance.record.engines);
+    throw error;
+  });
   const resumed = await finishFailover(instance, found && proxy);
   if (resumed !== null) repairs.push(resumed);
   const before = found && (await proxyStatus(proxy));
@@ -152,6 +157,7 @@ async function ensureProxy(
   if (before && isWhole(before)) return before;
   await endSilent(directory, before);
   onStep('proxy', `binding ${record.spec.host}:${record.spec.port}`);
+  await faultPoint('proxy.starting');
   const proxy = await startProxy(directory, record.spec, await writerConfig(record.spec), before);
   asks(proxy);
   for (const { number, process } of proxy.members) {
@@ -267,19 +273,27 @@ async function removeLeftovers(
   const unfinished = (await unrecordedEngines(paths, record)).filter(
     ({ id }) => Number(id.slice(1)) < record.nextEngine,
   );
-  for (const engine of [...recorded, ...unfinished]) {
+  await removeEngines(instance, [...recorded, ...unfinished], report);
+  const kept = needed.filter((id) => typeof id === 'string');
+  const swept = await provider.sweep(kept, 'all').catch(() => []);
+  for (const each of swept) report(`removed ${each}`);
+  await dropUnusedSlots(instance, primary, report).catch(() => undefined);
+}
+
+async function removeEngines(
+  instance: Instance,
+  engines: readonly EngineRecord[],
+  report: (repair: string) => void = () => undefined,
+): Promise<void> {
+  for (const engine of engines) {
     try {
-      await provider.remove(engine);
+      await instance.provider.remove(engine);
       await instance.forgetEngine(engine.id);
       report(`removed engine ${engine.id}`);
     } catch (error) {
       instance.events.append('engine.stopped', `engine ${engine.id} could not be removed: ${String(error)}`);
     }
   }
-  const kept = needed.filter((id) => typeof id === 'string');
-  const swept = await provider.sweep(kept, 'all').catch(() => []);
-  for (const each of swept) report(`removed ${each}`);
-  await dropUnusedSlots(instance, primary, report).catch(() => undefined);
 }
 
 /** Of standbys that are gone, or were never finished, while their primary could not be asked: it would keep WAL for them for ever. */

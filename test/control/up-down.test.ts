@@ -18,6 +18,7 @@ import {
   status,
   until,
 } from './live.js';
+import { Pause } from '../support/pause.js';
 import { useProvider } from '../support/provider.js';
 
 // By their processes; containers have tests of their own (docker.test.ts).
@@ -114,6 +115,29 @@ describe('refusals', () => {
       holder.close();
     }
     expect((await listInstances()).map(({ name }) => name)).not.toContain('taken');
+    await until('nothing runs', async () => (await processesBelow(live.home)).length === 0);
+  });
+
+  test('a taken port that is only met when the engine is ready: nothing stays of it, either', async () => {
+    const holder = createServer().listen(0, '127.0.0.1');
+    await once(holder, 'listening');
+    const { port } = holder.address() as AddressInfo;
+    const pause = new Pause('proxy.starting', live.home);
+    Object.assign(process.env, pause.env);
+    let start: Promise<unknown>;
+    try {
+      start = live.up('later', { port }).catch((thrown: unknown) => thrown);
+      await pause.reached();
+    } finally {
+      for (const name of Object.keys(pause.env)) delete process.env[name];
+    }
+    const made = async (): Promise<number> =>
+      (await InstanceDirectory.of('later').readInstance())?.engines.length ?? 0;
+    await until('the engine is made', async () => (await made()) === 1);
+    await pause.goOn();
+    expect(await start).toMatchObject({ code: 'DBP_ENV_PORT_TAKEN' });
+    holder.close();
+    expect((await listInstances()).map(({ name }) => name)).not.toContain('later');
     await until('nothing runs', async () => (await processesBelow(live.home)).length === 0);
   });
 

@@ -1,7 +1,7 @@
 /** The image of an engine: what it is called, that it is here, and which PostgreSQL is in it. */
 import { DbproxyError } from '../../../errors/index.js';
 import type { EngineProgress, EngineSource } from '../../types.js';
-import { throwIfAborted } from '../../wait.js';
+import { throwIfAborted, waitFor } from '../../wait.js';
 import { recallFacts, rememberFacts, type ImageFacts } from './image-facts.js';
 import { labelsOf, type Owner, type OwnerWithCache } from './naming.js';
 import { answered, ifThere, statusOf, type Dockerode, type Runtime } from './runtime.js';
@@ -130,21 +130,37 @@ async function factsOf(
   const { cacheDirectory } = owner;
   const recalled = await recallFacts(cacheDirectory, id);
   if (recalled) return recalled;
-  const facts = await probe(docker, owner, name, id);
+  const look = (): Promise<ImageFacts> => probe(docker, owner, name, id);
+  // A runtime under load fails to start a container that it starts a moment later.
+  const facts = await look()
+    .catch((error: unknown) => {
+      if ((statusOf(error) ?? 0) < 500) throw error;
+      return look();
+    })
+    .catch((error: unknown) => {
+      throw statusOf(error) === null ? error : unfit(name, (error as Error).message, error);
+    });
   await rememberFacts(cacheDirectory, id, facts);
   return facts;
 }
+
+const unfit = (image: string, reason: string, cause?: unknown): DbproxyError =>
+  new DbproxyError('DBP_USAGE_IMAGE', { image, reason }, { cause });
+
+const LAST_WORD = 'dbproxy: that is all';
 
 /** The entrypoint of the official image runs what is not `postgres` as it is. */
 const PROBE = [
   'sh',
   '-c',
-  'postgres --version; command -v pg_basebackup || true; postgres --describe-config | grep ^unix_socket_directories || true',
+  `postgres --version; command -v pg_basebackup; postgres --describe-config | grep ^unix_socket_directories; echo '${LAST_WORD}'`,
 ];
 
+/** How long what a container said may come behind its end: a runtime under load marks it as ended with its log not yet written. */
+const LOG_BOUND_MS = 5_000;
+
+/** Throws, beside our own errors, refusals of the runtime as they are. */
 async function probe(docker: Dockerode, owner: Owner, name: string, id: string): Promise<ImageFacts> {
-  const unfit = (reason: string, cause?: unknown): DbproxyError =>
-    new DbproxyError('DBP_USAGE_IMAGE', { image: name, reason }, { cause });
   const container = await answered(
     docker.createContainer({
       ...{ Image: id, Cmd: PROBE, Tty: true, Labels: labelsOf(owner, 'probe') },
@@ -154,17 +170,21 @@ async function probe(docker: Dockerode, owner: Owner, name: string, id: string):
   try {
     await answered(container.start());
     await answered(container.wait(), PROBE_BOUND_MS);
-    const said = (await answered(container.logs({ stdout: true, stderr: true }))).toString('utf8');
+    let said = '';
+    await waitFor(
+      async () => {
+        said = (await answered(container.logs({ stdout: true, stderr: true }))).toString('utf8');
+        return said.includes(LAST_WORD) || undefined;
+      },
+      { boundMs: LOG_BOUND_MS, everyMs: 50 },
+    );
     const [, postgres] = /^postgres \(PostgreSQL\) (\d+\.\d+)/m.exec(said) ?? [];
-    if (postgres === undefined)
-      throw unfit(said.trim().slice(0, 300) || 'it has no server that says its version');
+    if (postgres === undefined || !said.includes(LAST_WORD))
+      throw unfit(name, said.trim().slice(0, 300) || 'it has no server that says its version');
     // Name, context, group, type, value (guc.c, printMixedStruct).
     const [, socketDirectories = ''] =
       /^unix_socket_directories(?:\t[^\t]*){3}\t(\/[^\t]*)/m.exec(said) ?? [];
     return { postgres, hasBaseBackup: /^\/.*pg_basebackup\s*$/m.test(said), socketDirectories };
-  } catch (error) {
-    const status = statusOf(error);
-    throw status === null ? error : unfit((error as Error).message, error);
   } finally {
     await container.remove({ force: true, v: true }).catch(() => undefined);
   }
