@@ -129,7 +129,7 @@ describe('refusals', () => {
       start = live.up('later', { port }).catch((thrown: unknown) => thrown);
       await pause.reached();
     } finally {
-      for (const name of Object.keys(pause.env)) delete process.env[name];
+      delete process.env['DBPROXY_TEST_PAUSE_AT'];
     }
     const made = async (): Promise<number> =>
       (await InstanceDirectory.of('later').readInstance())?.engines.length ?? 0;
