@@ -5,54 +5,31 @@
  *   session ─ open ─▶ Transaction ─ propose ─▶ Log      effects: decided ─▶ the session; apply ─▶ EngineLink
  */
 import { DbproxyError } from '../../errors/index.js';
-import { faultPoint } from '../../fault-point.js';
 import { type Blocker, type Calls, openTransactions, type OpenRow, type WriteSet } from '../engine/index.js';
-import {
-  at,
-  type Effect,
-  isWithin,
-  labelOf,
-  type Lsn,
-  lowest,
-  type NodeId,
-  type Outcome,
-  type Proposal,
-  type Refusal,
-  type Ruling,
-  TOO_LARGE_HINT,
-  type Vector,
-} from '../protocol/index.js';
+import { at, type Effect, isWithin, labelOf, type Lsn, type Vector } from '../protocol/index.js';
 import { EtcdLog } from '../etcd/log.js';
-import { assertFits } from '../storage/client.js';
 import { Changes } from './changes.js';
 import type { PeerMessage, WriterConfig, WriterEvent, WriterState, WriterStatus } from './config.js';
 import { Definitions } from './definitions.js';
 import { type Connect, EngineLink } from './engine-link.js';
 import { InEngine } from './in-engine.js';
-import { KeyLocks } from './key-locks.js';
 import type { Log, LogListener } from './log.js';
 import { Feed } from './feed.js';
 import { gatherFacts, type OutcomesHost, type TransactionFacts } from './outcomes.js';
 import { Peers } from './peers.js';
 import { QuorumLog } from './quorum-log.js';
 import { type ReadDemand, Reads } from './reads.js';
-import { describeKey, refusalOf } from './refusal.js';
-import { type Participant, type RefusedCommit, Transaction, type Verdict } from './transaction.js';
+import type { Participant, RefusedCommit, Transaction } from './transaction.js';
+import { Transactions } from './transactions.js';
 import { VolatileFunctions } from './volatile-functions.js';
 
 const TICK_MS = 200;
-/** With more to apply than this, nothing new is proposed. */
-const MAX_QUEUE = 1_000;
-const MAX_QUEUE_BYTES = 32 * 1024 * 1024;
 /** So long another writer may take to say which of its transactions are not over. */
 const ASK_TRANSACTIONS_MS = 2_000;
 /** So long a read waits for what it has to see. */
 const READ_WAIT_MS = 10_000;
 /** An entry that waits for somebody unknown is told of once in so many ms. */
 const UNKNOWN_BLOCKER_MS = 1_000;
-
-/** What speaks for a transaction where others collide with it. */
-export type Claim = Pick<Proposal, 'retries' | 'priority'>;
 
 export class WriterService {
   readonly config: WriterConfig;
@@ -61,24 +38,19 @@ export class WriterService {
   readonly #log: Log;
   readonly #peers: Peers;
   readonly #participants = new Map<number, Participant>();
-  readonly #open = new Set<Transaction>();
-  readonly #proposed = new Map<Lsn, Transaction>();
-  /** Proposed by sessions that are gone: decided, they are carried out like those of another writer. */
-  readonly #orphans = new Set<Lsn>();
-  readonly #keys = new KeyLocks();
+  readonly transactions: Transactions;
   readonly #definitions: Definitions;
   readonly #reads: Reads;
   readonly #changes = new Changes();
   #feed: Feed;
   /** For what began before this process see #isWhole. */
   readonly #inEngine = new InEngine();
-  readonly #totals = { committed: 0, refused: 0, applied: 0, rolledBack: 0 };
+  readonly #totals = { applied: 0, rolledBack: 0 };
   #hasBegun = false;
   #wasWhole = false;
   #timer: NodeJS.Timeout | null = null;
   #stopped: WriterStatus['why'] = null;
   #isClosed = false;
-  #generation = 1;
   #toldOfBlockerAt = 0;
   readonly #volatile = new VolatileFunctions();
   /** Called once, when the writer must not go on. */
@@ -98,7 +70,7 @@ export class WriterService {
       blocked: (lsn, blockers) => this.#clearTheWay(lsn, blockers),
       diverged: (reason) => this.#stop('diverged', reason),
       ready: () => this.#changes.tell(),
-      lost: () => this.#engineLost(),
+      lost: () => this.transactions.engineLost(),
     });
     this.#reads = new Reads({
       quorums: config.quorums,
@@ -118,13 +90,20 @@ export class WriterService {
       mayDefine: () => this.isPrimary && this.#hasBegun,
       hasAll: () => this.#link.queued === 0,
     });
+    this.transactions = new Transactions({
+      ...{ log: this.#log, link: this.#link, inEngine: this.#inEngine, definitions: this.#definitions },
+      ...{ volatile: this.#volatile, changes: this.#changes, feed: () => this.#feed },
+      isOpen: () => this.#state === 'open',
+      isPrimary: () => this.isPrimary,
+      stopped: () => this.stopped,
+    });
   }
 
   #logListener(): LogListener {
     return {
-      named: (before, lsn) => this.#named(before, lsn),
+      named: (before, lsn) => this.transactions.named(before, lsn),
       effect: (effect) => this.#carryOut(effect),
-      contested: (lsn, node, refusal) => this.#contested(lsn, node, refusal),
+      contested: (lsn, node, refusal) => this.transactions.contested(lsn, node, refusal),
       frontier: (answer) => {
         this.#reads.hear(answer);
         this.#changes.tell();
@@ -138,7 +117,7 @@ export class WriterService {
       stopped: (why, message) => this.#stop(why, message),
       toPeers: (message) => this.#peers.tell(message),
       hasApplied: (upTo) => isWithin(upTo, this.#log.reached) && this.#link.has(upTo),
-      open: () => this.#open.size,
+      open: () => this.transactions.open.size,
       changed: () => this.#changes.tell(),
     };
   }
@@ -164,13 +143,9 @@ export class WriterService {
    * up after a while, and resumes.
    */
   async pause(): Promise<void> {
-    await Promise.all([this.#link.pause(), this.#untilNobodyCommits()]);
+    await Promise.all([this.#link.pause(), this.transactions.untilNobodyCommits()]);
   }
 
-  /** Those whose client is gone: what they commit here now would be missing there. Orphans are replayed there. */
-  async #untilNobodyCommits(): Promise<void> {
-    while ([...this.#proposed.keys()].some((lsn) => !this.#orphans.has(lsn))) await this.#changes.next();
-  }
   resume(): void {
     this.#link.resume();
   }
@@ -207,7 +182,7 @@ export class WriterService {
         apply: this.#link.queued,
         applyBytes: this.#link.queuedBytes,
       },
-      totals: { ...this.#totals },
+      totals: { ...this.transactions.totals, ...this.#totals },
       nodes: this.#log.nodes,
     };
   }
@@ -298,7 +273,7 @@ export class WriterService {
    * have what its source committed later and not what it was about to.
    */
   get #isReady(): boolean {
-    return this.#state === 'open' && this.#orphans.size === 0 && this.#link.hasFormer && this.#isWhole;
+    return this.#state === 'open' && !this.transactions.hasOrphans && this.#link.hasFormer && this.#isWhole;
   }
 
   get #isWhole(): boolean {
@@ -328,7 +303,7 @@ export class WriterService {
     const host: OutcomesHost = {
       waitMs: this.config.readWaitMs ?? READ_WAIT_MS,
       ask: async () => [
-        await this.transactions(),
+        await this.facts(),
         ...(await this.#peers.ask('writer.transactions', {}, ASK_TRANSACTIONS_MS)),
       ],
       hasApplied: (upTo) => this.#hasApplied(upTo),
@@ -341,17 +316,17 @@ export class WriterService {
    * Null: it is not open, or cannot say. The engine is asked first: what is over there by then is still to be carried out, and among
    * those that were proposed; or is counted as committed; or never will be.
    */
-  async transactions(): Promise<TransactionFacts | null> {
+  async facts(): Promise<TransactionFacts | null> {
     const { id, incarnation } = this.config;
     while (this.#state === 'open') {
-      const before = new Set(this.#open);
+      const before = new Set(this.transactions.open);
       const found = await openTransactions((sql) => this.query<OpenRow>(sql)).catch(() => null);
       if (!found) return null;
       // Its backend is gone, and its session may not have heard of that, and propose what it was told before.
       const isUnheard = (one: Transaction): boolean =>
         before.has(one) && !found.names.has(one.participant.backendPid);
-      if (![...this.#open].some(isUnheard)) {
-        const proposed = [...this.#proposed.values()].flatMap(({ writeSet }) => namesIn(writeSet));
+      if (![...this.transactions.open].some(isUnheard)) {
+        const proposed = this.transactions.proposed.flatMap(({ writeSet }) => namesIn(writeSet));
         const open = [...[...found.names.values()].flatMap((name) => name ?? []), ...proposed];
         const upTo = Math.max(at(this.#log.reached, id), at(this.#inEngine.vector, id)) as Lsn;
         return { writer: id, incarnation, at: found.at, open, upTo };
@@ -359,67 +334,6 @@ export class WriterService {
       await this.#changes.next();
     }
     return null;
-  }
-
-  /** A transaction begins: its first snapshot is taken next. */
-  begin(participant: Participant): Transaction {
-    const transaction = new Transaction(
-      participant,
-      this.#generation,
-      this.#inEngine.base(this.#link.durable),
-    );
-    this.#open.add(transaction);
-    return transaction;
-  }
-
-  /** It must not be proposed any more. False: it was. */
-  giveUp(transaction: Transaction, error: RefusedCommit): boolean {
-    if (transaction.state !== 'open') return false;
-    transaction.doom = error;
-    transaction.state = 'over';
-    this.#changes.tell();
-    return true;
-  }
-
-  /** It was rolled back, or has written nothing. */
-  ended(transaction: Transaction): void {
-    if (transaction.lsn === null) this.#over(transaction);
-  }
-
-  /**
-   * Proposes it, and waits for the outcome. With `commit` the session commits it in its engine and says `committed`, or `lost`. Its
-   * locks stay until then.
-   */
-  async propose(transaction: Transaction, writeSet: WriteSet, claim: Claim): Promise<Verdict> {
-    try {
-      assertFits(writeSet.payload);
-    } catch (error) {
-      const { sqlstate = '54000', message } = DbproxyError.from(error);
-      return this.#refused(transaction, null, { sqlstate, message, hint: TOO_LARGE_HINT });
-    }
-    if (writeSet.ddl.length > 0 && !this.isPrimary)
-      return this.#refused(transaction, null, await this.#definitions.notThePrimary());
-    const submitted = (): Promise<Verdict | null> => this.#untilSubmitted(transaction, writeSet, claim);
-    const refused = await (writeSet.ddl.length > 0 ? this.#definitions.submitting(submitted) : submitted());
-    if (refused) return refused;
-    const { outcome, ruling } = await transaction.decided;
-    if (writeSet.ddl.length > 0) this.#definitions.decided();
-    const { lsn } = transaction;
-    if (outcome === 'commit' && lsn !== null) return { kind: 'commit', lsn };
-    return this.#refused(transaction, lsn, refusalOf(writeSet, ruling, transaction.refusals));
-  }
-
-  /** Not null: it cannot be. */
-  async #untilSubmitted(transaction: Transaction, writeSet: WriteSet, claim: Claim): Promise<Verdict | null> {
-    for (;;) {
-      if (transaction.state !== 'open') return this.#refused(transaction, null, transaction.doom ?? STALE);
-      if (this.#submit(transaction, writeSet, claim)) return null;
-      if (this.#stopped) {
-        const { sqlstate = '57P03', message } = this.#stoppedError();
-        return this.#refused(transaction, null, { sqlstate, message });
-      }
-      await this.#changes.next();
-    }
   }
 
   /** Before a statement that changes definitions (definitions.ts). */
@@ -436,136 +350,20 @@ export class WriterService {
     return this.#definitions.beQuiet(forMs);
   }
 
-  #submit(transaction: Transaction, writeSet: WriteSet, claim: Claim): boolean {
-    const isTooMuch = this.#link.queued > MAX_QUEUE || this.#link.queuedBytes > MAX_QUEUE_BYTES;
-    if (this.#state !== 'open' || isTooMuch) return false;
-    // What its snapshot lacks of its own writer nobody else would notice.
-    if (transaction.generation !== this.#generation) {
-      transaction.state = 'over';
-      return false;
-    }
-    if (!this.#definitions.mayPropose(writeSet.ddl.length > 0)) return false;
-    if (!this.#keys.isFree(writeSet.keys)) return false;
-    const { keys, payload } = writeSet;
-    const lsn = this.#log.submit({ base: transaction.base, keys, payload, ...claim });
-    if (lsn === null) return false;
-    this.#keys.take(keys);
-    this.#open.delete(transaction);
-    transaction.state = 'proposed';
-    transaction.lsn = lsn;
-    transaction.writeSet = writeSet;
-    this.#proposed.set(lsn, transaction);
-    return true;
-  }
-
-  #refused(transaction: Transaction, lsn: Lsn | null, error: RefusedCommit): Verdict {
-    this.#over(transaction);
-    this.#totals.refused++;
-    const { sqlstate, message, detail = '' } = error;
-    this.#feed.tell({
-      kind: 'refused',
-      lsn,
-      session: transaction.participant.session,
-      sqlstate,
-      message,
-      detail,
-    });
-    return { kind: 'refused', lsn, error };
-  }
-
-  /** Accepted, and committed in the engine. */
-  committed(transaction: Transaction): void {
-    const { lsn, writeSet } = transaction;
-    if (lsn !== null) {
-      this.#link.committed(lsn);
-      this.#hasCommitted(lsn);
-    }
-    if (writeSet && writeSet.ddl.length > 0) {
-      this.#redefined();
-      this.#volatile.defined(writeSet.ddl);
-    }
-    this.#over(transaction);
-  }
-
-  /**
-   * Proposed, but its session could not commit it, or is gone: if it is decided to commit, it is carried out like one of another
-   * writer. Whoever began before that may have missed it, and is rolled back. Resolves when it is in the engine (or aborted).
-   */
-  async lost(transaction: Transaction): Promise<Outcome> {
-    if (transaction.lsn === null) {
-      this.#over(transaction);
-      return 'abort';
-    }
-    this.#orphans.add(transaction.lsn);
-    this.#generation++;
-    for (const open of [...this.#open]) open.participant.overtaken(transaction.lsn);
-    const { outcome } = await transaction.decided;
-    const { writeSet, lsn } = transaction;
-    if (outcome === 'commit' && writeSet && lsn !== null) {
-      await this.#link.replay({ lsn, payload: writeSet.payload });
-      this.#hasCommitted(lsn);
-    }
-    if (lsn !== null) this.#orphans.delete(lsn);
-    this.#over(transaction);
-    return outcome;
-  }
-
-  /** What has begun before may know a table, a type or an index by a name that it has no more; those of other writers lose by its key. */
-  #redefined(): void {
-    this.#generation++;
-    for (const open of this.#open) open.doom ??= REDEFINED;
-  }
-
-  #hasCommitted(lsn: Lsn): void {
-    this.#totals.committed++;
-    this.#inEngine.committed(lsn);
-  }
-
-  #over(transaction: Transaction): void {
-    this.#open.delete(transaction);
-    const { writeSet, lsn } = transaction;
-    if (lsn !== null && this.#proposed.delete(lsn) && writeSet) this.#keys.release(writeSet.keys);
-    transaction.state = 'over';
-    this.#changes.tell();
-  }
-
   // --- what the machines say ---------------------------------------------------------------------------------------------
 
   #tick(): void {
     if (!this.#hasBegun || this.#stopped || this.#isClosed) return;
     this.#link.tick(this.#log.reached);
-    const horizon = [...this.#open, ...this.#proposed.values()].reduce(
-      (least, { base }) => lowest(least, base),
-      this.#link.durable,
-    );
-    this.#log.tick(horizon);
+    this.#log.tick(this.transactions.horizon(this.#link.durable));
     void this.#volatile.refresh((sql) => this.query(sql)).catch(() => undefined);
     this.#changes.tell();
-  }
-
-  /** Until now it had another name: the log has given it its LSN. */
-  #named(before: Lsn, lsn: Lsn): void {
-    const transaction = this.#proposed.get(before);
-    if (!transaction) return;
-    this.#proposed.delete(before);
-    this.#proposed.set(lsn, transaction);
-    transaction.lsn = lsn;
-    if (this.#orphans.delete(before)) this.#orphans.add(lsn);
-  }
-
-  #contested(lsn: Lsn, node: NodeId, refusal: Refusal): void {
-    const transaction = this.#proposed.get(lsn);
-    if (transaction?.state !== 'proposed') return;
-    transaction.refusals.push(refusal);
-    const { writeSet, participant } = transaction;
-    const about = refusal.kind === 'conflict' && writeSet ? describeKey(writeSet, refusal.key) : '';
-    this.#feed.tell({ kind: 'contested', lsn, node, refusal, session: participant.session, about });
   }
 
   #carryOut(effect: Effect): void {
     switch (effect.kind) {
       case 'decided':
-        return this.#decided(effect.proposal, effect.outcome, effect.ruling);
+        return this.transactions.decided(effect.proposal, effect.outcome, effect.ruling);
       case 'apply':
         return this.#link.enqueue(effect.proposal);
       case 'opened':
@@ -579,20 +377,6 @@ export class WriterService {
           'it was away for too long: the storage nodes no longer have what this engine lacks',
         );
     }
-  }
-
-  #decided(proposal: Proposal, outcome: Outcome, ruling: Ruling | null): void {
-    const transaction = this.#proposed.get(proposal.lsn);
-    if (!transaction) return;
-    if (outcome === 'commit') {
-      transaction.state = 'accepted';
-      if (!this.#orphans.has(proposal.lsn)) this.#link.expect(proposal);
-    }
-    if (ruling || transaction.refusals.length > 0) {
-      const { session } = transaction.participant;
-      this.#feed.tell({ kind: 'settled', lsn: proposal.lsn, outcome, ruling, session });
-    }
-    void faultPoint('writer.decided').then(() => transaction.settle(outcome, ruling));
   }
 
   // --- what stands in the way --------------------------------------------------------------------------------------------
@@ -609,11 +393,6 @@ export class WriterService {
         this.#feed.tell({ kind: 'apply-waits', lsn, backend: pid, waitedMs });
       }
     }
-  }
-
-  #engineLost(): void {
-    // Its sessions are gone, or will be: whatever they had open is.
-    this.#generation++;
   }
 
   #stop(why: 'fenced' | 'diverged', message: string): void {
@@ -638,14 +417,3 @@ const namesIn = (writeSet: WriteSet | null): string[] =>
   (writeSet?.changes ?? []).flatMap((change) =>
     change.kind === 'name' ? change.id.split('.').slice(2).join('.') : [],
   );
-
-const REDEFINED: RefusedCommit = {
-  sqlstate: '40001',
-  message: 'could not serialize access: the schema was changed meanwhile',
-  hint: 'Retry the transaction.',
-};
-const STALE: RefusedCommit = {
-  sqlstate: '40001',
-  message: 'could not serialize access: a transaction of this writer was carried out again meanwhile',
-  hint: 'Retry the transaction.',
-};

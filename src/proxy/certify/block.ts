@@ -21,7 +21,7 @@ import type { OwnQueries } from './own-queries.js';
 import type { ReadMode } from './read-mode.js';
 
 export interface BlockOptions {
-  readonly service: Pick<WriterService, 'begin' | 'ended' | 'giveUp' | 'quiesce' | 'passTurn'>;
+  readonly service: Pick<WriterService, 'transactions' | 'quiesce' | 'passTurn'>;
   readonly participant: Participant;
   readonly engine: EngineSide;
   readonly queries: OwnQueries;
@@ -150,7 +150,7 @@ export class Block {
   /** Its transaction begins, before its first snapshot; `sql` with it. */
   beginTransaction(...sql: string[]): void {
     this.#isFirst = false;
-    this.#transaction = this.#service.begin(this.#participant);
+    this.#transaction = this.#service.transactions.begin(this.#participant);
     // Its BEGIN is answered; in a batch the engine says only at the Sync what that has come to.
     if (this.#kind === 'client' && this.#engine.status === 'I') this.#engine.status = 'T';
     const asked = this.#isSuspect ? [...sql, ISOLATION_QUERY] : sql;
@@ -212,7 +212,7 @@ export class Block {
 
   /** The client is gone. */
   forgetTransaction(): void {
-    if (this.#transaction) this.#service.ended(this.#transaction);
+    if (this.#transaction) this.#service.transactions.ended(this.#transaction);
     this.#transaction = null;
     this.passTurn();
   }
@@ -229,7 +229,8 @@ export class Block {
   engineGone(): void {
     const transaction = this.#transaction;
     // What was proposed is carried out by the writer, if it is to commit.
-    if (transaction && this.#service.giveUp(transaction, ENGINE_GONE)) this.#service.ended(transaction);
+    if (transaction && this.#service.transactions.giveUp(transaction, ENGINE_GONE))
+      this.#service.transactions.ended(transaction);
   }
 
   // --- it fails ------------------------------------------------------------------------------------------------------------
@@ -247,7 +248,11 @@ export class Block {
   giveUp(error: RefusedCommit): boolean {
     const transaction = this.#transaction;
     // Without one it may hold locks all the same: those of what it has read, or of LOCK TABLE.
-    if (transaction ? !this.#service.giveUp(transaction, error) : !this.#engine.isBusy && this.#kind === null)
+    if (
+      transaction
+        ? !this.#service.transactions.giveUp(transaction, error)
+        : !this.#engine.isBusy && this.#kind === null
+    )
       return false;
     this.doom(errorOf(error));
     this.#mustMakeWay = true;

@@ -38,7 +38,7 @@ import type { OwnQueries } from './own-queries.js';
 import { reassigns, type Statement } from './statements.js';
 
 export interface CertificationOptions {
-  readonly service: Pick<WriterService, 'calls' | 'config' | 'propose' | 'committed' | 'lost'>;
+  readonly service: Pick<WriterService, 'calls' | 'config' | 'transactions'>;
   readonly engine: EngineSide;
   readonly queries: OwnQueries;
   readonly block: Block;
@@ -112,7 +112,7 @@ export class Certification {
     await faultPoint('proxy.propose');
     const priority = asksPriority ? readPriority(closed.sets[1]?.[0]) : 0;
     const claim = { retries: this.retries, priority };
-    const verdict = await this.#service.propose(transaction, writeSet, claim);
+    const verdict = await this.#service.transactions.propose(transaction, writeSet, claim);
     if (verdict.kind === 'refused') {
       this.retries++;
       return this.#leave(errorOf(verdict.error));
@@ -133,12 +133,12 @@ export class Certification {
     const { error, skipped } = await this.#queries.askAll(certified(this.#service.calls, at, { chain }));
     await faultPoint('proxy.certified');
     if (!error && !skipped) {
-      this.#service.committed(transaction);
+      this.#service.transactions.committed(transaction);
       this.#block.close(chain);
       return;
     }
     // The locks are gone with it. Behind a COMMIT that was a ROLLBACK there is another one, if it was to be chained.
-    const replayed = this.#service.lost(transaction);
+    const replayed = this.#service.transactions.lost(transaction);
     if (!skipped && this.#engine.status !== 'I') await this.#queries.ask('rollback');
     await replayed;
     if (error) this.#host.toClient(committedAllTheSame(error));

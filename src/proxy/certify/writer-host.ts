@@ -85,7 +85,7 @@ export const writerHandlers = (host: WriterHost): RpcHandlers<WriterApi> => {
         });
       }),
     'writer.quiet': ({ forMs }) => here().beQuiet(forMs),
-    'writer.transactions': () => here().transactions(),
+    'writer.transactions': () => here().facts(),
     'writer.tell': ({ messages }) => {
       host.hear(messages);
       return null;

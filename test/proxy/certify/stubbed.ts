@@ -11,9 +11,11 @@ const service = {
   join: () => () => undefined,
   isVolatile: () => false,
   whenReady: () => null,
-  begin: () => ({ lsn: null, state: 'open' }),
-  ended: () => undefined,
-  giveUp: () => true,
+  transactions: {
+    begin: () => ({ lsn: null, state: 'open' }),
+    ended: () => undefined,
+    giveUp: () => true,
+  },
   quiesce: () => Promise.resolve(),
   passTurn: () => undefined,
 } as unknown as WriterService;
