@@ -1,15 +1,16 @@
 /** kill -9 at every step of a switchover: of the supervisor, of the target, of the proxy. Under a load that would notice. */
-import { access, readFile, writeFile } from 'node:fs/promises';
+import { access } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startInstance } from '../../src/control/client.js';
 import { InstanceDirectory } from '../../src/control/instance-directory.js';
 import { SWITCHOVER_STEPS, type SwitchoverStep } from '../../src/switchover/index.js';
+import { Pause } from '../support/pause.js';
 import {
   crashEngine,
   events,
   killSupervisor,
   LiveHome,
-  pausingAt,
+  pausing,
   SCALE,
   status,
   until,
@@ -25,20 +26,16 @@ beforeAll(async () => {
 });
 afterAll(() => live.close());
 
-const operationStep = async (): Promise<string> =>
-  readFile(InstanceDirectory.of(NAME).paths.operationFile, 'utf8')
-    .then((text) => (JSON.parse(text) as { step: string }).step)
-    .catch(() => 'none');
-
 /** Has a new supervisor that pauses at this step; then begins a scale, and waits until it is there. */
 async function scaleUntil(step: SwitchoverStep): Promise<{ ended: Promise<unknown> }> {
-  const supervisor = await pausingAt(NAME, step);
+  const pause = new Pause(step, live.home);
+  const supervisor = await pausing(NAME, pause);
   const size = (await supervisor.call('status', {})).engines.find(({ role }) => role === 'primary')?.size;
   const running = supervisor
     .call('scale', { ...SCALE, holdBudgetMs: 3_000, to: size === 'large' ? 'small' : 'large' })
     .catch((error: unknown) => error)
     .finally(() => supervisor.close());
-  await until(`the operation is at ${step}`, async () => (await operationStep()) === step);
+  await pause.reached();
   return { ended: running };
 }
 
@@ -82,13 +79,13 @@ describe('target killed', () => {
     async (step) => {
       const before = await expectHealthy();
       const writer = await Writer.start(url);
-      const go = `${live.home}/go-${step}`;
-      const supervisor = await pausingAt(NAME, `${step}@${go}`);
+      const pause = new Pause(step, live.home);
+      const supervisor = await pausing(NAME, pause);
       const running = supervisor.call('scale', { ...SCALE, holdBudgetMs: 3_000, to: 'xlarge' });
-      await until(`the operation is at ${step}`, async () => (await operationStep()) === step);
+      await pause.reached();
       const target = (await supervisor.call('status', {})).engines.find(({ role }) => role === 'standby');
       await crashEngine(target!);
-      await writeFile(go, '');
+      await pause.goOn();
       const move = await running;
       supervisor.close();
       expect(move).toMatchObject({ outcome: 'rolled-back', error: { code: 'DBP_SWITCH_ROLLED_BACK' } });

@@ -1,14 +1,12 @@
 /** The container runtime dies, with engines in it. A runtime of the test's own, so that it may. */
-import { existsSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { stopInstance } from '../../src/control/client.js';
 import { value } from '../support/clients.js';
 import { canStartDaemon, OwnDaemon } from '../support/docker/daemon.js';
 import { IMAGE } from '../support/docker/index.js';
-import { events, LiveHome, pausingAt, SCALE, status, until, Writer } from './live.js';
+import { Pause } from '../support/pause.js';
+import { events, LiveHome, pausing, SCALE, status, until, Writer } from './live.js';
 
 const LONG_MS = 240_000;
 const CONTAINERS = { provider: 'docker', image: IMAGE } as const;
@@ -33,14 +31,14 @@ describe.skipIf(!canStartDaemon)('the container runtime dies', () => {
       const { url } = await live.up(name, CONTAINERS);
       const writer = await Writer.start(url);
       await writer.progressed();
-      const gate = join(live.home, strategy);
-      const supervisor = await pausingAt(name, `${strategy === 'standby' ? 'warm' : 'provision'}@${gate}`);
+      const pause = new Pause(strategy === 'standby' ? 'warm' : 'provision', live.home);
+      const supervisor = await pausing(name, pause);
       const scaling = supervisor
         .call('scale', { ...SCALE, to: 'large', strategy })
         .catch((error: unknown) => error);
-      await until('it is under way', () => existsSync(`${gate}.reached`), 120_000);
+      await pause.reached(120_000);
       await daemon.die();
-      await writeFile(gate, '');
+      await pause.goOn();
       const record = (await scaling) as Awaited<ReturnType<typeof supervisor.call<'scale'>>>;
       expect(record).toMatchObject({
         outcome: 'rolled-back',

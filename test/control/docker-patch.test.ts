@@ -4,8 +4,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startInstance, stopInstance } from '../../src/control/client.js';
 import { value } from '../support/clients.js';
 import { docker, hasOlder, IMAGE, leftOf } from '../support/docker/index.js';
+import { Pause } from '../support/pause.js';
 import { NEWER, OLDER } from '../support/versions.js';
-import { events, killSupervisor, LiveHome, patch, pausingAt, SCALE, status, until, Writer } from './live.js';
+import { killSupervisor, LiveHome, patch, pausing, SCALE, status, Writer } from './live.js';
 
 const LONG_MS = 240_000;
 
@@ -57,14 +58,13 @@ describe.skipIf(!hasOlder)('patch of containers', () => {
     async (step) => {
       const name = `killed-${step}`;
       await live.up(name, { provider: 'docker', image: IMAGE, postgres: OLDER });
-      const supervisor = await pausingAt(name, step);
+      const pause = new Pause(step, live.home);
+      const supervisor = await pausing(name, pause);
       const ended = supervisor
         .call('patch', { ...SCALE, strategy: 'in-place', to: NEWER })
         .catch((error: unknown) => error)
         .finally(() => supervisor.close());
-      await until(`it is at ${step}`, async () =>
-        (await events(name)).some(({ message }) => message.includes(`: ${step}:`)),
-      );
+      await pause.reached();
       await killSupervisor(name);
       await ended;
       const runs = async (): Promise<string> => {

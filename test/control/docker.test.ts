@@ -8,11 +8,12 @@ import { InstanceDirectory } from '../../src/control/instance-directory.js';
 import { chooseProvider } from '../../src/engine/index.js';
 import { docker, hasDocker, IMAGE, leftOf, WITH_BASE_BACKUP } from '../support/docker/index.js';
 import { value } from '../support/clients.js';
+import { Pause } from '../support/pause.js';
 import {
   events,
   killSupervisor,
   LiveHome,
-  pausingAt,
+  pausing,
   pidOf,
   processesBelow,
   SCALE,
@@ -103,14 +104,10 @@ describe.skipIf(!hasDocker)('an instance of containers', () => {
     async () => {
       const up = await live.up('killed', CONTAINERS);
       await ask(up.url, 'create table kept as select 42 as n');
-      const supervisor = await pausingAt('killed', 'drain');
+      const pause = new Pause('drain', live.home);
+      const supervisor = await pausing('killed', pause);
       const scaling = supervisor.call('scale', { ...SCALE, to: 'large' }).catch((error: unknown) => error);
-      await until('the standby is there', () => leftOf(live.home).length === 5, 60_000);
-      await until(
-        'it is at drain',
-        async () => (await events('killed')).some(({ message }) => message.includes(': drain:')),
-        60_000,
-      );
+      await pause.reached();
       process.kill((await InstanceDirectory.of('killed').readProxy())?.process.pid ?? 0, 'SIGKILL');
       await killSupervisor('killed');
       await scaling;

@@ -20,6 +20,7 @@ import { killEngine } from '../../src/control/kill-engine.js';
 import { initialiseWorkload, startWorkloadProcess } from '../../src/workload/index.js';
 import { docker } from '../support/docker/index.js';
 import { freePort } from '../support/free-port.js';
+import type { Pause } from '../support/pause.js';
 
 export const SCALE: MoveParams = {
   holdBudgetMs: 1_000,
@@ -175,7 +176,7 @@ export class Load {
 export async function until(
   what: string,
   look: () => Promise<boolean> | boolean,
-  boundMs = 20_000,
+  boundMs = 30_000,
 ): Promise<void> {
   const end = performance.now() + boundMs;
   while (!(await look())) {
@@ -193,18 +194,13 @@ export async function killSupervisor(name: string): Promise<void> {
   await until('the supervisor is gone', () => !isRunning(pid));
 }
 
-/** A new supervisor that waits at this step: for ever, or (`drain@/some/file`) until that file exists. */
-export async function pausingAt(
+/** A new supervisor, which has that pause. */
+export async function pausing(
   name: string,
-  step: string,
+  pause: Pause,
 ): Promise<Awaited<ReturnType<typeof connectSupervisor>>> {
   await killSupervisor(name);
-  process.env['DBPROXY_TEST_PAUSE_AT'] = step;
-  try {
-    return await connectSupervisor(name);
-  } finally {
-    delete process.env['DBPROXY_TEST_PAUSE_AT'];
-  }
+  return pause.during(() => connectSupervisor(name));
 }
 
 /** kill -9 of an engine, a process or a container; resolves when it is gone. */

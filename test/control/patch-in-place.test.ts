@@ -1,5 +1,5 @@
 /** `patch --strategy in-place` with the real supervisor and proxy: what may go wrong, and kill -9 at every step. */
-import { access, readFile, writeFile } from 'node:fs/promises';
+import { access } from 'node:fs/promises';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { MoveRecord, PatchParams } from '../../src/control/api.js';
@@ -7,8 +7,9 @@ import { startInstance } from '../../src/control/client.js';
 import { InstanceDirectory } from '../../src/control/instance-directory.js';
 import { addBroken, BROKEN } from '../support/broken-version.js';
 import { value } from '../support/clients.js';
+import { Pause } from '../support/pause.js';
 import { cacheWithBoth, NEWER, OLDER } from '../support/versions.js';
-import { events, killSupervisor, LiveHome, patch, pausingAt, SCALE, status, until, Writer } from './live.js';
+import { events, killSupervisor, LiveHome, patch, pausing, SCALE, status, until, Writer } from './live.js';
 
 const NAME = 'inplace';
 let live: LiveHome;
@@ -205,20 +206,16 @@ test('a session whose login fails afterwards ends with the reason, which is on r
 });
 
 describe('killed', () => {
-  const operationStep = async (): Promise<string> =>
-    readFile(InstanceDirectory.of(NAME).paths.operationFile, 'utf8')
-      .then((text) => (JSON.parse(text) as { step: string }).step)
-      .catch(() => 'none');
-
   /** Begins a patch, and waits until it is at that step, where its supervisor stays. */
   async function patchUntil(step: string): Promise<{ ended: Promise<unknown> }> {
     const to = await other();
-    const supervisor = await pausingAt(NAME, step);
+    const pause = new Pause(step, live.home);
+    const supervisor = await pausing(NAME, pause);
     const ended = supervisor
       .call('patch', { ...SCALE, holdBudgetMs: 2_000, strategy: 'in-place', to })
       .catch((error: unknown) => error)
       .finally(() => supervisor.close());
-    await until(`the operation is at ${step}`, async () => (await operationStep()) === step);
+    await pause.reached();
     return { ended };
   }
 
@@ -260,14 +257,14 @@ describe('killed', () => {
 
   test('proxy while the server is stopped: its clients are gone, the new version serves', async () => {
     const to = await other();
-    const go = `${live.home}/go-proxy`;
+    const pause = new Pause('promote', live.home);
     const writer = await Writer.start(url);
-    const supervisor = await pausingAt(NAME, `promote@${go}`);
+    const supervisor = await pausing(NAME, pause);
     const running = supervisor.call('patch', { ...SCALE, strategy: 'in-place', to });
-    await until('the server is stopped', async () => (await operationStep()) === 'promote');
+    await pause.reached();
     process.kill((await InstanceDirectory.of(NAME).readProxy())!.process.pid, 'SIGKILL');
     await until('the writer saw its connection break', () => writer.error !== null);
-    await writeFile(go, '');
+    await pause.goOn();
     expect(await running).toMatchObject({
       outcome: 'completed',
       sessions: { total: 1, moved: 0, failed: [{ reason: expect.stringContaining('proxy') as unknown }] },

@@ -1,10 +1,10 @@
 /** `patch` with the real supervisor, proxy and two versions of PostgreSQL, under a load that would notice. */
-import { writeFile } from 'node:fs/promises';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { stopInstance } from '../../src/control/client.js';
 import { addBroken, BROKEN } from '../support/broken-version.js';
 import { value } from '../support/clients.js';
+import { Pause } from '../support/pause.js';
 import { engineKind } from '../support/provider.js';
 import { cacheWithBoth, NEWER, OLDER } from '../support/versions.js';
 import {
@@ -12,11 +12,10 @@ import {
   LiveHome,
   Load,
   patch,
-  pausingAt,
+  pausing,
   processesBelow,
   SCALE,
   status,
-  until,
   Writer,
 } from './live.js';
 
@@ -164,16 +163,16 @@ describe('a patch that fails', () => {
     const writer = await Writer.start(url);
     await writer.progressed();
     const before = await engines();
-    const go = `${live.home}/go`;
-    const supervisor = await pausingAt(NAME, `drain@${go}`);
+    const pause = new Pause('drain', live.home);
+    const supervisor = await pausing(NAME, pause);
     const running = supervisor.call('patch', { ...SCALE, strategy: 'standby', to: NEWER });
     const target = async () =>
       (await supervisor.call('status', {})).engines.find(({ role }) => role === 'standby');
-    await until('the drain', async () => (await supervisor.call('status', {})).operation?.step === 'drain');
+    await pause.reached();
     const engine = (await target())!;
     expect(engine.postgres).toBe(NEWER);
     await crashEngine(engine);
-    await writeFile(go, '');
+    await pause.goOn();
     expect(await running).toMatchObject({
       outcome: 'rolled-back',
       error: { code: 'DBP_SWITCH_ROLLED_BACK' },

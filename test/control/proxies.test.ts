@@ -1,5 +1,5 @@
 /** `up --proxies`: several proxy processes on one port, with the real supervisor and engines, asked and moved as one. */
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { connect } from 'node:net';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -7,6 +7,7 @@ import { connectSupervisor, startInstance, stopInstance } from '../../src/contro
 import { InstanceDirectory } from '../../src/control/instance-directory.js';
 import { replaceSelf } from '../../src/control/replace-self.js';
 import { trace } from '../../src/control/trace.js';
+import { Pause } from '../support/pause.js';
 import {
   events,
   freePort,
@@ -14,7 +15,7 @@ import {
   killSupervisor,
   LiveHome,
   Load,
-  pausingAt,
+  pausing,
   processesBelow,
   scale,
   SCALE,
@@ -363,22 +364,16 @@ test('kill -9 of one process: its sessions are gone, the others do not notice, a
 }, 120_000);
 
 describe('in the middle of a switch', () => {
-  let begun = 0;
   const begin = async (step: string): Promise<{ ended: Promise<unknown>; goOn: () => Promise<void> }> => {
-    const file = `${live.home}/go-${++begun}`;
+    const pause = new Pause(step, live.home);
     const size = await other();
-    const supervisor = await pausingAt(NAME, `${step}@${file}`);
+    const supervisor = await pausing(NAME, pause);
     const ended = supervisor
       .call('scale', { ...SCALE, holdBudgetMs: 5_000, to: size })
       .catch((error: unknown) => error)
       .finally(() => supervisor.close());
-    await until(`it has come to ${step}`, () =>
-      readFile(`${file}.reached`).then(
-        () => true,
-        () => false,
-      ),
-    );
-    return { ended, goOn: () => writeFile(file, '') };
+    await pause.reached();
+    return { ended, goOn: () => pause.goOn() };
   };
   const primary = async (): Promise<string | undefined> =>
     (await status(NAME)).engines.find(({ role }) => role === 'primary')?.id;

@@ -1,10 +1,9 @@
 /** `patch --self` with the real supervisor and proxy: both are replaced under a load that would notice. */
-import { access, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { InstanceDirectory } from '../../src/control/instance-directory.js';
 import { replaceSelf } from '../../src/control/replace-self.js';
+import { Pause } from '../support/pause.js';
 import { successorsOf } from '../support/proxies.js';
 import {
   events,
@@ -27,24 +26,11 @@ afterAll(() => live.close());
 
 const silent = (): void => undefined;
 
-/** An instance whose processes, proxies included, stop at this step until the file exists. */
-const pausing = async (name: string, step: string): Promise<{ url: string; file: string }> => {
-  const file = join(live.home, `${name}.go-on`);
-  process.env['DBPROXY_TEST_PAUSE_AT'] = `${step}@${file}`;
-  try {
-    return { ...(await live.up(name)), file };
-  } finally {
-    delete process.env['DBPROXY_TEST_PAUSE_AT'];
-  }
+/** An instance whose processes, proxies included, stop at this step. */
+const pausing = async (name: string, step: string): Promise<{ url: string; pause: Pause }> => {
+  const pause = new Pause(step, live.home);
+  return { ...(await pause.during(() => live.up(name))), pause };
 };
-
-const reached = (file: string): Promise<void> =>
-  until('the pause', () =>
-    access(`${file}.reached`).then(
-      () => true,
-      () => false,
-    ),
-  );
 
 test('three times under TPC-B-like load, and a move after it: no error, an exact ledger', async () => {
   const { url, proxy } = await live.up('self');
@@ -105,13 +91,13 @@ test('state that only the proxy knows survives a handover, and then a move', asy
 }, 60_000);
 
 test('kill -9 of the supervisor in the middle: the handover goes on by itself, the next command finds the new proxy', async () => {
-  const { url, file } = await pausing('orphan', 'handover.successor.adopted');
+  const { url, pause } = await pausing('orphan', 'handover.successor.adopted');
   const writer = await Writer.start(url);
   const before = (await status('orphan')).proxy?.pid ?? 0;
   const ended = replaceSelf('orphan', silent).catch((error: Error) => error);
-  await reached(file);
+  await pause.reached();
   await killSupervisor('orphan');
-  await writeFile(file, '');
+  await pause.goOn();
   expect(await ended).toBeInstanceOf(Error);
   await until('the old proxy has ended', () => !isRunning(before));
   const { proxy, state } = await status('orphan');
@@ -127,13 +113,13 @@ test('kill -9 of the supervisor in the middle: the handover goes on by itself, t
 }, 60_000);
 
 test('kill -9 of the old proxy in the middle: the new one takes over, and the supervisor finds it', async () => {
-  const { url, file } = await pausing('heir', 'handover.go');
+  const { url, pause } = await pausing('heir', 'handover.go');
   const writer = await Writer.start(url);
   const before = (await status('heir')).proxy?.pid ?? 0;
   const ended = replaceSelf('heir', silent).catch((error: Error) => error);
-  await reached(file);
+  await pause.reached();
   process.kill(before, 'SIGKILL');
-  await writeFile(file, '');
+  await pause.goOn();
   expect(await ended).toBeInstanceOf(Error);
   const { proxy } = await status('heir');
   expect(proxy?.pid).not.toBe(before);
@@ -144,16 +130,16 @@ test('kill -9 of the old proxy in the middle: the new one takes over, and the su
 }, 60_000);
 
 test('kill -9 of the new proxy in the middle: the old one goes on', async () => {
-  const { url, file } = await pausing('stays', 'handover.adopted');
+  const { url, pause } = await pausing('stays', 'handover.adopted');
   const writer = await Writer.start(url);
   const before = (await status('stays')).proxy?.pid ?? 0;
   const ended = replaceSelf('stays', silent).catch((error: Error) => error);
-  await reached(file);
+  await pause.reached();
   const [pid] = successorsOf(before);
   expect(pid).toBeDefined();
   process.kill(pid!, 'SIGKILL');
   await until('its end', () => !isRunning(pid!));
-  await writeFile(file, '');
+  await pause.goOn();
   expect(await ended).toMatchObject({ code: 'DBP_PROXY_HANDOVER' });
   const now = await status('stays');
   expect(now).toMatchObject({ state: 'running', proxy: { pid: before, generation: 1 } });

@@ -8,7 +8,8 @@ import { InstanceDirectory } from '../../src/control/instance-directory.js';
 import { sizeSettings } from '../../src/engine/index.js';
 import { value } from '../support/clients.js';
 import { docker, hasDocker, IMAGE } from '../support/docker/index.js';
-import { events, killSupervisor, LiveHome, pausingAt, SCALE, scale, status, until, Writer } from './live.js';
+import { Pause } from '../support/pause.js';
+import { events, killSupervisor, LiveHome, pausing, SCALE, scale, status, Writer } from './live.js';
 
 const LONG_MS = 180_000;
 const LARGE = sizeSettings('large');
@@ -156,15 +157,12 @@ describe.each([
         const name = `kill-${step}`;
         const { url } = await live.up(name, kind);
         const writer = await Writer.start(url);
-        const supervisor = await pausingAt(name, step);
+        const pause = new Pause(step, live.home);
+        const supervisor = await pausing(name, pause);
         const resizing = supervisor
           .call('scale', { ...SCALE, to: 'large', strategy: 'resize' })
           .catch((error: unknown) => error);
-        const reached =
-          step === 'provision'
-            ? async () => (await events(name)).some(({ message }) => message.includes(': provision:'))
-            : async () => (await shown(url, 'work_mem'))[0] === LARGE['work_mem'];
-        await until('it is half-done', reached, 60_000);
+        await pause.reached();
         await killSupervisor(name);
         expect(await resizing).toBeInstanceOf(Error);
         expect(await sizeOf(name)).toBe('e1 large');

@@ -3,8 +3,9 @@ import { access } from 'node:fs/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { InstanceDirectory } from '../../src/control/instance-directory.js';
 import { value } from '../support/clients.js';
+import { Pause } from '../support/pause.js';
 import { useProvider } from '../support/provider.js';
-import { events, killSupervisor, LiveHome, pausingAt, status, until } from './live.js';
+import { events, killSupervisor, LiveHome, pausing, status, until } from './live.js';
 import { childOf, connect, engineOf } from './with-standby.js';
 
 // It looks at servers' processes and files; containers: docker-standby.test.ts.
@@ -28,7 +29,7 @@ const record = () => InstanceDirectory.of(NAME).readInstance();
 
 /** The next supervisor to see to the loss stops at that point. */
 async function clientBefore(point: string) {
-  (await pausingAt(NAME, point)).close();
+  (await pausing(NAME, new Pause(point, live.home))).close();
   const before = await status(NAME);
   const [old, standby] = [engineOf(before, 'primary')!, engineOf(before, 'standby')!];
   const connected = await connect(url);

@@ -2,13 +2,14 @@
  * An operation has come to its end, and that cannot be put on record: the instance is degraded until it can. Nothing that is
  * asked for meanwhile starts from what the record still says.
  */
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { connectSupervisor } from '../../src/control/client.js';
 import { InstanceDirectory } from '../../src/control/instance-directory.js';
 import { value } from '../support/clients.js';
+import { Pause } from '../support/pause.js';
 import { descriptorsOf } from '../support/process-usage.js';
-import { events, LiveHome, pausingAt, pidOf, SCALE, status, until } from './live.js';
+import { events, LiveHome, pausing, pidOf, SCALE, status, until } from './live.js';
 import { connect, engineOf, type Client } from './with-standby.js';
 
 const NAME = 'unsettled';
@@ -24,15 +25,12 @@ beforeAll(async () => {
   const { url } = await live.up(NAME);
   ({ client } = await connect(url));
   await client.query('create table written (n int)');
-  const goesOn = `${live.home}/goes-on`;
-  supervisor = await pausingAt(NAME, `move@${goesOn}`);
+  const pause = new Pause('move', live.home);
+  supervisor = await pausing(NAME, pause);
   const scaling = supervisor.call('scale', { ...SCALE, to: 'large' }).catch((error: unknown) => error);
-  await until('it is promoted', async () => {
-    const operation = await InstanceDirectory.of(NAME).readOperation();
-    return operation?.step === 'move';
-  });
+  await pause.reached();
   letWrite = await keepFromWriting();
-  await writeFile(goesOn, '');
+  await pause.goOn();
   expect(await scaling).toMatchObject({ message: expect.stringContaining('EISDIR') as string });
   expect(engineOf(await supervisor.call('status', {}), 'primary')?.id).toBe('e1');
   await client.query('insert into written values (1)');

@@ -2,7 +2,6 @@
 import { createServer, type AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { access, chmod, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connectSupervisor, listInstances, startInstance, stopInstance } from '../../src/control/client.js';
@@ -123,14 +122,11 @@ describe('refusals', () => {
     await once(holder, 'listening');
     const { port } = holder.address() as AddressInfo;
     const pause = new Pause('proxy.starting', live.home);
-    Object.assign(process.env, pause.env);
-    let start: Promise<unknown>;
-    try {
+    let start: Promise<unknown> | undefined;
+    await pause.during(() => {
       start = live.up('later', { port }).catch((thrown: unknown) => thrown);
-      await pause.reached();
-    } finally {
-      delete process.env['DBPROXY_TEST_PAUSE_AT'];
-    }
+      return pause.reached();
+    });
     const made = async (): Promise<number> =>
       (await InstanceDirectory.of('later').readInstance())?.engines.length ?? 0;
     await until('the engine is made', async () => (await made()) === 1);
@@ -145,25 +141,22 @@ describe('refusals', () => {
     const holder = createServer().listen(0, '127.0.0.1');
     await once(holder, 'listening');
     const { port: taken } = holder.address() as AddressInfo;
-    const goOn = join(live.home, 'go-on');
+    const pause = new Pause('given-up', live.home);
     const exists = (path: string): Promise<boolean> =>
       access(path).then(
         () => true,
         () => false,
       );
     const { paths } = InstanceDirectory.of('late');
-    process.env['DBPROXY_TEST_PAUSE_AT'] = `given-up@${goOn}`;
-    let first: Promise<unknown>;
-    try {
+    let first: Promise<unknown> | undefined;
+    await pause.during(() => {
       first = live.up('late', { port: taken }).catch((thrown: unknown) => thrown);
-      await until('it has given up', () => exists(`${goOn}.reached`));
-    } finally {
-      delete process.env['DBPROXY_TEST_PAUSE_AT'];
-    }
+      return pause.reached();
+    });
     const port = await freePort();
     const second = live.up('late', { port });
     await until('the next one has begun', () => exists(paths.lockDirectory));
-    await writeFile(goOn, '');
+    await pause.goOn();
     expect(await first).toMatchObject({ code: 'DBP_ENV_PORT_TAKEN' });
     expect(await second).toMatchObject({ alreadyRunning: false, port });
     holder.close();

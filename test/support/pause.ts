@@ -1,9 +1,12 @@
 /** A process of ours that stops at a named step (src/fault-point.ts) until it is told to go on. */
 import { existsSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { eventually } from './clients.js';
 import { randomName } from './engines.js';
+
+/** An engine may have to be made before it comes there. */
+const REACHED_MS = 60_000;
 
 export class Pause {
   readonly #step: string;
@@ -20,11 +23,27 @@ export class Pause {
     return { DBPROXY_TEST_PAUSE_AT: `${this.#step}@${this.#file}` };
   }
 
-  async reached(): Promise<void> {
-    await eventually(`${this.#step} to be reached`, () => existsSync(`${this.#file}.reached`));
+  /** For the processes that are started out of this one meanwhile. */
+  async during<T>(start: () => Promise<T>): Promise<T> {
+    Object.assign(process.env, this.env);
+    try {
+      return await start();
+    } finally {
+      delete process.env['DBPROXY_TEST_PAUSE_AT'];
+    }
   }
 
+  async reached(limitMs = REACHED_MS): Promise<void> {
+    await eventually(`${this.#step} to be reached`, () => existsSync(`${this.#file}.reached`), limitMs);
+  }
+
+  /** It does not stop there any more. */
   goOn(): Promise<void> {
     return writeFile(this.#file, '');
+  }
+
+  /** After `goOn`: it does. */
+  async again(): Promise<void> {
+    await Promise.all([this.#file, `${this.#file}.reached`].map((file) => rm(file, { force: true })));
   }
 }

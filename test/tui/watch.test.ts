@@ -5,8 +5,9 @@ import { stripVTControlCharacters } from 'node:util';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { UpResult } from '../../src/control/api.js';
-import { LiveHome, pausingAt, pidOf, until } from '../control/live.js';
+import { LiveHome, pausing, pidOf, until } from '../control/live.js';
 import { BIN } from '../support/cli.js';
+import { Pause } from '../support/pause.js';
 import { hasTmux, Terminal } from '../support/terminal.js';
 
 const WATCH = `node ${BIN} watch --name w`;
@@ -107,8 +108,8 @@ suite('watch (skipped without tmux)', { timeout: 180_000 }, () => {
     await shop.query(`set work_mem = '17MB'; create temp table cart as select 1 as item`);
     // Stops where everybody is held, until the file is there. It is another supervisor: the screen is to find it.
     await watch(120, 40);
-    const gate = join(home.home, 'go-on');
-    const supervisor = await pausingAt('w', `promote@${gate}`);
+    const pause = new Pause('promote', home.home);
+    const supervisor = await pausing('w', pause);
     supervisor.close();
     await terminal.shows(/supervisor.started/);
     await terminal.keys('S');
@@ -122,7 +123,7 @@ suite('watch (skipped without tmux)', { timeout: 180_000 }, () => {
       expect(held).toMatch(/1 held/);
       expect(held).toMatch(/provision [\d.]+ m?s.*▸promote/);
     } finally {
-      await writeFile(gate, '');
+      await pause.goOn();
     }
     await terminal.shows(/shop +e2 +idle +✔/);
     const end = await terminal.shows('✔ completed', 60_000);

@@ -10,7 +10,8 @@ import type { SizeName } from '../../../src/engine/types.js';
 import { BusyClients } from '../../support/busy-clients.js';
 import { hasDocker, IMAGE } from '../../support/docker/index.js';
 import { freePort } from '../../support/free-port.js';
-import { events, killSupervisor, LiveHome, pausingAt, scale, status, until, Writer } from '../live.js';
+import { Pause } from '../../support/pause.js';
+import { events, killSupervisor, LiveHome, pausing, scale, status, until, Writer } from '../live.js';
 
 const LONG_MS = 300_000;
 /** A machine that does other things, too, makes a standby in half a minute. */
@@ -168,11 +169,10 @@ test(
   async () => {
     const { url } = await live.up('dies');
     const writer = await Writer.start(url);
-    const supervisor = await pausingAt('dies', 'warm');
+    const pause = new Pause('warm', live.home);
+    const supervisor = await pausing('dies', pause);
     await supervisor.call('autoscaleOn', { ...CALM, min: 'medium', cooldownMs: 300_000 });
-    const { operationFile } = InstanceDirectory.of('dies').paths;
-    const step = (): Promise<string> => readFile(operationFile, 'utf8').catch(() => '');
-    await until('it warms', async () => (await step()).includes('"step": "warm"'), SWITCH_MS);
+    await pause.reached(SWITCH_MS);
     await killSupervisor('dies');
     supervisor.close();
     const after = await ask('dies', 'autoscale');
@@ -199,7 +199,7 @@ test(
     holder.on('error', () => undefined);
     await holder.connect();
     await holder.query('begin; select 1');
-    const moving = scale('busy', 'medium', { holdBudgetMs: 50, deadlineMs: 60_000 });
+    const moving = scale('busy', 'medium', { holdBudgetMs: 250, deadlineMs: 2 * SWITCH_MS });
     await until('it drains', async () => (await status('busy')).operation?.step === 'drain', SWITCH_MS);
     await on('busy', { ...CALM, queueAbove: 1, max: 'large', cooldownMs: 600_000 });
     await until('it is said', async () => (await told('busy', 'stay')).length > 0, SWITCH_MS);

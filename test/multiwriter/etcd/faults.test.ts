@@ -1,5 +1,4 @@
 /** What may happen to writers on etcd, and to etcd, while clients work: nothing acknowledged is lost, nothing is done twice. */
-import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Layout } from '../../../src/multiwriter/etcd/layout.js';
 import { eventually, value } from '../../support/clients.js';
+import { Pause } from '../../support/pause.js';
 import { retrying, TestCluster } from '../writer/cluster.js';
 import { hasEtcd, TestEtcd } from './server.js';
 
@@ -17,11 +17,9 @@ const suite = hasEtcd ? describe : describe.skip;
 suite('writers on etcd', () => {
   let etcd: TestEtcd;
   let cluster: TestCluster;
-  let files: string;
 
   beforeAll(async () => {
     etcd = await TestEtcd.start();
-    files = await mkdtemp(join(tmpdir(), 'dbpfault-'));
     cluster = await TestCluster.start({ etcd: await etcd.configOf(PREFIX) });
     const a = await cluster.members[0]!.connect();
     await a.query('create table account (id int primary key, balance int not null)');
@@ -33,7 +31,6 @@ suite('writers on etcd', () => {
   afterAll(async () => {
     await cluster?.close();
     await etcd?.close();
-    if (files) await rm(files, { recursive: true, force: true });
   });
 
   const balance = async (writer: number, id: number): Promise<unknown> => {
@@ -49,13 +46,13 @@ suite('writers on etcd', () => {
   const killAt = async (step: string, id: number): Promise<unknown> => {
     const [, second] = cluster.members;
     await second!.kill();
-    const gate = join(files, step);
-    await second!.start({ DBPROXY_TEST_PAUSE_AT: `${step}@${gate}` });
+    const pause = new Pause(step, cluster.engines.home);
+    await second!.start(pause.env);
     await second!.isOpen();
     const client = await second!.connect();
     const work = client.query(`update account set balance = balance + 1 where id = ${id}`);
     work.catch(() => undefined);
-    await eventually('the step', () => existsSync(`${gate}.reached`));
+    await pause.reached();
     await second!.kill();
     await expect(work).rejects.toThrow();
     await client.end().catch(() => undefined);
@@ -85,15 +82,11 @@ suite('writers on etcd', () => {
 
   describe('one that was judged and waits before it asks etcd, while another one commits', () => {
     /** Of writer 1, released when the other one, of writer 0, is in the log. Its failure, or null. */
-    const overtaken = async (
-      step: string,
-      mine: string,
-      other: string,
-    ): Promise<{ code?: string } | null> => {
+    const overtaken = async (mine: string, other: string): Promise<{ code?: string } | null> => {
       const [first, second] = cluster.members;
       await second!.kill();
-      const gate = join(files, step);
-      await second!.start({ DBPROXY_TEST_PAUSE_AT: `etcd.propose@${gate}` });
+      const pause = new Pause('etcd.propose', cluster.engines.home);
+      await second!.start(pause.env);
       await second!.isOpen();
       const [a, b] = [await first!.connect(), await second!.connect()];
       const before = (await second!.status()).reached;
@@ -101,13 +94,13 @@ suite('writers on etcd', () => {
         () => null,
         (error: { code?: string }) => error,
       );
-      await eventually('it to be judged', () => existsSync(`${gate}.reached`));
+      await pause.reached();
       await a.query(other);
       await eventually(
         'the other one to be known',
         async () => JSON.stringify((await second!.status()).reached) !== JSON.stringify(before),
       );
-      await writeFile(gate, '');
+      await pause.goOn();
       const outcome = await work;
       await a.end();
       await b.end();
@@ -117,7 +110,7 @@ suite('writers on etcd', () => {
     const add = (where: string): string => `update account set balance = balance + 1 where ${where}`;
 
     it('a small one, and a small one on its row: refused', async () => {
-      expect(await overtaken('s-s', add('id = 10'), add('id = 10'))).toMatchObject({ code: '40001' });
+      expect(await overtaken(add('id = 10'), add('id = 10'))).toMatchObject({ code: '40001' });
     });
 
     it('a small one, and one with too many keys for marks: refused', async () => {
@@ -127,13 +120,13 @@ suite('writers on etcd', () => {
       await a.end();
       await cluster.atRest();
       const all = 'update many set balance = balance + 1';
-      expect(await overtaken('s-l', `${all} where id = 200`, all)).toMatchObject({ code: '40001' });
-      expect(await overtaken('l-s', all, `${all} where id = 200`)).toMatchObject({ code: '40001' });
+      expect(await overtaken(`${all} where id = 200`, all)).toMatchObject({ code: '40001' });
+      expect(await overtaken(all, `${all} where id = 200`)).toMatchObject({ code: '40001' });
     });
 
     it('a small one, and one with too many keys in another table: both commit', async () => {
-      expect(await overtaken('s-o', add('id = 11'), 'update many set balance = 0')).toBeNull();
-      expect(await overtaken('l-o', 'update many set balance = 0', add('id = 11'))).toBeNull();
+      expect(await overtaken(add('id = 11'), 'update many set balance = 0')).toBeNull();
+      expect(await overtaken('update many set balance = 0', add('id = 11'))).toBeNull();
     });
 
     it('a reference, and the row it refers to: refused', async () => {
@@ -142,7 +135,6 @@ suite('writers on etcd', () => {
       await a.end();
       await cluster.atRest();
       const outcome = await overtaken(
-        'fk',
         'insert into child values (1, 20)',
         'delete from account where id = 20',
       );

@@ -1,11 +1,12 @@
 /** Storage nodes as processes: what they said is on their disk, whatever kills them; what they cannot keep they do not say. */
 import { execFileSync } from 'node:child_process';
-import { cp, mkdir, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { cp, mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, type TestContext } from 'vitest';
 import type { StoreApi } from '../../../src/multiwriter/storage/api.js';
 import { RpcClient } from '../../../src/rpc/index.js';
 import { eventually } from '../../support/clients.js';
+import { Pause } from '../../support/pause.js';
 import { TestStore, TestWriter, update, type TestNode } from './nodes.js';
 
 let store: TestStore;
@@ -107,11 +108,11 @@ describe('three nodes', () => {
       const one = await writer(0, 1, 1);
       await commits(one, 'before');
       await node(0).kill();
-      const flag = join(node(0).config.directory, 'go');
-      node(0).spawn({ isNew: false }, { DBPROXY_TEST_PAUSE_AT: `${point}@${flag}` });
+      const pause = new Pause(point, node(0).config.directory);
+      node(0).spawn({ isNew: false }, pause.env);
       await node(0).is('in-service');
       const open = one.propose(update('k'));
-      await eventually('it to be there', () => stat(`${flag}.reached`).catch(() => null));
+      await pause.reached();
       await node(0).kill();
       expect(await one.outcome(open)).toBe('commit');
       node(0).spawn({ isNew: false });

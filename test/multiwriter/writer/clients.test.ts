@@ -1,10 +1,9 @@
 /** Three writers, and clients that work, cancel, copy and die. */
-import { randomUUID } from 'node:crypto';
-import { access, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type pg from 'pg';
 import { encode, Frontend, StartupCode } from '../../../src/protocol/index.js';
 import { connectPg, directTo, eventually, value } from '../../support/clients.js';
+import { Pause } from '../../support/pause.js';
 import { RawClient } from '../../support/raw-client.js';
 import { retrying, TestCluster } from './cluster.js';
 
@@ -19,11 +18,6 @@ const codeOf = (work: Promise<unknown>): Promise<string | null> =>
   work.then(
     () => null,
     (error: { code?: string }) => error.code ?? 'none',
-  );
-const exists = (file: string): Promise<boolean> =>
-  access(file).then(
-    () => true,
-    () => false,
   );
 
 beforeAll(async () => {
@@ -163,9 +157,9 @@ describe('CancelRequest', () => {
     'at %s of a COMMIT does not make it half: the client reads COMMIT, and all have the row',
     async (point, id) => {
       const member = cluster.members[2]!;
-      const file = `${cluster.engines.home}/${point}`;
+      const pause = new Pause(point, cluster.engines.home);
       await member.kill();
-      await member.start({ DBPROXY_TEST_PAUSE_AT: `${point}@${file}` });
+      await member.start(pause.env);
       await member.isOpen();
       const raw = await RawClient.login(member.port);
       for (const sql of ['begin', `insert into t values (${id})`]) {
@@ -173,9 +167,9 @@ describe('CancelRequest', () => {
         await raw.answer();
       }
       raw.send(encode.query('commit'));
-      await eventually('it is there', () => exists(`${file}.reached`));
+      await pause.reached();
       await cancel(2, raw);
-      await writeFile(file, '');
+      await pause.goOn();
       expect(await raw.answer()).toMatchObject({ tags: ['COMMIT'], errors: [], status: 'I' });
       raw.close();
       await cluster.atRest();
@@ -213,34 +207,33 @@ it('a client that dies in the middle of a transaction, or of its COMMIT, leaves 
 }, 60_000);
 
 /** Restarts a writer's proxy such that it has committed something which its engine does not get before `goOn`: nobody begins there. */
-async function withheld(writer: number, sql: string): Promise<{ goOn: () => Promise<void> }> {
+async function withheld(writer: number, sql: string): Promise<Pause> {
   const member = cluster.members[writer]!;
-  const [accepted, applying] = ['accepted', 'applying'].map(
-    (name) => `${cluster.engines.home}/${name}-${randomUUID()}`,
-  ) as [string, string];
-  const restart = async (step: string): Promise<void> => {
+  const restart = async (step: string): Promise<Pause> => {
+    const pause = new Pause(step, cluster.engines.home);
     await member.kill();
-    await member.start({ DBPROXY_TEST_PAUSE_AT: step });
+    await member.start(pause.env);
     await member.isOpen();
+    return pause;
   };
-  await restart(`proxy.certify@${accepted}`);
+  const accepted = await restart('proxy.certify');
   const doomed = await connect(writer);
   void doomed.query(sql).catch(() => undefined);
-  await eventually('the store has accepted it', () => exists(`${accepted}.reached`));
-  await restart(`writer.applying@${applying}`);
-  await eventually('it is about to be applied', () => exists(`${applying}.reached`));
-  return { goOn: () => writeFile(applying, '') };
+  await accepted.reached();
+  const applying = await restart('writer.applying');
+  await applying.reached();
+  return applying;
 }
 
 it('after its proxy was killed nobody begins before what its former process committed is in the engine', async () => {
   const first = await connect(0);
   await retrying(() => first.query('update t set n = 0 where id = 3'));
   await cluster.atRest();
-  const { goOn } = await withheld(2, 'update t set n = n + 1 where id = 3');
+  const applying = await withheld(2, 'update t set n = n + 1 where id = 3');
   const client = await connect(2);
   const added = retrying(() => client.query('update t set n = n + 10 where id = 3'));
   for (let i = 0; i < 20; i++) await retrying(() => first.query('update t set n = n + 1 where id = 2'));
-  await goOn();
+  await applying.goOn();
   await added;
   await cluster.atRest();
   expect(await value(first, 'select n from t where id = 3')).toBe(11);
@@ -253,7 +246,7 @@ it.each([
   '%s of a client that goes before it could begin is not begun: nodes keep nothing for it',
   async (_what, statements) => {
     const member = cluster.members[2]!;
-    const { goOn } = await withheld(2, 'update t set n = n + 1 where id = 3');
+    const applying = await withheld(2, 'update t set n = n + 1 where id = 3');
     const raw = await RawClient.login(member.port);
     const last = statements.at(-1)!;
     for (const sql of statements.slice(0, -1)) await raw.query(sql);
@@ -261,7 +254,7 @@ it.each([
     await eventually('it to wait', async () => (await member.status()).queues.waiting > 0);
     raw.socket.resetAndDestroy();
     await eventually('its session to be gone', async () => (await member.call('sessions', {})).length === 0);
-    await goOn();
+    await applying.goOn();
     const first = await connect(0);
     for (let i = 0; i < 3; i++) await retrying(() => first.query('update t set n = n + 1 where id = 2'));
     await cluster.atRest();

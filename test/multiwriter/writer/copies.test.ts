@@ -1,11 +1,10 @@
 /** A writer whose engine is a copy of another one's: what it lacks comes out of the log, all of it, and nobody begins before. */
-import { existsSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
 import { afterEach, expect, it } from 'vitest';
 import { withAdmin } from '../../../src/engine/index.js';
 import { EngineLink } from '../../../src/switchover/engine-link.js';
 import { promote } from '../../../src/switchover/promote.js';
 import { eventually, value } from '../../support/clients.js';
+import { Pause } from '../../support/pause.js';
 import { retrying, TestCluster } from './cluster.js';
 
 let cluster: TestCluster;
@@ -56,14 +55,14 @@ it('one that has what came later, and not what came before, lets nobody begin un
     const change = { kind: 'update', table: 'public.t', key: ['2'], row: '(2,5)' };
     await query('select dbproxy.apply($1, $2)', [position[0], JSON.stringify([change])]);
   });
-  const applying = `${cluster.engines.home}/applying`;
-  await second.start({ DBPROXY_TEST_PAUSE_AT: `writer.applying@${applying}` });
+  const applying = new Pause('writer.applying', cluster.engines.home);
+  await second.start(applying.env);
   await second.isOpen();
-  await eventually('what is missing to be about to come', () => existsSync(`${applying}.reached`));
+  await applying.reached();
   const late = await second.connect();
   const added = retrying(() => late.query('update t set n = n + 10 where id = 3'));
   for (let i = 0; i < 20; i++) await client.query('update t set n = n + 1 where id = 2');
-  await writeFile(applying, '');
+  await applying.goOn();
   await added;
   await cluster.atRest();
   expect(await value(client, 'select n from t where id = 3')).toBe(11);

@@ -1,9 +1,9 @@
 /** What became of a transaction whose COMMIT was not answered: asked on another writer, by the name it gave itself before. */
-import { access } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type pg from 'pg';
 import { adminQuery } from '../../../src/engine/index.js';
 import { connectPg, directTo, eventually, value } from '../../support/clients.js';
+import { Pause } from '../../support/pause.js';
 import { type Member, TestCluster } from './cluster.js';
 
 let cluster: TestCluster;
@@ -218,11 +218,6 @@ describe('dbproxy.txn_status', () => {
 });
 
 describe('its proxy is killed during COMMIT, and another writer is asked', () => {
-  const exists = (file: string): Promise<boolean> =>
-    access(file).then(
-      () => true,
-      () => false,
-    );
   /** Until somebody knows; what was said before that. */
   const settled = async (client: pg.Client, id: string, isFinal: () => boolean): Promise<unknown> =>
     eventually(
@@ -248,14 +243,14 @@ describe('its proxy is killed during COMMIT, and another writer is asked', () =>
       const [first, second] = cluster.members as [Member, Member];
       await cluster.lead(1);
       await first.kill();
-      const file = `${cluster.engines.home}/${point}`;
-      await first.start({ DBPROXY_TEST_PAUSE_AT: `${point}@${file}` });
+      const pause = new Pause(point, cluster.engines.home);
+      await first.start(pause.env);
       await first.isOpen();
       const client = await first.connect();
       const id = await begin(client);
       await client.query(`insert into t values (${row})`);
       const broken = codeOf(client.query('commit'));
-      await eventually('it is there', () => exists(`${file}.reached`));
+      await pause.reached();
       const asker = await second.connect();
       clients.push(asker);
       // It may be applied here already; it is not said to be aborted as long as it can commit.

@@ -1,10 +1,8 @@
 /** A hold of one of several writers: its clients come to their safe points, and then what others have written is waited for. */
-import { existsSync } from 'node:fs';
-import { rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { encode } from '../../../src/protocol/index.js';
 import { eventually, value } from '../../support/clients.js';
+import { Pause } from '../../support/pause.js';
 import { RawClient } from '../../support/raw-client.js';
 import { TestCluster } from '../../multiwriter/writer/cluster.js';
 
@@ -16,25 +14,23 @@ afterAll(() => cluster?.close());
 
 it('one whose budget is spent while the writer still applies something is given up, and nobody stays held', async () => {
   const [first, second] = cluster.members as [(typeof cluster.members)[0], (typeof cluster.members)[0]];
-  const goesOn = join(cluster.engines.home, 'goes-on');
-  await writeFile(goesOn, '');
+  const pause = new Pause('writer.applying', cluster.engines.home);
+  await pause.goOn();
   await second.kill();
-  await second.start({ DBPROXY_TEST_PAUSE_AT: `writer.applying@${goesOn}` });
+  await second.start(pause.env);
   await second.isOpen();
   const [writer, client] = [await first.connect(), await second.connect()];
   await writer.query('create table t (id int primary key)');
   await cluster.atRest();
 
-  await Promise.all([rm(goesOn), rm(`${goesOn}.reached`, { force: true })]);
+  await pause.again();
   await writer.query('insert into t values (1)');
-  await eventually('it to be about to be applied', () =>
-    second.status().then(({ queues }) => queues.apply > 0),
-  );
+  await pause.reached();
   await second.call('survey', { withinMs: 500 });
   const held = await second.call('hold', { ...HOLD, budgetMs: 300 });
   expect(held).toMatchObject({ held: false, blockers: [] });
   expect(await second.call('status', {})).toMatchObject({ gate: 'open', held: 0 });
-  await writeFile(goesOn, '');
+  await pause.goOn();
   await cluster.atRest();
   expect(await value(client, 'select id from t')).toBe(1);
 
@@ -52,15 +48,15 @@ it('a COMMIT that is certified without its client is waited for: the engine that
   const writer = await first.connect();
   await writer.query('create table alone (id int primary key)');
   await cluster.atRest();
-  const goesOn = join(cluster.engines.home, 'certifies');
+  const pause = new Pause('proxy.certify', cluster.engines.home);
   await second.kill();
-  await second.start({ DBPROXY_TEST_PAUSE_AT: `proxy.certify@${goesOn}` });
+  await second.start(pause.env);
   await second.isOpen();
   const raw = await RawClient.login(second.port);
   await raw.query('begin');
   await raw.query('insert into alone values (1)');
   raw.send(encode.query('commit'));
-  await eventually('it to be certified', () => existsSync(`${goesOn}.reached`));
+  await pause.reached();
   raw.socket.resetAndDestroy();
   await eventually('its session to be gone', async () => (await second.call('sessions', {})).length === 0);
 
@@ -68,7 +64,7 @@ it('a COMMIT that is certified without its client is waited for: the engine that
   expect(await second.call('hold', { ...HOLD, budgetMs: 300 })).toMatchObject({ held: false, blockers: [] });
   expect(await second.call('status', {})).toMatchObject({ gate: 'open', held: 0 });
   const held = second.call('hold', { ...HOLD, budgetMs: 10_000 });
-  await writeFile(goesOn, '');
+  await pause.goOn();
   expect(await held).toMatchObject({ held: true });
   await second.call('release', {});
   await cluster.atRest();
