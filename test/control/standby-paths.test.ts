@@ -161,7 +161,7 @@ test(
     );
     await until('all were read', async () => {
       const { sessions } = await status(NAME);
-      return sessions.filter(({ stateKinds }) => stateKinds.includes('customSettings')).length >= 100;
+      return sessions.filter(({ stateKinds }) => stateKinds.includes('preparedStatements')).length >= 100;
     });
     await endPrimary('failover.started');
     const numbers = await Promise.all(

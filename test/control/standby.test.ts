@@ -4,7 +4,6 @@ import { access, chmod, cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { askSupervisor, stopInstance } from '../../src/control/client.js';
@@ -83,8 +82,12 @@ describe('synchronous', () => {
     await until('the inserters are at work', () =>
       inserters.every(({ acknowledged }) => acknowledged.length > 20),
     );
-    // What it holds is read when it has been quiet for a moment.
-    await delay(500);
+    await until('what they hold is read', async () => {
+      const { sessions } = await status('sync');
+      return (['preparedStatements', 'tempObjects'] as const).every((kind) =>
+        sessions.some(({ stateKinds }) => stateKinds.includes(kind)),
+      );
+    });
 
     await killPrimary('sync');
     expect((await idle.client.query('show work_mem')).rows).toEqual([{ work_mem: '7MB' }]);

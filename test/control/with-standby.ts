@@ -29,10 +29,11 @@ export const engineOf = ({ engines }: StatusResult, role: string) =>
 /** Resolves when that was noticed: until then backends that have not may still answer. */
 export async function killPrimary(name: string): Promise<void> {
   const pid = engineOf(await status(name), 'primary')?.pid;
+  const failovers = async (): Promise<number> =>
+    (await events(name)).filter(({ type }) => type === 'failover.started').length;
+  const before = await failovers();
   process.kill(pid!, 'SIGKILL');
-  await until('the failover has begun', async () =>
-    (await events(name)).some(({ type }) => type === 'failover.started'),
-  );
+  await until('the failover has begun', async () => (await failovers()) > before);
 }
 
 /** A process of an engine by what it does. */
