@@ -12,7 +12,8 @@ import { engineCache } from './paths.js';
 
 /** From src/control as from dist/control this is the built supervisor. */
 const SUPERVISOR_MAIN = fileURLToPath(new URL('../../dist/control/main.js', import.meta.url));
-const ANSWER_BOUND_MS = 15_000;
+/** As long as an engine may take (READY_BOUND_MS): a machine at its limit starts a process in tens of seconds. Its end is seen at once. */
+const ANSWER_BOUND_MS = 60_000;
 const POLL_MS = 10;
 const LOG_TAIL_LINES = 15;
 

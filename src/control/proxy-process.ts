@@ -27,7 +27,8 @@ const PROXY_MAIN = fileURLToPath(new URL('../../dist/proxy/main.js', import.meta
 export const THIS_BUILD: Program = { node: process.execPath, main: PROXY_MAIN };
 /** How the proxy says that its port is taken. */
 const EXIT_PORT_TAKEN = 98;
-const READY_BOUND_MS = 10_000;
+/** As launch.ts has it for a supervisor. */
+const READY_BOUND_MS = 60_000;
 const STATUS_BOUND_MS = 3_000;
 const STOP_BOUND_MS = 3_000;
 /** For what sessions were told at their end to pass the tunnels, ms. */

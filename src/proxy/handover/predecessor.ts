@@ -27,8 +27,8 @@ import type { Standstill } from './standstill.js';
 /** Environment variable that tells a proxy process to take over from its parent. */
 export const SUCCESSOR_VARIABLE = 'DBPROXY_PROXY_SUCCESSOR';
 
-/** From the start of the successor to its first word, with its self-test; ms. */
-const START_BOUND_MS = 15_000;
+/** From the start of the successor to its first word, with its self-test; ms. Nobody is held meanwhile, and its end is seen at once. */
+const START_BOUND_MS = 60_000;
 /** For one answer of a successor that runs, ms. */
 const ANSWER_BOUND_MS = 10_000;
 /** Between the end of its channel and that of the process, ms. */
