@@ -142,14 +142,14 @@ export async function events(name: string): Promise<LogEvent[]> {
     .map((line) => JSON.parse(line) as LogEvent);
 }
 
-/** TPC-B-like load of 8 clients, until it is told to end. */
+/** TPC-B-like load of 8 clients, until it is told to end: no more than a machine at its limit does, for what is due must be answered. */
 export class Load {
   readonly #stop = new AbortController();
   readonly #load: ReturnType<typeof startWorkloadProcess>;
 
   private constructor(url: string) {
     this.#load = startWorkloadProcess({
-      ...{ url, script: 'tpcb-like', clients: 8, ratePerSecond: 100, seconds: 100, seed: 4 },
+      ...{ url, script: 'tpcb-like', clients: 8, ratePerSecond: 40, seconds: 300, seed: 4 },
       signal: this.#stop.signal,
     });
   }

@@ -9,7 +9,8 @@ import { TestEngines } from '../support/engines.js';
 import { descriptorsOf, residentBytes } from '../support/process-usage.js';
 import { TestProxy } from '../support/proxies.js';
 
-const LOGIN_TIMEOUT_MS = 2_000;
+/** Longer than the five seconds for which one whose time is up may be on its way out (link.ts). */
+const LOGIN_TIMEOUT_MS = 6_000;
 const MB = 1024 * 1024;
 const STARTUP = encode.startupMessage(
   PROTOCOL_3_0,
@@ -81,7 +82,7 @@ it('ten thousand that say nothing: a thousand wait for their time-out, the other
     await Promise.all(Array.from({ length: 100 }, stranger));
     await isServed();
   }
-  // A thousand; and as many whose time is up, and which are being closed, where this takes longer than that.
+  // A thousand; and as many whose time is up, and which are being closed.
   expect(await descriptors()).toBeLessThan(before.descriptors + 2_100);
   expect((await memory()) - before.memory).toBeLessThan(48 * MB);
   await asBefore();
@@ -108,7 +109,7 @@ it('three hundred that send a byte now and then have no more time than others, a
   const drip = setInterval(() => {
     for (const socket of sockets) socket.write(STARTUP.subarray(sent, sent + 1));
     sent++;
-  }, 150);
+  }, 300);
   try {
     await withPg(proxy.url(), (client) => client.query('select 1'));
     await isServed();
@@ -118,6 +119,6 @@ it('three hundred that send a byte now and then have no more time than others, a
   }
   expect(sent).toBeLessThan(STARTUP.length);
   // A bound for the test itself; that it ends before all bytes were sent says the rest.
-  expect(performance.now() - startMs).toBeLessThan(20_000);
+  expect(performance.now() - startMs).toBeLessThan(45_000);
   await asBefore();
 });
