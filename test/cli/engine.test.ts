@@ -13,6 +13,7 @@ import type { ErrorJson } from '../../src/errors/index.js';
 import { BIN, Cli, freePort, type CliResult } from '../support/cli.js';
 import { NpmRegistry } from '../support/npm-registry.js';
 import { useProvider } from '../support/provider.js';
+import { SOON } from '../support/soon.js';
 
 // Of binaries.
 useProvider('embedded');
@@ -47,7 +48,7 @@ const arrived = (bytes: number): Promise<void> =>
       const [part = ''] = await readdir(join(cache(), 'downloads'));
       expect((await stat(join(cache(), 'downloads', part))).size).toBe(bytes);
     },
-    { timeout: 20_000, interval: 20 },
+    { ...SOON, interval: 20 },
   );
 
 /** An instance as it is on disk when it is down. */

@@ -14,6 +14,7 @@ import { table } from '../../src/cli/table.js';
 import { editDistance, nearest } from '../../src/suggest.js';
 import { followLines, lastLines } from '../../src/cli/tail.js';
 import { beforeDashes, colorLevel } from '../../src/cli/terminal.js';
+import { SOON } from '../support/soon.js';
 
 describe('quantities', () => {
   it.each([
@@ -224,11 +225,11 @@ describe('the end of a log', () => {
     const following = followLines(file, 4, ending.signal, (line) => seen.push(line));
     const [first, second] = [Buffer.from('ü\n').subarray(0, 1), Buffer.from('ü\n').subarray(1)];
     await appendFile(file, Buffer.concat([Buffer.from('one\n'), first]));
-    await vi.waitFor(() => expect(seen).toEqual(['one']), { timeout: 5_000 });
+    await vi.waitFor(() => expect(seen).toEqual(['one']), SOON);
     await appendFile(file, second);
-    await vi.waitFor(() => expect(seen).toEqual(['one', 'ü']), { timeout: 5_000 });
+    await vi.waitFor(() => expect(seen).toEqual(['one', 'ü']), SOON);
     await writeFile(file, 'new\n');
-    await vi.waitFor(() => expect(seen).toEqual(['one', 'ü', 'new']), { timeout: 5_000 });
+    await vi.waitFor(() => expect(seen).toEqual(['one', 'ü', 'new']), SOON);
     ending.abort();
     await following;
   });

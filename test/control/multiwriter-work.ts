@@ -101,7 +101,7 @@ export class HotRow {
 async function connect(url: string): Promise<pg.Client> {
   const client = new pg.Client({
     connectionString: url,
-    connectionTimeoutMillis: 5_000,
+    connectionTimeoutMillis: 15_000,
     query_timeout: 30_000,
   });
   client.on('error', () => undefined);

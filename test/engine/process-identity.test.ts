@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
 import { isSameProcess, processIdentity, signalProcess } from '../../src/engine/index.js';
+import { SOON } from '../support/soon.js';
 
 const started: ReturnType<typeof spawn>[] = [];
 function sleeper(command = 'sleep', args = ['60']): ReturnType<typeof spawn> {
@@ -48,7 +49,7 @@ describe('process identity', () => {
     started.push(parent);
     const [chunk] = (await once(parent.stdout, 'data')) as [Buffer];
     const pid = Number(chunk.toString());
-    await expect.poll(() => processIdentity(pid), { timeout: 5_000 }).toBeNull();
+    await expect.poll(() => processIdentity(pid), SOON).toBeNull();
     expect(() => process.kill(pid, 0)).not.toThrow();
   });
 

@@ -10,6 +10,7 @@ import {
   type EngineRecord,
 } from '../../src/engine/index.js';
 import { postmasterPid } from '../../src/engine/providers/embedded/find.js';
+import { SOON } from '../support/soon.js';
 import { Bench, failure, processCount, sharedMemoryId, sharedMemoryIds } from './support.js';
 
 let bench: Bench;
@@ -19,9 +20,7 @@ beforeAll(async () => {
   primary = await bench.primary();
   await adminQuery(primary, 'create table public.numbers as select g as n from generate_series(1, 20000) g');
   // The list of hot blocks is written every few seconds.
-  await vi.waitUntil(() => existsSync(join(primary.directory, 'data/autoprewarm.blocks')), {
-    timeout: 10_000,
-  });
+  await vi.waitUntil(() => existsSync(join(primary.directory, 'data/autoprewarm.blocks')), SOON);
 });
 afterAll(() => bench.close());
 
@@ -36,9 +35,10 @@ const backups = (): Promise<object[]> =>
 async function replayed(standby: EngineRecord): Promise<void> {
   const [row] = await adminQuery<{ lsn: string }>(primary, 'select pg_current_wal_insert_lsn()::text as lsn');
   await expect
-    .poll(() => adminQuery(standby, 'select pg_last_wal_replay_lsn() >= $1::pg_lsn as passed', [row?.lsn]), {
-      timeout: 10_000,
-    })
+    .poll(
+      () => adminQuery(standby, 'select pg_last_wal_replay_lsn() >= $1::pg_lsn as passed', [row?.lsn]),
+      SOON,
+    )
     .toEqual([{ passed: true }]);
 }
 
@@ -73,13 +73,13 @@ describe('a standby', () => {
 
   it('has loaded the hot blocks of its primary', async () => {
     await expect
-      .poll(() => readFile(standby.logFile, 'utf8'), { timeout: 10_000 })
+      .poll(() => readFile(standby.logFile, 'utf8'), SOON)
       .toMatch(/autoprewarm successfully prewarmed [1-9]\d* of \d+ previously-loaded blocks/);
   });
 
   it('follows its primary again after it was killed', async () => {
     process.kill(standby.process?.pid ?? 0, 'SIGKILL');
-    await expect.poll(() => bench.provider.inspect(standby)).toEqual({ state: 'stopped' });
+    await expect.poll(() => bench.provider.inspect(standby), SOON).toEqual({ state: 'stopped' });
     await adminQuery(primary, 'insert into public.numbers values (-1)');
     standby = bench.keep(await bench.provider.start(standby));
     await replayed(standby);
@@ -95,11 +95,13 @@ describe('a standby', () => {
     // It does not reload by itself: the sessions' backends have better to do then.
     await adminQuery(standby, 'select pg_reload_conf()');
     await expect
-      .poll(() =>
-        adminQuery(
-          standby,
-          `select current_setting('primary_conninfo') as info, current_setting('primary_slot_name') as slot`,
-        ),
+      .poll(
+        () =>
+          adminQuery(
+            standby,
+            `select current_setting('primary_conninfo') as info, current_setting('primary_slot_name') as slot`,
+          ),
+        SOON,
       )
       .toEqual([{ info: '', slot: '' }]);
     await dropReplicationSlot(primary, standby.id);
@@ -221,7 +223,7 @@ describe('a standby that fails', () => {
     const startedAt = performance.now();
     const error = await failure(bench.provider.createStandby(primary, options));
     expect(error).toMatchObject({ code: 'DBP_ENGINE_STANDBY' });
-    expect(performance.now() - startedAt).toBeLessThan(10_000);
+    expect(performance.now() - startedAt).toBeLessThan(30_000);
     expect(await bench.left()).not.toContain(options.id);
     primary = bench.keep(await bench.provider.start(primary));
     expect(await readdir(join(primary.directory, 'data/pg_replslot'))).toEqual([]);
@@ -243,7 +245,7 @@ describe('a primary that dies while a copy of it is made', () => {
     const error = await failure(operations.createStandby(dying, options));
     expect(error.message).toContain('it ended while a copy of it was made');
     // A start may take a minute.
-    expect(performance.now() - begun).toBeLessThan(20_000);
+    expect(performance.now() - begun).toBeLessThan(50_000);
     expect(processCount(options)).toBe(0);
     expect(await bench.left()).not.toContain(options.id);
   });

@@ -18,6 +18,7 @@ import { partFile } from '../../src/engine/providers/embedded/versions/download.
 import { nearestVersions } from '../../src/engine/providers/embedded/versions/version.js';
 import type { EngineProgress } from '../../src/engine/types.js';
 import { NpmRegistry } from '../support/npm-registry.js';
+import { SOON } from '../support/soon.js';
 import { failure } from './support.js';
 
 const platform = `${process.platform}-${process.arch}`;
@@ -67,7 +68,7 @@ const arrived = (bytes: number): Promise<void> =>
       const [part = ''] = await list(join(cache, 'downloads'));
       expect((await stat(join(cache, 'downloads', part))).size).toBe(bytes);
     },
-    { timeout: 10_000, interval: 10 },
+    { ...SOON, interval: 10 },
   );
 
 async function breakAt(bytes: number): Promise<void> {

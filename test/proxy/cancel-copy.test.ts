@@ -31,6 +31,9 @@ afterAll(async () => {
   await engines?.close();
 });
 
+/** The engine has half of it to end what is canceled. */
+const CANCELED_MS = 4_000;
+
 const hold = (budgetMs: number): Promise<HoldResult> =>
   proxy.control.call('hold', {
     ...{ budgetMs, unmovable: 'rollback', cancelTransactions: true, operation: 'scale-9' },
@@ -46,7 +49,7 @@ test('COPY FROM STDIN whose client sends nothing is ended, and what the client s
   await client.answer('G');
   client.send(line(1));
 
-  expect(await hold(2_000)).toMatchObject({ held: true, blockers: [] });
+  expect(await hold(CANCELED_MS)).toMatchObject({ held: true, blockers: [] });
   await proxy.control.call('release', {});
   expect(await client.answer()).toMatchObject({ errors: ['40001'], status: 'I' });
   client.send(line(2), line(3), COPY_DONE);
@@ -60,7 +63,7 @@ test('COPY FROM STDIN in a transaction: it fails, and the transaction is aborted
   client.send(text('copy copied from stdin'));
   await client.answer('G');
 
-  expect(await hold(2_000)).toMatchObject({ held: true, blockers: [] });
+  expect(await hold(CANCELED_MS)).toMatchObject({ held: true, blockers: [] });
   await proxy.control.call('release', {});
   expect(await client.answer()).toMatchObject({ errors: ['40001'], status: 'E' });
   client.send(COPY_DONE);
@@ -132,7 +135,7 @@ test('COPY TO STDOUT whose client does not read is canceled, and the client read
     return waiting.length === 1;
   });
 
-  expect(await hold(2_000)).toMatchObject({ held: true, blockers: [] });
+  expect(await hold(CANCELED_MS)).toMatchObject({ held: true, blockers: [] });
   await proxy.control.call('release', {});
   client.socket.resume();
   const { errors, status, messages } = await client.answer();

@@ -32,7 +32,8 @@ const connect = async (): Promise<pg.Client> => {
 /** Holds with cancellation and lets everybody go on where they were. */
 const holdAndRelease = async (): Promise<void> => {
   const params = {
-    budgetMs: 1_000,
+    // The engine has half of it to end what is canceled.
+    budgetMs: 3_000,
     unmovable: 'rollback',
     cancelTransactions: true,
     operation: 'scale-9',

@@ -11,7 +11,7 @@ beforeAll(async () => {
 afterAll(() => engines?.close());
 
 const HOLD = {
-  budgetMs: 2_000,
+  budgetMs: 10_000,
   unmovable: 'rollback',
   cancelTransactions: false,
   operation: 'test',
@@ -24,7 +24,7 @@ it('sessions are held until the bound, and then told 57P01; a later login waits 
   const ended = new Promise<Error & { code?: string }>((resolve) => client.once('error', resolve));
   await proxy.control.call('survey', { withinMs: 500 });
   expect(await proxy.control.call('hold', HOLD)).toMatchObject({ held: true });
-  const boundMs = 700;
+  const boundMs = 4_000;
   const savedAt = performance.now();
   expect(await proxy.control.call('save', { boundMs })).toEqual({ committed: true, unmovable: [] });
   await engines.provider.stop(engine, 'fast');
@@ -68,7 +68,7 @@ it('a server that was back before the bound: who was to say so does not, and nob
   await proxy.control.call('survey', { withinMs: 500 });
   expect(await proxy.control.call('hold', HOLD)).toMatchObject({ held: true });
   // The caller stays, so the proxy does not finish the switch before the bound.
-  expect(await proxy.control.call('save', { boundMs: 10_000 })).toMatchObject({ committed: true });
+  expect(await proxy.control.call('save', { boundMs: 15_000 })).toMatchObject({ committed: true });
   await engines.provider.stop(engine, 'fast');
   await engines.provider.start({ ...engine, process: null });
   expect(await proxy.control.call('status', {})).toMatchObject({ gate: 'committed' });

@@ -65,10 +65,15 @@ const logIn = async (...where: Parameters<typeof RawClient.login>): Promise<RawC
   return client;
 };
 
+/** Long enough for all that a test does meanwhile, where the machine does other things, too. */
+const HOLD_MS = 20_000;
+/** Nobody waits so long: a hold that does not end by itself lasts as long as its test. */
+const RELEASED_MS = 15_000;
+
 const warm = (): Promise<ProxyApi['warm']['result']> =>
   proxy.control.call('warm', { target: routeTo(standby), withinMs: 500 });
 
-const hold = (budgetMs = 3_000, unmovable: 'rollback' | 'drop' = 'rollback'): Promise<HoldResult> =>
+const hold = (budgetMs = HOLD_MS, unmovable: 'rollback' | 'drop' = 'rollback'): Promise<HoldResult> =>
   proxy.control.call('hold', { budgetMs, unmovable, cancelTransactions: false, operation: 'test' });
 
 const holdAndCommit = async (): Promise<CommitResult> => {
@@ -244,7 +249,7 @@ describe('hold and release', () => {
       { user: 'app', reason: expect.stringContaining('idle in a transaction') as unknown },
     ]);
     expect(result.waitedMs).toBeGreaterThanOrEqual(299);
-    expect(await answered).toBeLessThan(1_500);
+    expect(await answered).toBeLessThan(RELEASED_MS);
     expect(await gate()).toBe('open');
     await idle.query('commit');
     expect((await hold()).held).toBe(true);
@@ -309,7 +314,7 @@ describe('hold and release', () => {
     await warm();
     client.send(encode.query('copy t (n) from stdin'));
     await client.answer('G');
-    const holding = hold(5_000);
+    const holding = hold();
     client.send(encode.message('d'.charCodeAt(0), Buffer.from('1\n')), encode.message('c'.charCodeAt(0)));
     expect((await client.answer()).tags).toEqual(['COPY 1']);
     expect(await holding).toMatchObject({ held: true });
@@ -321,7 +326,7 @@ describe('hold and release', () => {
     const client = await logIn(proxy.port);
     await warm();
     await client.query('begin');
-    const holding = hold(5_000);
+    const holding = hold();
     await eventually('the hold to begin', async () => ((await gate()) === 'open' ? null : true));
     client.send(encode.query('select 1'), encode.query('commit'), encode.query('select 2'));
     expect((await client.answer()).rows).toEqual([['1']]);
@@ -336,10 +341,10 @@ describe('hold and release', () => {
   it('a hold that nobody commits ends by itself, and commit then says so', async () => {
     const client = await connect(proxy.url());
     await warm();
-    expect((await hold(300)).held).toBe(true);
+    expect((await hold(1_000)).held).toBe(true);
     const start = performance.now();
     await client.query('select 1');
-    expect(performance.now() - start).toBeLessThan(2_000);
+    expect(performance.now() - start).toBeLessThan(RELEASED_MS);
     expect(await proxy.control.call('commit', {})).toMatchObject({ committed: false });
     expect(await gate()).toBe('open');
     await client.end();
@@ -348,7 +353,7 @@ describe('hold and release', () => {
   it('logins and cancel requests wait while held and go on afterwards', async () => {
     const client = await connect(proxy.url());
     await warm();
-    expect((await hold(2_000)).held).toBe(true);
+    expect((await hold()).held).toBe(true);
     let inside = false;
     const late = logIn(proxy.port).then((session) => {
       inside = true;
@@ -420,7 +425,7 @@ describe('hold and release', () => {
     await warm();
     const caller = await RpcClient.connect<ProxyApi>(proxy.controlSocket);
     await caller.call('hold', {
-      budgetMs: 400,
+      budgetMs: 1_000,
       unmovable: 'rollback',
       cancelTransactions: false,
       operation: 'x',
@@ -428,7 +433,7 @@ describe('hold and release', () => {
     caller.close();
     const start = performance.now();
     await client.query('select 1');
-    expect(performance.now() - start).toBeLessThan(2_000);
+    expect(performance.now() - start).toBeLessThan(RELEASED_MS);
     await client.end();
   });
 
@@ -441,7 +446,7 @@ describe('hold and release', () => {
     }
     const caller = await RpcClient.connect<ProxyApi>(proxy.controlSocket);
     const { held } = await caller.call('hold', {
-      budgetMs: 3_000,
+      budgetMs: HOLD_MS,
       unmovable: 'rollback',
       cancelTransactions: false,
       operation: 'x',
@@ -477,7 +482,7 @@ describe('forward only', () => {
     const moves = await connect(proxy.url('app'));
     await moves.query(`set work_mem = '3MB'`);
     await warm();
-    expect(await hold(3_000, 'drop')).toMatchObject({ held: true });
+    expect(await hold(HOLD_MS, 'drop')).toMatchObject({ held: true });
     const { committed, unmovable } = await proxy.control.call('commit', {});
     expect([committed, unmovable.length]).toEqual([true, 1]);
     await withPg(directTo(standby), (admin) => admin.query('select pg_promote()'));
@@ -518,7 +523,7 @@ describe('forward only', () => {
     await warm();
     const caller = await RpcClient.connect<ProxyApi>(proxy.controlSocket);
     await caller.call('hold', {
-      budgetMs: 3_000,
+      budgetMs: HOLD_MS,
       unmovable: 'rollback',
       cancelTransactions: false,
       operation: 'x',
@@ -556,7 +561,7 @@ describe('forward only', () => {
       const result = await switching.move(proxy);
       expect(result).toMatchObject({ failed: [], dropped: 0, moved: result.total });
       expect(result.total).toBeGreaterThanOrEqual(1);
-      expect(result.holdMs.max).toBeLessThan(3_000);
+      expect(result.holdMs.max).toBeLessThan(RELEASED_MS);
     }
     stop = true;
     await load;

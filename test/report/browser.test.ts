@@ -7,6 +7,7 @@ import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { demoReport, workloadReport } from '../../src/report/index.js';
 import { CHROMIUM, openBrowser } from '../support/chromium.js';
+import { SOON } from '../support/soon.js';
 import { demo, HOSTILE, workload } from './results.js';
 
 let browser: Browser;
@@ -102,7 +103,7 @@ describe.skipIf(CHROMIUM === undefined)('a report in Chromium', () => {
     expect(await inks(page)).toContain('11,92,173');
     await page.emulateMedia({ colorScheme: 'dark' });
     expect(await contrast(page)).toBeGreaterThan(7);
-    await expect.poll(() => inks(page)).toContain('108,179,255');
+    await expect.poll(() => inks(page), SOON).toContain('108,179,255');
     expect(await inks(page)).not.toContain('11,92,173');
   });
 
@@ -119,7 +120,7 @@ describe.skipIf(CHROMIUM === undefined)('a report in Chromium', () => {
   test('a wide window made narrow: the charts follow', async () => {
     const { page } = await open(await demoReport([demo()]), { viewport: { width: 1200, height: 800 } });
     await page.setViewportSize({ width: 360, height: 740 });
-    await expect.poll(() => overflow(page)).toBe(0);
+    await expect.poll(() => overflow(page), SOON).toBe(0);
   });
 
   test('paper: light, and no wider than the sheet, also from a dark screen', async () => {
@@ -128,7 +129,7 @@ describe.skipIf(CHROMIUM === undefined)('a report in Chromium', () => {
     expect(await page.evaluate<string>('getComputedStyle(document.body).backgroundColor')).toBe(
       'rgb(255, 255, 255)',
     );
-    await expect.poll(() => inks(page)).toContain('11,92,173');
+    await expect.poll(() => inks(page), SOON).toContain('11,92,173');
     expect((await page.pdf({ format: 'A4' })).subarray(0, 5).toString()).toBe('%PDF-');
   });
 

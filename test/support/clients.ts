@@ -56,7 +56,7 @@ export const withPg = async <T>(
 export const eventually = async <T>(
   what: string,
   condition: () => T | Promise<T>,
-  limitMs = 15_000,
+  limitMs = 30_000,
 ): Promise<NonNullable<T>> => {
   const end = performance.now() + limitMs;
   for (;;) {

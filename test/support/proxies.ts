@@ -31,9 +31,12 @@ export { freePort };
 
 export const THIS_BUILD: Program = { node: process.execPath, main: ENTRY };
 
+/** For a process to come or to go, on a machine that does other things, too. */
+const BOUND_MS = 30_000;
+
 /** Also of a process that is not our child. */
 export const waitForExit = async (pid: number): Promise<void> => {
-  const end = Date.now() + 10_000;
+  const end = Date.now() + BOUND_MS;
   while (processIdentity(pid)) {
     if (Date.now() > end) throw new Error(`process ${pid} does not end`);
     await delay(5);
@@ -160,7 +163,7 @@ const connectWhenUp = async (
   child: ChildProcess,
   log: () => string,
 ): Promise<RpcClient<ProxyApi>> => {
-  const end = Date.now() + 15_000;
+  const end = Date.now() + BOUND_MS;
   for (;;) {
     try {
       const control = await RpcClient.connect<ProxyApi>(path);
@@ -199,9 +202,9 @@ export const moveTo = async (
   const [primary, standby] = await Promise.all([EngineLink.open(from), EngineLink.open(to)]);
   try {
     await proxy.control.call('warm', { target: routeTo(to), withinMs: 500 });
-    await holdEverybody(proxy, 3_000);
+    await holdEverybody(proxy, 10_000);
     const lsn = await emitFence(primary);
-    if (!(await waitUntilReplayed(standby, lsn, 2_000))) throw new Error('not caught up');
+    if (!(await waitUntilReplayed(standby, lsn, 8_000))) throw new Error('not caught up');
     const { committed, unmovable } = await proxy.control.call('commit', {});
     if (!committed) throw new Error(`not committed: ${JSON.stringify(unmovable)}`);
     await beforePromotion();

@@ -18,7 +18,7 @@ import {
 } from '../../src/protocol/index.js';
 import { PASSWORD } from './engines.js';
 
-const WAIT_MS = 15_000;
+const WAIT_MS = 30_000;
 
 const request = (code: number): Buffer => {
   const packet = Buffer.alloc(8);

@@ -43,11 +43,11 @@ test('a later time takes the place of the one before, an earlier one comes first
   });
   const beganMs = performance.now();
   const ringing = next();
-  alarm.at(beganMs + 20);
-  alarm.at(beganMs + 60);
+  alarm.at(beganMs + 500);
+  alarm.at(beganMs + 800);
   await ringing;
   expect(rung).toHaveLength(1);
-  expect(rung[0]! - beganMs).toBeGreaterThan(59);
+  expect(rung[0]! - beganMs).toBeGreaterThan(799);
 
   const again = next();
   const nowMs = performance.now();

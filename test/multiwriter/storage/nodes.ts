@@ -68,7 +68,7 @@ export class TestNode {
   async status(): Promise<NodeStatus> {
     const rpc = await RpcClient.connect<StoreApi>(this.config.socket);
     try {
-      return await rpc.call('status', {}, { timeoutMs: 2_000 });
+      return await rpc.call('status', {}, { timeoutMs: 20_000 });
     } finally {
       rpc.close();
     }

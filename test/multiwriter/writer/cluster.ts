@@ -117,7 +117,7 @@ export class TestCluster {
     return {
       ...member.nextIncarnations(),
       epoch: leads ? ++this.#epoch : null,
-      ...{ holdBudgetMs: 250, deadlineMs: 10_000, onTimeout: 'rollback' },
+      ...{ holdBudgetMs: 1_000, deadlineMs: 40_000, onTimeout: 'rollback' },
       ...asked,
     };
   }
@@ -232,7 +232,7 @@ export class Member {
     this.proxy!.control.call(method, params, options);
 
   status(): Promise<WriterStatus> {
-    return this.call('writer.status', {}, { timeoutMs: 5_000 });
+    return this.call('writer.status', {}, { timeoutMs: 20_000 });
   }
 
   async connect(config: pg.ClientConfig = {}): Promise<pg.Client> {

@@ -403,7 +403,7 @@ describe('while everybody stands still', () => {
           () => 'committed',
           (error: Error) => error.message,
         );
-        expect(await Promise.race([written, delay(3_000).then(() => 'waits')])).toBe('committed');
+        expect(await Promise.race([written, delay(5_000).then(() => 'waits')])).toBe('committed');
       } finally {
         away.child!.kill('SIGCONT');
         await go();
