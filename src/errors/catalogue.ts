@@ -421,7 +421,7 @@ export const catalogue = define({
   },
   // --- scenario ------------------------------------------------------------------------------------------------------
   DBP_SCENARIO_INVALID: {
-    message: '{file}:{line}: {reason}',
+    message: '{file}:{line}: {reason}[{others}]',
     exit: 2,
     suggestions: ['docs/scenarios.md has what a scenario can say', 'dbproxy demo init'],
   },

@@ -34,6 +34,8 @@ import { catalogue } from './catalogue.js';
 export { catalogue };
 export type ErrorCode = keyof typeof catalogue;
 export type ErrorDetails = Readonly<Record<string, string | number | boolean | undefined>>;
+/** For programs: they are among the details of the JSON form; the message has its own words for them. */
+export type ErrorLists = Readonly<Record<string, readonly unknown[]>>;
 
 /** JSON form of an error: `dbproxy.error/1` of the command line's contract, and what crosses the RPC sockets. */
 export interface ErrorJson {
@@ -41,6 +43,7 @@ export interface ErrorJson {
   readonly code: string;
   readonly message: string;
   readonly suggestions: readonly string[];
+  /** And the lists. */
   readonly details?: ErrorDetails;
 }
 
@@ -64,8 +67,13 @@ export class DbproxyError extends Error {
   readonly sqlstate: string | undefined;
   readonly suggestions: readonly string[];
   readonly details: ErrorDetails;
+  readonly lists: ErrorLists;
 
-  constructor(code: ErrorCode, details: ErrorDetails = {}, options?: { cause?: unknown }) {
+  constructor(
+    code: ErrorCode,
+    details: ErrorDetails = {},
+    { lists = {}, ...options }: { cause?: unknown; lists?: ErrorLists } = {},
+  ) {
     const entry: CatalogueEntry = catalogue[code];
     super(fill(withoutUnknown(entry.message, details), details), options);
     this.code = code;
@@ -75,6 +83,7 @@ export class DbproxyError extends Error {
       .map((text) => fill(withoutUnknown(text, details), details))
       .filter((text) => text !== '');
     this.details = details;
+    this.lists = lists;
   }
 
   toJSON(): ErrorJson {
@@ -83,7 +92,7 @@ export class DbproxyError extends Error {
       code: this.code,
       message: this.message,
       suggestions: this.suggestions,
-      details: this.details,
+      details: { ...this.details, ...this.lists } as ErrorDetails,
     };
   }
 

@@ -107,5 +107,6 @@ function unknownWorkload(name: string, scripts: readonly string[]): DbproxyError
   const known = [...scripts, ...PROBES.map((probe) => probe.name)];
   const meant = nearest(name, known);
   const hint = meant === undefined ? `there is ${known.join(', ')}, or a file` : `did you mean ${meant}?`;
-  return new DbproxyError('DBP_WORKLOAD_UNKNOWN', { reason: `there is no workload "${name}"; ${hint}` });
+  const reason = `there is no workload "${name}"; ${hint}`;
+  return new DbproxyError('DBP_WORKLOAD_UNKNOWN', { reason }, { lists: { known } });
 }

@@ -166,7 +166,21 @@ describe('demo run', () => {
     const wrong = await scenario('steps:\n  - sleeep: 1s\n');
     expect(await cli.json(['demo', 'run', wrong], 2)).toMatchObject({
       code: 'DBP_SCENARIO_INVALID',
-      message: `${wrong}:4: steps[1]: there is no sleeep here; did you mean sleep?`,
+      message: expect.stringContaining(
+        `${wrong}:4: steps[1]: there is no sleeep here; did you mean sleep?`,
+      ) as unknown,
+    });
+    const worse = await scenario('engine: { size: huge }\nsteps:\n  - sleeep: 1s\n');
+    const { stderr } = await cli.run(['demo', 'run', worse]);
+    for (const line of ['3: engine.size: expected one of "small"|', '5: steps[1]: there is no sleeep here'])
+      expect(stderr).toContain(`${worse}:${line}`);
+    expect(await cli.json(['demo', 'run', worse], 2)).toMatchObject({
+      details: {
+        complaints: [
+          { line: 3, path: 'engine.size' },
+          { line: 5, path: 'steps[1]' },
+        ],
+      },
     });
     const right = await scenario('steps:\n  - sleep: 1s\n');
     expect(await cli.json(['demo', 'run', right, '--junit', '/nonexistent/j.xml'], 4)).toMatchObject({

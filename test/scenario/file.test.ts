@@ -4,18 +4,22 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import type { DbproxyError } from '../../src/errors/index.js';
 import { parseScenario, type Scenario } from '../../src/scenario/file/read.js';
 import { scenarioJsonSchema } from '../../src/scenario/file/schema.js';
 import { listScenarios } from '../../src/scenario/index.js';
 
 const parse = (text: string): Promise<Scenario> => parseScenario('x.yaml', text);
-const complaint = async (text: string): Promise<string> => {
-  const error: unknown = await parse(text).then(
-    () => new Error('nothing was wrong with it'),
-    (thrown: unknown) => thrown,
+const refusal = (text: string): Promise<DbproxyError> =>
+  parse(text).then(
+    () => Promise.reject(new Error('nothing was wrong with it')),
+    (thrown: unknown) => thrown as DbproxyError,
   );
-  return (error as Error).message;
-};
+const complaint = (text: string): Promise<string> =>
+  refusal(text).then(
+    ({ message }) => message,
+    (error: unknown) => (error as Error).message,
+  );
 const head = 'version: 1\nname: x\n';
 const steps = `${head}steps:\n  - sleep: 1s\n`;
 
@@ -55,11 +59,15 @@ describe('what is wrong is said with its line', () => {
     ['', 'x.yaml:1: not a scenario: it begins with version: 1'],
     ['- 1', 'x.yaml:1: not a scenario: it begins with version: 1'],
     ['version: 1\nname: [', 'x.yaml:2: not YAML: '],
-    ['version: 1\nname: a\nname: b\n', 'x.yaml:3: not YAML: Map keys must be unique'],
+    ['version: 1\nname: a\nname: b\nsteps: [{ sleep: 1s }]', 'x.yaml:3: not YAML: Map keys must be unique'],
     ['version: 1\n{ name: a }: 2\n', 'x.yaml:2: a key is a word, no list or map'],
-    ['name: x\nsteps: []', 'x.yaml:1: version: '],
+    ['name: x\nsteps: []', 'x.yaml:1: version: is missing; this dbproxy reads version: 1'],
     [`version: 2\nname: x\nsteps: [{ sleep: 1s }]`, 'x.yaml:1: version: this dbproxy reads version: 1'],
     [`${head}`, 'x.yaml:1: steps: is missing'],
+    [
+      `${head}steps: [{ scale: {} }]`,
+      'x.yaml:3: steps[1].scale.to: is missing; expected one of "small"|"medium"|"large"|"xlarge"',
+    ],
     [`${steps}stpes: 1`, 'x.yaml:5: there is no stpes here; did you mean steps?'],
     [`${head}steps:\n  - scale: { ot: large }`, 'x.yaml:4: steps[1].scale'],
     [
@@ -130,23 +138,27 @@ describe('what is wrong is said with its line', () => {
     [`${head}steps:\n  - until: { size: huge }`, 'x.yaml:4: steps[1].until.size: '],
     [
       `${steps}expect:\n  - client.errors == 0\n  - client.erors == 0`,
-      'x.yaml:7: there is no metric client.erors; did you mean client.errors?',
+      'x.yaml:7: expect[2]: there is no metric client.erors; did you mean client.errors?',
     ],
-    [`${steps}expect:\n  - stall < 5ms`, 'x.yaml:6: stall wants one of .p50, .p99, .max, .count'],
-    [`${steps}expect:\n  - stall.p99 < 5`, 'x.yaml:6: stall.p99 wants a unit: ms, s, min'],
+    [`${steps}expect:\n  - stall < 5ms`, 'x.yaml:6: expect[1]: stall wants one of .p50, .p99, .max, .count'],
+    [`${steps}expect:\n  - stall.p99 < 5`, 'x.yaml:6: expect[1]: stall.p99 wants a unit: ms, s, min'],
     [
       `${steps}expect:\n  - client.errors < 5ms`,
-      'x.yaml:6: client.errors is a number without a unit, not ms',
+      'x.yaml:6: expect[1]: client.errors is a number without a unit, not ms',
     ],
     [
       `${steps}expect:\n  - client.errors = 0`,
-      'x.yaml:6: "client.errors = 0" is not METRIC ==|!=|<=|>=|<|> VALUE, such as stall.p99 < 50ms',
+      'x.yaml:6: expect[1]: "client.errors = 0" is not METRIC ==|!=|<=|>=|<|> VALUE, such as stall.p99 < 50ms',
     ],
-    [`${steps}expect:\n  - process.exit() == 0`, 'x.yaml:6: "process.exit() == 0" is not METRIC'],
-    [`${steps}expect:\n  - { sql: select 1 }`, 'x.yaml:6: expect[1]'],
+    [`${steps}expect:\n  - process.exit() == 0`, 'x.yaml:6: expect[1]: "process.exit() == 0" is not METRIC'],
+    [`${steps}expect:\n  - { sql: select 1 }`, 'x.yaml:6: expect[1].equals: is missing'],
+    [
+      `${steps}expect:\n  - 5`,
+      'x.yaml:6: expect[1]: expected a text such as client.errors == 0, { sql, equals }, or { ledger: pgbench }, not 5',
+    ],
     [
       `${steps}steady:\n  - latency.p99 < 5ms`,
-      'x.yaml:6: latency.p99 is known at the end only and belongs to expect; steady can have client.errors',
+      'x.yaml:6: steady[1]: latency.p99 is known at the end only and belongs to expect; steady can have client.errors',
     ],
     [
       'a: &a [x, x, x, x, x, x, x, x, x, x]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a]\nc: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b, *b]\nd: [*c, *c, *c, *c, *c, *c, *c, *c, *c, *c]',
@@ -154,6 +166,86 @@ describe('what is wrong is said with its line', () => {
     ],
   ])('%j', async (text, message) => {
     expect((await complaint(text)).slice(0, message.length)).toBe(message);
+  });
+
+  test('all that is wrong is said, in the order of the lines, with what is allowed there', async () => {
+    const error = await refusal(
+      `${head}engine: { size: huge, writers: 9, color: red }
+workload: { script: [tpcb-lik, select-only, nope], clients: many }
+steady:
+  - client.erors == 0
+  - latency.p99 < 5ms
+steps:
+  - { sleep: soon, check: {} }
+  - { scael: { to: large } }
+  - scale: { to: tiny, holdBudget: 5, deadlin: 3s }
+  - autoscale: { min: large, max: small }
+  - { workload: { script: no-such, for: 5 } }
+  - 7
+expect:
+  - stall < 5ms
+  - { sql: select 1 }
+color: blue
+`,
+    );
+    expect(error.message.split('\n')).toEqual([
+      'x.yaml:3: engine.size: expected one of "small"|"medium"|"large"|"xlarge", not "huge"',
+      'x.yaml:3: engine.writers: too big: expected number to be <=4, not 9',
+      'x.yaml:3: engine: there is no color here; there is size, postgres, provider, writers',
+      'x.yaml:4: workload.clients: expected number, received string',
+      expect.stringMatching(/^x\.yaml:4: workload\.script\[1\]: .*"tpcb-lik"; did you mean tpcb-like\?$/),
+      expect.stringMatching(
+        /^x\.yaml:4: workload\.script\[3\]: there is no workload "nope"; there is busy, /,
+      ),
+      'x.yaml:6: steady[1]: there is no metric client.erors; did you mean client.errors?',
+      expect.stringMatching(/^x\.yaml:7: steady\[2\]: latency\.p99 is known at the end only/),
+      'x.yaml:9: steps[1].sleep: is not a duration such as 250ms, 5s or 2min, not "soon"',
+      'x.yaml:9: steps[1]: a step has one verb, not check and sleep',
+      expect.stringMatching(
+        /^x\.yaml:10: steps\[2\]: there is no scael here; did you mean scale\? there is /,
+      ),
+      'x.yaml:11: steps[3].scale.to: expected one of "small"|"medium"|"large"|"xlarge", not "tiny"',
+      'x.yaml:11: steps[3].scale.holdBudget: expected a duration such as 250ms, 5s or 2min, not 5',
+      expect.stringMatching(
+        /^x\.yaml:11: steps\[3\]\.scale: there is no deadlin here; did you mean deadline\?/,
+      ),
+      'x.yaml:12: steps[4].autoscale: --min large is larger than --max small',
+      'x.yaml:13: steps[5].workload.for: expected a duration such as 250ms, 5s or 2min, not 5',
+      expect.stringMatching(/^x\.yaml:13: steps\[5\]\.workload\.script: there is no workload "no-such"; /),
+      'x.yaml:14: steps[6]: expected object, received number',
+      'x.yaml:16: expect[1]: stall wants one of .p50, .p99, .max, .count',
+      'x.yaml:17: expect[2].equals: is missing',
+      expect.stringMatching(/^x\.yaml:18: there is no color here; there is version, name, /),
+    ]);
+    expect(error.details).toMatchObject({ file: 'x.yaml', line: 3 });
+    const complaints = error.lists.complaints as readonly { path: string }[];
+    expect(complaints).toHaveLength(21);
+    const of = (path: string): object | undefined => complaints.find((each) => each.path === path);
+    expect(of('engine.size')).toEqual({
+      ...{ line: 3, path: 'engine.size', allowed: ['small', 'medium', 'large', 'xlarge'] },
+      reason: 'expected one of "small"|"medium"|"large"|"xlarge", not "huge"',
+    });
+    expect(of('engine')).toMatchObject({ allowed: ['size', 'postgres', 'provider', 'writers'] });
+    expect(of('steps[2]')).toMatchObject({
+      line: 10,
+      allowed: expect.arrayContaining(['scale', 'at']) as unknown,
+    });
+    expect(of('workload.script[1]')).toMatchObject({
+      allowed: expect.arrayContaining(['tpcb-like']) as unknown,
+    });
+    expect(of('steady[1]')).toMatchObject({ allowed: expect.arrayContaining(['client.errors']) as unknown });
+  });
+
+  test('keys that come twice do not hide what else is wrong; nor does one mistake of YAML another', async () => {
+    expect((await complaint(`${head}name: y\nsteps: [{ sleep: soon }]`)).split('\n')).toEqual([
+      'x.yaml:3: not YAML: Map keys must be unique',
+      expect.stringMatching(/^x\.yaml:4: steps\[1\]\.sleep: /),
+    ]);
+    const twice = 'not YAML: Nested mappings are not allowed in compact mappings';
+    expect((await complaint(`${head}about: a: b\nengine: c: d`)).split('\n')).toEqual([
+      `x.yaml:3: ${twice}`,
+      `x.yaml:4: ${twice}`,
+    ]);
   });
 
   test('whatever is in a file, the answer is a scenario or a complaint with a line', async () => {

@@ -7,6 +7,7 @@
  */
 import { nearest } from '../../suggest.js';
 import { asText, UNIT_MS } from '../file/units.js';
+import { Unfit } from '../file/complaints.js';
 import type { ExpectationFile } from '../file/schema.js';
 import { METRICS, type Metric, type Unit } from './metrics.js';
 
@@ -27,12 +28,8 @@ const UNITS: Readonly<Record<Unit, Readonly<Record<string, number>>>> = {
 };
 const SHAPE = /^([A-Za-z][\w.-]*)\s*(==|!=|<=|>=|<|>)\s*(-?\d+(?:\.\d+)?)\s*(\/s|[A-Za-z%]+)?$/;
 
-/** `fail` makes the error for a line and a reason. */
-export function parseExpectation(
-  item: ExpectationFile,
-  line: number,
-  fail: (line: number, reason: string) => Error,
-): Expectation {
+/** Throws Unfit. */
+export function parseExpectation(item: ExpectationFile, line: number): Expectation {
   if (typeof item !== 'string') {
     if ('ledger' in item) return { kind: 'ledger', text: 'the ledger is exact', line };
     const equals = asText(item.equals);
@@ -40,18 +37,18 @@ export function parseExpectation(
   }
   const [, name = '', operator, number, unit = ''] = SHAPE.exec(item.trim()) ?? [];
   if (operator === undefined)
-    throw fail(line, `"${item}" is not METRIC ${OPERATORS.join('|')} VALUE, such as stall.p99 < 50ms`);
+    throw new Unfit(`"${item}" is not METRIC ${OPERATORS.join('|')} VALUE, such as stall.p99 < 50ms`);
   const metric = METRICS.get(name);
-  if (!metric) throw fail(line, unknownMetric(name));
+  if (!metric) throw new Unfit(unknownMetric(name), [...METRICS.keys()]);
   const units = UNITS[metric.unit];
   const factor = units[unit];
   if (factor === undefined) {
     const wanted = Object.keys(units).filter((each) => each !== '');
-    throw fail(
-      line,
+    throw new Unfit(
       wanted.length === 0
         ? `${name} is a number without a unit, not ${unit}`
         : `${name} wants a unit: ${wanted.join(', ')}`,
+      wanted,
     );
   }
   return {

@@ -5,6 +5,7 @@
 import type { ConflictResult } from '../../conflict/index.js';
 import type { HandoverRecord, MoveRecord, PhasesMs } from '../../control/api.js';
 import type { LatencySummary, WorkloadProgress, WorkloadResult } from '../../workload/index.js';
+import { Unfit } from '../file/complaints.js';
 import type { Expectation } from './grammar.js';
 
 export type Unit = 'count' | 'ms' | 'rate';
@@ -232,12 +233,12 @@ export const METRICS: ReadonlyMap<string, Metric> = new Map(
   ]),
 );
 
-/** Of what holds before and after the steps, when the load still runs. */
-export function assertLive(expectation: Expectation, fail: (line: number, reason: string) => Error): void {
+/** Of what holds before and after the steps, when the load still runs. Throws Unfit. */
+export function assertLive(expectation: Expectation): void {
   if (expectation.kind !== 'metric' || expectation.metric.live) return;
   const live = [...METRICS.values()].flatMap((metric) => (metric.live ? [metric.name] : []));
-  throw fail(
-    expectation.line,
+  throw new Unfit(
     `${expectation.metric.name} is known at the end only and belongs to expect; steady can have ${live.join(', ')}`,
+    live,
   );
 }

@@ -1,21 +1,28 @@
 /**
- * Reads a scenario file. Everything that can be known to be wrong is said before anything is started, with file and line:
+ * Reads a scenario file. Everything that can be known to be wrong is said before anything is started, with file and line, all of it:
  * YAML, shape, names of metrics, names of workloads.
  *
  *   text ── yaml ──▶ document with lines ── schema ──▶ ScenarioFile ── expectations ──▶ Scenario
  */
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { isMap, isPair, isScalar, LineCounter, parseDocument, type Document } from 'yaml';
-import type { z } from 'zod';
 import { changed, DEFAULT_POLICY } from '../../control/autoscale/policy.js';
 import { DbproxyError } from '../../errors/index.js';
-import { nearest } from '../../suggest.js';
 import { findWorks } from '../../workload/index.js';
 import { parseExpectation, type Expectation } from '../expectations/grammar.js';
 import { assertLive } from '../expectations/metrics.js';
+import { Complaints, Unfit, type Path } from './complaints.js';
 import { policyChangeOf } from './policy-change.js';
-import { scenarioSchema, verbOf, type ScenarioFile, type StepFile, type Verb } from './schema.js';
+import {
+  autoscaleSchema,
+  scenarioSchema,
+  verbOf,
+  type ScenarioFile,
+  type StepFile,
+  type Verb,
+} from './schema.js';
+import { complainOfShape } from './shape.js';
+import { Source } from './source.js';
 
 export interface Step extends StepFile {
   readonly verb: Verb;
@@ -30,166 +37,50 @@ export interface Scenario extends Omit<ScenarioFile, 'steps' | 'steady' | 'expec
   readonly expect: readonly Expectation[];
 }
 
-type Path = readonly (string | number)[];
-
-/** Throws DBP_SCENARIO_INVALID. */
+/** Throws DBP_SCENARIO_INVALID; DBP_WORKLOAD_SCRIPT, when that is all that is wrong. */
 export async function readScenario(file: string): Promise<Scenario> {
   const text = await readFile(file, 'utf8').catch((cause: unknown) => {
     const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
-    throw invalid(file, 1, missing ? 'there is no such file' : String(cause));
+    const complaints = new Complaints(file);
+    complaints.add(1, [], missing ? 'there is no such file' : String(cause));
+    complaints.throwAny(cause);
+    throw cause;
   });
   return parseScenario(file, text);
 }
 
 export async function parseScenario(file: string, text: string): Promise<Scenario> {
-  const source = new Source(file, text);
+  const complaints = new Complaints(file);
+  const source = new Source(text, complaints);
+  const directory = dirname(resolve(file));
   const parsed = scenarioSchema.safeParse(source.value);
-  if (!parsed.success) throw source.complaint(parsed.error.issues[0] as z.core.$ZodIssue);
-  const given = resolveScripts(parsed.data, dirname(resolve(file)));
+  for (const issue of parsed.error?.issues ?? []) complainOfShape(issue, source);
+  // Also of a file whose shape is wrong elsewhere.
+  const unreadable = await judgeScripts(source, directory);
+  judgeExpectations(source);
+  judgePolicies(source);
+  complaints.throwAny(parsed.error);
+  if (unreadable) throw unreadable;
+  if (!parsed.success) throw parsed.error;
+  const given = resolveScripts(parsed.data, directory);
   const expectations = (key: 'steady' | 'expect'): Expectation[] =>
-    given[key].map((item, index) =>
-      parseExpectation(item, source.lineOf([key, index]), (line, reason) => invalid(file, line, reason)),
-    );
-  const steady = expectations('steady');
-  for (const each of steady) assertLive(each, (line, reason) => invalid(file, line, reason));
-  await assertWorkloadsExist(given, source);
-  assertPolicies(given, source);
+    given[key].map((item, index) => parseExpectation(item, source.lineOf([key, index])));
   const steps = given.steps.map((step, index) => ({
     ...step,
     ...{ verb: verbOf(step), line: source.lineOf(['steps', index]) },
   }));
-  return { ...given, file, steps, steady, expect: expectations('expect') };
-}
-
-const invalid = (file: string, line: number, reason: string, cause?: unknown): DbproxyError =>
-  new DbproxyError('DBP_SCENARIO_INVALID', { file, line, reason }, { cause });
-
-/** The document and where its parts stand. */
-class Source {
-  readonly #file: string;
-  readonly #lines = new LineCounter();
-  readonly #document: Document;
-  readonly value: unknown;
-
-  constructor(file: string, text: string) {
-    this.#file = file;
-    this.#document = parseDocument(text, {
-      lineCounter: this.#lines,
-      prettyErrors: false,
-      stringKeys: true,
-    });
-    const [first] = [...this.#document.errors, ...this.#document.warnings];
-    if (first) {
-      const reason =
-        first.code === 'NON_STRING_KEY' ? 'a key is a word, no list or map' : `not YAML: ${first.message}`;
-      throw invalid(file, this.#lines.linePos(first.pos[0]).line, reason);
-    }
-    if (!isMap(this.#document.contents)) throw invalid(file, 1, 'not a scenario: it begins with version: 1');
-    try {
-      this.value = this.#document.toJS();
-    } catch (cause) {
-      // Aliases that unfold to more than anybody has written.
-      throw invalid(file, 1, (cause as Error).message, cause);
-    }
-  }
-
-  /** Of what stands at the path, or of the nearest thing around it. */
-  lineOf(path: Path): number {
-    for (let length = path.length; length > 0; length--) {
-      const key = path[length - 1];
-      const parent: unknown =
-        this.#document.getIn(path.slice(0, length - 1), true) ?? this.#document.contents;
-      const around = length === 1 ? this.#document.contents : parent;
-      const pair = isMap(around)
-        ? around.items.find((each) => isPair(each) && isScalar(each.key) && each.key.value === key)
-        : undefined;
-      const node: unknown = pair?.key ?? this.#document.getIn(path.slice(0, length), true);
-      const offset = (node as { range?: [number, number, number] | null } | undefined)?.range?.[0];
-      if (offset !== undefined) return this.#lines.linePos(offset).line;
-    }
-    return 1;
-  }
-
-  invalid(path: Path, reason: string): DbproxyError {
-    return invalid(this.#file, this.lineOf(path), `${where(path)}${reason}`);
-  }
-
-  complaint(issue: z.core.$ZodIssue): DbproxyError {
-    const path = issue.path.filter((key): key is string | number => typeof key !== 'symbol');
-    const at = where(path);
-    if (issue.code === 'unrecognized_keys') {
-      const [unknown = ''] = issue.keys;
-      const hint = this.#hint(path, unknown);
-      return invalid(this.#file, this.lineOf([...path, unknown]), `${at}there is no ${unknown} here${hint}`);
-    }
-    const [branch] = issue.code === 'invalid_union' ? bestBranch(issue) : [];
-    if (branch) return this.complaint({ ...branch, path: [...path, ...branch.path] });
-    return this.invalid(path, sentence(issue, this.#document.getIn(path)));
-  }
-
-  #hint(path: Path, unknown: string): string {
-    const known = keysAt(path);
-    const meant = nearest(unknown, known);
-    if (meant !== undefined) return `; did you mean ${meant}?`;
-    return known.length > 0 ? `; there is ${known.join(', ')}` : '';
-  }
-}
-
-/** Of a union whose branches are objects and texts: the one that was meant, if what is there is an object. */
-function bestBranch(issue: z.core.$ZodIssueInvalidUnion): readonly z.core.$ZodIssue[] {
-  const isOfShape = (issues: readonly z.core.$ZodIssue[]): boolean =>
-    issues.every((each) => each.code !== 'invalid_type' || each.path.length > 0);
-  const fitting = issue.errors.filter(isOfShape);
-  return fitting.length === 1 ? (fitting[0] ?? []) : [];
-}
-
-/** `steps[2].scale: ` */
-const where = (path: Path): string => {
-  const text = path.reduce<string>(
-    (all, key) => (typeof key === 'number' ? `${all}[${key + 1}]` : all === '' ? key : `${all}.${key}`),
-    '',
-  );
-  return text === '' ? '' : `${text}: `;
-};
-
-function sentence(issue: z.core.$ZodIssue, found: unknown): string {
-  const missing = issue.code === 'invalid_type' && found === undefined;
-  if (missing) return 'is missing';
-  const text = issue.message
-    .replace(/^Invalid (?:input|option): /, '')
-    .replace(/^[A-Z]/, (c) => c.toLowerCase());
-  const shown = typeof found === 'object' ? '' : `, not ${JSON.stringify(found)}`;
-  return /received|, not /.test(text) || issue.code === 'custom' ? text : `${text}${shown}`;
-}
-
-/** The keys that the schema knows at a path. */
-function keysAt(path: Path): string[] {
-  let schema: unknown = scenarioSchema;
-  for (const key of path) {
-    const { shape, element } = unwrap(schema) as { shape?: Record<string, unknown>; element?: unknown };
-    schema = typeof key === 'number' ? element : shape?.[key];
-  }
-  const { shape } = (unwrap(schema) ?? {}) as { shape?: Record<string, unknown> };
-  return Object.keys(shape ?? {});
-}
-
-/** Without its default, its `optional` and its transformation. */
-function unwrap(schema: unknown): unknown {
-  let current = schema as { def?: { innerType?: unknown; in?: unknown } } | undefined;
-  while (current?.def) {
-    const inner = current.def.innerType ?? current.def.in;
-    if (inner === undefined) return current;
-    current = inner as typeof current;
-  }
-  return current;
+  return { ...given, file, steps, steady: expectations('steady'), expect: expectations('expect') };
 }
 
 /** Files of workloads stand beside the scenario, wherever it is run from. */
+const resolveOne = (script: string, directory: string): string =>
+  /\.sql(?:@\d+)?$|\//.test(script) ? resolve(directory, script) : script;
+
 function resolveScripts(given: ScenarioFile, directory: string): ScenarioFile {
   const resolved = (script: string | string[]): string | string[] =>
-    typeof script === 'string' ? resolveOne(script) : script.map(resolveOne);
-  const resolveOne = (script: string): string =>
-    /\.sql(?:@\d+)?$|\//.test(script) ? resolve(directory, script) : script;
+    typeof script === 'string'
+      ? resolveOne(script, directory)
+      : script.map((each) => resolveOne(each, directory));
   const { workload } = given;
   return {
     ...given,
@@ -202,35 +93,66 @@ function resolveScripts(given: ScenarioFile, directory: string): ScenarioFile {
   };
 }
 
-/** Each changes what the one before has left. */
-function assertPolicies({ steps }: ScenarioFile, source: Source): void {
-  let policy = DEFAULT_POLICY;
-  for (const [index, { autoscale }] of steps.entries()) {
-    if (!autoscale) continue;
-    try {
-      policy = changed(policy, policyChangeOf(autoscale));
-    } catch (error) {
-      throw source.invalid(['steps', index, 'autoscale'], (error as Error).message);
+/** Values of the file as they stand there; whatever they are. */
+const member = (value: unknown, key: string): unknown =>
+  typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[key] : undefined;
+const items = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
+
+function judgeExpectations(source: Source): void {
+  for (const key of ['steady', 'expect'] as const) {
+    for (const [index, item] of items(member(source.value, key)).entries()) {
+      if (typeof item !== 'string') continue;
+      try {
+        const expectation = parseExpectation(item, source.lineOf([key, index]));
+        if (key === 'steady') assertLive(expectation);
+      } catch (error) {
+        if (!(error instanceof Unfit)) throw error;
+        source.complain([key, index], error.message, error.allowed);
+      }
     }
   }
 }
 
-async function assertWorkloadsExist(given: ScenarioFile, source: Source): Promise<void> {
-  const scripts: [string | string[] | undefined, Path][] = [
-    [given.workload?.script, ['workload', 'script']],
-    ...given.steps.map((step, index): [string | string[] | undefined, Path] => [
-      step.workload?.script,
+/** Each changes what the one before has left. */
+function judgePolicies(source: Source): void {
+  let policy = DEFAULT_POLICY;
+  for (const [index, step] of items(member(source.value, 'steps')).entries()) {
+    const autoscale = autoscaleSchema.safeParse(member(step, 'autoscale'));
+    if (!autoscale.success) continue;
+    try {
+      policy = changed(policy, policyChangeOf(autoscale.data));
+    } catch (error) {
+      source.complain(['steps', index, 'autoscale'], (error as Error).message);
+    }
+  }
+}
+
+/** The first mistake in a script that is there; it has a place of its own. */
+async function judgeScripts(source: Source, directory: string): Promise<DbproxyError | null> {
+  const steps = items(member(source.value, 'steps'));
+  const loads: [unknown, Path][] = [
+    [member(source.value, 'workload'), ['workload', 'script']],
+    ...steps.map((step, index): [unknown, Path] => [
+      member(step, 'workload'),
       ['steps', index, 'workload', 'script'],
     ]),
   ];
+  const scripts = loads.flatMap(([load, path]): [unknown, Path][] => {
+    const script = member(load, 'script');
+    return Array.isArray(script)
+      ? script.map((each: unknown, index): [unknown, Path] => [each, [...path, index]])
+      : [[script, path]];
+  });
+  let unreadable: DbproxyError | null = null;
   for (const [script, path] of scripts) {
-    if (script === undefined) continue;
+    if (typeof script !== 'string') continue;
     try {
-      await findWorks(typeof script === 'string' ? [script] : script);
+      await findWorks([resolveOne(script, directory)]);
     } catch (error) {
-      const known = error instanceof DbproxyError && error.code !== 'DBP_WORKLOAD_SCRIPT';
-      if (known) throw source.invalid(path, error.message);
-      throw error;
+      if (!(error instanceof DbproxyError)) throw error;
+      if (error.code === 'DBP_WORKLOAD_SCRIPT') unreadable ??= error;
+      else source.complain(path, error.message, error.lists.known as readonly string[] | undefined);
     }
   }
+  return unreadable;
 }

@@ -32,6 +32,10 @@ const version = (description: string) =>
     .transform(String)
     .describe(description);
 
+/** Rules over several keys are judged as well where one of them has a wrong value: all is said at once. */
+const isObject = ({ value }: { readonly value: unknown }): boolean =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
 const size = (description: string) => z.enum(SIZE_NAMES).describe(description);
 
 const engine = z
@@ -115,7 +119,10 @@ const patch = z
     size: size('move to this size in the same step').optional(),
     ...move,
   })
-  .refine(({ to, self }) => (to === undefined) !== (self === undefined), 'wants either to or self')
+  .refine(({ to, self }) => (to === undefined) !== (self === undefined), {
+    error: 'wants either to or self',
+    when: isObject,
+  })
   .describe('like `dbproxy patch`');
 
 const check = z
@@ -134,7 +141,7 @@ const percent = (description: string) =>
     .describe(description);
 const threshold = (description: string) => z.number().min(0).describe(description);
 
-const autoscale = z
+export const autoscaleSchema = z
   .strictObject({
     off: z.literal(true).describe('the size stays as it is').optional(),
     min: size('the smallest size').optional(),
@@ -146,7 +153,10 @@ const autoscale = z
     for: duration('how long it has to be so, all the time').optional(),
     cooldown: duration('from one change of size to the next').optional(),
   })
-  .refine(({ off, ...policy }) => off === undefined || Object.keys(policy).length === 0, 'off goes alone')
+  .refine(({ off, ...policy }) => off === undefined || Object.keys(policy).length === 0, {
+    error: 'off goes alone',
+    when: isObject,
+  })
   .describe('like `dbproxy autoscale on`, or off; what it changes is judged like the moves of the steps');
 
 const extraLoad = z
@@ -196,7 +206,7 @@ const step = z
       .optional(),
     scale: scale.optional(),
     patch: patch.optional(),
-    autoscale: autoscale.optional(),
+    autoscale: autoscaleSchema.optional(),
     until: until.optional(),
     check: check.optional(),
     workload: extraLoad.optional(),
@@ -212,35 +222,39 @@ const step = z
     fault: fault.optional(),
     conflict: conflict.optional(),
   })
-  .superRefine((given, context) => {
-    const verbs = VERBS.filter((verb) => given[verb] !== undefined);
-    const operations = verbs.filter((verb) => verb !== 'fault');
-    const complain = (message: string): void => context.addIssue({ code: 'custom', message });
-    if (verbs.length === 0) complain(`a step has one of ${VERBS.join(', ')}`);
-    if (operations.length > 1) complain(`a step has one verb, not ${operations.join(' and ')}`);
-    const moves = given.scale !== undefined || given.patch !== undefined;
-    if (given.fault && operations.length > 0 && !moves) complain('fault goes alone, or with scale or patch');
-    if (given.fault?.at !== undefined && !moves)
-      complain('fault.at belongs to a scale or patch of the same step');
-    if (given.fault && moves && given.fault.at === undefined)
-      complain('fault wants at: the step of the operation');
-    if (given.sql === undefined) {
-      for (const key of ['session', 'equals', 'fails'] as const)
-        if (given[key] !== undefined) complain(`${key} belongs to sql`);
-    }
-    const outcomes: readonly string[] = moves
-      ? ['completed', 'rolled-back']
-      : given.check
-        ? ['movable', 'unmovable']
-        : [];
-    if (given.outcome !== undefined && !outcomes.includes(given.outcome))
-      complain(`outcome ${given.outcome} does not go with ${operations.join('') || 'fault'}`);
-  })
+  .superRefine(
+    (given, context) => {
+      const verbs = VERBS.filter((verb) => given[verb] !== undefined);
+      const operations = verbs.filter((verb) => verb !== 'fault');
+      const complain = (message: string): void => context.addIssue({ code: 'custom', message });
+      // A verb that is written wrong is there, too.
+      const misnamed = context.issues.some(({ code }) => code === 'unrecognized_keys');
+      if (verbs.length === 0 && !misnamed) complain(`a step has one of ${VERBS.join(', ')}`);
+      if (operations.length > 1) complain(`a step has one verb, not ${operations.join(' and ')}`);
+      const moves = given.scale !== undefined || given.patch !== undefined;
+      if (given.fault && operations.length > 0 && !moves)
+        complain('fault goes alone, or with scale or patch');
+      if (given.fault?.at !== undefined && !moves)
+        complain('fault.at belongs to a scale or patch of the same step');
+      if (given.fault && moves && given.fault.at === undefined)
+        complain('fault wants at: the step of the operation');
+      if (given.sql === undefined) {
+        for (const key of ['session', 'equals', 'fails'] as const)
+          if (given[key] !== undefined) complain(`${key} belongs to sql`);
+      }
+      const outcomes: readonly string[] = moves
+        ? ['completed', 'rolled-back']
+        : given.check
+          ? ['movable', 'unmovable']
+          : [];
+      if (given.outcome !== undefined && !outcomes.includes(given.outcome))
+        complain(`outcome ${given.outcome} does not go with ${operations.join('') || 'fault'}`);
+    },
+    { when: isObject },
+  )
   .describe('one step, named like the verb of the command line');
 
-const metric = z
-  .string('expected a text such as client.errors == 0, or sql with equals')
-  .describe('METRIC[.AGGREGATE] OPERATOR VALUE[UNIT], such as `stall.p99 < 50ms`');
+const metric = z.string().describe('METRIC[.AGGREGATE] OPERATOR VALUE[UNIT], such as `stall.p99 < 50ms`');
 const query = z
   .strictObject({ sql: z.string().min(1), equals: scalar })
   .describe('a query and what the first column of its first row has to be');
@@ -257,12 +271,17 @@ export const scenarioSchema = z
     engine: engine.prefault({}),
     workload: workload.optional(),
     steady: z
-      .array(z.union([metric, query]))
+      .array(z.union([metric, query], 'expected a text such as client.errors == 0, or { sql, equals }'))
       .describe('holds before the first step and after the last one')
       .default([]),
     steps: z.array(step).min(1),
     expect: z
-      .array(z.union([metric, query, ledger]))
+      .array(
+        z.union(
+          [metric, query, ledger],
+          'expected a text such as client.errors == 0, { sql, equals }, or { ledger: pgbench }',
+        ),
+      )
       .describe('holds at the end')
       .default([]),
   })
