@@ -7,9 +7,9 @@ import { ExitCode } from '../errors/index.js';
 export default class Cancel extends InstanceCommand<typeof Cancel, CancelResult> {
   static override summary = 'give up the scale or patch that is running';
   static override description =
-    'Until its point of no return it is rolled back: every session goes on where it is, and nothing is left of the new engine. After that it ' +
-    'is completed all the same, and the exit code is 1. Answers when it has ended. With nothing running it says so (exit code 0). `patch ' +
-    '--self` cannot be given up.';
+    'Until its point of no return it is rolled back: every session goes on where it is, and nothing is left of the new engine or, of `patch ' +
+    '--self`, of the new process. After that it is completed all the same, and the exit code is 1. Answers when it has ended. With nothing ' +
+    'running it says so (exit code 0).';
   static override examples = [
     '<%= config.bin %> cancel',
     '<%= config.bin %> cancel --name shop --writer 2',

@@ -452,7 +452,6 @@ export interface SupervisorApi {
   patch: { params: PatchParams; result: MoveRecord; progress: OperationProgress };
   /**
    * Gives up the operation that runs, and resolves when it has ended: past its point of no return it is completed all the same.
-   * Throws DBP_CANCEL_SELF_PATCH.
    */
   cancel: { params: Record<string, never>; result: CancelResult };
   /** Ends the wait of the operation that runs (`pauseAt`), and any that would still come. */

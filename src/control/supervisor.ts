@@ -79,7 +79,7 @@ export class Supervisor {
   #operation: OperationProgress | null = null;
   /** The operation that runs: aborted when somebody gives it up. */
   #givenUp = new AbortController();
-  #operating: Promise<MoveRecord | HandoverRecord | null> = Promise.resolve(null);
+  #operating: Promise<MoveRecord | HandoverRecord | DbproxyError> | null = null;
   #pause = new Pause();
   #repaired: readonly string[] = [];
   #ready: Promise<void> = Promise.resolve();
@@ -502,7 +502,7 @@ export class Supervisor {
     const done = this.#settled()
       .then(() => this.#exclusively(() => this.#run(work, (progress) => caller.progress?.(progress))))
       .finally(() => (this.#operation = null));
-    this.#operating = done.catch(() => null);
+    this.#operating = done.catch((error: unknown) => DbproxyError.from(error));
     return done;
   }
 
@@ -511,14 +511,13 @@ export class Supervisor {
     const { name } = this.#instance.paths;
     const schema = 'dbproxy.cancel/1';
     const running = this.#operation;
-    if (!running) return { schema, instance: name, operation: null, id: null, outcome: null };
-    if (running.step === 'handover') throw new DbproxyError('DBP_CANCEL_SELF_PATCH', { name });
+    const operating = this.#operating;
+    if (!running || !operating) return { schema, instance: name, operation: null, id: null, outcome: null };
     const { operation, step } = running;
     this.#givenUp.abort(new DbproxyError('DBP_SWITCH_ROLLED_BACK', { step, reason: 'it was given up' }));
-    const record = await this.#operating;
-    // Of a patch --self that had not begun yet there is no other.
-    const outcome = record === null ? 'rolled-back' : 'outcome' in record ? record.outcome : 'completed';
-    return { schema, instance: name, operation, id: record?.operation ?? (running.id || null), outcome };
+    const ended = await operating;
+    const id = (ended instanceof DbproxyError ? running.id : ended.operation) || null;
+    return { schema, instance: name, operation, id, outcome: outcomeOf(ended) };
   }
 
   async #run<Done extends MoveRecord | HandoverRecord>(
@@ -653,6 +652,13 @@ async function stateBefore(instance: Instance): Promise<'nothing runs' | 'someth
 const summaryOfWriter = ({ id, instance, url, port }: WriterStatus): WriterSummary => ({
   ...{ id, instance, url, port },
 });
+
+/** Of a patch --self that was not completed there is no record. */
+const outcomeOf = (ended: MoveRecord | HandoverRecord | DbproxyError): MoveRecord['outcome'] => {
+  if (!(ended instanceof DbproxyError)) return 'outcome' in ended ? ended.outcome : 'completed';
+  // The proxy was replaced.
+  return ended.code === 'DBP_STORE_NODE_START' ? 'completed' : 'rolled-back';
+};
 
 const isDiverged = (error: unknown): boolean =>
   error instanceof DbproxyError && error.code === 'DBP_WRITER_DIVERGED';

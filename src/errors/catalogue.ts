@@ -281,11 +281,6 @@ export const catalogue = define({
     exit: 1,
     suggestions: ['dbproxy status', 'dbproxy events'],
   },
-  DBP_CANCEL_SELF_PATCH: {
-    message: 'patch --self cannot be given up: it ends by itself, by its --deadline at the latest',
-    exit: 1,
-    suggestions: ['dbproxy events --follow --name {name}', 'dbproxy sessions --name {name}'],
-  },
   DBP_SWITCH_HOLD_LOST: {
     message: 'the proxy had already let the sessions go on: {reason}',
     exit: 1,

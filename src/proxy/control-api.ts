@@ -332,7 +332,8 @@ export interface ProxyApi extends WriterApi {
   left: { params: Record<string, never>; result: null };
   /**
    * Replaces this process by another build of itself, which inherits every socket (handover/). Answered by the old process,
-   * which ends then, or, where it ends the TLS of clients, once the last of these has gone. Refused while the gate is not open. Throws DBP_PROXY_HANDOVER: the old process goes on.
+   * which ends then, or, where it ends the TLS of clients, once the last of these has gone. Refused while the gate is not open. Throws DBP_PROXY_HANDOVER: the old process goes on;
+   * DBP_PROXY_STANDSTILL and, when it was given up, DBP_SWITCH_ROLLED_BACK: so it does.
    * `writer`: of one of several writers. Progress: sessions that went over, or who is waited for.
    */
   handover: {
@@ -340,6 +341,8 @@ export interface ProxyApi extends WriterApi {
     result: HandoverResult;
     progress: { handed: number; waitsFor?: string };
   };
+  /** The `handover` that runs rolls back, or is past its point of no return: the successor accepts. */
+  giveUpHandover: { params: Record<string, never>; result: null };
   /** One of several starts another one, which listens on the same sockets. Answered when it is on its way. */
   startMember: { params: { program: Program; config: ProxyConfig }; result: { pid: number } };
   /** From another one of several: a CancelRequest for a session of this one; the secret in base64. */

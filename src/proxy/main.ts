@@ -72,6 +72,10 @@ const handlers = (proxy: Proxy, stop: () => void): RpcHandlers<ProxyApi> => ({
     void exitWhenRead(proxy, context.signal);
     return result;
   },
+  giveUpHandover: () => {
+    proxy.giveUpHandover();
+    return null;
+  },
   trace: (request, context) => proxy.traces.trace(request, context),
   startMember: ({ program, config }) => proxy.startMember(program, config),
   cancel: async ({ processId, secret }) => {

@@ -102,7 +102,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
   hearElsewhere: ((messages: readonly PeerMessage[]) => void) | null = null;
   #mockSecret: Buffer;
   #attaching: Promise<void> = Promise.resolve();
-  #handover: Promise<HandoverResult> | null = null;
+  #handover: { readonly predecessor: Predecessor; readonly done: Promise<HandoverResult> } | null = null;
   /** Of one of several writers that takes over: its predecessor's. */
   #inherited: EngineAdmin | null = null;
   #replaced = false;
@@ -449,18 +449,24 @@ export class Proxy implements HandoverSource, HandoverTarget {
     { program, writer }: ProxyApi['handover']['params'],
     onProgress: (progress: ProxyApi['handover']['progress']) => void,
   ): Promise<HandoverResult> {
-    if (this.#handover) return this.#handover;
+    if (this.#handover) return this.#handover.done;
     const reason = this.#whyNoHandover(writer);
     if (reason !== null) return Promise.reject(new DbproxyError('DBP_PROXY_HANDOVER', { reason }));
     const standstill = writer && this.writer ? this.#standstillOf(writer) : null;
     const config = writer ? withIncarnation(this.config, writer.incarnation) : this.config;
-    const handover = new Predecessor(this, { program, config, standstill }, onProgress).run();
-    this.#handover = handover;
-    handover.then(
+    const predecessor = new Predecessor(this, { program, config, standstill }, onProgress);
+    const done = predecessor.run();
+    this.#handover = { predecessor, done };
+    done.then(
       () => (this.#replaced = true),
       () => (this.#handover = null),
     );
-    return handover;
+    return done;
+  }
+
+  /** See ProxyApi.giveUpHandover. */
+  giveUpHandover(): void {
+    this.#handover?.predecessor.giveUp();
   }
 
   #whyNoHandover(asked: WriterHandover | undefined): string | null {

@@ -1,6 +1,8 @@
 /** `patch --self` with the real supervisor and proxy: both are replaced under a load that would notice. */
 import pg from 'pg';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { CancelResult } from '../../src/control/api.js';
+import { connectSupervisor } from '../../src/control/client.js';
 import { InstanceDirectory } from '../../src/control/instance-directory.js';
 import { replaceSelf } from '../../src/control/replace-self.js';
 import { Pause } from '../support/pause.js';
@@ -147,3 +149,53 @@ test('kill -9 of the new proxy in the middle: the old one goes on', async () => 
   await writer.progressed();
   await writer.finish();
 }, 60_000);
+
+describe('dbproxy cancel', () => {
+  /** A patch --self whose proxy stops at `step` is given up there, and then goes on. */
+  const givenUpAt = async (
+    name: string,
+    step: string,
+  ): Promise<{ writer: Writer; before: number; ended: unknown; cancel: CancelResult }> => {
+    const { url, file } = await pausing(name, step);
+    const writer = await Writer.start(url);
+    const before = (await status(name)).proxy?.pid ?? 0;
+    const ended = replaceSelf(name, silent).catch((error: Error) => error);
+    await reached(file);
+    const supervisor = await connectSupervisor(name);
+    const cancel = supervisor.call('cancel', {});
+    // Answered behind it: the supervisor has passed it on.
+    await supervisor.call('status', {});
+    await writeFile(file, '');
+    try {
+      return { writer, before, ended: await ended, cancel: await cancel };
+    } finally {
+      supervisor.close();
+    }
+  };
+
+  test('gives it up until the new process has the listening sockets: rolled back, as any other', async () => {
+    const { writer, before, ended, cancel } = await givenUpAt('given-up', 'handover.prepared');
+    expect(cancel).toEqual({
+      schema: 'dbproxy.cancel/1',
+      instance: 'given-up',
+      operation: 'patch',
+      id: 'handover-1',
+      outcome: 'rolled-back',
+    });
+    expect(ended).toMatchObject({ code: 'DBP_SWITCH_ROLLED_BACK' });
+    expect((ended as Error).message).toMatch(/given up/);
+    const now = await status('given-up');
+    expect(now).toMatchObject({ state: 'running', operation: null, proxy: { pid: before, generation: 1 } });
+    expect((await events('given-up')).at(-1)?.type).toBe('operation.rolled-back');
+    await writer.progressed();
+    await writer.finish();
+  }, 60_000);
+
+  test('comes too late for one that has: it is completed', async () => {
+    const { writer, before, ended, cancel } = await givenUpAt('too-late', 'handover.adopted');
+    expect(cancel).toMatchObject({ operation: 'patch', id: 'handover-1', outcome: 'completed' });
+    expect(ended).toMatchObject({ from: { pid: before }, sessions: { handed: 1, lost: 0 } });
+    await writer.progressed();
+    await writer.finish();
+  }, 60_000);
+});

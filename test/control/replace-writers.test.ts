@@ -172,4 +172,33 @@ describe('patch --self', () => {
     await client.query('commit');
     await client.end();
   });
+
+  it(
+    'that waits for a transaction is given up by cancel; and so it is by down',
+    async () => {
+      const client = await connectPg(await urlOf('shop', '1'));
+      await client.query('begin; select 1');
+      const waits = async (): Promise<boolean> => {
+        const { operation } = await cli.json<{ operation: { step: string; detail: string } | null }>([
+          ...['status', '--name', 'shop'],
+        ]);
+        return operation?.step === 'handover' && operation.detail.startsWith('waits: session');
+      };
+      const patched = cli.json<{ code: string }>(['patch', '--self', '--name', 'shop'], 1);
+      await eventually('its transaction to be waited for', waits);
+      expect(await cli.json(['cancel', '--name', 'shop'])).toMatchObject({
+        ...{ schema: 'dbproxy.cancel/1', instance: 'shop', operation: 'patch' },
+        ...{ id: expect.stringMatching(/^handover-\d+$/) as string, outcome: 'rolled-back' },
+      });
+      expect((await patched).code).toBe('DBP_SWITCH_ROLLED_BACK');
+      expect((await client.query('select 1 as n')).rows).toEqual([{ n: 1 }]);
+
+      client.on('error', () => undefined);
+      const again = cli.json<{ code: string }>(['patch', '--self', '--name', 'shop'], 1);
+      await eventually('its transaction to be waited for again', waits);
+      await cli.json(['down', '--name', 'shop']);
+      expect((await again).code).toBe('DBP_SWITCH_ROLLED_BACK');
+    },
+    LONG_MS,
+  );
 });

@@ -5,11 +5,12 @@ import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { EngineRecord } from '../../src/engine/index.js';
 import { readProcessStat } from '../../src/engine/process-identity.js';
+import type { DbproxyError } from '../../src/errors/index.js';
 import type { Program } from '../../src/proxy/control-api.js';
 import { connectPg, directTo, eventually, withPg } from '../support/clients.js';
 import { TestEngines, randomName } from '../support/engines.js';
 import { Pause } from '../support/pause.js';
-import { ENTRY, successorsOf, TestProxy, waitForExit } from '../support/proxies.js';
+import { childrenOf, ENTRY, successorsOf, TestProxy, THIS_BUILD, waitForExit } from '../support/proxies.js';
 
 const CLIENTS = 6;
 
@@ -113,6 +114,69 @@ describe('a successor that cannot take over: the process that runs goes on', () 
     await withPg(proxy.url(), (client) => client.query('select 1'));
     // And then, with a build that works:
     expect((await proxy.handOver()).pid).not.toBe(before);
+  });
+});
+
+describe('a handover that is given up', () => {
+  const begin = async (step: string): Promise<{ pause: Pause; old: number; outcome: Promise<string> }> => {
+    const pause = new Pause(step, engines.home);
+    proxy = await TestProxy.start(engines, primary, { env: pause.env });
+    await openTransactions();
+    const outcome = proxy.control.call('handover', { program: THIS_BUILD }).then(
+      () => 'done',
+      (error: DbproxyError) => error.code,
+    );
+    return { pause, old: proxy.pid, outcome };
+  };
+
+  it.each(['handover.hello', 'handover.prepared', 'handover.successor.prepared'])(
+    'at %s: everybody goes on in the process that runs, which can be replaced later',
+    async (step) => {
+      const { pause, old, outcome } = await begin(step);
+      await pause.reached();
+      await proxy.control.call('giveUpHandover', {});
+      await pause.goOn();
+      expect(await outcome).toBe('DBP_SWITCH_ROLLED_BACK');
+      expect(successorsOf(old)).toEqual([]);
+      await proxy.reconnect();
+      expect(proxy.pid).toBe(old);
+      expect(await survivors()).toBe(CLIENTS);
+      expect((await proxy.handOver()).pid).not.toBe(old);
+    },
+  );
+
+  it('does not wait for a new process that never answers', async () => {
+    proxy = await TestProxy.start(engines, primary);
+    await openTransactions();
+    const main = join(engines.home, `${randomName()}.cjs`);
+    await writeFile(main, `process.on('message', () => undefined);`);
+    const refused = proxy.control.call('handover', { program: { node: process.execPath, main } });
+    refused.catch(() => undefined);
+    await eventually('it to be started', () => childrenOf(proxy.pid).length === 1);
+    await proxy.control.call('giveUpHandover', {});
+    await expect(refused).rejects.toMatchObject({ code: 'DBP_SWITCH_ROLLED_BACK' });
+    expect(childrenOf(proxy.pid)).toEqual([]);
+    expect(await survivors()).toBe(CLIENTS);
+  });
+
+  it.each(['handover.listening', 'handover.go'])(
+    'at %s it is too late: it comes to its end',
+    async (step) => {
+      const { pause, old, outcome } = await begin(step);
+      await pause.reached();
+      await proxy.control.call('giveUpHandover', {});
+      await pause.goOn();
+      expect(await outcome).toBe('done');
+      await proxy.reconnect();
+      expect(proxy.pid).not.toBe(old);
+      expect(await survivors()).toBe(CLIENTS);
+    },
+  );
+
+  it('there is none: nothing happens', async () => {
+    proxy = await TestProxy.start(engines, primary);
+    expect(await proxy.control.call('giveUpHandover', {})).toBeNull();
+    await proxy.handOver();
   });
 });
 

@@ -184,13 +184,16 @@ const holdEverybody = async (proxy: TestProxy, budgetMs: number): Promise<void> 
   if (!hold.held) throw new Error(`not held: ${JSON.stringify(hold)}`);
 };
 
-/** Proxy processes that this one has started and that have not ended. */
-export const successorsOf = (pid: number): number[] =>
+/** Processes that this one has started and that have not ended. */
+export const childrenOf = (pid: number): number[] =>
   readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
-    .filter((child) => readProcessStat(child)?.parentPid === pid && processIdentity(child) !== null)
-    .filter((child) => readFileSync(`/proc/${child}/cmdline`, 'latin1').includes('proxy/main'));
+    .filter((child) => readProcessStat(child)?.parentPid === pid && processIdentity(child) !== null);
+
+/** Those that are proxies. */
+export const successorsOf = (pid: number): number[] =>
+  childrenOf(pid).filter((child) => readFileSync(`/proc/${child}/cmdline`, 'latin1').includes('proxy/main'));
 
 /** One whole switch, as the coordinator does it, without its retries. Throws when the hold does not come about. */
 export const moveTo = async (

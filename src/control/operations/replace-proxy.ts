@@ -30,7 +30,7 @@ export interface Replaced {
 
 /**
  * Of several processes one after the other. `family`: of the first of several writers, whose storage nodes come behind it. Throws
- * DBP_PROXY_HANDOVER, DBP_PROXY_STANDSTILL: the old process goes on; DBP_STORE_NODE_START: behind that, a node does not.
+ * DBP_PROXY_HANDOVER, DBP_PROXY_STANDSTILL, and what its signal is aborted with: the old process goes on; DBP_STORE_NODE_START: behind that, a node does not.
  */
 export async function replaceProxy(
   context: OperationContext,
@@ -51,7 +51,7 @@ export async function replaceProxy(
 }
 
 async function replace(
-  { instance, proxy, onProgress }: OperationContext,
+  { instance, proxy, onProgress, signal }: OperationContext,
   limits: SelfPatchLimits,
   epoch: number | null,
 ): Promise<Replaced> {
@@ -63,8 +63,10 @@ async function replace(
   const writer = await writerHandover(instance.record.spec, epoch, limits);
   const done: ProcessReplaced[] = [];
   for (const member of proxy.members) {
+    // Once one of them was replaced there is no way back.
+    const givenUp = done.length === 0 ? signal : null;
     done.push(
-      await replaceProcess(instance, { operation, member, writer, tell }).catch((cause: unknown) => {
+      await replaceProcess(instance, { operation, member, writer, tell, givenUp }).catch((cause: unknown) => {
         const error = DbproxyError.from(cause);
         const message = done.length === 0 ? error.message : `${error.message}; ${done.length} were replaced`;
         instance.events.append('operation.rolled-back', `${operation}: ${message}`, { operation });
@@ -122,11 +124,12 @@ interface Replacement {
   readonly member: ProxyProcess;
   readonly writer: WriterHandover | null;
   readonly tell: (detail: string) => void;
+  readonly givenUp: AbortSignal | null;
 }
 
 async function replaceProcess(
   { events, directory }: Instance,
-  { operation, member: { rpc, number }, writer, tell }: Replacement,
+  { operation, member: { rpc, number }, writer, tell, givenUp }: Replacement,
 ): Promise<ProcessReplaced> {
   const before = await proxyStatus({ rpc });
   tell(`a new process takes over from ${before.pid}`);
@@ -136,11 +139,17 @@ async function replaceProcess(
   });
   const onProgress = ({ handed, waitsFor }: ProxyApi['handover']['progress']): void =>
     tell(waitsFor === undefined ? `${handed} of ${before.sessions} sessions` : `waits: ${waitsFor}`);
-  const result = await rpc.call(
-    'handover',
-    { program: THIS_BUILD, ...(writer ? { writer } : {}) },
-    { timeoutMs: HANDOVER_BOUND_MS + (writer?.deadlineMs ?? 0), onProgress },
-  );
+  // An older build does not know how to: it comes to its end.
+  const giveUp = (): void => void rpc.call('giveUpHandover', {}).catch(() => undefined);
+  givenUp?.throwIfAborted();
+  givenUp?.addEventListener('abort', giveUp);
+  const result = await rpc
+    .call(
+      'handover',
+      { program: THIS_BUILD, ...(writer ? { writer } : {}) },
+      { timeoutMs: HANDOVER_BOUND_MS + (writer?.deadlineMs ?? 0), onProgress },
+    )
+    .finally(() => givenUp?.removeEventListener('abort', giveUp));
   const successor = await findProcess(directory.paths, number);
   if (successor?.process.pid !== result.pid) {
     const reason = `process ${result.pid} does not answer`;

@@ -91,6 +91,9 @@ export class Predecessor {
   readonly #holdMs: number[] = [];
   readonly #lost: { id: number; reason: string }[] = [];
   #batch = 1;
+  #givenUp: DbproxyError | null = null;
+  /** The successor may have clients: what it has ends with it. */
+  #isPastReturn = false;
   #fail: (error: Error) => void = () => undefined;
   /** Rejects when the successor has ended. */
   readonly #ended: Promise<never>;
@@ -117,7 +120,8 @@ export class Predecessor {
   }
 
   /**
-   * When it resolves this process has nothing left but to end. Throws DBP_PROXY_HANDOVER, DBP_PROXY_STANDSTILL: this process goes on.
+   * When it resolves this process has nothing left but to end. Throws DBP_PROXY_HANDOVER, DBP_PROXY_STANDSTILL, DBP_SWITCH_ROLLED_BACK:
+   * this process goes on.
    */
   async run(): Promise<HandoverResult> {
     try {
@@ -144,6 +148,16 @@ export class Predecessor {
       const reason = handed === 0 ? messageOf(error) : `${messageOf(error)}; ${handed} sessions died with it`;
       throw new DbproxyError('DBP_PROXY_HANDOVER', { reason }, { cause: error });
     }
+  }
+
+  /** Nobody is handed over, unless the successor has the listening sockets already: then it comes to its end. */
+  giveUp(): void {
+    if (this.#isPastReturn) return;
+    this.#givenUp = new DbproxyError('DBP_SWITCH_ROLLED_BACK', {
+      step: 'handover',
+      reason: 'it was given up',
+    });
+    this.#fail(this.#givenUp);
   }
 
   // --- before anything moves --------------------------------------------------------------------------------------------
@@ -179,6 +193,8 @@ export class Predecessor {
 
   async #giveListeners(): Promise<void> {
     const source = this.#source;
+    if (this.#givenUp) throw this.#givenUp;
+    this.#isPastReturn = true;
     for (const { name, handle } of source.listeners) await this.#peer.send('listener', { name }, handle);
     source.redirect((handle) => this.#peer.send('accepted', {}, handle));
     source.cancelElsewhere = (processId, secret) => this.#peer.tell('cancel', { processId, secret });
@@ -193,10 +209,11 @@ export class Predecessor {
     if (!this.#standstill) return;
     // While everybody waits that would take most of the time.
     for (const session of this.#source.sessions) await this.#giveSockets(session);
-    await this.#standstill.begin((waitsFor) => {
+    const waits = (waitsFor: string): void => {
       this.#onProgress({ handed: 0, waitsFor });
       this.#dropEnded();
-    });
+    };
+    await this.#standstill.begin(waits, this.#stopped);
     for (const session of this.#given.keys()) this.#given.set(session, performance.now());
     this.#dropEnded();
     await faultPoint('handover.still');

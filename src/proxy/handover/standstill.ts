@@ -32,6 +32,8 @@ const REOPEN_BOUND_MS = 2_000;
 export class Standstill {
   readonly #options: StandstillOptions;
   #sinceNs: bigint | null = null;
+  /** Sessions are held, or may come to be. */
+  #holds = false;
   #hasMadeWay = false;
 
   constructor(options: StandstillOptions) {
@@ -48,8 +50,11 @@ export class Standstill {
     return this.#options.asked.epoch;
   }
 
-  /** Again and again until the deadline. Throws DBP_PROXY_STANDSTILL with who could not: everybody goes on. */
-  async begin(waitsFor: (who: string) => void): Promise<void> {
+  /**
+   * Again and again until the deadline. Throws DBP_PROXY_STANDSTILL with who could not: everybody goes on; and what `stopped` rejects
+   * with: everybody does after `resume`.
+   */
+  async begin(waitsFor: (who: string) => void, stopped: Promise<never>): Promise<void> {
     const { name, asked, standStill } = this.#options;
     const { deadlineMs } = asked;
     const endMs = performance.now() + deadlineMs;
@@ -59,15 +64,19 @@ export class Standstill {
       const isLast = leftMs < 2 * asked.holdBudgetMs;
       const budgetMs = Math.max(1, Math.min(leftMs, asked.holdBudgetMs));
       const sinceNs = process.hrtime.bigint();
-      const { held, blockers } = await standStill(budgetMs, isLast && asked.onTimeout === 'cancel');
+      this.#holds = true;
+      const attempt = standStill(budgetMs, isLast && asked.onTimeout === 'cancel');
+      const { held, blockers } = await Promise.race([attempt, stopped]);
       if (held) {
         this.#sinceNs = sinceNs;
         return;
       }
+      this.#holds = false;
       if (isLast)
         throw new DbproxyError('DBP_PROXY_STANDSTILL', { name, deadlineMs, reason: inWords(blockers) });
       waitsFor(inWords(blockers));
-      await delay(Math.min(BETWEEN_ATTEMPTS_MS, endMs - performance.now() - asked.holdBudgetMs));
+      const pauseMs = Math.min(BETWEEN_ATTEMPTS_MS, endMs - performance.now() - asked.holdBudgetMs);
+      await Promise.race([delay(pauseMs), stopped]);
     }
   }
 
@@ -79,12 +88,13 @@ export class Standstill {
 
   /** Everybody goes on here. */
   async resume(): Promise<void> {
-    if (this.#sinceNs === null) return;
+    if (!this.#holds) return;
     const { asked, reopen, release } = this.#options;
     try {
       if (this.#hasMadeWay) await Promise.race([reopen(asked.spare), delay(REOPEN_BOUND_MS)]);
     } finally {
       this.#sinceNs = null;
+      this.#holds = false;
       await release();
     }
   }

@@ -218,6 +218,68 @@ describe('whoever is at work', () => {
     expect(await value(client, 'select balance from account where id = 1')).toBeTypeOf('number');
   });
 
+  const waiting = async (): Promise<{ client: pg.Client; handover: Promise<HandoverResult> }> => {
+    const client = await connect(first());
+    await client.query('begin; update account set balance = balance where id = 1');
+    const waits: (string | undefined)[] = [];
+    const handover = first().proxy!.control.call(
+      'handover',
+      { program: THIS_BUILD, writer: cluster.handoverOf(first(), { deadlineMs: 60_000 }) },
+      { onProgress: ({ waitsFor }) => waits.push(waitsFor) },
+    );
+    handover.catch(() => undefined);
+    await eventually('somebody to be waited for', () => waits.length > 0);
+    return { client, handover };
+  };
+
+  const goesOnAsItWas = async (client: pg.Client, pid: number): Promise<void> => {
+    expect(successorsOf(pid)).toEqual([]);
+    await client.query('commit');
+    expect(await first().isOpen()).toMatchObject({ state: 'open' });
+    await first().proxy!.reconnect();
+    expect(first().proxy!.pid).toBe(pid);
+    await retrying(() => client.query('update account set balance = balance where id = 1'));
+    await first().handOver();
+    await retrying(() => client.query('update account set balance = balance where id = 1'));
+  };
+
+  it('with a transaction that is waited for goes on when that is given up', async () => {
+    const { pid } = first().proxy!;
+    const { client, handover } = await waiting();
+    await first().proxy!.control.call('giveUpHandover', {});
+    await expect(handover).rejects.toMatchObject({ code: 'DBP_SWITCH_ROLLED_BACK' });
+    await goesOnAsItWas(client, pid);
+  });
+
+  it('with a transaction is not waited for once the new process has ended', async () => {
+    const { pid } = first().proxy!;
+    const { client, handover } = await waiting();
+    process.kill(successorsOf(pid)[0]!, 'SIGKILL');
+    await expect(handover).rejects.toThrow(/the new process ended \(SIGKILL\)/);
+    await goesOnAsItWas(client, pid);
+  });
+
+  it('goes on at once when that is given up while everybody stands still', async () => {
+    const pause = await startPausing('handover.still');
+    const { pid } = first().proxy!;
+    const client = await connect(first());
+    await client.query('select 1');
+    const writer = cluster.handoverOf(first());
+    const handover = first().proxy!.control.call('handover', { program: THIS_BUILD, writer });
+    handover.catch(() => undefined);
+    await pause.reached();
+    const asked = retrying(() => client.query('update account set balance = balance where id = 4'));
+    await first().proxy!.control.call('giveUpHandover', {});
+    await pause.goOn();
+    await expect(handover).rejects.toMatchObject({ code: 'DBP_SWITCH_ROLLED_BACK' });
+    await asked;
+    // It has not made way: the same incarnation goes on.
+    expect((await first().isOpen()).incarnation).not.toBe(writer.spare);
+    await first().proxy!.reconnect();
+    expect(first().proxy!.pid).toBe(pid);
+    expect(successorsOf(pid)).toEqual([]);
+  });
+
   it('is not held where another process could not open: without a majority of the storage nodes', async () => {
     const client = await connect(first());
     const nodes = cluster.store!.nodes.slice(1);
