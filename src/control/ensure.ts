@@ -3,7 +3,7 @@
  * new supervisor, and after something died: look first, then do only what is missing.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { dropReplicationSlot, unusedSlots } from '../engine/index.js';
+import { dropReplicationSlot, endClientBackends, unusedSlots } from '../engine/index.js';
 import type { EngineRecord } from '../engine/types.js';
 import { DbproxyError } from '../errors/index.js';
 import { faultPoint } from '../fault-point.js';
@@ -93,6 +93,7 @@ async function ensure(
   const resumed = await finishFailover(instance, found && proxy);
   if (resumed !== null) repairs.push(resumed);
   const before = found && (await proxyStatus(proxy));
+  if (isDeepStrictEqual(processBefore, primary.process)) await endLeftovers(proxy, primary);
   await ensureRoute(instance, proxy, primary);
   // No standby could take over, or who saw to that died in the middle of it: what waits for an engine goes on on this one.
   const waits = before?.waitsForEngine === true || before?.primary?.id !== primary.id;
@@ -244,6 +245,12 @@ async function startPrimary(
     engine: primary.id,
   });
   return started;
+}
+
+/** A proxy that was never led to an engine has no sessions: what runs there is left of one that has died, and holds its locks. */
+async function endLeftovers(proxy: Proxy, primary: EngineRecord): Promise<void> {
+  for (const { rpc } of proxy.members) if ((await proxyStatus({ rpc })).primary) return;
+  await endClientBackends(primary);
 }
 
 async function ensureRoute(instance: Instance, proxy: Proxy, primary: EngineRecord): Promise<void> {

@@ -22,6 +22,7 @@ export {
   type AdminQuery,
   type AdminTarget,
 } from './admin.js';
+export { endClientBackends } from './client-backends.js';
 export { flushedPosition, standbyLag, switchPosition, type StandbyLag } from './standby-lag.js';
 export { createReplicationSlot, dropReplicationSlot, slotName, unusedSlots } from './replication.js';
 export { containerLog, followContainerLog } from './providers/docker/log.js';

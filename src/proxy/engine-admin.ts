@@ -103,6 +103,15 @@ export class EngineAdmin {
     return rows[0]?.[0] ?? null;
   }
 
+  /** Of sessions whose process has gone: in the middle of a statement a backend does not look whether its client is there. */
+  async endBackends(pids: readonly number[]): Promise<void> {
+    await this.#query(
+      `select pg_catalog.pg_terminate_backend(pid) from pg_catalog.pg_stat_activity
+       where backend_type = 'client backend' and pid = any ($1)`,
+      [`{${pids.join(',')}}`],
+    );
+  }
+
   async isInRecovery(): Promise<boolean> {
     const rows = await this.#query('select pg_catalog.pg_is_in_recovery()');
     return rows[0]?.[0] === 't';

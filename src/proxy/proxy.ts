@@ -613,6 +613,15 @@ export class Proxy implements HandoverSource, HandoverTarget {
     await this.writer?.opened();
   }
 
+  endBackends(pids: readonly number[]): void {
+    const here = new Set([...this.#sessions].map(({ server }) => server.backendPid));
+    const gone = pids.filter((pid) => !here.has(pid));
+    if (gone.length === 0) return;
+    this.#primary
+      ?.endBackends(gone)
+      .catch((error: unknown) => logLine(`backends without a client: ${String(error)}`));
+  }
+
   addTotals({ sessions, moves, failedLogins }: ProxyStatus['totals']): void {
     this.#totals.sessions += sessions;
     this.#totals.moves += moves;

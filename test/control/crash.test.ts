@@ -1,5 +1,6 @@
 /** kill -9 at every step of a switchover: of the supervisor, of the target, of the proxy. Under a load that would notice. */
 import { access } from 'node:fs/promises';
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startInstance } from '../../src/control/client.js';
 import { InstanceDirectory } from '../../src/control/instance-directory.js';
@@ -114,4 +115,32 @@ test('supervisor and proxy killed between commit and promotion: one primary, no 
   const fresh = await Writer.start(url);
   await fresh.progressed();
   await fresh.finish();
+});
+
+test('proxy killed in the middle of statements: none of them keeps its locks', async () => {
+  const writer = await Writer.start(url);
+  await writer.progressed();
+  await writer.finish();
+  const holder = new pg.Client({ connectionString: url });
+  holder.on('error', () => undefined);
+  await holder.connect();
+  const runs = holder.query('begin; lock table written; select pg_sleep(600)');
+  runs.catch(() => undefined);
+  await until('it runs', async () =>
+    (await status(NAME)).sessions.some(({ query }) => query?.includes('pg_sleep')),
+  );
+  const before = (await status(NAME)).proxy?.pid ?? 0;
+  process.kill(before, 'SIGKILL');
+  await expect(runs).rejects.toThrow();
+  await until('another proxy runs', async () => {
+    const { state, proxy } = await status(NAME);
+    return state === 'running' && proxy?.pid !== before;
+  });
+  await expectHealthy();
+  await until('the lock is free', () =>
+    Writer.count(url).then(
+      () => true,
+      () => false,
+    ),
+  );
 });

@@ -247,5 +247,44 @@ describe('kill -9 in the middle', () => {
   });
 });
 
+/** `busy`: the session that is in the middle of a statement, from 0 in the order in which they go over. */
+const LEFT_RUNNING = [
+  { kill: 'new', at: 'handover.go', busy: 0 },
+  { kill: 'new', at: 'handover.successor.finish', busy: CLIENTS - 1 },
+  { kill: 'old', at: 'handover.sockets', busy: 0 },
+  { kill: 'old', at: 'handover.sockets', busy: CLIENTS - 1 },
+] as const;
+
+describe('a statement whose session died with its process', () => {
+  it.each(LEFT_RUNNING)('keeps no lock: the $kill one at $at, session $busy', async ({ kill, at, busy }) => {
+    const pause = new Pause(at, engines.home);
+    proxy = await TestProxy.start(engines, primary, { env: pause.env });
+    const old = proxy.pid;
+    for (let own = 0; own < CLIENTS; own++) clients.push(await connectPg(proxy.url()));
+    const runs = clients[busy]!.query('begin; lock table counted; select pg_sleep(600)');
+    runs.catch(() => undefined);
+    await withPg(directTo(primary), (admin) =>
+      eventually('it to run', async () => {
+        const { rowCount } = await admin.query(`select from pg_stat_activity where wait_event = 'PgSleep'`);
+        return rowCount === 1;
+      }),
+    );
+    const outcome = proxy.control.call('handover', { program: THIS_BUILD }).catch((error: Error) => error);
+    await pause.reached();
+    const killed = kill === 'new' ? successorsOf(old)[0]! : old;
+    process.kill(killed, 'SIGKILL');
+    await eventually('its end', () => readProcessStat(killed) === null);
+    await pause.goOn();
+    expect(await outcome).toBeInstanceOf(Error);
+    await expect(runs).rejects.toThrow();
+    await withPg(directTo(primary), (admin) =>
+      eventually('the lock to be free', () =>
+        admin.query(`set lock_timeout = '1s'; select from counted`).catch(() => null),
+      ),
+    );
+    await proxy.reconnect();
+  });
+});
+
 /** From when it listens on, the successor goes on without its predecessor. */
 const survivesAlone = (at: string): boolean => !/^handover\.(hello|prepared)$/.test(at);

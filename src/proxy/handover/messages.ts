@@ -21,7 +21,7 @@
  *     exit
  *
  * If the predecessor dies, the successor takes over what it has been given (whole), and ends the rest. If the successor dies,
- * the predecessor goes on with what it had not said `go` for.
+ * the predecessor goes on with what it had not said `go` for. Whoever is left ends the backends of the others.
  */
 import type { PeerMessage } from '../../multiwriter/writer/index.js';
 import type { MoveLimits } from '../../session-state/index.js';
@@ -56,8 +56,8 @@ export interface ToSuccessor {
   prepare: { readonly format: number; readonly proxy: ProxyImage };
   /** With the listening socket. */
   listener: { readonly name: ListenerName };
-  /** All listeners were sent. */
-  listen: { readonly nextId: number };
+  /** All listeners were sent. `backends`: of all sessions; undefined: of an older build. */
+  listen: { readonly nextId: number; readonly backends?: readonly number[] };
   /** Of several writers: the writer here has made way, and all sessions stand still. `epoch`: to lead with; null: another one does. */
   write: { readonly epoch: number | null };
   /** Of several writers: what others say to the process that has their connections still. */

@@ -66,6 +66,8 @@ export interface HandoverSource {
   /** Gives connections that have not said anything yet to the successor. */
   redirectSilent(): Promise<void>;
   refuseLogins(reason: string): void;
+  /** Ends those that no session here has. */
+  endBackends(pids: readonly number[]): void;
   /** Ids that sessions of new logins may begin with, once `redirect` is set. */
   readonly nextFreeId: number;
 }
@@ -90,6 +92,8 @@ export class Predecessor {
   readonly #given = new Map<Session, number>();
   readonly #holdMs: number[] = [];
   readonly #lost: { id: number; reason: string }[] = [];
+  /** Of sessions that the successor owns. */
+  readonly #backends: number[] = [];
   #batch = 1;
   #givenUp: DbproxyError | null = null;
   /** The successor may have clients: what it has ends with it. */
@@ -142,6 +146,7 @@ export class Predecessor {
       this.#source.hearElsewhere = null;
       // Whoever is told of the failure finds one process, not two.
       await Promise.race([this.#ended.catch(() => undefined), delay(EXIT_MS)]);
+      this.#source.endBackends(this.#backends);
       await this.#standstill?.resume();
       if (error instanceof DbproxyError) throw error;
       const handed = this.#holdMs.length;
@@ -198,7 +203,8 @@ export class Predecessor {
     for (const { name, handle } of source.listeners) await this.#peer.send('listener', { name }, handle);
     source.redirect((handle) => this.#peer.send('accepted', {}, handle));
     source.cancelElsewhere = (processId, secret) => this.#peer.tell('cancel', { processId, secret });
-    await this.#peer.send('listen', { nextId: source.nextFreeId });
+    const backends = [...source.sessions].map(({ server }) => server.backendPid);
+    await this.#peer.send('listen', { nextId: source.nextFreeId, backends });
     await this.#next('listening');
     await faultPoint('handover.listening');
   }
@@ -337,8 +343,10 @@ export class Predecessor {
     await this.#peer.send('go', { ids });
     for (const id of ids) {
       const session = byId.get(id);
-      session?.giveAway();
-      if (session) this.#given.delete(session);
+      if (!session) continue;
+      this.#backends.push(session.server.backendPid);
+      session.giveAway();
+      this.#given.delete(session);
     }
     await faultPoint('handover.go');
     const { holdMs } = await this.#next('running');
@@ -348,7 +356,8 @@ export class Predecessor {
   }
 
   /** It had something unsent, so it was let go before the successor had it for sure. */
-  #died({ identity: { id } }: Session): void {
+  #died({ identity: { id }, server }: Session): void {
+    this.#backends.push(server.backendPid);
     this.#lost.push({ id, reason: 'the new process ended before it could take it over' });
   }
 

@@ -34,6 +34,8 @@ export interface HandoverTarget {
   /** Accepts on a listening socket. `nextId`: for the sessions of new logins. */
   listenOn(name: ListenerName, handle: RawHandle): Promise<void>;
   nextId: number;
+  /** Ends those that no session here has. */
+  endBackends(pids: readonly number[]): void;
   addTotals(totals: ToSuccessor['finish']['totals']): void;
   /** A connection that was accepted over there. */
   takeIn(handle: RawHandle): void;
@@ -58,6 +60,8 @@ export class Successor {
   /** By session id. */
   readonly #sockets = new Map<number, Partial<Sockets>>();
   readonly #frozen = new Map<number, { readonly session: Session; readonly frozenAt: bigint }>();
+  /** Of all sessions that the predecessor had. */
+  #backends: readonly number[] = [];
   #listens = false;
   #writes = false;
   #finished = false;
@@ -75,7 +79,7 @@ export class Successor {
     this.#peer = new Peer(process, {
       prepare: inTurn((body) => this.#prepare(body)),
       listener: inTurn(({ name }, handle) => void (handle && this.#listeners.push({ name, handle }))),
-      listen: inTurn(({ nextId }) => this.#listen(nextId)),
+      listen: inTurn((body) => this.#listen(body)),
       write: inTurn(({ epoch }) => this.#write(epoch)),
       socket: inTurn((body, handle) => this.#keep(body, handle)),
       sessions: inTurn((body) => this.#adopt(body)),
@@ -112,8 +116,9 @@ export class Successor {
     this.#peer.tell('prepared', {});
   }
 
-  async #listen(nextId: number): Promise<void> {
+  async #listen({ nextId, backends = [] }: ToSuccessor['listen']): Promise<void> {
     this.#target.nextId = nextId;
+    this.#backends = backends;
     this.#target.cancelElsewhere = (processId, secret) => this.#peer.tell('cancel', { processId, secret });
     for (const { name, handle } of this.#listeners) await this.#target.listenOn(name, handle);
     this.#listens = true;
@@ -204,6 +209,7 @@ export class Successor {
     for (const { session } of this.#frozen.values()) session.thaw();
     this.#frozen.clear();
     for (const id of [...this.#sockets.keys()]) this.#drop(id);
+    this.#target.endBackends(this.#backends);
     await this.#target.openControl();
     this.#finished = true;
     this.#end(null);
