@@ -89,7 +89,7 @@ export abstract class BaseCommand<T extends typeof Command, Result extends JsonR
       },
     );
     if (!this.leavesSignals()) this.#interruption.listen();
-    this.#interruption.watchReader();
+    this.#interruption.watchOutput();
     try {
       const report = await this.#openReport();
       const result = await this.#executeUntilInterrupted();

@@ -3,15 +3,13 @@
  * end, a second one ends it.
  */
 import { DbproxyError, ExitCode } from '../errors/index.js';
+import { whyUnwritable } from './stdout.js';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-/** What a command ends with whose output nobody reads: no failure, and nothing to say to anybody. */
-export class ReaderGone extends Error {}
-
 export class Interruption {
   readonly #controller = new AbortController();
-  /** Aborted at the first signal, with the error that the command ends with as its reason; ReaderGone when nobody reads its output any more. */
+  /** Aborted at the first signal, and when its output cannot be written any more; its reason is what the command ends with. */
   readonly signal: AbortSignal = this.#controller.signal;
   readonly #onFirst: (signal: NodeJS.Signals) => void;
   readonly #onForced: () => void;
@@ -26,9 +24,9 @@ export class Interruption {
     for (const signal of SIGNALS) process.on(signal, this.#receive);
   }
 
-  /** Nobody reads stdout any more (`| head -1`): the same as a signal, without a word. */
-  watchReader(): void {
-    process.stdout.on('error', this.#readerGone);
+  /** Nobody reads stdout any more (`| head -1`), or it cannot be written: the same as a signal. */
+  watchOutput(): void {
+    process.stdout.on('error', this.#outputGone);
   }
 
   /** Rejects at the first signal. */
@@ -42,12 +40,10 @@ export class Interruption {
 
   dispose(): void {
     for (const signal of SIGNALS) process.off(signal, this.#receive);
-    process.stdout.off('error', this.#readerGone);
+    process.stdout.off('error', this.#outputGone);
   }
 
-  readonly #readerGone = (error: NodeJS.ErrnoException): void => {
-    if (error.code === 'EPIPE') this.#controller.abort(new ReaderGone());
-  };
+  readonly #outputGone = (error: Error): void => this.#controller.abort(whyUnwritable(error));
 
   readonly #receive = (signal: NodeJS.Signals): void => {
     const terminated = signal !== 'SIGINT';

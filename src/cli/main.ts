@@ -8,8 +8,8 @@ import { Config } from '@oclif/core/config';
 import { run } from '@oclif/core/run';
 import { ExitCode } from '../errors/index.js';
 import { type Addressing, addressingOf, unaddressed } from './addressing.js';
-import { ReaderGone } from './interruption.js';
 import { Output } from './output.js';
+import { drained, ReaderGone, takeOverStreams } from './stdout.js';
 import { beforeDashes, colorLevel } from './terminal.js';
 import { assertCommandExists, commandIn, toDbproxyError } from './usage-error.js';
 
@@ -23,6 +23,7 @@ export async function main(
   { ignoreManifest = false }: { ignoreManifest?: boolean } = {},
 ): Promise<never> {
   process.exitCode = ExitCode.done;
+  takeOverStreams();
   // The framework's help has colours of its own; it reads this.
   if (colorLevel(process.stdout) === 0) process.env.NO_COLOR ??= '1';
   let command: string | undefined;
@@ -37,6 +38,7 @@ export async function main(
   } catch (thrown) {
     if (thrown instanceof ReaderGone) return end();
     const error = toDbproxyError(thrown, command);
+    if (error.code === 'DBP_ENV_OUTPUT') return end();
     new Output(beforeDashes(argv).includes('--json'), addressed).failure(error);
     process.exitCode = error.exitCode;
     if (process.env.DBPROXY_DEBUG) process.stderr.write(`${inspect(thrown)}\n`);
@@ -45,17 +47,15 @@ export async function main(
 }
 
 async function end(): Promise<never> {
-  await Promise.all([drained(process.stdout), drained(process.stderr)]);
+  const unwritable = await drained();
+  if (unwritable && !(unwritable instanceof ReaderGone)) {
+    new Output(false).complaint(unwritable);
+    process.exitCode ||= unwritable.exitCode;
+    await drained();
+  }
   process.exit();
 }
 
 /** `help scale` is `scale --help`. */
 const rewriteHelp = (argv: readonly string[]): readonly string[] =>
   argv[0] === 'help' ? [...argv.slice(1), '--help'] : argv;
-
-/** Written to the end; also when the reader has gone. */
-const drained = (stream: NodeJS.WriteStream): Promise<void> =>
-  new Promise((resolve) => {
-    if (stream.destroyed || !stream.writable) return resolve();
-    stream.write('', () => resolve());
-  });

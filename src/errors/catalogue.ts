@@ -117,6 +117,11 @@ export const catalogue = define({
     exit: 4,
     suggestions: ['name a file in a directory that is there', 'df -h {directory}'],
   },
+  DBP_ENV_OUTPUT: {
+    message: 'the output cannot be written: {reason}',
+    exit: 4,
+    suggestions: ['send it elsewhere, or make room there', 'what the command did is done: dbproxy status'],
+  },
   DBP_ENV_REGISTRY: {
     message: 'the npm registry {registry} does not help: {reason}; here without it: PostgreSQL {here}',
     exit: 4,

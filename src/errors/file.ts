@@ -11,17 +11,15 @@ const WORDS: Readonly<Record<string, string>> = {
   EROFS: 'the file system is read-only',
 };
 
+export const reasonOf = ({ code = '', message }: NodeJS.ErrnoException): string => WORDS[code] ?? message;
+
 /** Does something with it. Throws DBP_ENV_FILE. */
 export async function onFile<T>(file: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (cause) {
     if (cause instanceof DbproxyError) throw cause;
-    const { code = '', message } = cause as NodeJS.ErrnoException;
-    throw new DbproxyError(
-      'DBP_ENV_FILE',
-      { file, reason: WORDS[code] ?? message, directory: dirname(file) },
-      { cause },
-    );
+    const reason = reasonOf(cause as NodeJS.ErrnoException);
+    throw new DbproxyError('DBP_ENV_FILE', { file, reason, directory: dirname(file) }, { cause });
   }
 }
