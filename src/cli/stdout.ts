@@ -15,7 +15,7 @@ let failure: NodeJS.ErrnoException | null = null;
 
 /** In place of the framework's handler, which throws out of the event: a stack trace, whatever the command is doing. */
 export function takeOverStreams(): void {
-  process.stdout.removeAllListeners('error').on('error', (error) => (failure ??= error));
+  process.stdout.removeAllListeners('error').on('error', (error: Error) => (failure ??= error));
   process.stderr.on('error', () => undefined);
 }
 
