@@ -202,3 +202,36 @@ it('all names in quotes', async () => {
   await onBoth('insert into quoted values (2)');
   expect(await areEqual('quoted')).toEqual([[1], [2]]);
 });
+
+it('a function that a deferred constraint calls: what it makes, or defers, is not missed', async () => {
+  await onBoth('create table does_it (id int primary key, does text)');
+  await onBoth(`insert into does_it values (1, 'select 1')`);
+  await onBoth(
+    `create function do_it() returns int language plpgsql as $$ declare d text; begin select does into d from public.does_it; execute d; return 5; end $$`,
+    `create type child_key as enum ('p', 'q')`,
+    `create function of_parent(child_key) returns int language plpgsql as $$ begin return public.do_it(); end $$`,
+    'create cast (child_key as int) with function of_parent(child_key) as implicit',
+    `create function of_row(int) returns int immutable language plpgsql as $$ begin perform public.do_it(); return $1; end $$`,
+    'create table parent (k int primary key)',
+    'create table child (id int primary key, p child_key references parent deferrable initially deferred)',
+    'create table excluding (id int primary key, n int, exclude using btree (of_row(n) with =) deferrable initially deferred)',
+  );
+  await onBoth('insert into parent values (5)', 'insert into excluding values (1, 1)');
+  const referring = [`insert into child values (1, 'p')`];
+  const excluded = ['insert into excluding values (2, 1)', 'delete from excluding where id = 1'];
+  for (const statements of [referring, excluded])
+    for (const does of [
+      'explain analyze create table public.explained as select 1 as n',
+      'explain analyze create materialized view public.explained as select 1 as n',
+      'set constraints all deferred; insert into public.parent values (7)',
+    ]) {
+      await a.begin();
+      for (const statement of statements) await a.client.query(statement);
+      // It was called already, where the row was written.
+      await a.client.query('update does_it set does = $1', [does]);
+      await expect(a.close(), does).rejects.toMatchObject({ code: '0A000' });
+      await a.client.query('rollback');
+    }
+  await onBoth(...referring, ...excluded);
+  expect(await areEqual('child')).toEqual([[1, 'p']]);
+});

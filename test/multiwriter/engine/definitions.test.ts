@@ -467,12 +467,13 @@ describe('after a definition what captures is what it would be anew', () => {
   });
 });
 
-it('a table that EXPLAIN ANALYZE makes, within a function, is refused at the COMMIT; without ANALYZE, or a temporary one, is not', async () => {
+it('what EXPLAIN ANALYZE makes, within a function, is refused at the COMMIT; without ANALYZE, or a temporary table, is not', async () => {
   const explaining = (sql: string) => `do $$ begin execute 'explain ${sql}'; end $$`;
   for (const sql of [
     'analyze create table explained as select 1 as n',
     '(analyze, costs off) select 1 as n into explained',
     'analyze create unlogged table explained as select 1 as n',
+    'analyze create materialized view explained as select 1 as n',
   ])
     await expect(a.write('create temp table passing (n int)', explaining(sql)), sql).rejects.toMatchObject({
       code: '0A000',
@@ -483,8 +484,16 @@ it('a table that EXPLAIN ANALYZE makes, within a function, is refused at the COM
     explaining('create table explained as select 1 as n'),
     explaining('analyze create temp table explained as select 1 as n'),
     'create table by_itself as select 1 as n',
+    'create materialized view viewed as select 1 as n',
+    'create unique index on viewed (n)',
   );
-  expect(await b.rows(`select relname from pg_class where relname in ('explained', 'by_itself')`)).toEqual([
-    ['by_itself'],
-  ]);
+  await onBoth('refresh materialized view viewed', 'create temp table passing (n int)');
+  await onBoth('alter materialized view viewed rename to seen', 'create temp table passing_2 (n int)');
+  await onBoth(
+    'refresh materialized view concurrently seen',
+    'create temp table passing_3 as select 1 as n',
+    'create materialized view if not exists seen as select 2 as n',
+  );
+  const made = `select relname::text from pg_class where relname in ('explained', 'by_itself', 'seen') order by 1`;
+  expect(await b.rows(made)).toEqual([['by_itself'], ['seen']]);
 });

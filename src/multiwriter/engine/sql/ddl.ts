@@ -125,7 +125,7 @@ end $$;
 drop function if exists dbproxy.after_ddl(text, name, text, text, boolean);
 create or replace function dbproxy.after_ddl(tag text, role name, path text, called_by text, query text, conforming text) returns void language plpgsql
   security definer set search_path = pg_catalog, pg_temp as $$
-declare me xid8 := pg_current_xact_id(); is_ours boolean := false; is_mixed boolean; nested text; statement text; is_unclear boolean; command record; lost oid[];
+declare me xid8 := pg_current_xact_id(); is_ours boolean := false; is_mixed boolean; nested text; statement text; is_unclear boolean; command record; made oid; lost oid[];
   touched oid[] := array(select case classid when 'pg_trigger'::regclass then (select tgrelid from pg_trigger where oid = objid)
                                              when 'pg_constraint'::regclass then (select coalesce(nullif(conrelid, 0), contypid) from pg_constraint where oid = objid) else objid end
                            from pg_event_trigger_ddl_commands() where classid in ('pg_class'::regclass, 'pg_trigger'::regclass, 'pg_constraint'::regclass, 'pg_type'::regclass, 'pg_proc'::regclass));
@@ -166,6 +166,11 @@ begin
   if tag in ('CREATE EXTENSION', 'ALTER EXTENSION') then
     -- A script may have ALTER EXTENSION ... DROP in it.
     delete from dbproxy.captured where xid = me and operation = 'h' and cmin::text::bigint = (select max(h.cmin::text::bigint) from dbproxy.captured h where h.xid = me and h.operation = 'h');
+  end if;
+  if tag = 'CREATE MATERIALIZED VIEW' and session_user <> 'dbproxy_apply' then
+    for made in select objid from pg_event_trigger_ddl_commands() where classid = 'pg_class'::regclass loop
+      ${note('v', 'made::text')}
+    end loop;
   end if;
   if ${isNoted('h')} then
     ${unnote('m')}

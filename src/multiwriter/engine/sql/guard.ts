@@ -10,6 +10,7 @@
 import { MAX_PROPOSAL_BYTES, TOO_LARGE_HINT } from '../../protocol/index.js';
 import { FIRE_QUERY } from '../transaction.js';
 import { MARK } from './markers.js';
+import { isNoted } from './notes.js';
 import {
   BEGIN_CLOSING,
   END_CLOSING,
@@ -135,15 +136,17 @@ begin
   if pg_stat_get_xact_tuples_inserted('pg_class'::regclass) > 0 then perform dbproxy.require_captured(); end if;
 end $$;
 
--- EXPLAIN ANALYZE makes tables, too, and no event trigger hears of it. By this transaction, that is: of those that were there before it age() is
--- more than 0, and to look each of them up would be dear where every transaction makes a temporary one.
+-- EXPLAIN ANALYZE makes tables and materialized views, too, and no event trigger hears of it. By this transaction, that is: of those that were there
+-- before it age() is more than 0, and to look each of them up would be dear where every transaction makes a temporary one. What makes a
+-- materialized view one is its rule, which is as old as it is; after_ddl has noted those that it was told of.
 create or replace function dbproxy.require_captured() returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare made regclass := (select oid from pg_class where relkind = 'r' and relpersistence <> 't' and age(xmin) <= 0 and dbproxy.is_ours(relnamespace)
-                             and not exists (select from pg_trigger where tgrelid = pg_class.oid and tgname = 'dbproxy_capture') limit 1);
+declare made regclass := (select oid from pg_class where relkind in ('r', 'm') and relpersistence <> 't' and age(xmin) <= 0 and dbproxy.is_ours(relnamespace)
+                             and case relkind when 'r' then not exists (select from pg_trigger where tgrelid = pg_class.oid and tgname = 'dbproxy_capture')
+                               else exists (select from pg_rewrite r where ev_class = pg_class.oid and age(r.xmin) <= 0) and not ${isNoted('v', 'pg_class.oid::text')} end limit 1);
 begin
   if made is not null then
-    raise exception 'the table % was made in a way that the other writers cannot be told of', made using errcode = '0A000',
-      hint = 'EXPLAIN ANALYZE its query; then CREATE TABLE AS by itself.';
+    raise exception '% was made in a way that the other writers cannot be told of', made using errcode = '0A000',
+      hint = 'EXPLAIN ANALYZE its query; then CREATE TABLE AS, or CREATE MATERIALIZED VIEW, by itself.';
   end if;
 end $$;
 
@@ -154,15 +157,14 @@ begin
   perform set_config('track_functions', 'all', true);
 end $$;
 
--- How often deferrable triggers of clients have been fired in this transaction. Whatever else a SET CONSTRAINTS ALL IMMEDIATE fires cannot
--- have deferred anything: captures, and checks of keys.
+-- How often functions of clients have been called in this transaction. What a SET CONSTRAINTS ALL IMMEDIATE fires without one cannot have
+-- deferred anything: captures, and checks of keys.
 create or replace function dbproxy.fired() returns numeric language plpgsql
-  security definer set search_path = pg_catalog, pg_temp as $$
+  security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 declare context text;
 begin
   ${REQUIRE_CLOSING}
-  return (select coalesce(sum(pg_stat_get_xact_function_calls(f)), 0)
-            from (select distinct tgfoid from pg_trigger join pg_proc p on p.oid = tgfoid where tgdeferrable and not tgisinternal and pronamespace <> 'dbproxy'::regnamespace) t (f));
+  return (select coalesce(sum(pg_stat_get_xact_function_calls(oid)), 0) from pg_proc where oid >= 16384 and pronamespace <> 'dbproxy'::regnamespace);
 end $$;
 
 -- Nothing was told: what would come only at the COMMIT is not to be missed.
@@ -201,7 +203,7 @@ begin
   -- The command that made a row, cmin, is the order of the rows. What is told has its places in the files of now.
   return query select c.operation::text, c.about, c.hashes::text, c.old_hashes::text, c.key::text, c.new_row, former || c.old_at::text, former || c.new_at::text, c.is_late
     from dbproxy.captured c cross join lateral (select case when c.file in (select relfilenode from pg_class) then '' else c.file || ' ' end as former) f
-   where c.xid = me and c.operation <> 'g' order by c.cmin::text::bigint;
+   where c.xid = me and c.operation not in ('g', 'v') order by c.cmin::text::bigint;
   delete from dbproxy.captured c where c.xid = me;
 end $$;
 

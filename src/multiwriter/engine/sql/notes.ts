@@ -9,9 +9,10 @@
  *   b  a GRANT has begun
  *   h  an extension's script is at work
  *   d  the one definition that is applied
+ *   v  a materialized view of which on_ddl was told: which
  *   w  what is defined now is our own work
  */
-type Note = 'b' | 'c' | 'd' | 'h' | 'm' | 'p' | 'r' | 'w';
+type Note = 'b' | 'c' | 'd' | 'h' | 'm' | 'p' | 'r' | 'v' | 'w';
 
 /** In PL/pgSQL; what it says is expressions. */
 export const note = (kind: Note, about = 'null', key = 'null', more = 'null'): string =>
@@ -21,5 +22,5 @@ export const unnote = (kind: Note): string =>
   `delete from dbproxy.captured where xid = pg_current_xact_id() and operation = '${kind}';`;
 
 /** An expression. */
-export const isNoted = (kind: Note): string =>
-  `exists (select from dbproxy.captured where xid = pg_current_xact_id_if_assigned() and operation = '${kind}')`;
+export const isNoted = (kind: Note, about?: string): string =>
+  `exists (select from dbproxy.captured where xid = pg_current_xact_id_if_assigned() and operation = '${kind}'${about === undefined ? '' : ` and about = ${about}`})`;

@@ -81,11 +81,16 @@ begin
   return coalesce(lost, '{}');
 end $$;
 
--- Do deferred triggers of clients run at COMMITs? Also those of temporary tables; what was once so stays so until the next start.
+-- Does code of clients run at COMMITs: deferred triggers, the cast by which a foreign key compares, functions of an exclusion constraint? Also
+-- those of temporary tables; what was once so stays so until the next start.
 create or replace function dbproxy.note_deferring() returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-  update dbproxy.self set defers = true
-   where not defers and exists (select from pg_trigger join pg_proc p on p.oid = tgfoid where tgdeferrable and not tgisinternal and pronamespace <> 'dbproxy'::regnamespace);
+  update dbproxy.self set defers = true where not defers and (
+    exists (select from pg_trigger join pg_proc p on p.oid = tgfoid where tgdeferrable and not tgisinternal and pronamespace <> 'dbproxy'::regnamespace)
+    or exists (select from pg_constraint cross join unnest(conkey, confkey) k (mine, other) join pg_attribute m on m.attrelid = conrelid and m.attnum = mine join pg_attribute o on o.attrelid = confrelid and o.attnum = other
+                where contype = 'f' and condeferrable and m.atttypid <> o.atttypid and dbproxy.base_type(m.atttypid) <> dbproxy.base_type(o.atttypid)
+                  and not (dbproxy.is_built_in(m.atttypid) and dbproxy.is_built_in(o.atttypid)))
+    or exists (select from pg_constraint where contype = 'x' and condeferrable and dbproxy.runs_code(conrelid)));
 end $$;
 
 create or replace function dbproxy.become(me int, all_writers int[], new_incarnation int, new_secret text) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
