@@ -156,16 +156,16 @@ describe('dbproxy cancel', () => {
     name: string,
     step: string,
   ): Promise<{ writer: Writer; before: number; ended: unknown; cancel: CancelResult }> => {
-    const { url, file } = await pausing(name, step);
+    const { url, pause } = await pausing(name, step);
     const writer = await Writer.start(url);
     const before = (await status(name)).proxy?.pid ?? 0;
     const ended = replaceSelf(name, silent).catch((error: Error) => error);
-    await reached(file);
+    await pause.reached();
     const supervisor = await connectSupervisor(name);
     const cancel = supervisor.call('cancel', {});
     // Answered behind it: the supervisor has passed it on.
     await supervisor.call('status', {});
-    await writeFile(file, '');
+    await pause.goOn();
     try {
       return { writer, before, ended: await ended, cancel: await cancel };
     } finally {
