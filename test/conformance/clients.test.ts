@@ -316,7 +316,7 @@ describe.each(WAYS)('%s', (way) => {
         expect(stdout).toMatch(/number of failed transactions: 0/);
         expect(stdout).toContain('number of transactions actually processed: 200/200');
         done += 200;
-      }, 5);
+      }, 2);
       await withPg(config(), async (client) => {
         const { rows } = await client.query(
           `select (select count(*) from pgbench_history)::int as n,
