@@ -95,8 +95,8 @@ export default tseslint.config(
       'boundaries/include': ['src/**/*'],
       'boundaries/elements': Object.keys(walls).map((name) => ({ type: name, pattern: `src/${name}` })),
       // Outside of every wall: whoever likes may state the version, suggest a name, stop where a test wants to kill it,
-      // write a quantity as people read it, or a line in its log, write straight to a socket, sum up times, or name the sizes and the
-      // steps of a switchover, or make a directory.
+      // write a quantity as people read it, or a line in its log, write straight to a socket, sum up times, name the sizes and the
+      // steps of a switchover, make a directory, or say the settings of a connection of ours.
       'boundaries/files': [
         {
           category: 'common',
@@ -105,6 +105,7 @@ export default tseslint.config(
             'src/fault-point.ts',
             'src/log-line.ts',
             'src/make-parents.ts',
+            'src/own-settings.ts',
             'src/suggest.ts',
             'src/cli/format.ts',
             'src/cli/move-words.ts',

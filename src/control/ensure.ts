@@ -103,7 +103,7 @@ async function ensure(
   await beside?.routed(proxy);
   await assertAgrees(instance, proxy);
   onStep('ready', 'a query through the proxy');
-  await queryThroughProxy(instance.record.spec, instance.password);
+  await queryThroughProxy(instance.record.spec, instance.password, primary.postgres);
   await removeLeftovers(instance, primary, report);
   return { proxy, repaired: repairs };
 }

@@ -1,6 +1,7 @@
 /** The proof of readiness: a real query, by TCP, with the password, through the proxy. */
 import pg from 'pg';
 import { DbproxyError } from '../errors/index.js';
+import { ownSettings } from '../own-settings.js';
 import type { InstanceSpec } from './api.js';
 import { instancePaths } from './paths.js';
 import { tlsQuery } from './tls/index.js';
@@ -24,8 +25,12 @@ export function urlOf(
   return `postgres://postgres:${password}@${addressOf({ host, port })}/postgres${tlsQuery(tls, instancePaths(name))}`;
 }
 
-/** Throws DBP_INSTANCE_START_FAILED. */
-export async function queryThroughProxy(spec: InstanceSpec, password: string): Promise<void> {
+/** `postgres`: the engine's version. Throws DBP_INSTANCE_START_FAILED. */
+export async function queryThroughProxy(
+  spec: InstanceSpec,
+  password: string,
+  postgres: string,
+): Promise<void> {
   const client = new pg.Client({
     host: connectHost(spec.host),
     port: spec.port,
@@ -33,6 +38,7 @@ export async function queryThroughProxy(spec: InstanceSpec, password: string): P
     database: 'postgres',
     password,
     application_name: 'dbproxy',
+    options: ownSettings(postgres),
     // Whether it answers is the question, not who answers: it is our own process on this machine.
     ssl: spec.tls ? { rejectUnauthorized: false } : false,
     connectionTimeoutMillis: BOUND_MS,

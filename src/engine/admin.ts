@@ -5,6 +5,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Client, ClientConfig } from 'pg';
 import { DbproxyError } from '../errors/index.js';
+import { ownSettings } from '../own-settings.js';
 import type { EngineRecord } from './types.js';
 
 /** By this name our connections are known in pg_stat_activity, and hidden from what users see. */
@@ -12,14 +13,11 @@ export const ADMIN_APPLICATION_NAME = 'dbproxy';
 
 const CONNECT_BOUND_MS = 5_000;
 
-/**
- * Said explicitly, so that neither PGOPTIONS of our environment nor what a user set for the role or the server reaches us:
- * a search_path with look-alikes of catalog functions, or a limit that ends a connection we keep while files are copied.
- */
-const SESSION_OPTIONS = '-c search_path=pg_catalog -c idle_session_timeout=0';
-
 /** As much of an engine's record as it takes to connect. */
-export type AdminTarget = Pick<EngineRecord, 'id' | 'access' | 'superuser' | 'superuserPasswordFile'>;
+export type AdminTarget = Pick<
+  EngineRecord,
+  'id' | 'postgres' | 'access' | 'superuser' | 'superuserPasswordFile'
+>;
 
 export interface AdminOptions {
   readonly database?: string;
@@ -76,9 +74,9 @@ export async function connectAdmin(
     database,
     application_name: ADMIN_APPLICATION_NAME,
     ssl: false,
-    options: SESSION_OPTIONS,
+    // In place of PGOPTIONS.
+    options: ownSettings(engine.postgres, { statement_timeout: String(timeoutMs) }),
     connectionTimeoutMillis: Math.min(timeoutMs, CONNECT_BOUND_MS),
-    statement_timeout: timeoutMs,
     // The server's own bound fires first; this one is for a server that does not answer at all.
     query_timeout: timeoutMs + 500,
     ...(replication ? { replication: 'true' } : {}),

@@ -22,9 +22,7 @@ export interface StreamOptions {
 
 /** Without WAL: a slot of the primary keeps that for the new standby. */
 export async function streamBaseBackup(
-  primary: Pick<AdminTarget, 'id' | 'access' | 'superuser' | 'superuserPasswordFile'> & {
-    readonly postgres: string;
-  },
+  primary: AdminTarget,
   { label, signal, onProgress, consume }: StreamOptions,
 ): Promise<void> {
   throwIfAborted(signal);

@@ -23,6 +23,8 @@ export type { HeldItem, MoveLimits, StateMoved };
 /** Where an engine is, as the proxy needs it. */
 export interface EngineRoute {
   readonly id: string;
+  /** Version of PostgreSQL; an older supervisor does not say it. */
+  readonly postgres?: string;
   readonly access:
     | { readonly kind: 'socket'; readonly directory: string; readonly port: number }
     | { readonly kind: 'tcp'; readonly host: string; readonly port: number };

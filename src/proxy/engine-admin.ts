@@ -1,5 +1,6 @@
 /** The proxy's own connection to an engine, as its superuser: verifiers, names of settings, promotion. */
 import { readFile } from 'node:fs/promises';
+import { ownSettings } from '../own-settings.js';
 import { OF_A_TRANSACTION, arrayLiteral } from '../session-state/index.js';
 import type { EngineRoute } from './control-api.js';
 import { EngineConnection, EngineLoginError, EngineLostError } from './engine-connection.js';
@@ -154,6 +155,8 @@ export class EngineAdmin {
       ['user', this.engine.superuser],
       ['database', 'postgres'],
       ['application_name', OWN_APPLICATION],
+      ['client_encoding', 'UTF8'],
+      ['options', ownSettings(this.engine.postgres)],
     ]);
     const { superuserPasswordFile } = this.engine;
     const secret =

@@ -230,7 +230,8 @@ export async function asSwitchoverError(
   return new DbproxyError('DBP_SWITCH_ROLLED_BACK', { step, reason: error.message }, { cause });
 }
 
-export function routeTo({ id, access, socket, superuser, superuserPasswordFile }: EngineRecord): EngineRoute {
+export function routeTo(engine: EngineRecord): EngineRoute {
+  const { id, postgres, access, socket, superuser, superuserPasswordFile } = engine;
   const secret = superuserPasswordFile === undefined ? {} : { superuserPasswordFile };
-  return { id, access: socket ?? access, superuser, ...secret };
+  return { id, postgres, access: socket ?? access, superuser, ...secret };
 }

@@ -10,6 +10,7 @@ import {
   type WriterApi,
   type WriterConfig,
 } from '../../multiwriter/writer/index.js';
+import { ownSettings } from '../../own-settings.js';
 import type { RpcHandlers } from '../../rpc/index.js';
 import type { EngineRoute } from '../control-api.js';
 import { OWN_APPLICATION } from '../engine-admin.js';
@@ -19,25 +20,8 @@ import { ENGINE_LOGIN_TIMEOUT_MS } from '../engine-connection.js';
 export const newWriter = (config: WriterConfig): WriterService =>
   new WriterService(config, readFileSync(config.secretFile, 'utf8').trim());
 
-/** What was set for the database or the role is not for these connections: it would end them, or have them fail. */
-const SESSION_OPTIONS = [
-  'search_path=pg_catalog',
-  'default_transaction_isolation=read\\ committed',
-  'default_transaction_read_only=off',
-  'exit_on_error=off',
-  'standard_conforming_strings=on',
-  ...[
-    'idle_session_timeout=0',
-    'idle_in_transaction_session_timeout=0',
-    'statement_timeout=0',
-    'lock_timeout=0',
-  ],
-];
-/** PostgreSQL 17 has it, and an older one would turn us away for it. */
-const WITHOUT_TRANSACTION_TIMEOUT = `select set_config(name, '0', false) from pg_settings where name = 'transaction_timeout'`;
-
 export const connectTo =
-  ({ access, superuser, superuserPasswordFile }: EngineRoute, database: string): Connect =>
+  ({ postgres, access, superuser, superuserPasswordFile }: EngineRoute, database: string): Connect =>
   async () => {
     const client = new pg.Client({
       host: access.kind === 'socket' ? access.directory : access.host,
@@ -45,7 +29,7 @@ export const connectTo =
       user: superuser,
       database,
       application_name: OWN_APPLICATION,
-      options: SESSION_OPTIONS.map((option) => `-c ${option}`).join(' '),
+      options: ownSettings(postgres),
       connectionTimeoutMillis: ENGINE_LOGIN_TIMEOUT_MS,
       ...(superuserPasswordFile === undefined
         ? {}
@@ -54,7 +38,6 @@ export const connectTo =
     // Whoever asks hears of it.
     client.on('error', () => undefined);
     await client.connect();
-    await client.query(WITHOUT_TRANSACTION_TIMEOUT);
     return client;
   };
 

@@ -19,6 +19,9 @@ it.each([
   ['transaction_timeout', '100ms'],
   ['idle_in_transaction_session_timeout', '1ms'],
   ['exit_on_error', 'on'],
+  ['statement_timeout', '1ms'],
+  ['role', 'pg_monitor'],
+  ['session_preload_libraries', 'none_of_that_name'],
 ])(
   '%s = %s: a writer begins, and applies, as before',
   async (name, setting) => {

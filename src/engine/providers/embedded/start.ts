@@ -25,7 +25,10 @@ import { clearRemains, stopServer } from './stop.js';
 /** After a crash a start replays up to max_wal_size of WAL first. */
 export const READY_BOUND_MS = 60_000;
 
-export type Startable = Pick<EngineRecord, 'id' | 'directory' | 'access' | 'superuser' | 'process'>;
+export type Startable = Pick<
+  EngineRecord,
+  'id' | 'postgres' | 'directory' | 'access' | 'superuser' | 'process'
+>;
 
 export interface StartedServer extends ServerFacts {
   readonly process: ProcessIdentity;
