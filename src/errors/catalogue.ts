@@ -349,6 +349,12 @@ export const catalogue = define({
     sqlstate: '53300',
     suggestions: [],
   },
+  DBP_WIRE_TOO_MANY_LOGINS: {
+    message: 'sorry, too many clients already ({limit} log in at this moment)',
+    exit: 1,
+    sqlstate: '53300',
+    suggestions: [],
+  },
   DBP_WIRE_LOGIN_TIMEOUT: {
     message: 'canceling authentication due to timeout ({limitMs} ms)',
     exit: 1,

@@ -264,7 +264,7 @@ const welcome = (
 };
 
 /** Ends a login with an error. */
-export const refuse = ({ link }: Conversation, error: unknown): void => {
+export const refuse = ({ link }: Pick<Conversation, 'link'>, error: unknown): void => {
   link.send(response(error));
   link.finish();
 };
