@@ -1,11 +1,20 @@
 #!/usr/bin/env node
-// The command as it is installed. `--version` is answered here: it must not wait for the command framework to load.
+// The command as it is installed. `--version` and what a shell asks at TAB are answered here: they must not wait for the command
+// framework to load.
 import { createRequire } from 'node:module';
 
 const argv = process.argv.slice(2);
 if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-v')) {
   const { version } = createRequire(import.meta.url)('../package.json');
   console.log(`dbproxy ${version} (Node ${process.versions.node}, ${process.platform}-${process.arch})`);
+} else if (argv[0] === '__complete') {
+  const { printCompletions } = await import('../dist/cli/complete.js');
+  await printCompletions(argv.slice(1), {
+    scenarios: async () =>
+      (await (await import('../dist/scenario/index.js')).listScenarios()).map(({ id }) => id),
+    workloads: async () =>
+      (await (await import('../dist/workload/index.js')).listWorkloads()).map(({ name }) => name),
+  });
 } else {
   showSign(argv);
   const { main } = await import('../dist/cli/main.js');

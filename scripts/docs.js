@@ -52,7 +52,7 @@ export function cliPage(manifest) {
       NOTICE,
       'Data goes to stdout, messages to stderr. Every command takes `--json` and then prints one object whose first field ' +
         'is `schema`; errors, too (`dbproxy.error/1`). `--no-color`, `NO_COLOR`, `FORCE_COLOR` and `TERM=dumb` are heard. ' +
-        'Shell completion: `dbproxy autocomplete`.',
+        'Shell completion: `source <(dbproxy autocomplete bash)`, or `zsh`.',
       '## Exit codes',
       'The same with and without `--json`.',
       mdTable(['code', 'meaning'], EXIT_CODES),
