@@ -48,10 +48,7 @@ async function readManifest(): Promise<{ check: (words: readonly string[]) => vo
     check: (words) => {
       if (words[0] === undefined || words[0].startsWith('--')) return;
       const command = byName.get(words.slice(0, 2).join(' ')) ?? byName.get(words[0]);
-      expect(
-        command ?? words[0] === 'help',
-        `dbproxy ${words.join(' ')}`,
-      ).toBeTruthy();
+      expect(command ?? words[0] === 'help', `dbproxy ${words.join(' ')}`).toBeTruthy();
       const known = Object.values(command?.flags ?? {}).flatMap(({ name, char, allowNo }) => [
         `--${name}`,
         ...(char ? [`-${char}`] : []),
