@@ -14,7 +14,7 @@ interface EventsResult extends JsonResult {
 export default class Events extends InstanceCommand<typeof Events, EventsResult> {
   static override summary = 'the event log';
   static override description =
-    'Works while the instance is down, too. With --follow it goes on until Ctrl-C; with --json as well it prints one object a line, `dbproxy.event/1`.';
+    'Works while the instance is down, too. With --follow it goes on until Ctrl-C, or until the instance is stopped; with --json as well it prints one object a line, `dbproxy.event/1`.';
   static override examples = [
     '<%= config.bin %> events',
     '<%= config.bin %> events --follow',
@@ -27,10 +27,15 @@ export default class Events extends InstanceCommand<typeof Events, EventsResult>
 
   protected override async execute(): Promise<EventsResult> {
     const { after, follow } = this.flags;
-    if (follow) await this.ask('events', { after, follow }, { onProgress: (event) => this.#print(event) });
+    if (follow) await this.#follow(after);
     const { instanceEvents } = await import('../control/client.js');
     const events = follow ? [] : await instanceEvents(this.instance, after);
     return { schema: 'dbproxy.events/1', instance: this.instance, events };
+  }
+
+  async #follow(after: number): Promise<void> {
+    const { followEvents } = await import('../control/follow-events.js');
+    for await (const event of followEvents(this.instance, after, this.signal)) this.#print(event);
   }
 
   protected override show({ events }: EventsResult): void {

@@ -75,7 +75,12 @@ export default class Patch extends InstanceCommand<typeof Patch, MoveRecord | Se
 
   protected override show(record: MoveRecord | SelfPatchResult): void {
     if (isMove(record)) showMove(this.out, record);
-    else this.out.data(handoverView(record, this.out.style));
+    else {
+      this.out.data(handoverView(record, this.out.style));
+      const { others = [] } = record;
+      const commands = others.map((_, index) => `dbproxy patch --self --writer ${index + 2}`);
+      if (commands.length > 0) this.out.hint('the other writers', commands);
+    }
   }
 
   protected override async reportOf(record: MoveRecord | SelfPatchResult): Promise<string> {

@@ -409,6 +409,8 @@ export interface HandoverRecord {
   }[];
   /** Of several writers, with the first one: the storage nodes' processes. */
   readonly nodes?: readonly NodeReplaced[];
+  /** Of several writers, with the first one: the instances of the others, which are replaced by commands of their own. */
+  readonly others?: readonly string[];
   readonly startedAt: string;
   readonly totalMs: number;
 }

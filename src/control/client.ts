@@ -16,7 +16,7 @@ import type {
   UpResult,
 } from './api.js';
 import { InstanceDirectory, listInstanceNames } from './instance-directory.js';
-import { isAlive } from './processes.js';
+import { isAlive, waitForExit } from './processes.js';
 import { bringDown } from './bring-down.js';
 import { bringUp } from './bring-up.js';
 import { eventsIn } from './event-log.js';
@@ -99,13 +99,36 @@ export async function connectSupervisor(
   if (record?.wanted !== 'running' || !startIfMissing) {
     throw await notRunning(name);
   }
-  await withInstanceLock(directory.paths, async () => {
-    if (!isAlive((await directory.readSupervisor())?.process)) await launchSupervisor(directory);
+  const isOurs = await withInstanceLock(directory.paths, async () => {
+    if (isAlive((await directory.readSupervisor())?.process)) return false;
+    await launchSupervisor(directory);
+    return true;
   });
   const supervisor = await tryConnect(directory);
   if (!supervisor) throw new DbproxyError('DBP_INSTANCE_NOT_RUNNING', { name });
-  await supervisor.call('ready', {});
+  // Whoever started it waits for that; it may be in the middle of an operation by now, which is no reason to wait for its end.
+  if (isOurs) await supervisor.call('ready', {});
   return supervisor;
+}
+
+/**
+ * The supervisor ends, and one of this build takes its place: whoever else asks meanwhile, with an older one maybe, waits for it. Returns
+ * the pid of the one that has ended. Throws what `connectSupervisor` does, and DBP_INSTANCE_BUSY.
+ */
+export async function replaceSupervisor(name: string, boundMs: number): Promise<number> {
+  const directory = InstanceDirectory.of(name);
+  const supervisor = await connectSupervisor(name);
+  try {
+    return await withInstanceLock(directory.paths, async () => {
+      const { process } = (await directory.readSupervisor()) ?? {};
+      const { pid } = await supervisor.call('retire', {});
+      if (process) await waitForExit(process, boundMs);
+      if (!isAlive(process)) await launchSupervisor(directory);
+      return pid;
+    });
+  } finally {
+    supervisor.close();
+  }
 }
 
 /** DBP_INSTANCE_NOT_RUNNING, with the names of those that run. */
@@ -132,8 +155,28 @@ async function assertWriterExists(name: string): Promise<void> {
   });
 }
 
+/** What can be asked once more: of a supervisor that made way before it answered the next one says the same. */
+const QUESTIONS: ReadonlySet<keyof SupervisorApi> = new Set<keyof SupervisorApi>([
+  'status',
+  'sessions',
+  'session',
+  'check',
+  'autoscale',
+]);
+
 /** One call to the supervisor of a running instance, whichever it is now. Throws what `connectSupervisor` and the call throw. */
 export async function askSupervisor<M extends keyof SupervisorApi>(
+  name: string,
+  ...call: SupervisorCall<M>
+): Promise<SupervisorApi[M]['result']> {
+  return askOnce(name, ...call).catch((error: unknown) => {
+    const isGone = error instanceof DbproxyError && error.code === 'DBP_SUPERVISOR_GONE';
+    if (isGone && QUESTIONS.has(call[0])) return askOnce(name, ...call);
+    throw error;
+  });
+}
+
+async function askOnce<M extends keyof SupervisorApi>(
   name: string,
   ...call: SupervisorCall<M>
 ): Promise<SupervisorApi[M]['result']> {

@@ -42,9 +42,8 @@ async function connect(instance: string, again: boolean): Promise<Supervisor | '
   try {
     return await connectSupervisor(instance);
   } catch (error) {
-    if (isError(error, 'DBP_INSTANCE_NOT_RUNNING')) return 'stopped';
-    if (again) return 'not yet';
-    throw error;
+    if (!again) throw error;
+    return isError(error, 'DBP_INSTANCE_NOT_RUNNING') ? 'stopped' : 'not yet';
   }
 }
 

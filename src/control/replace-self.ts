@@ -3,11 +3,10 @@
  * touched: it is crash-only), then that one has the proxy's process replaced.
  */
 import type { HandoverRecord, OperationProgress, SelfPatchLimits } from './api.js';
-import { connectSupervisor } from './client.js';
+import { connectSupervisor, replaceSupervisor } from './client.js';
 import { assertSomeRoom } from '../errors/no-room.js';
 import { InstanceDirectory } from './instance-directory.js';
 import { writerOf } from './multiwriter/names.js';
-import { waitForExit } from './processes.js';
 
 /** How long a supervisor that was asked to end may take, ms. */
 const EXIT_BOUND_MS = 10_000;
@@ -26,9 +25,10 @@ export async function replaceSelf(
   await assertSomeRoom(InstanceDirectory.of(name).paths.directory);
   await assertSomebodyElects(name);
   onProgress({ step: 'supervisor', detail: 'a new one looks after the instance' });
-  const from = await retire(name);
+  const from = await replaceSupervisor(name, EXIT_BOUND_MS);
   const supervisor = await connectSupervisor(name);
   try {
+    await supervisor.call('ready', {});
     const record = await supervisor.call('replaceProxy', limits, { onProgress });
     const to = (await InstanceDirectory.of(name).readSupervisor())?.process.pid ?? 0;
     return { ...record, supervisor: { from: { pid: from }, to: { pid: to } } };
@@ -45,17 +45,4 @@ async function assertSomebodyElects(name: string): Promise<void> {
   const record = await InstanceDirectory.of(name).readInstance();
   const self = record && writerOf(record.spec);
   if (self && self.instance !== name) (await connectSupervisor(self.instance)).close();
-}
-
-/** Returns the pid of the supervisor that has ended. */
-async function retire(name: string): Promise<number> {
-  const supervisor = await connectSupervisor(name);
-  const { process } = (await InstanceDirectory.of(name).readSupervisor()) ?? {};
-  try {
-    const { pid } = await supervisor.call('retire', {});
-    if (process) await waitForExit(process, EXIT_BOUND_MS);
-    return pid;
-  } finally {
-    supervisor.close();
-  }
 }

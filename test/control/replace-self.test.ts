@@ -1,8 +1,11 @@
 /** `patch --self` with the real supervisor and proxy: both are replaced under a load that would notice. */
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { CancelResult } from '../../src/control/api.js';
-import { connectSupervisor } from '../../src/control/client.js';
+import { askSupervisor, connectSupervisor } from '../../src/control/client.js';
 import { InstanceDirectory } from '../../src/control/instance-directory.js';
 import { replaceSelf } from '../../src/control/replace-self.js';
 import { Pause } from '../support/pause.js';
@@ -149,6 +152,30 @@ test('kill -9 of the new proxy in the middle: the old one goes on', async () => 
   await writer.progressed();
   await writer.finish();
 }, 60_000);
+
+test('whoever asks meanwhile is answered, and starts no supervisor of its own, which may be of an older build', async () => {
+  const cli = new URL('../../bin/run.js', import.meta.url).pathname;
+  const env = { ...process.env, STARTED_BY: 'patch --self' };
+  await live.up('self');
+  const errors: unknown[] = [];
+  let asks = true;
+  const asking = Promise.all(
+    [1, 2, 3, 4].map(async () => {
+      while (asks) await askSupervisor('self', 'sessions', {}).catch((error: unknown) => errors.push(error));
+    }),
+  );
+  try {
+    for (let time = 1; time <= 3; time++) {
+      await promisify(execFile)(process.execPath, [cli, 'patch', '--self', '--name', 'self'], { env });
+      const environment = await readFile(`/proc/${await pidOf('self')}/environ`, 'latin1');
+      expect(environment.includes('STARTED_BY=patch')).toBe(true);
+    }
+  } finally {
+    asks = false;
+    await asking;
+  }
+  expect(errors).toEqual([]);
+}, 120_000);
 
 describe('dbproxy cancel', () => {
   /** A patch --self whose proxy stops at `step` is given up there, and then goes on. */

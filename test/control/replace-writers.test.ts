@@ -32,6 +32,7 @@ interface Record {
   readonly to: { readonly pid: number };
   readonly sessions: { readonly handed: number; readonly lost: number };
   readonly holdMs: { readonly count: number; readonly max: number };
+  readonly others?: readonly string[];
   readonly nodes?: { readonly node: string; readonly from: number; readonly to: number }[];
 }
 
@@ -75,6 +76,8 @@ describe('patch --self', () => {
       expect(first.nodes?.map(({ node }) => node)).toEqual(['s1', 's2', 's3']);
       for (const { from, to } of first.nodes ?? []) expect(from).not.toBe(to);
       expect(second.nodes).toBeUndefined();
+      expect(first.others).toEqual(['shop.w2']);
+      expect(second.others).toBeUndefined();
       for (const client of clients.slice(0, 2)) {
         await eventually('every update, counted once', async () => {
           const { rows } = await client.query<{ n: number }>('select n from patched order by id');
@@ -178,6 +181,7 @@ describe('patch --self', () => {
     async () => {
       const client = await connectPg(await urlOf('shop', '1'));
       await client.query('begin; select 1');
+      const following = cli.start(['events', '--follow', '--name', 'shop']);
       const waits = async (): Promise<boolean> => {
         const { operation } = await cli.json<{ operation: { step: string; detail: string } | null }>([
           ...['status', '--name', 'shop'],
@@ -198,6 +202,10 @@ describe('patch --self', () => {
       await eventually('its transaction to be waited for again', waits);
       await cli.json(['down', '--name', 'shop']);
       expect((await again).code).toBe('DBP_SWITCH_ROLLED_BACK');
+      // Across two supervisors that made way, to the end of the instance.
+      const { code, stdout, stderr } = await following.done;
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      expect(stdout.match(/it was given up/g)).toHaveLength(2);
     },
     LONG_MS,
   );

@@ -232,6 +232,11 @@ export class Family implements Beside {
     if (last) await holdBack(last, { writer: writer - 1, delayMs, forMs });
   }
 
+  /** Instances of the other writers. */
+  get others(): string[] {
+    return this.#further().map((writer) => writerName(this.#name, writer));
+  }
+
   /** While the first writer's proxy is replaced. */
   keepLead<T>(replace: (epoch: number | null) => Promise<T>): Promise<T> {
     return this.#election.keepLead(replace);

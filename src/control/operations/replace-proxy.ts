@@ -35,7 +35,7 @@ export interface Replaced {
 export async function replaceProxy(
   context: OperationContext,
   limits: SelfPatchLimits,
-  family: Pick<Family, 'keepLead' | 'replaceNodes'> | null,
+  family: Pick<Family, 'keepLead' | 'others' | 'replaceNodes'> | null,
 ): Promise<Replaced> {
   if (!family) return replace(context, limits, null);
   const { proxy, record } = await family.keepLead((epoch) => replace(context, limits, epoch));
@@ -47,7 +47,8 @@ export async function replaceProxy(
     const reason = `${String(error.details['reason'])}; the proxy was replaced, and runs as ${record.to.pid}`;
     throw new DbproxyError('DBP_STORE_NODE_START', { ...error.details, reason }, { cause });
   });
-  return { proxy, record: nodes.length > 0 ? { ...record, nodes } : record };
+  const { others } = family;
+  return { proxy, record: { ...record, ...(nodes.length > 0 ? { nodes } : {}), others } };
 }
 
 async function replace(
