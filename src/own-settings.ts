@@ -18,6 +18,7 @@ const SETTINGS: Readonly<Record<string, string>> = {
   default_transaction_read_only: 'off',
   default_transaction_deferrable: 'off',
   row_security: 'on',
+  lc_messages: 'C',
   standard_conforming_strings: 'on',
   backslash_quote: 'safe_encoding',
   array_nulls: 'on',

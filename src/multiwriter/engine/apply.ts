@@ -34,6 +34,17 @@ const INTERNAL_MS = 50;
 /** An entry whose rows bring a client's code to run may take so long. Behind it it is tried without. */
 const CODE_MS = 10_000;
 
+/** So many times that, where it is tried without; and what so many bytes take. */
+const CODE_AGAIN = 3;
+const BYTES_A_MS = 100;
+
+/** What of definitions is not asked where an entry is applied. */
+export interface LeftOut {
+  readonly leavesOut?: boolean;
+  /** Tables that are to lose the indexes whose functions are clients'; see `failedIn`. */
+  readonly withoutIndexes?: readonly number[];
+}
+
 /** This engine is not what the log says: it has to stop, and be built again. Nothing of the entry was kept. */
 export class ApplyDiverged extends Error {
   override readonly name = 'ApplyDiverged';
@@ -44,6 +55,8 @@ export class ApplyDiverged extends Error {
     this.lsn = lsn;
   }
 }
+
+type Outcome = { readonly isNew: boolean } | { readonly error: unknown; readonly isCanceled: boolean };
 
 interface Table {
   /** 0: there is none of that name. */
@@ -92,12 +105,8 @@ export class Applier {
    * ApplyDiverged for what would be the same the next time; other errors (a lost connection, a deadlock, a full disk) are worth another
    * try.
    */
-  async apply(
-    entries: readonly Entry[],
-    onBlocked: OnBlocked,
-    { leavesOut = false } = {},
-  ): Promise<boolean[]> {
-    const rows = this.#oneByOne > 0 || leavesOut ? [] : await this.#thatGoTogether(entries);
+  async apply(entries: readonly Entry[], onBlocked: OnBlocked, how: LeftOut = {}): Promise<boolean[]> {
+    const rows = this.#oneByOne > 0 || how.leavesOut ? [] : await this.#thatGoTogether(entries);
     if (rows.length > 0) {
       const together = entries.slice(0, rows.length);
       if (await this.#applyTogether(together, rows.flat(), onBlocked)) return together.map(() => true);
@@ -105,23 +114,19 @@ export class Applier {
     }
     const [first] = entries;
     if (!first) return [];
-    const isNew = await this.applyAlone(first, onBlocked, { leavesOut });
+    const isNew = await this.applyAlone(first, onBlocked, how);
     if (this.#oneByOne > 0) this.#oneByOne--;
     return [isNew];
   }
 
   /** False: it was applied before. `leavesOut`: at once what is left out otherwise where it fails. */
-  async applyAlone(
-    { lsn, payload }: Entry,
-    onBlocked: OnBlocked,
-    { leavesOut = false } = {},
-  ): Promise<boolean> {
+  async applyAlone({ lsn, payload }: Entry, onBlocked: OnBlocked, how: LeftOut = {}): Promise<boolean> {
     await this.#forget();
     const stop = watchBlockers(this.#watcher, this.#pid, (blockers) => onBlocked(lsn, blockers));
     try {
       for (let tries = 1; ; tries++) {
         try {
-          return leavesOut ? await this.#call(lsn, payload, true) : await this.#applyOrLeaveOut(lsn, payload);
+          return await this.#applyOrLeaveOut(lsn, payload, how);
         } catch (error) {
           if (isPassing(error)) throw error;
           if (!isInternal(error) || tries === INTERNAL_TRIES)
@@ -134,24 +139,68 @@ export class Applier {
     }
   }
 
-  /** Where it does not fit, or takes too long, it may be by what a table has its rows bring to run, and what is not looked at again. */
-  async #applyOrLeaveOut(lsn: Lsn, payload: string): Promise<boolean> {
+  /**
+   * Where it does not fit, or takes too long, it may be by what a table has its rows bring to run, and what is not looked at again. Then by
+   * a function in an index, which cannot be left out for one row: the index is, until somebody makes it anew.
+   */
+  async #applyOrLeaveOut(
+    lsn: Lsn,
+    payload: string,
+    { leavesOut = false, withoutIndexes = [] }: LeftOut,
+  ): Promise<boolean> {
+    let firstError: unknown;
+    if (!leavesOut) {
+      const first = await this.#bounded(this.#codeMs, () => this.#call(lsn, payload, false, []));
+      if ('isNew' in first) return first.isNew;
+      if (!first.isCanceled && (isPassing(first.error) || isInternal(first.error))) throw first.error;
+      firstError = first.error;
+    }
+    let boundMs = CODE_AGAIN * this.#codeMs + payload.length / BYTES_A_MS;
+    for (const without = new Set(withoutIndexes); ;) {
+      const again = await this.#bounded(boundMs, () => this.#call(lsn, payload, true, [...without]));
+      if ('isNew' in again) return again.isNew;
+      const { error, isCanceled } = again;
+      const table = isCanceled || !isPassing(error) ? failedIn(error) : null;
+      boundMs *= 2;
+      // It was at work with something else by then.
+      if (isCanceled && table === null) continue;
+      const within = await this.#within(table, isCanceled);
+      if (within.every((one) => without.has(one)))
+        throw isPassing(error) || isInternal(error) ? error : (firstError ?? error);
+      for (const one of within) without.add(one);
+    }
+  }
+
+  /** What takes longer, at a table whose rows bring a client's code to run, is canceled. */
+  async #bounded(ms: number, work: () => Promise<boolean>): Promise<Outcome> {
     let isCanceled = Promise.resolve(false);
     // It may come to that code later, and the code may not end at once.
     const timer = setInterval(() => {
       isCanceled = isCanceled.then(async (was) => (await this.#cancelCode()) || was);
-    }, this.#codeMs);
+    }, ms);
     try {
-      return await this.#call(lsn, payload, false);
+      return { isNew: await work() };
     } catch (error) {
       clearInterval(timer);
-      if (!(await isCanceled) && (isPassing(error) || isInternal(error))) throw error;
-      return await this.#call(lsn, payload, true).catch((again: unknown) => {
-        throw isPassing(again) || isInternal(again) ? again : error;
-      });
+      return { error, isCanceled: await isCanceled };
     } finally {
       clearInterval(timer);
     }
+  }
+
+  /**
+   * A table that the entry itself makes is not there now: 0. `withItsOwners`: all of its owner, each of which could take as long as it did,
+   * one after the other.
+   */
+  async #within(table: number | null, withItsOwners: boolean): Promise<readonly number[]> {
+    if (table === null) return [];
+    const { rows } = await this.#watcher.query<{ oid: number }>(
+      `select other.oid from pg_catalog.pg_class t join pg_catalog.pg_class other
+           on other.oid operator(pg_catalog.=) t.oid or $2 and other.relowner operator(pg_catalog.=) t.relowner and other.relkind operator(pg_catalog.=) 'r'
+        where t.oid operator(pg_catalog.=) $1`,
+      [table, withItsOwners],
+    );
+    return rows.length === 0 ? [0] : rows.map(({ oid }) => oid);
   }
 
   /** Ends what it does, if it has come to a table whose rows bring a client's code to run: false, if not. */
@@ -169,10 +218,15 @@ export class Applier {
     }
   }
 
-  async #call(lsn: Lsn, payload: string, leavesOut: boolean): Promise<boolean> {
+  async #call(
+    lsn: Lsn,
+    payload: string,
+    leavesOut: boolean,
+    withoutIndexes: readonly number[],
+  ): Promise<boolean> {
     const { rows } = await this.#connection.query<{ is_new: boolean }>(
-      `select dbproxy.apply($1, $2, $3) as is_new`,
-      [lsn, payload, leavesOut],
+      `select dbproxy.apply($1, $2, $3, $4) as is_new`,
+      [lsn, payload, leavesOut, `{${withoutIndexes.join()}}`],
     );
     return rows[0]?.is_new === true;
   }
@@ -292,12 +346,31 @@ const arrayOf = (values: readonly (string | null)[]): string =>
 const pidOf = (connection: ClientBase): number => (connection as unknown as { processID: number }).processID;
 
 /**
- * What came from elsewhere (the connection is lost) and SQLSTATEs that tell of the engine's state, and not of what is in it: 08, 40
+ * What came from elsewhere, or ends the session (the connection is lost), and SQLSTATEs that tell of the engine's state, and not of what is in it: 08, 40
  * (deadlocks), 53 (no room), 57 (canceled, shut down), 58 (the system), a lock that was not to be had, and 25006, of an engine
  * that is not promoted yet.
  */
 const isPassing = (error: unknown): boolean =>
-  !(error instanceof DatabaseError) || /^(08|40|53|57|58|55P03$|25006$)/.test(error.code ?? '');
+  !(error instanceof DatabaseError) ||
+  error.severity === 'FATAL' ||
+  (/^(08|40|53|57|58|55P03$|25006$)/.test(error.code ?? '') && !isOfCode(error));
+
+/** A client's function, that a row has brought to run, says so, and may say it for ever. Contexts are in English (own-settings.ts). */
+const isOfCode = (error: DatabaseError): boolean =>
+  failedIn(error) !== null && /^(PL\/(?!pgSQL function dbproxy\.)|SQL function )/.test(error.where ?? '');
+
+/**
+ * Within the changes of which table it failed: its OID, or null. The context has the innermost call first, and the outermost one last, which
+ * are ours, and in between whatever a client's code may have put there.
+ */
+export function failedIn(error: unknown): number | null {
+  if (!(error instanceof DatabaseError)) return null;
+  const { where = '', table } = error;
+  const oid = /^[^\n"]*\bdbproxy\.require_written\(/.test(where)
+    ? table
+    : [...where.matchAll(/\bdbproxy\.apply_(\d+)\(/g)].at(-1)?.[1];
+  return oid === undefined ? null : Number(oid);
+}
 
 const isInternal = (error: unknown): boolean =>
   error instanceof DatabaseError && error.code === INTERNAL_ERROR;

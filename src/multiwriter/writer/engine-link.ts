@@ -12,6 +12,7 @@ import {
   claimed,
   compact,
   divergence,
+  failedIn,
   install,
   markDiverged,
   reached,
@@ -91,8 +92,8 @@ export class EngineLink {
   /** Of each writer the last entry that the engine had when it began; some before it may be missing. */
   #claimed: Vector = {};
   #isRunning = false;
-  /** With which entry the connection was lost at last. */
-  #lostAt = { lsn: 0, times: 0 };
+  /** With which entry the connection was lost at last, and within which tables. */
+  #lostAt = { lsn: 0, times: 0, within: [] as readonly number[] };
   #isPaused = false;
   #hasDiverged = false;
   #isClosed = false;
@@ -285,17 +286,22 @@ export class EngineLink {
       const connections = this.#connections;
       if (!connections || this.#isPaused || this.#isClosed) return 0;
       const lsn = entries[0]?.lsn ?? 0;
-      const leavesOut = this.#lostAt.lsn === lsn && this.#lostAt.times >= LOST_TIMES;
+      const lost = this.#lostAt.lsn === lsn ? this.#lostAt : { lsn, times: 0, within: [] };
+      const leavesOut = lost.times >= LOST_TIMES;
       try {
-        return (await connections.applier.apply(entries, this.#events.blocked, { leavesOut })).length;
+        const how = { leavesOut, withoutIndexes: lost.within };
+        return (await connections.applier.apply(entries, this.#events.blocked, how)).length;
       } catch (error) {
         if (error instanceof ApplyDiverged) {
           this.#diverged(error.message);
           return 0;
         }
         // A deadlock, a full disk, a lost connection: once more.
-        if (endsConnection(error))
-          this.#lostAt = { lsn, times: this.#lostAt.lsn === lsn ? this.#lostAt.times + 1 : 1 };
+        if (endsConnection(error)) {
+          const table = leavesOut ? failedIn(error) : null;
+          const within = table === null ? lost.within : [...lost.within, table];
+          this.#lostAt = { lsn, times: lost.times + 1, within };
+        }
         await delay(RETRY_MS);
       }
     }

@@ -200,9 +200,37 @@ begin
   ${unnote('w')}
 end $$;
 
-drop function if exists dbproxy.apply(bigint, text), dbproxy.apply_unchecked(bigint, text);
--- Again with leaves_out, where it has failed without.
-create or replace function dbproxy.apply(at bigint, payload text, leaves_out boolean default false) returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
+-- Indexes that this engine does not keep: what a client's function in them does here fails, writes, or does not end.
+create table if not exists dbproxy.left_out (index oid primary key);
+alter table dbproxy.left_out enable row level security;
+
+-- For good, until a REINDEX. Nobody may be within a transaction that still goes by them.
+create or replace function dbproxy.leave_out_indexes(rel oid) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare i pg_index; found boolean := false; guards boolean := false;
+begin
+  for i in select x.* from pg_index x where indrelid = rel and indisready and num_nonnulls(indexprs, indpred) > 0 and exists (
+      select from dbproxy.called_in(concat(indexprs::text, ' ', indpred::text)) where oid >= 16384) loop
+    if not found then execute format('lock table %s in access exclusive mode', rel::regclass); end if;
+    found := true;
+    guards := guards or i.indisunique or i.indisexclusion;
+    update pg_index set indisready = false, indisvalid = false where indexrelid = i.indexrelid;
+    insert into dbproxy.left_out values (i.indexrelid) on conflict do nothing;
+    raise warning 'the index % of % is not kept by this writer any more: its function does something else here', i.indexrelid::regclass, rel::regclass
+      using hint = 'Mend the function; then REINDEX the index on this writer. Or DROP INDEX.';
+  end loop;
+  -- For the plans of others.
+  if found then update pg_class set relchecks = relchecks where oid = rel; end if;
+  if guards then
+    ${note('w')}
+    perform dbproxy.add_trigger(rel, 'dbproxy_left_out', 'before insert or update', 'row', 'dbproxy.refuse_left_out()');
+    ${unnote('w')}
+  end if;
+end $$;
+
+drop function if exists dbproxy.apply(bigint, text), dbproxy.apply(bigint, text, boolean), dbproxy.apply_unchecked(bigint, text);
+-- Again with leaves_out, where it has failed without; and again, where that has failed within tables: without their indexes that have code (0: those of
+-- tables that the entry makes).
+create or replace function dbproxy.apply(at bigint, payload text, leaves_out boolean default false, without_indexes oid[] default '{}') returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare change jsonb; truncated text[] := '{}'; called text; target oid; kinds text[] := '{}'; keys jsonb[]; news text[]; is_own boolean := dbproxy.writer_of(at) = (select writer from dbproxy.self);
   running_code oid[]; runs_some boolean; is_code boolean; ran_code boolean := false;
   -- Of the rows since the last change of another kind: what was written before those that bring code, and is by them; what is left out.
@@ -219,9 +247,11 @@ begin
       perform dbproxy.apply_rows(called, kinds, keys, news);
       kinds := '{}';
     end if;
-    if change->>'kind' not in ('insert', 'update', 'delete') then
-      if written is not null then perform dbproxy.require_written(called, written, changed); end if;
+    if written is not null and (change->>'kind' not in ('insert', 'update', 'delete') or leaves_out and called is distinct from change->>'table') then
+      perform dbproxy.require_written(called, written, changed);
       written := null;
+    end if;
+    if change->>'kind' not in ('insert', 'update', 'delete') then
       perform dbproxy.take_back(taken);
       left_out := '{}';
       taken := '{}';
@@ -257,6 +287,9 @@ begin
           end if;
           is_code := target = any (running_code);
           if leaves_out and target <> all (left_out) then
+            if target = any (without_indexes) or 0 = any (without_indexes) and (select xmin = pg_current_xact_id()::xid from pg_class where oid = target) then
+              perform dbproxy.leave_out_indexes(target);
+            end if;
             left_out := left_out || target;
             taken := taken || dbproxy.leave_out(target, opens => not runs_some);
           end if;
@@ -295,7 +328,7 @@ create or replace function dbproxy.require_written(called text, before bigint[],
 declare here bigint[] := dbproxy.number_written(); replaced bigint := here[1] - before[1] - changed[1];
 begin
   if replaced <> here[3] - before[3] - changed[3] or replaced <> changed[2] - (here[2] - before[2]) then
-    raise exception 'what rows of % bring to run writes rows itself', called using errcode = 'DBP01';
+    raise exception 'what rows of % bring to run writes rows itself', called using errcode = 'DBP01', table = to_regclass(called)::oid::text;
   end if;
 end $$;
 

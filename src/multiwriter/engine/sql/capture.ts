@@ -352,6 +352,17 @@ begin
   return new;
 end $$;
 
+-- One that has it unique, or excludes by it, could take here what another writer cannot.
+create or replace function dbproxy.refuse_left_out() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare index regclass := (select l.index from dbproxy.left_out l join pg_index i on indexrelid = l.index where indrelid = tg_relid and not indisready and (indisunique or indisexclusion) limit 1);
+begin
+  if index is not null then
+    raise exception 'the table % cannot be written through this writer: it does not keep the index %, whose function failed here, wrote, or did not end', tg_relid::regclass, index using errcode = '55000',
+      hint = format('Mend the function; then REINDEX INDEX %s on this writer. Or DROP INDEX. Other writers take the row.', index);
+  end if;
+  return new;
+end $$;
+
 create or replace function dbproxy.refuse_unlogged() returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   raise exception 'the unlogged table % cannot be written with several writers: a crash of one would empty it there alone', tg_relid::regclass using errcode = '55000',
