@@ -2,7 +2,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { DbproxyError } from '../errors/index.js';
-import { ownSettings } from '../own-settings.js';
 import type { WriterSummary } from '../control/api.js';
 import type { ClientError } from './types.js';
 
@@ -49,7 +48,6 @@ export class WriterClient {
     const client = new pg.Client({
       connectionString: url,
       application_name: 'dbproxy conflict',
-      options: ownSettings(undefined),
       connectionTimeoutMillis: CONNECT_BOUND_MS,
       query_timeout: STATEMENT_BOUND_MS,
     });
