@@ -12,8 +12,8 @@ import { engineCache } from './paths.js';
 
 /** From src/control as from dist/control this is the built supervisor. */
 const SUPERVISOR_MAIN = fileURLToPath(new URL('../../dist/control/main.js', import.meta.url));
-/** As long as an engine may take (READY_BOUND_MS): a machine at its limit starts a process in tens of seconds. Its end is seen at once. */
-const ANSWER_BOUND_MS = 60_000;
+/** Of a supervisor, a proxy or a storage node. As long as an engine may take (READY_BOUND_MS): a machine at its limit starts a process in tens of seconds. Its end is seen at once. */
+export const START_BOUND_MS = 60_000;
 const POLL_MS = 10;
 const LOG_TAIL_LINES = 15;
 
@@ -36,13 +36,13 @@ export async function launchSupervisor(directory: InstanceDirectory): Promise<vo
     const failed = once(child, 'error').then(([error]) => Promise.reject(error as Error));
     failed.catch(() => undefined);
     const answered = async (): Promise<void> => {
-      const end = performance.now() + ANSWER_BOUND_MS;
+      const end = performance.now() + START_BOUND_MS;
       while (!(await answers(paths.supervisorSocket))) {
         if (child.exitCode !== null || child.signalCode !== null) {
           throw new Error(`the supervisor ended (${child.signalCode ?? `exit ${child.exitCode}`})`);
         }
         if (performance.now() > end) {
-          throw new Error(`the supervisor did not answer within ${ANSWER_BOUND_MS} ms`);
+          throw new Error(`the supervisor did not answer within ${START_BOUND_MS} ms`);
         }
         await delay(POLL_MS);
       }

@@ -17,6 +17,7 @@ import { RpcClient, type Rpc } from '../rpc/index.js';
 import type { InstanceSpec } from './api.js';
 import { InstanceDirectory, listInstanceNames } from './instance-directory.js';
 import { MAX_PROXIES, proxySocketOf, type InstancePaths } from './paths.js';
+import { START_BOUND_MS } from './launch.js';
 import { describePortHolder, findFreePort, portHolder } from './port-holder.js';
 import { endProcess, isAlive, waitForExit } from './processes.js';
 import { ProxyGroup } from './proxies/group.js';
@@ -27,8 +28,6 @@ const PROXY_MAIN = fileURLToPath(new URL('../../dist/proxy/main.js', import.meta
 export const THIS_BUILD: Program = { node: process.execPath, main: PROXY_MAIN };
 /** How the proxy says that its port is taken. */
 const EXIT_PORT_TAKEN = 98;
-/** As launch.ts has it for a supervisor. */
-const READY_BOUND_MS = 60_000;
 const STATUS_BOUND_MS = 3_000;
 const STOP_BOUND_MS = 3_000;
 /** For what sessions were told at their end to pass the tunnels, ms. */
@@ -236,7 +235,7 @@ async function startBeside(
   const { pid } = await parent.rpc.call(
     'startMember',
     { program: THIS_BUILD, config },
-    { timeoutMs: READY_BOUND_MS },
+    { timeoutMs: START_BOUND_MS },
   );
   // Not our child: only that it has gone is seen.
   const ended = (): string | null => (processIdentity(pid) ? null : 'see its log');
@@ -255,7 +254,7 @@ async function awaitProcess(
   number: number,
   { pid, ended }: Started,
 ): Promise<ProxyProcess> {
-  const end = performance.now() + READY_BOUND_MS;
+  const end = performance.now() + START_BOUND_MS;
   while (ended() === null && performance.now() < end) {
     const member = await findProcess(directory.paths, number);
     if (member) {
@@ -375,7 +374,7 @@ async function startFailed(
   const reason = WHY_NOT[code];
   if (reason !== undefined) return new DbproxyError('DBP_ENV_LISTEN', { name, host, port, reason });
   const what =
-    end === null ? `the proxy did not answer within ${READY_BOUND_MS} ms` : `the proxy ended (${end})`;
+    end === null ? `the proxy did not answer within ${START_BOUND_MS} ms` : `the proxy ended (${end})`;
   const error = new DbproxyError('DBP_INSTANCE_START_FAILED', { name, reason: `${what}\n${tail}` });
   return blamingFullDisk(paths.directory, error);
 }

@@ -15,12 +15,11 @@ import { RpcClient } from '../../rpc/index.js';
 import { VERSION } from '../../version.js';
 import type { NodeReplaced } from '../api.js';
 import { endProcess, isAlive, waitForExit } from '../processes.js';
+import { START_BOUND_MS } from '../launch.js';
 import type { StoreRecord } from '../records.js';
 import type { StoreDirectory, StoreNode } from './store-directory.js';
 
 const NODE_MAIN = fileURLToPath(new URL('../../../dist/multiwriter/storage/main.js', import.meta.url));
-/** As launch.ts has it for a supervisor. */
-const READY_BOUND_MS = 60_000;
 const STATUS_BOUND_MS = 2_000;
 /** Two that were away hear of each other within a tick (200 ms); a long log takes its time. */
 const SERVICE_BOUND_MS = 20_000;
@@ -207,14 +206,14 @@ async function startNode(store: StoreDirectory, config: StoreConfig): Promise<vo
     child.unref();
     const identity = child.pid === undefined ? null : processIdentity(child.pid);
     if (identity) await store.writeProcess(node, { process: identity, version: VERSION });
-    const end = performance.now() + READY_BOUND_MS;
+    const end = performance.now() + START_BOUND_MS;
     while (child.exitCode === null && child.signalCode === null) {
       if (await nodeStatus(config)) return;
       if (performance.now() > end) {
         await endProcess(identity, STOP_BOUND_MS);
         throw new DbproxyError('DBP_STORE_NODE_START', {
           node,
-          reason: `it did not answer within ${READY_BOUND_MS} ms`,
+          reason: `it did not answer within ${START_BOUND_MS} ms`,
         });
       }
       await delay(POLL_MS);

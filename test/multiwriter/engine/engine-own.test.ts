@@ -1,9 +1,9 @@
 /** What is an engine's own does not get into rows: OIDs, and who its sessions are. Two real engines whose objects have other numbers. */
 import { beforeAll, describe, expect, it } from 'vitest';
-import { checksums, install } from '../../../src/multiwriter/engine/index.js';
+import { install } from '../../../src/multiwriter/engine/index.js';
 import { SECRET, useTwoWriters } from './writers.js';
 
-const { a, b, onBoth } = await useTwoWriters();
+const { a, b, onBoth, areEqual } = await useTwoWriters();
 
 beforeAll(async () => {
   // What only the first one had uses up numbers there.
@@ -18,8 +18,6 @@ beforeAll(async () => {
   const number = `select 'public.named'::regclass::oid`;
   expect(await a.rows(number)).not.toEqual(await b.rows(number));
 });
-
-const areEqual = async () => expect(await checksums(b.watcher)).toEqual(await checksums(a.watcher));
 
 describe('a definition by which rows would be others is refused', () => {
   it.each([

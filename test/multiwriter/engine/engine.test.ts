@@ -17,7 +17,7 @@ import { connectAdmin } from '../../../src/engine/index.js';
 import { lsn, type Lsn } from '../../../src/multiwriter/protocol/index.js';
 import { SECRET, TestWriter, useTwoWriters } from './writers.js';
 
-const { engines, a, b } = await useTwoWriters();
+const { engines, a, b, areEqual } = await useTwoWriters();
 
 /** All that writer 0 committed. */
 const log: { at: Lsn; payload: string }[] = [];
@@ -33,7 +33,6 @@ async function writeOnA(...statements: string[]) {
   if (written) log.push({ at: written.at, payload: written.writeSet.payload });
   return written;
 }
-const areEqual = async () => expect(await checksums(b.watcher)).toEqual(await checksums(a.watcher));
 const entryOf = (written: Awaited<ReturnType<typeof onBoth>>): Entry => ({
   lsn: written!.at,
   payload: written!.writeSet.payload,

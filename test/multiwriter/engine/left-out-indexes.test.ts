@@ -1,28 +1,16 @@
 /** A function in an index, IMMUTABLE by its own word only, that does something else where its row is applied: the index is left out there. */
 import { beforeAll, expect, it } from 'vitest';
-import { Applier, checksums, failedIn } from '../../../src/multiwriter/engine/index.js';
+import { Applier, failedIn } from '../../../src/multiwriter/engine/index.js';
 import { connectAdmin } from '../../../src/engine/index.js';
 import { useTwoWriters } from './writers.js';
 
-const { a, b, onBoth } = await useTwoWriters();
+const { a, b, onBoth, areEqual, by } = await useTwoWriters();
 beforeAll(async () => {
   await onBoth('create role owner', 'grant all on schema public to owner');
   await onBoth(
     `create function elsewhere() returns boolean language sql as $$ select session_user = 'dbproxy_apply' $$`,
   );
 });
-
-const areEqual = async (): Promise<void> =>
-  expect(await checksums(b.watcher)).toEqual(await checksums(a.watcher));
-
-const by = async (role: string, ...statements: string[]): Promise<void> => {
-  await a.client.query(`set role ${role}`);
-  try {
-    for (const statement of statements) await onBoth(statement);
-  } finally {
-    await a.client.query('reset role');
-  }
-};
 
 const indexed = (name: string, role: string, does: string, unique = '') =>
   by(

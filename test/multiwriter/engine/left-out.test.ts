@@ -1,11 +1,11 @@
 /** What was met, or computed, where a row was written is not asked again where it is applied, if it comes to something else there. */
 import { beforeAll, describe, expect, it } from 'vitest';
-import { Applier, ApplyDiverged, checksums } from '../../../src/multiwriter/engine/index.js';
+import { Applier, ApplyDiverged } from '../../../src/multiwriter/engine/index.js';
 import { connectAdmin } from '../../../src/engine/index.js';
 import { eventually } from '../../support/clients.js';
 import { useTwoWriters } from './writers.js';
 
-const { a, b, onBoth } = await useTwoWriters();
+const { a, b, onBoth, areEqual, by } = await useTwoWriters();
 beforeAll(async () => {
   await onBoth('create role owner', 'create role writer', 'grant all on schema public to owner, writer');
   await onBoth('grant all on database postgres to owner');
@@ -13,18 +13,6 @@ beforeAll(async () => {
     `create function elsewhere() returns boolean language sql as $$ select session_user = 'dbproxy_apply' $$`,
   );
 });
-
-const areEqual = async (): Promise<void> =>
-  expect(await checksums(b.watcher)).toEqual(await checksums(a.watcher));
-
-const by = async (role: string, ...statements: string[]): Promise<void> => {
-  await a.client.query(`set role ${role}`);
-  try {
-    for (const statement of statements) await onBoth(statement);
-  } finally {
-    await a.client.query('reset role');
-  }
-};
 
 /** All that may be left out, as the catalogs have it. */
 const definitions = (writer = b) =>

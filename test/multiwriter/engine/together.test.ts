@@ -2,12 +2,12 @@
 import type pg from 'pg';
 import { beforeAll, beforeEach, expect, it } from 'vitest';
 import { connectAdmin } from '../../../src/engine/index.js';
-import { Applier, ApplyDiverged, checksums, type Entry } from '../../../src/multiwriter/engine/index.js';
+import { Applier, ApplyDiverged, type Entry } from '../../../src/multiwriter/engine/index.js';
 import { lsn } from '../../../src/multiwriter/protocol/index.js';
 import { eventually } from '../../support/clients.js';
 import { useTwoWriters } from './writers.js';
 
-const { a, b } = await useTwoWriters();
+const { a, b, areEqual } = await useTwoWriters();
 beforeAll(async () => {
   const { at, writeSet } = (await a.write('create table t (id int primary key, v int)'))!;
   await b.apply(at, writeSet.payload);
@@ -31,7 +31,6 @@ async function applyAll(entries: readonly Entry[], onBlocked = () => undefined):
   return areNew;
 }
 const values = () => b.rows('select v from public.t order by id').then((rows) => rows.flat());
-const areEqual = async () => expect(await checksums(b.watcher)).toEqual(await checksums(a.watcher));
 const pidOf = async (client: pg.Client): Promise<number> =>
   (await client.query<{ pid: number }>('select pg_backend_pid() as pid')).rows[0]!.pid;
 

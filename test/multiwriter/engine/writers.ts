@@ -3,6 +3,7 @@ import type pg from 'pg';
 import { afterAll, expect } from 'vitest';
 import { connectAdmin, type EngineRecord } from '../../../src/engine/index.js';
 import {
+  checksums,
   Applier,
   type Calls,
   certified,
@@ -182,8 +183,19 @@ export async function useTwoWriters() {
     const b = await TestWriter.open(two, 1);
     writers.push(b);
     const onBoth = (...statements: string[]) => writeOnBoth(a, b, ...statements);
+    const areEqual = async (): Promise<void> =>
+      expect(await checksums(b.watcher)).toEqual(await checksums(a.watcher));
+    /** On the one, as `role`, and on the other. */
+    const by = async (role: string, ...statements: string[]): Promise<void> => {
+      await a.client.query(`set role ${role}`);
+      try {
+        for (const statement of statements) await onBoth(statement);
+      } finally {
+        await a.client.query('reset role');
+      }
+    };
     afterAll(close);
-    return { engines, a, b, onBoth };
+    return { engines, a, b, onBoth, areEqual, by };
   } catch (error) {
     await close();
     throw error;
