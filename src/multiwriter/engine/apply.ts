@@ -12,6 +12,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type ClientBase, DatabaseError } from 'pg';
 import { type Lsn, type WriterId, writerOf } from '../protocol/index.js';
 import { type Blocker, watchBlockers } from './blockers.js';
+import { type Ask, inTurn } from './in-turn.js';
+import { RUNS_CODE, WAITS_FOR_NOBODY, watchOverdue } from './overdue.js';
 import { sendTogether, type Step } from './pipeline.js';
 import { type Change, readPayload, type RowChange } from './write-set.js';
 
@@ -38,6 +40,10 @@ const CODE_MS = 10_000;
 const CODE_AGAIN = 3;
 const BYTES_A_MS = 100;
 
+/** A definition may take so long, and so many times what it took where it was made. */
+const DEFINITION_MS = 60_000;
+const TIMES_ITS_TIME = 10;
+
 /** What of definitions is not asked where an entry is applied. */
 export interface LeftOut {
   readonly leavesOut?: boolean;
@@ -56,6 +62,17 @@ export class ApplyDiverged extends Error {
   }
 }
 
+export interface ApplierOptions {
+  /**
+   * Tables, by OID, whose rows brought code to run that had to be ended: it is left out at once, until a definition is applied. For who comes after a
+   * connection that was ended with it.
+   */
+  readonly endless?: Set<number>;
+  /** Bounds, for tests. */
+  readonly codeMs?: number;
+  readonly definitionMs?: number;
+}
+
 type Outcome = { readonly isNew: boolean } | { readonly error: unknown; readonly isCanceled: boolean };
 
 interface Table {
@@ -68,22 +85,31 @@ interface Table {
 export class Applier {
   readonly #writer: WriterId;
   readonly #connection: ClientBase;
-  /** Another connection: it looks who blocks while the first one waits. */
-  readonly #watcher: ClientBase;
+  /** On another connection: it looks who blocks while the first one waits. */
+  readonly #ask: Ask;
   readonly #pid: number;
   /** By the names that entries have for them. */
   readonly #tables = new Map<string, Table>();
   readonly #prepared = new Set<string>();
   readonly #codeMs: number;
+  readonly #definitionMs: number;
+  readonly #endless: Set<number>;
   /** So many are not to be tried together again. */
   #oneByOne = 0;
 
-  private constructor(writer: WriterId, connection: ClientBase, watcher: ClientBase, codeMs: number) {
+  private constructor(
+    writer: WriterId,
+    connection: ClientBase,
+    watcher: ClientBase,
+    { endless = new Set(), codeMs = CODE_MS, definitionMs = DEFINITION_MS }: ApplierOptions,
+  ) {
     this.#writer = writer;
     this.#connection = connection;
-    this.#watcher = watcher;
+    this.#ask = inTurn(watcher);
     this.#pid = pidOf(connection);
     this.#codeMs = codeMs;
+    this.#definitionMs = definitionMs;
+    this.#endless = endless;
   }
 
   /** Makes a superuser's connection one that applies, and does nothing else. */
@@ -91,11 +117,11 @@ export class Applier {
     writer: WriterId,
     connection: ClientBase,
     watcher: ClientBase,
-    { codeMs = CODE_MS } = {},
+    options: ApplierOptions = {},
   ): Promise<Applier> {
     await connection.query('set session authorization dbproxy_apply');
     await connection.query(`select dbproxy.prepare_applier()`);
-    return new Applier(writer, connection, watcher, codeMs);
+    return new Applier(writer, connection, watcher, options);
   }
 
   /**
@@ -122,12 +148,21 @@ export class Applier {
   /** False: it was applied before. `leavesOut`: at once what is left out otherwise where it fails. */
   async applyAlone({ lsn, payload }: Entry, onBlocked: OnBlocked, how: LeftOut = {}): Promise<boolean> {
     await this.#forget();
-    const stop = watchBlockers(this.#watcher, this.#pid, (blockers) => onBlocked(lsn, blockers));
+    const stop = watchBlockers(this.#ask, this.#pid, (blockers) => onBlocked(lsn, blockers));
+    const definitionMs = this.#definitionMsOf(payload);
+    const stopDefinition =
+      definitionMs > 0
+        ? watchOverdue(this.#ask, this.#pid, definitionMs, WAITS_FOR_NOBODY)
+        : () => Promise.resolve(false);
     try {
       for (let tries = 1; ; tries++) {
         try {
-          return await this.#applyOrLeaveOut(lsn, payload, how);
+          const isNew = await this.#applyOrLeaveOut(lsn, payload, how);
+          if (definitionMs > 0) this.#endless.clear();
+          return isNew;
         } catch (error) {
+          if (await stopDefinition())
+            throw new ApplyDiverged(lsn, `the definition had not ended after ${definitionMs} ms`, error);
           if (isPassing(error)) throw error;
           if (!isInternal(error) || tries === INTERNAL_TRIES)
             throw new ApplyDiverged(lsn, (error as Error).message, error);
@@ -136,7 +171,16 @@ export class Applier {
       }
     } finally {
       await stop();
+      await stopDefinition();
     }
+  }
+
+  /** 0: there is none in it. */
+  #definitionMsOf(payload: string): number {
+    // Where a row has that text in it is no harm done.
+    if (!payload.includes('"kind":"ddl"')) return 0;
+    const tookMs = readPayload(payload).map((one) => (one.kind === 'ddl' ? (one.tookMs ?? 0) : 0));
+    return this.#definitionMs + TIMES_ITS_TIME * tookMs.reduce((sum, one) => sum + one, 0);
   }
 
   /**
@@ -149,10 +193,13 @@ export class Applier {
     { leavesOut = false, withoutIndexes = [] }: LeftOut,
   ): Promise<boolean> {
     let firstError: unknown;
-    if (!leavesOut) {
+    if (!leavesOut && !(await this.#isEndless(payload))) {
       const first = await this.#bounded(this.#codeMs, () => this.#call(lsn, payload, false, []));
       if ('isNew' in first) return first.isNew;
-      if (!first.isCanceled && (isPassing(first.error) || isInternal(first.error))) throw first.error;
+      const within = first.isCanceled ? failedIn(first.error) : null;
+      if (within !== null) this.#endless.add(within);
+      if (isLost(first.error) || (!first.isCanceled && (isPassing(first.error) || isInternal(first.error))))
+        throw first.error;
       firstError = first.error;
     }
     let boundMs = CODE_AGAIN * this.#codeMs + payload.length / BYTES_A_MS;
@@ -160,6 +207,7 @@ export class Applier {
       const again = await this.#bounded(boundMs, () => this.#call(lsn, payload, true, [...without]));
       if ('isNew' in again) return again.isNew;
       const { error, isCanceled } = again;
+      if (isLost(error)) throw error;
       const table = isCanceled || !isPassing(error) ? failedIn(error) : null;
       boundMs *= 2;
       // It was at work with something else by then.
@@ -171,20 +219,26 @@ export class Applier {
     }
   }
 
-  /** What takes longer, at a table whose rows bring a client's code to run, is canceled. */
+  async #isEndless(payload: string): Promise<boolean> {
+    if (this.#endless.size === 0) return false;
+    for (const change of readPayload(payload))
+      if (isRow(change) && this.#endless.has(await this.#oidOf(change.table))) return true;
+    return false;
+  }
+
+  async #oidOf(table: string): Promise<number> {
+    return (this.#tables.get(table) ?? (await this.#find(table))).oid;
+  }
+
+  /** What takes longer, at a table whose rows bring a client's code to run, is canceled; or the session ended. */
   async #bounded(ms: number, work: () => Promise<boolean>): Promise<Outcome> {
-    let isCanceled = Promise.resolve(false);
-    // It may come to that code later, and the code may not end at once.
-    const timer = setInterval(() => {
-      isCanceled = isCanceled.then(async (was) => (await this.#cancelCode()) || was);
-    }, ms);
+    const stop = watchOverdue(this.#ask, this.#pid, ms, RUNS_CODE);
     try {
       return { isNew: await work() };
     } catch (error) {
-      clearInterval(timer);
-      return { error, isCanceled: await isCanceled };
+      return { error, isCanceled: await stop() };
     } finally {
-      clearInterval(timer);
+      await stop();
     }
   }
 
@@ -194,28 +248,13 @@ export class Applier {
    */
   async #within(table: number | null, withItsOwners: boolean): Promise<readonly number[]> {
     if (table === null) return [];
-    const { rows } = await this.#watcher.query<{ oid: number }>(
+    const { rows } = await this.#ask<{ oid: number }>(
       `select other.oid from pg_catalog.pg_class t join pg_catalog.pg_class other
            on other.oid operator(pg_catalog.=) t.oid or $2 and other.relowner operator(pg_catalog.=) t.relowner and other.relkind operator(pg_catalog.=) 'r'
         where t.oid operator(pg_catalog.=) $1`,
       [table, withItsOwners],
     );
     return rows.length === 0 ? [0] : rows.map(({ oid }) => oid);
-  }
-
-  /** Ends what it does, if it has come to a table whose rows bring a client's code to run: false, if not. */
-  async #cancelCode(): Promise<boolean> {
-    try {
-      const { rowCount } = await this.#watcher.query(
-        `select pg_catalog.pg_cancel_backend($1) where exists (
-           select from pg_catalog.pg_locks join dbproxy.running_code on rel operator(pg_catalog.=) relation where pid operator(pg_catalog.=) $1)`,
-        [this.#pid],
-      );
-      return rowCount !== 0;
-    } catch {
-      // The watcher's connection is gone: whoever owns it knows.
-      return false;
-    }
   }
 
   async #call(
@@ -252,7 +291,7 @@ export class Applier {
     rows: readonly RowChange[],
     onBlocked: OnBlocked,
   ): Promise<boolean> {
-    const stop = watchBlockers(this.#watcher, this.#pid, (blockers) =>
+    const stop = watchBlockers(this.#ask, this.#pid, (blockers) =>
       this.#blocked(entries, blockers, onBlocked),
     );
     try {
@@ -275,7 +314,7 @@ export class Applier {
     blockers: readonly Blocker[],
     onBlocked: OnBlocked,
   ): Promise<void> {
-    if (others.length > 0) await this.#watcher.query('select pg_cancel_backend($1)', [this.#pid]);
+    if (others.length > 0) await this.#ask('select pg_cancel_backend($1)', [this.#pid]);
     else if (first) onBlocked(first.lsn, blockers);
   }
 
@@ -354,6 +393,10 @@ const isPassing = (error: unknown): boolean =>
   !(error instanceof DatabaseError) ||
   error.severity === 'FATAL' ||
   (/^(08|40|53|57|58|55P03$|25006$)/.test(error.code ?? '') && !isOfCode(error));
+
+/** The connection is, with it. */
+export const isLost = (error: unknown): boolean =>
+  !(error instanceof DatabaseError) || error.severity === 'FATAL';
 
 /** A client's function, that a row has brought to run, says so, and may say it for ever. Contexts are in English (own-settings.ts). */
 const isOfCode = (error: DatabaseError): boolean =>

@@ -1,5 +1,5 @@
 /** Who stands in the way of the applier: looked for on another connection while a statement takes its time. */
-import type { ClientBase } from 'pg';
+import type { Ask } from './in-turn.js';
 
 /** A session whose lock the applier waits for. */
 export interface Blocker {
@@ -18,7 +18,7 @@ const BLOCKERS = { name: 'blockers', text: 'select unnest(pg_blocking_pids($1)) 
  * called: that resolves when the watcher is free again.
  */
 export function watchBlockers(
-  watcher: ClientBase,
+  ask: Ask,
   pid: number,
   onBlocked: (blockers: readonly Blocker[]) => unknown,
 ): () => Promise<void> | null {
@@ -32,7 +32,7 @@ export function watchBlockers(
   };
   const look = async (): Promise<void> => {
     try {
-      const { rows } = await watcher.query<{ pid: number }>({ ...BLOCKERS, values: [pid] });
+      const { rows } = await ask<{ pid: number }>({ ...BLOCKERS, values: [pid] });
       const waitedMs = performance.now() - since;
       if (!isOver && rows.length > 0) await onBlocked(rows.map((row) => ({ pid: row.pid, waitedMs })));
     } catch {

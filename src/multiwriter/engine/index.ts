@@ -4,7 +4,15 @@
  *   client's session   closing → Told → readWriteSet … certified                   (transaction.ts, told.ts, write-set.ts)
  *   our connections    install, Applier, reached, compact, checksums, blockers
  */
-export { Applier, ApplyDiverged, failedIn, type Entry, type OnBlocked } from './apply.js';
+export {
+  Applier,
+  ApplyDiverged,
+  failedIn,
+  isLost,
+  type LeftOut,
+  type Entry,
+  type OnBlocked,
+} from './apply.js';
 export type { Blocker } from './blockers.js';
 export { checksums, type TableChecksum } from './checksums.js';
 export { install, renew, type Installation } from './install.js';

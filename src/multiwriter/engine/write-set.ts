@@ -33,6 +33,8 @@ export interface Ddl {
   readonly settings: Readonly<Record<string, string>>;
   /** Of new columns: table, column, and the value of the rows that were there, as the text of an array. */
   readonly missing: readonly (readonly [table: string, column: string, value: string])[];
+  /** As long its client's statement had taken by then. */
+  readonly tookMs?: number;
 }
 
 /** States of roles, as sql/roles.ts tells and applies them: of those that are new or have changed; and names of those that are gone. */
@@ -149,14 +151,21 @@ function readRow(written: WriteSetRow, keys: Keys): RowEvent | Change {
     case 'a':
       return { kind: 'roles', ...(JSON.parse(key ?? '{}') as Omit<Roles, 'kind'>) };
     default: {
-      const [tag, role, searchPath, settings, missing] = JSON.parse(key ?? '[]') as DdlKey;
-      return { kind: 'ddl', tag, role, searchPath, sql: row ?? '', settings, missing };
+      const [tag, role, searchPath, settings, missing, tookMs] = JSON.parse(key ?? '[]') as DdlKey;
+      return { kind: 'ddl', tag, role, searchPath, sql: row ?? '', settings, missing, tookMs };
     }
   }
 }
 
 /** As after_ddl keeps it (sql/ddl.ts). */
-type DdlKey = [tag: string, role: string, path: string, settings: Ddl['settings'], missing: Ddl['missing']];
+type DdlKey = [
+  tag: string,
+  role: string,
+  path: string,
+  settings: Ddl['settings'],
+  missing: Ddl['missing'],
+  tookMs: number,
+];
 
 const shapes = new Map<string, Shape>();
 function shapeOf(text: string): Shape {

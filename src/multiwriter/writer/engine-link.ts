@@ -4,7 +4,7 @@
  * lost it: one that crashed, or the one that took over from it. Its marker tells.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { type ClientBase, DatabaseError } from 'pg';
+import type { ClientBase } from 'pg';
 import {
   Applier,
   ApplyDiverged,
@@ -13,6 +13,7 @@ import {
   compact,
   divergence,
   failedIn,
+  isLost,
   install,
   markDiverged,
   reached,
@@ -94,6 +95,7 @@ export class EngineLink {
   #isRunning = false;
   /** With which entry the connection was lost at last, and within which tables. */
   #lostAt = { lsn: 0, times: 0, within: [] as readonly number[] };
+  readonly #endless = new Set<number>();
   #isPaused = false;
   #hasDiverged = false;
   #isClosed = false;
@@ -287,7 +289,7 @@ export class EngineLink {
       if (!connections || this.#isPaused || this.#isClosed) return 0;
       const lsn = entries[0]?.lsn ?? 0;
       const lost = this.#lostAt.lsn === lsn ? this.#lostAt : { lsn, times: 0, within: [] };
-      const leavesOut = lost.times >= LOST_TIMES;
+      const leavesOut = lost.times >= (this.#endless.size > 0 ? 1 : LOST_TIMES);
       try {
         const how = { leavesOut, withoutIndexes: lost.within };
         return (await connections.applier.apply(entries, this.#events.blocked, how)).length;
@@ -297,7 +299,7 @@ export class EngineLink {
           return 0;
         }
         // A deadlock, a full disk, a lost connection: once more.
-        if (endsConnection(error)) {
+        if (isLost(error)) {
           const table = leavesOut ? failedIn(error) : null;
           const within = table === null ? lost.within : [...lost.within, table];
           this.#lostAt = { lsn, times: lost.times + 1, within };
@@ -348,7 +350,7 @@ export class EngineLink {
         for (const one of all) one.on('error', () => undefined);
         if (attempt !== this.#attempt) return void (await endAll(all));
         const [applying, watcher, keeper] = all;
-        const applier = await Applier.on(this.#writer, applying, watcher);
+        const applier = await Applier.on(this.#writer, applying, watcher, { endless: this.#endless });
         await keeper.query('set synchronous_commit = on');
         this.#calls = await readCalls(keeper, this.#secret);
         await this.#again(applier);
@@ -392,6 +394,3 @@ export class EngineLink {
 const endAll = async (connections: readonly Connection[]): Promise<void> => {
   await Promise.all(connections.map((one) => one.end().catch(() => undefined)));
 };
-
-const endsConnection = (error: unknown): boolean =>
-  !(error instanceof DatabaseError) || error.severity === 'FATAL';

@@ -6,6 +6,9 @@ import { IS_CLOSING } from './closing.js';
 import { REQUIRE_PROOF } from './guard.js';
 import { isNoted, note, unnote } from './notes.js';
 
+/** Of what the client sent, until now. */
+const TOOK_MS = `(extract(epoch from clock_timestamp() - statement_timestamp()) * 1000)::bigint`;
+
 /** Before anything is installed: what is defined meanwhile is nobody else's business. */
 export const WITHOUT_DDL =
   'drop event trigger if exists dbproxy_0; drop event trigger if exists dbproxy_ddl; drop event trigger if exists dbproxy_drop; drop event trigger if exists dbproxy_rewrite; drop event trigger if exists dbproxy_extension; drop event trigger if exists dbproxy_grant; drop event trigger if exists dbproxy_before';
@@ -224,7 +227,8 @@ begin
     -- It may need a role of this transaction (on_extension).
     if tag <> 'CREATE EXTENSION' then perform dbproxy.note_roles(); end if;
     perform dbproxy.keep('x', null, null, null, jsonb_build_array(tag, role, path, dbproxy.settings_for(statement),
-      case when tag = 'ALTER TABLE' and statement ~* '\madd\M' then dbproxy.missing_values(touched, command.made_by, command.since) else '[]' end), statement);
+      case when tag = 'ALTER TABLE' and statement ~* '\madd\M' then dbproxy.missing_values(touched, command.made_by, command.since) else '[]' end,
+      ${TOOK_MS}), statement);
   end if;
   ${note('w')}
   perform dbproxy.refresh(tag, touched);
@@ -260,7 +264,7 @@ begin
   statement := convert_from(decode(hex, 'hex'), pg_client_encoding());
   perform dbproxy.require_names('REASSIGN OWNED', statement);
   perform dbproxy.note_roles();
-  perform dbproxy.keep('x', null, null, null, jsonb_build_array('REASSIGN OWNED', role, path, '{}'::jsonb, '[]'::jsonb), statement);
+  perform dbproxy.keep('x', null, null, null, jsonb_build_array('REASSIGN OWNED', role, path, '{}'::jsonb, '[]'::jsonb, ${TOOK_MS}), statement);
   ${note('w')}
   perform dbproxy.refresh();
   ${unnote('w')}
