@@ -150,12 +150,9 @@ export class Applier {
     await this.#forget();
     const stop = watchBlockers(this.#ask, this.#pid, (blockers) => onBlocked(lsn, blockers));
     const definitionMs = this.#definitionMsOf(payload);
-    const stopDefinition =
-      definitionMs > 0
-        ? watchOverdue(this.#ask, this.#pid, definitionMs, WAITS_FOR_NOBODY)
-        : () => Promise.resolve(false);
     try {
       for (let tries = 1; ; tries++) {
+        const stopDefinition = this.#watchDefinition(definitionMs);
         try {
           const isNew = await this.#applyOrLeaveOut(lsn, payload, how);
           if (definitionMs > 0) this.#endless.clear();
@@ -167,12 +164,18 @@ export class Applier {
           if (!isInternal(error) || tries === INTERNAL_TRIES)
             throw new ApplyDiverged(lsn, (error as Error).message, error);
           await delay(INTERNAL_MS);
+        } finally {
+          await stopDefinition();
         }
       }
     } finally {
       await stop();
-      await stopDefinition();
     }
+  }
+
+  #watchDefinition(ms: number): () => Promise<boolean> {
+    if (ms === 0) return () => Promise.resolve(false);
+    return watchOverdue(this.#ask, this.#pid, ms, WAITS_FOR_NOBODY);
   }
 
   /** 0: there is none in it. */
