@@ -715,6 +715,14 @@ describe('refusals', () => {
     expect(await a.rows('select * from public.g')).toEqual([]);
   });
 
+  it('definitions of which event triggers do not tell', async () => {
+    const refused = { code: '0A000', hint: expect.stringContaining('event_triggers') as string };
+    for (const set of ['set event_triggers = off', 'set local event_triggers = off'])
+      expect(await failure(a.write(set, 'create table untold (id int primary key)'))).toEqual(refused);
+    expect(await a.rows(`select to_regclass('public.untold')`)).toEqual([[null]]);
+    await onBoth('create table told_again (id int primary key)');
+  });
+
   it('a client without rights is captured, and reaches nothing of ours', async () => {
     await onBoth('create role poor');
     await onBoth('grant insert, select, update on g to poor');

@@ -39,6 +39,12 @@ const REFUSE_SERIALIZABLE = `if current_setting('transaction_isolation') = 'seri
       hint = 'Use REPEATABLE READ, and lock what a decision rests on by updating it: default_transaction_isolation = ''repeatable read''.';
   end if;`;
 
+/** PostgreSQL 17 has it, for superusers. */
+const REFUSE_WITHOUT_EVENT_TRIGGERS = `if current_setting('event_triggers', true) = 'off' then
+    raise exception 'with event_triggers = off the other writers would not be told of definitions' using errcode = '0A000',
+      hint = 'RESET event_triggers; SHOW event_triggers says whether it is set for the role or the database.';
+  end if;`;
+
 /** In PL/pgSQL, for a variable `context`: the proxy is closing the transaction, and has asked itself. What it sends is nobody's function. */
 const REQUIRE_CLOSING = String.raw`get diagnostics context = pg_context;
   if not (${IS_CLOSING}) or position(E'\n' in context) > 0 then
@@ -121,6 +127,7 @@ begin
   ${REQUIRE_PROOF}
   ${REFUSE_SERIALIZABLE}
   if pg_current_xact_id_if_assigned() is null then return; end if;
+  ${REFUSE_WITHOUT_EVENT_TRIGGERS}
   if current_setting('transaction_read_only')::boolean then
     -- Temporary tables may be written, and nothing else can have been before it became so.
     if dbproxy.has_kept() then
