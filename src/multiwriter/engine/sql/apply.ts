@@ -204,7 +204,8 @@ end $$;
 create table if not exists dbproxy.left_out (index oid primary key);
 alter table dbproxy.left_out enable row level security;
 
--- For good, until a REINDEX. Nobody may be within a transaction that still goes by them.
+-- For good, until a REINDEX. Nobody may be within a transaction that still goes by them. Of one that is live PostgreSQL computes the constants in its
+-- expressions (f(1)) for whoever writes, also where it is not kept.
 create or replace function dbproxy.leave_out_indexes(rel oid) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare i pg_index; found boolean := false; guards boolean := false;
 begin
@@ -213,7 +214,7 @@ begin
     if not found then execute format('lock table %s in access exclusive mode', rel::regclass); end if;
     found := true;
     guards := guards or i.indisunique or i.indisexclusion;
-    update pg_index set indisready = false, indisvalid = false where indexrelid = i.indexrelid;
+    update pg_index set indislive = false, indisready = false, indisvalid = false where indexrelid = i.indexrelid;
     insert into dbproxy.left_out values (i.indexrelid) on conflict do nothing;
     raise warning 'the index % of % is not kept by this writer any more: its function does something else here', i.indexrelid::regclass, rel::regclass
       using hint = 'Mend the function; then REINDEX the index on this writer. Or DROP INDEX.';

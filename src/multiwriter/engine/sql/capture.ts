@@ -164,7 +164,7 @@ begin
   runs_code := dbproxy.runs_code(rel);
   select coalesce(array_agg(indexrelid order by indexrelid <> row_index, indexrelid) filter (where indpred is null and indexprs is null), '{}'),
          coalesce(array_agg(indexrelid order by indexrelid) filter (where indpred is not null or indexprs is not null), '{}')
-    into simple, complex from pg_index where indrelid = rel and indisunique and indislive;
+    into simple, complex from pg_index where indrelid = rel and indisunique and (indislive or indexrelid in (select index from dbproxy.left_out));
   uniques := case when row_index is null then array[null]::text[] else '{}' end
     || array(select dbproxy.name_of(dbproxy.root_index(i)) from unnest(simple || complex) with ordinality u(i, n) order by n);
   -- Of the new row, and of the old one.
