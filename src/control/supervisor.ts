@@ -15,42 +15,34 @@ import { blamingFullDisk, unlessNoRoom } from '../errors/no-room.js';
 import { faultPoint } from '../fault-point.js';
 import type { RpcContext, RpcHandlers } from '../rpc/index.js';
 import type {
-  CancelResult,
   DownResult,
   HandoverRecord,
   InstanceState,
-  LogEvent,
   MoveParams,
   MoveRecord,
   OperationProgress,
   SupervisorApi,
   UpResult,
-  Verdict,
-  WriterStatus,
-  WriterSummary,
 } from './api.js';
-import { HOLDING_STEPS } from '../switchover/steps.js';
+import { Answers } from './answers.js';
 import { Autoscaler } from './autoscale/autoscaler.js';
 import { ensureRunning } from './ensure.js';
 import type { Instance } from './instance.js';
-import { Metrics, type Figures } from './metrics.js';
+import { Metrics } from './metrics.js';
 import { giveUpEngine, whyDiverged } from './multiwriter/diverged.js';
 import { Family } from './multiwriter/family.js';
 import { withInstanceLockIfFree } from './lock.js';
 import { MOVE_DEFAULTS } from './move-defaults.js';
 import type { OperationContext } from './operations/move.js';
 import { patch } from './operations/patch.js';
-import { Pause } from './operations/pause.js';
 import { replaceProxy } from './operations/replace-proxy.js';
 import { scale } from './operations/scale.js';
+import { type Given, OperationSlot } from './operations/slot.js';
 import { createOperations } from './provider.js';
-import { proxyStatus, recordedProxies, type Proxy } from './proxy-process.js';
-import { sessionDetail } from './session-detail.js';
-import { isUsers, StatusBoard, summaryOf } from './status.js';
+import { recordedProxies, type Proxy } from './proxy-process.js';
 import { StandbyKeeper } from './standby/keeper.js';
 import { removeData, stopEverything } from './teardown.js';
 import { renewCertificate } from './tls/renewal.js';
-import { urlOf } from './verify.js';
 import { Watch, type Loss } from './watch.js';
 
 /** After a start that failed: how long whoever began it may take to ask, ms. */
@@ -59,14 +51,13 @@ const ASKED_BOUND_MS = 2_000;
 const REPAIR_PAUSES_MS = [0, 500, 1_000, 2_000, 5_000];
 /** While it runs nobody else's can: one that was not asked for is given up sooner, and comes again later. */
 const AUTOSCALE_LIMITS: MoveParams = { ...MOVE_DEFAULTS, deadlineMs: 60_000 };
-/** What only the engines know may be this old in the figures, ms. */
-const METRICS_AGE_MS = 1_000;
 /** How long `down` waits for an operation to give up. */
 const GIVE_UP_BOUND_MS = 30_000;
 
 export class Supervisor {
   readonly #instance: Instance;
-  readonly #board: StatusBoard;
+  readonly #answers: Answers;
+  readonly #slot: OperationSlot;
   readonly #watch: Watch;
   readonly #autoscaler: Autoscaler;
   /** The other writers and the store, where this is the first of several. */
@@ -76,11 +67,6 @@ export class Supervisor {
   #state: InstanceState = 'starting';
   #proxy: Proxy | null = null;
   #metrics: Metrics | null = null;
-  #operation: OperationProgress | null = null;
-  /** The operation that runs: aborted when somebody gives it up. */
-  #givenUp = new AbortController();
-  #operating: Promise<MoveRecord | HandoverRecord | DbproxyError> | null = null;
-  #pause = new Pause();
   #repaired: readonly string[] = [];
   #ready: Promise<void> = Promise.resolve();
   #queue: Promise<unknown> = Promise.resolve();
@@ -99,7 +85,7 @@ export class Supervisor {
 
   constructor(instance: Instance) {
     this.#instance = instance;
-    this.#board = new StatusBoard(instance);
+    this.#slot = new OperationSlot(instance.paths.name);
     this.#watch = new Watch(
       instance.provider,
       () =>
@@ -113,17 +99,23 @@ export class Supervisor {
       meter: createOperations(instance.record.spec.provider, instance.paths),
       now: () => ({
         serves: this.#state === 'running' || this.#state === 'operating',
-        operation: this.#operation && (this.#operation.id || this.#operation.operation),
+        operation: this.#slot.running && (this.#slot.running.id || this.#slot.running.operation),
       }),
       scale: (to) => this.#operate('scale', {}, (on) => scale(on, { to, ...AUTOSCALE_LIMITS })),
     });
     this.#family = Family.of(instance);
     this.#standby = StandbyKeeper.of(instance, {
-      serves: () => this.#state === 'running' && !this.#operation,
+      serves: () => this.#state === 'running' && !this.#slot.running,
       exclusively: (work) => this.#exclusively(work),
       proxy: () => this.#proxy,
       primaryLost: () => void this.#watch.look(),
       signal: this.#end.signal,
+    });
+    this.#answers = new Answers(instance, {
+      ...{ autoscaler: this.#autoscaler, family: this.#family, standby: this.#standby },
+      now: () => ({ state: this.#state, operation: this.#slot.running, repaired: this.#repaired }),
+      proxy: () => this.#proxy,
+      runningProxy: () => this.#runningProxy(),
     });
     this.ended = new Promise((resolve) => (this.#markEnded = resolve));
   }
@@ -137,30 +129,15 @@ export class Supervisor {
   get handlers(): RpcHandlers<SupervisorApi> {
     return {
       ready: (_params, context) => this.#awaitReady(context),
-      status: async ({ maxAgeMs = 0 }) => {
-        await this.#settled();
-        const [writers, store] = await Promise.all([this.#writers(), this.#family?.store() ?? null]);
-        const now = {
-          ...{ state: this.#state, operation: this.#operation, repaired: this.#repaired, writers, store },
-          ...{ autoscale: this.#autoscaler.summary(), standby: this.#standby?.status() ?? null },
-        };
-        return this.#board.status(this.#proxy, now, this.#agedOr(maxAgeMs));
-      },
-      sessions: async () => {
-        await this.#settled();
-        const sessions = await this.#board.sessions(this.#proxy);
-        return { schema: 'dbproxy.sessions/1', instance: this.#instance.paths.name, sessions };
-      },
-      session: async ({ id, withinMs }) => {
-        await this.#settled();
-        return sessionDetail(this.#instance, this.#runningProxy(), id, withinMs);
-      },
-      check: (params) => this.#check(params),
+      status: ({ maxAgeMs = 0 }) => this.#settled().then(() => this.#answers.status(maxAgeMs)),
+      sessions: () => this.#settled().then(() => this.#answers.sessions()),
+      session: ({ id, withinMs }) => this.#settled().then(() => this.#answers.session(id, withinMs)),
+      check: (params) => this.#settled().then(() => this.#answers.check(params)),
       scale: (params, context) => this.#operate('scale', context, (on) => scale(on, params)),
       patch: (params, context) => this.#operate('patch', context, (on) => patch(on, params)),
-      cancel: () => this.#cancel(),
+      cancel: () => this.#slot.cancel(),
       goOn: () => {
-        this.#pause.goOn();
+        this.#slot.goOn();
         return null;
       },
       autoscaleOn: (change) => this.#settled().then(() => this.#autoscaler.on(change)),
@@ -173,12 +150,12 @@ export class Supervisor {
           return record;
         }),
       retire: () => this.#retire(),
-      events: (params, context) => this.#events(params, context),
+      events: (params, context) => this.#answers.events(params, context),
       holdBack: async ({ writer, delayMs, forMs }) => {
         await this.#family?.holdBack(writer, delayMs, forMs);
         return null;
       },
-      verdicts: ({ last, follow }, context) => this.#verdicts(last, follow, context),
+      verdicts: ({ last, follow }, context) => this.#answers.verdicts(last, follow, context),
       down: ({ purge }) => this.down(purge),
     };
   }
@@ -217,24 +194,13 @@ export class Supervisor {
     const { metricsPort } = this.#instance.record.spec;
     if (metricsPort === undefined) return;
     try {
-      this.#metrics = await Metrics.open(metricsPort, () => this.#figures());
+      this.#metrics = await Metrics.open(metricsPort, () =>
+        this.#settled().then(() => this.#answers.figures()),
+      );
     } catch (error) {
       if (isStart) throw error;
       this.#report('metrics.failed', messageOf(error));
     }
-  }
-
-  async #figures(): Promise<Figures> {
-    await this.#settled();
-    const now = {
-      ...{ state: this.#state, operation: this.#operation, repaired: this.#repaired },
-      ...{ autoscale: null, standby: null, writers: [], store: null },
-    };
-    const [status, proxy] = await Promise.all([
-      this.#board.status(this.#proxy, now, this.#agedOr(METRICS_AGE_MS)),
-      this.#proxy && proxyStatus(this.#proxy).catch(() => null),
-    ]);
-    return { status, proxy };
   }
 
   async #lookAfter(): Promise<void> {
@@ -381,7 +347,7 @@ export class Supervisor {
       await this.#exclusively(() => this.#buildAgainIfDiverged());
       // A writer that somebody has stopped comes back, too.
       await this.#family?.ensureFurther(tell);
-      return await this.#upResult();
+      return await this.#answers.upResult();
     } finally {
       this.#progressListeners.delete(tell);
     }
@@ -411,131 +377,35 @@ export class Supervisor {
     });
   }
 
-  /** As the one that this supervisor looks after, and all the others where it is the first. */
-  async #writers(): Promise<WriterStatus[]> {
-    const { record, password, paths } = this.#instance;
-    const own = {
-      ...{ instance: paths.name, url: urlOf(record.spec, password), port: record.spec.port },
-      ...{ state: this.#state, engine: record.primary, proxyPid: this.#proxy?.process.pid ?? null },
-    };
-    if (this.#family) return this.#family.writers(own);
-    const writer = record.spec.writerOf?.writer ?? 1;
-    const why = this.#proxy && (await whyDiverged(record.spec, this.#proxy).catch(() => null));
-    return [
-      { id: `w${writer}`, leads: writer === 1, ...own, reason: why === null ? null : `diverged: ${why}` },
-    ];
-  }
-
-  async #upResult(): Promise<UpResult> {
-    const { record, password, paths } = this.#instance;
-    const { spec } = record;
-    const { pid, version, members } = await proxyStatus(this.#runningProxy());
-    const url = urlOf(spec, password);
-    return {
-      schema: 'dbproxy.up/1',
-      instance: spec.name,
-      url,
-      host: spec.host,
-      port: spec.port,
-      provider: spec.provider,
-      providerReason: spec.providerReason,
-      dataDir: paths.directory,
-      socketDir: paths.clientSocketDirectory,
-      tls: spec.tls?.mode ?? 'off',
-      alreadyRunning: true,
-      engines: record.engines.map(summaryOf),
-      writers: (await this.#writers()).map(summaryOfWriter),
-      proxy: { pid, version, ...(members ? { pids: members.map((each) => each.pid) } : {}) },
-      readyMs: 0,
-    };
-  }
-
-  /** While sessions are held, nobody asks the engines anything that can wait. */
-  #agedOr(maxAgeMs: number): number {
-    const isHolding = HOLDING_STEPS.some((step) => step === this.#operation?.step);
-    return maxAgeMs > 0 && isHolding ? Infinity : maxAgeMs;
-  }
-
-  async #check(params: SupervisorApi['check']['params']): Promise<SupervisorApi['check']['result']> {
-    await this.#settled();
-    const reports = await this.#runningProxy().rpc.call('check', params);
-    const sessions = reports.filter(isUsers);
-    return {
-      schema: 'dbproxy.check/1',
-      instance: this.#instance.paths.name,
-      movable: sessions.every(({ movable }) => movable),
-      sessions,
-    };
-  }
-
-  async #events(
-    { after, follow }: { after: number; follow: boolean },
-    context: RpcContext<LogEvent>,
-  ): Promise<LogEvent[]> {
-    if (!follow) return this.#instance.events.since(after);
-    await this.#instance.events.follow(after, context.signal, (event) => context.progress(event));
-    return [];
-  }
-
-  async #verdicts(last: number, follow: boolean, context: RpcContext<Verdict>): Promise<readonly Verdict[]> {
-    const verdicts = this.#family?.verdicts;
-    if (!verdicts) return [];
-    if (follow) {
-      verdicts.follow((verdict) => context.progress(verdict), context.signal);
-      await new Promise<void>((resolve) => context.signal.addEventListener('abort', () => resolve()));
-    }
-    return verdicts.last(last);
-  }
-
   // --- operations -------------------------------------------------------------------------------------------------------
 
   /** Refused while another operation runs; waits for a repair. Throws DBP_INSTANCE_BUSY. */
-  async #operate<Done extends MoveRecord | HandoverRecord>(
+  #operate<Done extends MoveRecord | HandoverRecord>(
     operation: 'scale' | 'patch',
     caller: Partial<RpcContext<OperationProgress>>,
     work: (on: OperationContext) => Promise<Done>,
   ): Promise<Done> {
-    this.#assertNotBusy();
-    const placeholder = { id: '', operation, step: 'provision', detail: 'starting', attempt: 0 };
-    this.#operation = { ...placeholder, startedAt: new Date().toISOString() };
-    this.#givenUp = new AbortController();
-    const done = this.#settled()
-      .then(() => this.#exclusively(() => this.#run(work, (progress) => caller.progress?.(progress))))
-      .finally(() => (this.#operation = null));
-    this.#operating = done.catch((error: unknown) => DbproxyError.from(error));
-    return done;
-  }
-
-  /** See SupervisorApi. */
-  async #cancel(): Promise<CancelResult> {
-    const { name } = this.#instance.paths;
-    const schema = 'dbproxy.cancel/1';
-    const running = this.#operation;
-    const operating = this.#operating;
-    if (!running || !operating) return { schema, instance: name, operation: null, id: null, outcome: null };
-    const { operation, step } = running;
-    this.#givenUp.abort(new DbproxyError('DBP_SWITCH_ROLLED_BACK', { step, reason: 'it was given up' }));
-    const ended = await operating;
-    const id = (ended instanceof DbproxyError ? running.id : ended.operation) || null;
-    return { schema, instance: name, operation, id, outcome: outcomeOf(ended) };
+    return this.#slot.take(operation, (given) =>
+      this.#settled().then(() => this.#exclusively(() => this.#run(work, given, caller))),
+    );
   }
 
   async #run<Done extends MoveRecord | HandoverRecord>(
     work: (on: OperationContext) => Promise<Done>,
-    tell: (progress: OperationProgress) => void,
+    given: Given,
+    caller: Partial<RpcContext<OperationProgress>>,
   ): Promise<Done> {
     // The one before is not settled yet, and another engine may be the primary than stands on record.
     if (await this.#instance.directory.readOperation()) await this.#ensure();
     const proxy = this.#runningProxy();
     this.#state = 'operating';
-    const onProgress = (progress: OperationProgress): void => {
-      this.#operation = progress;
-      tell(progress);
-    };
-    const pause = (this.#pause = new Pause());
     try {
-      const signal = AbortSignal.any([this.#end.signal, this.#givenUp.signal]);
-      const context = { instance: this.#instance, proxy, onProgress, pause, signal };
+      const onProgress = (progress: OperationProgress): void => {
+        given.tell(progress);
+        caller.progress?.(progress);
+      };
+      const signal = AbortSignal.any([this.#end.signal, given.signal]);
+      const context = { instance: this.#instance, proxy, onProgress, pause: given.pause, signal };
       const record = await work(context);
       if ('outcome' in record && record.outcome === 'rolled-back') await this.#afterFailure();
       return record;
@@ -558,16 +428,9 @@ export class Supervisor {
     }
   }
 
-  #assertNotBusy(): void {
-    if (!this.#operation) return;
-    const { operation, id, step, detail } = this.#operation;
-    const progress = detail === '' ? step : `${step} (${detail})`;
-    throw new DbproxyError('DBP_INSTANCE_BUSY', { operation, id, progress });
-  }
-
   /** The instance stays as it is: a new supervisor, of another build maybe, finds it so. */
   async #retire(): Promise<{ pid: number }> {
-    this.#assertNotBusy();
+    this.#slot.assertFree();
     await this.#settled();
     return this.#exclusively(async () => {
       this.#watch.stop();
@@ -648,17 +511,6 @@ async function stateBefore(instance: Instance): Promise<'nothing runs' | 'someth
   if (engine && engine.state !== 'stopped') return 'something runs';
   return (await recordedProxies(directory)).length > 0 ? 'something runs' : 'nothing runs';
 }
-
-const summaryOfWriter = ({ id, instance, url, port }: WriterStatus): WriterSummary => ({
-  ...{ id, instance, url, port },
-});
-
-/** Of a patch --self that was not completed there is no record. */
-const outcomeOf = (ended: MoveRecord | HandoverRecord | DbproxyError): MoveRecord['outcome'] => {
-  if (!(ended instanceof DbproxyError)) return 'outcome' in ended ? ended.outcome : 'completed';
-  // The proxy was replaced.
-  return ended.code === 'DBP_STORE_NODE_START' ? 'completed' : 'rolled-back';
-};
 
 const isDiverged = (error: unknown): boolean =>
   error instanceof DbproxyError && error.code === 'DBP_WRITER_DIVERGED';
