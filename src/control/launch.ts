@@ -11,7 +11,7 @@ import type { InstanceDirectory } from './instance-directory.js';
 import { engineCache } from './paths.js';
 
 /** From src/control as from dist/control this is the built supervisor. */
-const SUPERVISOR_MAIN = fileURLToPath(new URL('../../dist/control/main.js', import.meta.url));
+export const SUPERVISOR_MAIN = fileURLToPath(new URL('../../dist/control/main.js', import.meta.url));
 /** Of a supervisor, a proxy or a storage node. As long as an engine may take (READY_BOUND_MS): a machine at its limit starts a process in tens of seconds. Its end is seen at once. */
 export const START_BOUND_MS = 60_000;
 const POLL_MS = 10;
@@ -24,6 +24,7 @@ export async function launchSupervisor(directory: InstanceDirectory): Promise<vo
   // What its predecessor left: whoever answers from here on is the new one.
   await rm(paths.supervisorSocket, { force: true });
   const log = await open(paths.supervisorLog, 'a', 0o600);
+  const { size: before } = await log.stat();
   try {
     const child = spawn(process.execPath, [SUPERVISOR_MAIN, '--instance', paths.name], {
       detached: true,
@@ -49,7 +50,7 @@ export async function launchSupervisor(directory: InstanceDirectory): Promise<vo
     };
     await Promise.race([answered(), failed]);
   } catch (cause) {
-    const reason = `${(cause as Error).message}\n${await tail(paths.supervisorLog)}`;
+    const reason = `${(cause as Error).message}\n${await tail(paths.supervisorLog, before)}`;
     const error = new DbproxyError('DBP_INSTANCE_START_FAILED', { name: paths.name, reason }, { cause });
     // Its log could not be written either.
     throw await blamingFullDisk(paths.directory, error);
@@ -69,7 +70,8 @@ function answers(socketPath: string): Promise<boolean> {
   });
 }
 
-async function tail(file: string): Promise<string> {
-  const text = await readFile(file, 'utf8').catch(() => '');
-  return text.trimEnd().split('\n').slice(-LOG_TAIL_LINES).join('\n');
+/** Of what came behind those bytes: its predecessors have written there, too. */
+async function tail(file: string, before: number): Promise<string> {
+  const log = await readFile(file).catch(() => Buffer.alloc(0));
+  return log.subarray(before).toString('utf8').trimEnd().split('\n').slice(-LOG_TAIL_LINES).join('\n');
 }

@@ -4,6 +4,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { endIfLoadOnly } from '../load-only.js';
 import { logLine } from '../log-line.js';
 import { processIdentity } from '../engine/index.js';
 import { RpcServer } from '../rpc/index.js';
@@ -55,6 +56,7 @@ function log(message: string): void {
   logLine(`${new Date().toISOString()} ${message}`);
 }
 
+endIfLoadOnly();
 // Files of an instance are for its owner only; engines make their own modes.
 process.umask(0o077);
 // The terminal that `up` was typed in may go away; Ctrl-C there is not meant for us (setsid keeps most of it away).

@@ -3,6 +3,7 @@
  * serve one port (`up --proxies`) and are asked as one: the first binds it, and starts the others (proxies/group.ts).
  */
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { open, readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -23,7 +24,7 @@ import { endProcess, isAlive, waitForExit } from './processes.js';
 import { ProxyGroup } from './proxies/group.js';
 import { proxyTls } from './tls/index.js';
 
-const PROXY_MAIN = fileURLToPath(new URL('../../dist/proxy/main.js', import.meta.url));
+export const PROXY_MAIN = fileURLToPath(new URL('../../dist/proxy/main.js', import.meta.url));
 /** The proxy of the build that runs here. */
 export const THIS_BUILD: Program = { node: process.execPath, main: PROXY_MAIN };
 /** How the proxy says that its port is taken. */
@@ -302,10 +303,15 @@ async function spawnProxy(
       stdio: ['ignore', log.fd, log.fd],
       env: { ...process.env, DBPROXY_PROXY_CONFIG: JSON.stringify(config) },
     });
-    // Its end is seen by exitCode; without a listener a failed spawn would end us.
-    child.on('error', () => undefined);
+    await once(child, 'spawn');
     child.unref();
     return child;
+  } catch (cause) {
+    throw new DbproxyError(
+      'DBP_ENV_NODE',
+      { name: paths.name, node: process.execPath, reason: (cause as Error).message },
+      { cause },
+    );
   } finally {
     await log.close();
   }

@@ -3,6 +3,8 @@
  * touched: it is crash-only), then that one has the proxy's process replaced.
  */
 import type { HandoverRecord, OperationProgress, SelfPatchLimits } from './api.js';
+import { DbproxyError } from '../errors/index.js';
+import { assertBuildRuns } from './assert-build-runs.js';
 import { connectSupervisor, replaceSupervisor } from './client.js';
 import { assertSomeRoom } from '../errors/no-room.js';
 import { InstanceDirectory } from './instance-directory.js';
@@ -24,8 +26,14 @@ export async function replaceSelf(
 ): Promise<SelfPatchResult> {
   await assertSomeRoom(InstanceDirectory.of(name).paths.directory);
   await assertSomebodyElects(name);
+  await assertBuildRuns((await InstanceDirectory.of(name).readInstance())?.spec.multiwriter !== undefined);
   onProgress({ step: 'supervisor', detail: 'a new one looks after the instance' });
-  const from = await replaceSupervisor(name, EXIT_BOUND_MS);
+  const from = await replaceSupervisor(name, EXIT_BOUND_MS).catch((cause: unknown) => {
+    const error = DbproxyError.from(cause);
+    if (error.code !== 'DBP_INSTANCE_START_FAILED') throw error;
+    const reason = `no supervisor looks after the instance until a command of another build starts one; ${String(error.details['reason'])}`;
+    throw new DbproxyError('DBP_PROXY_HANDOVER', { reason }, { cause });
+  });
   const supervisor = await connectSupervisor(name);
   try {
     await supervisor.call('ready', {});

@@ -99,6 +99,11 @@ export const catalogue = define({
       'dbproxy up --provider embedded',
     ],
   },
+  DBP_ENV_NODE: {
+    message: 'the processes of instance "{name}" cannot be started with {node}: {reason}',
+    exit: 4,
+    suggestions: ['with a node that is there: dbproxy patch --self --name {name}'],
+  },
   DBP_ENV_DIRECTORY: {
     message: 'the directory {directory} cannot be used: {reason}',
     exit: 4,

@@ -4,6 +4,7 @@
  * With DBPROXY_PROXY_SUCCESSOR it is that successor, and takes over from the process that started it (handover/).
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import { endIfLoadOnly } from '../load-only.js';
 import { logLine } from '../log-line.js';
 import { RpcServer, type RpcHandlers } from '../rpc/index.js';
 import { DEFAULT_LIMITS } from '../session-state/index.js';
@@ -142,6 +143,7 @@ const run = async (): Promise<void> => {
   await proxy.openControl();
 };
 
+endIfLoadOnly();
 run().catch((error: NodeJS.ErrnoException) => {
   logLine(error.stack ?? String(error));
   process.exit(error.code === 'EADDRINUSE' ? EXIT_ADDRESS_IN_USE : 1);

@@ -1,6 +1,8 @@
 /** `patch --self` with the real supervisor and proxy: both are replaced under a load that would notice. */
 import { execFile } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { appendFile, cp, mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -29,6 +31,7 @@ beforeAll(async () => {
 });
 afterAll(() => live.close());
 
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const silent = (): void => undefined;
 
 /** An instance whose processes, proxies included, stop at this step. */
@@ -176,6 +179,79 @@ test('whoever asks meanwhile is answered, and starts no supervisor of its own, w
   }
   expect(errors).toEqual([]);
 }, 120_000);
+
+describe('a build that cannot run', () => {
+  /** This one, in a directory of its own. */
+  const copyOfThisBuild = async (): Promise<string> => {
+    const directory = await mkdtemp(join(live.home, 'build-'));
+    for (const part of ['bin', 'dist', 'package.json', 'oclif.manifest.json'])
+      await cp(join(ROOT, part), join(directory, part), { recursive: true });
+    await symlink(join(ROOT, 'node_modules'), join(directory, 'node_modules'));
+    return directory;
+  };
+
+  test.each([
+    {
+      what: 'a module of the supervisor is missing',
+      spoil: (dist: string) => rm(join(dist, 'control/ensure.js')),
+      reason: /control\/main\.js .*Cannot find module .*ensure\.js/,
+    },
+    {
+      what: 'a module of the proxy is no JavaScript',
+      spoil: (dist: string) => appendFile(join(dist, 'proxy/relay.js'), '\nconst = ;\n'),
+      reason: /proxy\/main\.js .*SyntaxError/,
+    },
+    {
+      what: 'the supervisor ends as it starts',
+      spoil: (dist: string) =>
+        appendFile(
+          join(dist, 'control/supervisor.js'),
+          '\nSupervisor.prototype.start = () => process.exit(9);\n',
+        ),
+      reason: /no supervisor looks after the instance.*exit 9/,
+    },
+  ])(
+    '$what: it says so, and all that runs goes on',
+    async ({ spoil, reason }) => {
+      const { url, proxy } = await live.up('spoilt');
+      const writer = await Writer.start(url);
+      const supervisor = await pidOf('spoilt');
+      const build = await copyOfThisBuild();
+      await spoil(join(build, 'dist'));
+      const patch = [join(build, 'bin/run.js'), 'patch', '--self', '--name', 'spoilt', '--json'];
+      const ended = await promisify(execFile)(process.execPath, patch).catch((error: unknown) => error);
+      expect(ended).toMatchObject({ code: 1 });
+      const error = JSON.parse((ended as { stdout: string }).stdout) as Record<string, string>;
+      expect(error).toMatchObject({ schema: 'dbproxy.error/1', code: 'DBP_PROXY_HANDOVER' });
+      expect(error['message']?.replaceAll('\n', ' ')).toMatch(reason);
+      if (!/no supervisor/.test(reason.source)) expect(isRunning(supervisor)).toBe(true);
+      expect(await status('spoilt')).toMatchObject({ state: 'running', proxy: { pid: proxy.pid } });
+      await writer.progressed();
+      await writer.finish();
+      // And then, with a build that works:
+      expect(await replaceSelf('spoilt', silent)).toMatchObject({ from: { pid: proxy.pid } });
+    },
+    60_000,
+  );
+});
+
+test('the node that the supervisor runs with is gone, and its proxy dies: it says what to do, and that helps', async () => {
+  const { url } = await live.up('gone');
+  const node = join(live.home, 'node');
+  await cp(process.execPath, node);
+  await promisify(execFile)(node, [join(ROOT, 'bin/run.js'), 'patch', '--self', '--name', 'gone']);
+  const before = (await status('gone')).proxy?.pid ?? 0;
+  await rm(node);
+  process.kill(before, 'SIGKILL');
+  await until('its end', () => !isRunning(before));
+  await expect(live.up('gone')).rejects.toMatchObject({
+    code: 'DBP_ENV_NODE',
+    message: expect.stringContaining(`cannot be started with ${node}: spawn ${node} ENOENT`) as string,
+    suggestions: ['with a node that is there: dbproxy patch --self --name gone'],
+  });
+  await replaceSelf('gone', silent);
+  await Writer.start(url).then((writer) => writer.finish());
+}, 60_000);
 
 describe('dbproxy cancel', () => {
   /** A patch --self whose proxy stops at `step` is given up there, and then goes on. */

@@ -1,6 +1,7 @@
 /** What goes wrong while a proxy's process is replaced: no session is owned by two processes, and only the dead lose theirs. */
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { EngineRecord } from '../../src/engine/index.js';
@@ -72,6 +73,18 @@ describe('a successor that cannot take over: the process that runs goes on', () 
     return { node: '/bin/sh', main };
   };
 
+  /** The proxy of a build that does this where a session is restored. */
+  const build = async (restore: string): Promise<Program> => {
+    const main = join(engines.home, `${randomName()}.mjs`);
+    const lines = [
+      `import { Session } from ${JSON.stringify(new URL('session.js', pathToFileURL(ENTRY)).href)};`,
+      `Session.prototype.restore = () => { ${restore} };`,
+      `await import(${JSON.stringify(ENTRY)});`,
+    ];
+    await writeFile(main, lines.join('\n'));
+    return { node: process.execPath, main };
+  };
+
   const SPEAKS_ANOTHER_FORMAT = `
     process.send({ kind: 'hello', body: { formats: [99], version: '9.9.9', fastPath: true, descriptors: 1e9 } });
     process.on('message', () => undefined);`;
@@ -101,6 +114,16 @@ describe('a successor that cannot take over: the process that runs goes on', () 
       what: 'may not open enough files',
       reason: /12 file descriptors are needed there, \d+ are free/,
       program: () => script('ulimit -n 95; exec @PROXY'),
+    },
+    {
+      what: 'cannot build a session',
+      reason: /cannot take over session 1: a fault of the new build/,
+      program: () => build(`throw new Error('a fault of the new build')`),
+    },
+    {
+      what: 'ends as it builds a session',
+      reason: /ended \(exit 7\)/,
+      program: () => build('process.exit(7)'),
     },
   ])('$what', async ({ reason, program }) => {
     proxy = await TestProxy.start(engines, primary);

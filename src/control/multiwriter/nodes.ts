@@ -19,7 +19,7 @@ import { START_BOUND_MS } from '../launch.js';
 import type { StoreRecord } from '../records.js';
 import type { StoreDirectory, StoreNode } from './store-directory.js';
 
-const NODE_MAIN = fileURLToPath(new URL('../../../dist/multiwriter/storage/main.js', import.meta.url));
+export const NODE_MAIN = fileURLToPath(new URL('../../../dist/multiwriter/storage/main.js', import.meta.url));
 const STATUS_BOUND_MS = 2_000;
 /** Two that were away hear of each other within a tick (200 ms); a long log takes its time. */
 const SERVICE_BOUND_MS = 20_000;

@@ -3,6 +3,7 @@
  * its socket answers `status`; it votes once that says `in-service`. Ends with 4 and one line on stderr, `CODE: message`,
  * when its data is not what it must be.
  */
+import { endIfLoadOnly } from '../../load-only.js';
 import { logLine } from '../../log-line.js';
 import { DbproxyError } from '../../errors/index.js';
 import { type RpcContext, RpcServer } from '../../rpc/index.js';
@@ -54,4 +55,5 @@ const run = async (): Promise<void> => {
   await server.listen(config.socket, stop);
 };
 
+endIfLoadOnly();
 run().catch(end);

@@ -19,7 +19,7 @@ import type { ListenerName } from '../listeners.js';
 import type { PassOn } from '../logins.js';
 import type { RawHandle } from '../raw-handle.js';
 import type { Session, SessionImage } from '../session.js';
-import type { ProxyImage, ToPredecessor, ToSuccessor } from './messages.js';
+import type { ProxyImage, SessionFailure, ToPredecessor, ToSuccessor } from './messages.js';
 import { FORMAT } from './messages.js';
 import { Peer } from './peer.js';
 import type { Standstill } from './standstill.js';
@@ -149,8 +149,9 @@ export class Predecessor {
       this.#source.endBackends(this.#backends);
       await this.#standstill?.resume();
       if (error instanceof DbproxyError) throw error;
-      const handed = this.#holdMs.length;
-      const reason = handed === 0 ? messageOf(error) : `${messageOf(error)}; ${handed} sessions died with it`;
+      const died = this.#backends.length;
+      const sessions = died === 1 ? '1 session' : `${died} sessions`;
+      const reason = died === 0 ? messageOf(error) : `${messageOf(error)}; ${sessions} died with it`;
       throw new DbproxyError('DBP_PROXY_HANDOVER', { reason }, { cause: error });
     }
   }
@@ -270,6 +271,7 @@ export class Predecessor {
       await faultPoint('handover.sessions');
       const { ids, failed } = await this.#next('adopted');
       await faultPoint('handover.adopted');
+      this.#assertWorthwhile(failed);
       for (const { id, reason } of failed) this.#lose(flows, id, reason);
       return await this.#letGo(flows, ids);
     } finally {
@@ -311,6 +313,12 @@ export class Predecessor {
       }),
     );
     return frozen;
+  }
+
+  /** A build that fails at the first session would fail at all of them; nobody has gone over yet. */
+  #assertWorthwhile([first]: readonly SessionFailure[]): void {
+    if (first && this.#backends.length === 0)
+      throw new Error(`it cannot take over session ${first.id}: ${first.reason}`);
   }
 
   #waitedFor(session: Session): number {
