@@ -155,6 +155,8 @@ async function ensureProxy(
   // Busy is not dead: who is silent is asked once more before its clients are sacrificed.
   const before = await findProxy(directory);
   if (before) asks(before);
+  // The heir of a handover answers only by now.
+  if (before) await rememberProxy(directory, before);
   if (before && isWhole(before)) return before;
   await endSilent(directory, before);
   onStep('proxy', `binding ${record.spec.host}:${record.spec.port}`);

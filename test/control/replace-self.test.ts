@@ -131,7 +131,10 @@ test('kill -9 of the old proxy in the middle: the new one takes over, and the su
   expect(await ended).toBeInstanceOf(Error);
   const { proxy } = await status('heir');
   expect(proxy?.pid).not.toBe(before);
-  expect(proxy?.generation).toBe(2);
+  expect(await InstanceDirectory.of('heir').readProxy()).toMatchObject({
+    process: { pid: proxy?.pid },
+    generation: 2,
+  });
   // Its session was handed over before.
   await writer.progressed();
   await writer.finish();
