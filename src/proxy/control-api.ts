@@ -129,6 +129,8 @@ export interface ProxyStatus {
   readonly held: number;
   /** Sessions wait for `revive`. Undefined: nobody does. */
   readonly waitsForEngine?: true;
+  /** Newcomers are turned away, or wait for their turn to log in. */
+  readonly crowded?: true;
   /** Data plane writes go straight to the handle (true), or through net.Socket (self-test failed). */
   readonly fastPath: boolean;
   /** Totals since start. */

@@ -52,6 +52,11 @@ export class Logins {
     return this.#all.size + this.#waiting.size;
   }
 
+  /** New ones wait for their turn, or are turned away. */
+  get areFull(): boolean {
+    return this.#all.size >= MAX_LOGINS;
+  }
+
   /** Those that have, or are opening, an engine connection; and questions of a login to the engine. A hold waits for them. */
   get underway(): ReadonlySet<Promise<unknown>> {
     return this.#underway;

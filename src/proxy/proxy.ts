@@ -288,6 +288,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
       sessions: sessions.length,
       held: sessions.filter(({ held }) => held).length,
       ...(this.cover.waits ? { waitsForEngine: true } : {}),
+      ...(this.#isFull || this.#logins.areFull ? { crowded: true } : {}),
       fastPath,
       totals: { ...this.#totals },
       ...(this.#tunnels ? { tunnels: this.#tunnels.size } : {}),
@@ -343,8 +344,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
       const stopped = this.writer?.stopped;
       if (stopped) throw stopped;
       const limit = this.config.maxSessions;
-      const sessions = this.#sessions.size + (this.#headcount?.elsewhere ?? 0);
-      if (sessions >= limit) throw new DbproxyError('DBP_WIRE_TOO_MANY_SESSIONS', { limit });
+      if (this.#isFull) throw new DbproxyError('DBP_WIRE_TOO_MANY_SESSIONS', { limit });
     },
     createSession: (identity, conversation, engine) =>
       new Session(
@@ -401,6 +401,10 @@ export class Proxy implements HandoverSource, HandoverTarget {
   /** Sessions in other databases are not certified. */
   #writerOf({ database }: SessionIdentity): WriterService | null {
     return this.writer?.config.database === database ? this.writer : null;
+  }
+
+  get #isFull(): boolean {
+    return this.#sessions.size + (this.#headcount?.elsewhere ?? 0) >= this.config.maxSessions;
   }
 
   #endConsoles(): void {

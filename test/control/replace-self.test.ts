@@ -1,8 +1,10 @@
 /** `patch --self` with the real supervisor and proxy: both are replaced under a load that would notice. */
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { appendFile, cp, mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { connect } from 'node:net';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -10,6 +12,7 @@ import type { CancelResult } from '../../src/control/api.js';
 import { askSupervisor, connectSupervisor } from '../../src/control/client.js';
 import { InstanceDirectory } from '../../src/control/instance-directory.js';
 import { replaceSelf } from '../../src/control/replace-self.js';
+import { MAX_LOGINS } from '../../src/proxy/logins.js';
 import { Pause } from '../support/pause.js';
 import { successorsOf } from '../support/proxies.js';
 import {
@@ -255,6 +258,45 @@ test('the node that the supervisor runs with is gone, and its proxy dies: it say
   await replaceSelf('gone', silent);
   await Writer.start(url).then((writer) => writer.finish());
 }, 60_000);
+
+describe('a proxy that has no place for anybody', () => {
+  const expectServes = async (name: string, proxy: number): Promise<void> => {
+    await killSupervisor(name);
+    expect(await status(name)).toMatchObject({ state: 'running', proxy: { pid: proxy } });
+    const record = await replaceSelf(name, silent);
+    expect(record).toMatchObject({ from: { pid: proxy }, sessions: { lost: 0 } });
+    expect((await status(name)).state).toBe('running');
+  };
+
+  test('as there are as many sessions as may be: a new supervisor finds it well, and it is replaced', async () => {
+    const { url, proxy } = await live.up('full', { maxSessions: 2 });
+    const clients = [new pg.Client(url), new pg.Client(url)];
+    for (const client of clients) await client.connect();
+    await expectServes('full', proxy.pid);
+    for (const client of clients) {
+      await client.query('select 1');
+      await client.end();
+    }
+  }, 60_000);
+
+  test('as a thousand are in the middle of their login: so it is, too, and who waits for his turn gets in', async () => {
+    const { url, proxy } = await live.up('crowd');
+    // The beginning of a StartupMessage.
+    const halves = Array.from({ length: MAX_LOGINS }, () => connect(Number(new URL(url).port), '127.0.0.1'));
+    const ends = halves.map((half) => once(half.resume().on('error', silent), 'close'));
+    for (const half of halves) half.write(Buffer.from([0, 0, 0, 40]));
+    for (const half of halves) if (half.connecting) await once(half, 'connect');
+    const waits = new pg.Client(url);
+    const connected = waits.connect();
+    connected.catch(silent);
+    await expectServes('crowd', proxy.pid);
+    await connected;
+    await waits.query('select 1');
+    await waits.end();
+    // They had five seconds to come to their end.
+    await Promise.all(ends);
+  }, 120_000);
+});
 
 describe('dbproxy cancel', () => {
   /** A patch --self whose proxy stops at `step` is given up there, and then goes on. */
