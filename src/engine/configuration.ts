@@ -118,8 +118,12 @@ const connectionInfo = (id: string, { connection }: Upstream): string =>
     .map(([name, value]) => `${name}='${value.replace(/[\\']/g, '\\$&')}'`)
     .join(' ');
 
+/** As guc-file.l reads it. */
+const quoted = (value: string): string =>
+  `'${value.replaceAll('\\', '\\\\').replaceAll('\n', '\\n').replaceAll("'", "''")}'`;
+
 function render(settings: Record<string, string>): string {
-  const lines = Object.entries(settings).map(([name, value]) => `${name} = '${value.replaceAll("'", "''")}'`);
+  const lines = Object.entries(settings).map(([name, value]) => `${name} = ${quoted(value)}`);
   return `# Written by dbproxy, and written again. Use ALTER SYSTEM for settings of your own: they win.\n${lines.join('\n')}\n`;
 }
 

@@ -1,6 +1,6 @@
 /** Reports on a disk that is full, a real one: the result is told all the same, what is missing is said, nothing half is left. */
 import { execFileSync } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -8,14 +8,15 @@ import type { DemoResult } from '../../src/scenario/types.js';
 import { Cli } from '../support/cli.js';
 
 const LONG_MS = 180_000;
-const disk = await mount();
+const disk = await mount('64k');
+const home = await mount('20m');
 
 /** Where we may not mount, or cannot: null. */
-async function mount(): Promise<string | null> {
+async function mount(size: string): Promise<string | null> {
   if (process.getuid?.() !== 0) return null;
   const directory = await mkdtemp(join(tmpdir(), 'dbp-disk-'));
   try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', directory], { stdio: 'ignore' });
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', directory], { stdio: 'ignore' });
     return directory;
   } catch {
     await rm(directory, { recursive: true });
@@ -87,6 +88,32 @@ describe.skipIf(disk === null)('a disk of 64 KB (root, who can mount one)', () =
       const { code, stderr } = await cli.run(['demo', 'run', wrong, '--report', at('r.html')]);
       expect(code).toBe(3);
       expect(stderr).toContain('the disk is full');
+    },
+    LONG_MS,
+  );
+});
+
+describe.skipIf(home === null)('a home of 20 MB (root, who can mount one)', () => {
+  let cli: Cli;
+  beforeAll(async () => {
+    cli = await Cli.open();
+    await chmod(home ?? '', 0o711);
+  });
+  afterAll(async () => {
+    await cli?.close();
+    if (home === null) return;
+    execFileSync('umount', [home]);
+    await rm(home, { recursive: true });
+  });
+
+  it(
+    'has no room for an engine: up says that it is the disk, 4, and nothing of it stays',
+    async () => {
+      const env = { DBPROXY_HOME: join(home ?? '', 'h'), DBPROXY_PROVIDER: 'embedded' };
+      const { code, stdout } = await cli.run(['up', '--json'], env);
+      expect(JSON.parse(stdout)).toMatchObject({ code: 'DBP_ENV_DISK_FULL' });
+      expect(code).toBe(4);
+      expect(await readdir(join(env.DBPROXY_HOME, 'instances'))).toEqual([]);
     },
     LONG_MS,
   );

@@ -250,3 +250,13 @@ describe('a primary that dies while a copy of it is made', () => {
     expect(await bench.left()).not.toContain(options.id);
   });
 });
+
+it('is made of a primary whose directory has a quote, a backslash and a line break in its name', async () => {
+  const odd = (id: string): { id: string; socketDirectory: string; directory: string } => ({
+    ...{ id, socketDirectory: join(bench.home, "it's\n\\x", id) },
+    directory: join(bench.home, 'engines', "it's\n\\x", id),
+  });
+  const upstream = await bench.primary(odd('e90'));
+  const standby = await bench.standbyOf(upstream, odd('e91'));
+  expect(await bench.provider.inspect(standby)).toMatchObject({ state: 'running', inRecovery: true });
+});

@@ -4,6 +4,7 @@ import { appendFile, chown, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { DbproxyError } from '../../../errors/index.js';
+import { blamingFullDisk } from '../../../errors/no-room.js';
 import { CONFIGURATION_FILE, configuration, INCLUDE_CONFIGURATION, SUPERUSER } from '../../configuration.js';
 import type { ProvisionOptions } from '../../types.js';
 import { throwIfAborted } from '../../wait.js';
@@ -45,7 +46,9 @@ export async function initialise(
   } catch (cause) {
     throwIfAborted(options.signal);
     const { stderr, message } = cause as Error & { stderr?: string };
-    throw new DbproxyError('DBP_ENGINE_INITDB', { reason: (stderr ?? '').trim() || message }, { cause });
+    const reason = (stderr ?? '').trim() || message;
+    const error = new DbproxyError('DBP_ENGINE_INITDB', { reason }, { cause });
+    throw await blamingFullDisk(options.directory, error);
   } finally {
     options.signal?.removeEventListener('abort', stop);
     await rm(passwordFile, { force: true });

@@ -56,7 +56,7 @@ export async function makeStandby(
     return started;
   } catch (cause) {
     await undo(primary, standby);
-    const passed: readonly string[] = ['DBP_INTERRUPTED', 'DBP_ENGINE_INCOMPATIBLE'];
+    const passed: readonly string[] = ['DBP_INTERRUPTED', 'DBP_ENGINE_INCOMPATIBLE', 'DBP_ENV_DISK_FULL'];
     if (cause instanceof DbproxyError && passed.includes(cause.code)) throw cause;
     const reason = (cause as Error).message;
     const error = new DbproxyError('DBP_ENGINE_STANDBY', { engine: standby.id, reason }, { cause });
