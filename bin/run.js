@@ -1,12 +1,18 @@
 #!/usr/bin/env node
 // The command as it is installed. `--version` and what a shell asks at TAB are answered here: they must not wait for the command
 // framework to load.
+import { writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
 const argv = process.argv.slice(2);
 if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-v')) {
   const { version } = createRequire(import.meta.url)('../package.json');
-  console.log(`dbproxy ${version} (Node ${process.versions.node}, ${process.platform}-${process.arch})`);
+  try {
+    writeSync(1, `dbproxy ${version} (Node ${process.versions.node}, ${process.platform}-${process.arch})\n`);
+  } catch {
+    // What is to be said of that the framework knows.
+    await runWithFramework(argv);
+  }
 } else if (argv[0] === '__complete') {
   const { printCompletions } = await import('../dist/cli/complete.js');
   await printCompletions(argv.slice(1), {
@@ -17,8 +23,12 @@ if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-v')) {
   });
 } else {
   showSign(argv);
+  await runWithFramework(argv);
+}
+
+async function runWithFramework(words) {
   const { main } = await import('../dist/cli/main.js');
-  await main(argv, import.meta.url);
+  await main(words, import.meta.url);
 }
 
 /** Something on the screen before the program is loaded. The writer (src/cli/output.ts) takes the line away again. */

@@ -25,10 +25,10 @@ export function addressingOf(config: Config, command: string, argv: readonly str
   const hasInstance = (typed: string): boolean =>
     config.findCommand(typed.replaceAll(' ', ':'))?.flags.name !== undefined;
   const own = beforeDashes(argv);
-  const given = valueOf(own, '--name', '-n') ?? 'default';
+  const given = flagValue(own, '--name', '-n') ?? 'default';
   const { instance, writer } = parseWriterName(given) ?? {
     instance: given,
-    writer: Number(valueOf(own, '--writer') ?? 1),
+    writer: Number(flagValue(own, '--writer') ?? 1),
   };
   if (!hasInstance(command) || !INSTANCE_NAME.test(instance)) return unaddressed;
 
@@ -55,7 +55,7 @@ const ofAll = (text: string, name = ''): string =>
   text.replace(` ${name}`, ` ${parseWriterName(name)?.instance ?? name}`);
 
 /** `--name shop`, `--name=shop`, `-n shop`, `-nshop`; of several the last. */
-function valueOf(argv: readonly string[], flag: string, short?: string): string | undefined {
+export function flagValue(argv: readonly string[], flag: string, short?: string): string | undefined {
   const at = argv.findLastIndex(
     (word) =>
       word === flag || word.startsWith(`${flag}=`) || (short && /^-\w/.test(word) && word.startsWith(short)),

@@ -4,6 +4,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import type { Command } from '@oclif/core/command';
+import { flagValue } from './addressing.js';
 
 /** In place of candidates: the shell knows files better. */
 export const FILES = ':files';
@@ -43,11 +44,13 @@ async function complete(typed: readonly string[], playground: Playground): Promi
   const awaiting = flagNamed(before.at(-1) ?? '', command);
   if (awaiting?.type === 'option') return startingWith(current, await valuesOf(awaiting));
   if (current.startsWith('-')) return startingWith(current, flagsOf(command, before));
-  return startingWith(current, await argumentsOf(command, playground));
+  return startingWith(current, await argumentsOf(command, before, playground));
 }
 
 export async function printCompletions(typed: readonly string[], playground: Playground): Promise<void> {
   const found = await complete(typed, playground);
+  // There is nobody to tell.
+  process.stdout.on('error', () => undefined);
   if (found.length > 0) process.stdout.write(`${found.join('\n')}\n`);
 }
 
@@ -114,7 +117,11 @@ async function valuesOf(flag: Flag | undefined): Promise<string[]> {
   return helpValue.includes('|') ? helpValue.split('|').filter((each) => /^[a-z]/.test(each)) : [];
 }
 
-async function argumentsOf({ id, args }: Known, playground: Playground): Promise<string[]> {
+async function argumentsOf(
+  { id, args }: Known,
+  before: readonly string[],
+  playground: Playground,
+): Promise<string[]> {
   const options = Object.values(args).flatMap((arg): readonly string[] => arg.options ?? []);
   switch (id) {
     case 'demo:run':
@@ -126,7 +133,7 @@ async function argumentsOf({ id, args }: Known, playground: Playground): Promise
     case 'engine:rm':
       return versions();
     case 'logs':
-      return ['engine', 'proxy', 'supervisor'];
+      return ['engine', 'proxy', 'supervisor', ...(await logs(before))];
     default:
       return options;
   }
@@ -135,6 +142,18 @@ async function argumentsOf({ id, args }: Known, playground: Playground): Promise
 async function instances(): Promise<string[]> {
   const { listInstanceNames } = await import('../control/instance-directory.js');
   return listInstanceNames();
+}
+
+/** Of the instance that is typed: its engines and storage nodes, too. */
+async function logs(before: readonly string[]): Promise<string[]> {
+  const { instanceLogs } = await import('../control/client.js');
+  const { writerName } = await import('../control/multiwriter/names.js');
+  const name = writerName(
+    flagValue(before, '--name', '-n') ?? 'default',
+    Number(flagValue(before, '--writer') ?? 1),
+  );
+  const found = await instanceLogs(name).catch(() => []);
+  return found.map((log) => log.name);
 }
 
 /** Of PostgreSQL, as far as they are here. */

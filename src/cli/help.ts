@@ -1,5 +1,7 @@
 /** Help pages that begin with what can be typed: the examples, then usage and flags. */
+import type { Command } from '@oclif/core/command';
 import { CommandHelp, Help } from '@oclif/core/help';
+import type { Interfaces } from './oclif-types.js';
 
 class ExamplesFirst extends CommandHelp {
   protected override sections(): ReturnType<CommandHelp['sections']> {
@@ -29,6 +31,15 @@ export default class DbproxyHelp extends Help {
       stripAnsi: this.opts.stripAnsi ?? false,
     });
     return `${this.section('FIRST STEPS', list)}\n\n${super.formatRoot()}`;
+  }
+
+  /** An alias is in the help of its command; what is a command is no topic (the framework finds `scale:` in `autoscale:on`). */
+  protected override get sortedCommands(): Command.Loadable[] {
+    return super.sortedCommands.filter(({ id, aliases }) => !aliases.includes(id));
+  }
+
+  protected override get sortedTopics(): Interfaces.Topic[] {
+    return super.sortedTopics.filter(({ name }) => !this.config.findCommand(name));
   }
 
   protected override CommandHelpClass = ExamplesFirst;

@@ -11,7 +11,7 @@ import { type Addressing, addressingOf, unaddressed } from './addressing.js';
 import { Output } from './output.js';
 import { drained, ReaderGone, takeOverStreams } from './stdout.js';
 import { beforeDashes, colorLevel } from './terminal.js';
-import { assertCommandExists, commandIn, toDbproxyError } from './usage-error.js';
+import { assertCommandExists, assertNothingEmpty, commandIn, toDbproxyError } from './usage-error.js';
 
 /**
  * Runs the command and ends the process. `entry` is the URL of the script in bin/. The manifest of the commands saves
@@ -29,11 +29,12 @@ export async function main(
   let command: string | undefined;
   let addressed: Addressing = unaddressed;
   try {
-    const words = rewriteHelp(argv);
+    const words = rewrite(argv);
     const config = await Config.load({ root: fileURLToPath(entry), ignoreManifest });
     command = commandIn(words, config);
     if (command !== undefined) addressed = addressingOf(config, command, words);
     assertCommandExists(words, config, command);
+    assertNothingEmpty(words);
     await run([...words], config);
   } catch (thrown) {
     if (thrown instanceof ReaderGone) return end();
@@ -56,6 +57,9 @@ async function end(): Promise<never> {
   process.exit();
 }
 
-/** `help scale` is `scale --help`. */
-const rewriteHelp = (argv: readonly string[]): readonly string[] =>
-  argv[0] === 'help' ? [...argv.slice(1), '--help'] : argv;
+/** `help scale` is `scale --help`, `--version --json` is `version --json`. */
+function rewrite([first, ...rest]: readonly string[]): readonly string[] {
+  if (first === 'help') return [...rest, '--help'];
+  if (first === '--version' || first === '-v') return ['version', ...rest];
+  return first === undefined ? [] : [first, ...rest];
+}

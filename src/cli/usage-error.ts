@@ -17,7 +17,7 @@ interface ParseFailure {
 
 /** `command`: the one that was typed, as far as there is one; help on it is the next step where its flags are wrong. */
 export function toDbproxyError(thrown: unknown, command?: string): DbproxyError {
-  const error = inOurWords(thrown);
+  const error = forCommand(inOurWords(thrown), command);
   if (error.code !== 'DBP_USAGE' || command === undefined) return error;
   const next = RIGHT_FORMS.find((form) => form.command === command && form.of.test(error.message))?.next;
   return new DbproxyError(
@@ -27,10 +27,20 @@ export function toDbproxyError(thrown: unknown, command?: string): DbproxyError 
   );
 }
 
+/** An unknown version is said by whoever looks for it; what is typed instead, by the command. */
+function forCommand(error: DbproxyError, command?: string): DbproxyError {
+  const verb = error.code === 'DBP_USAGE_UNKNOWN_VERSION' && command && VERSION_VERBS[command];
+  return verb ? new DbproxyError(error.code, { ...error.details, verb }, { cause: error.cause }) : error;
+}
+
+const VERSION_VERBS: Readonly<Record<string, string>> = { patch: 'patch --to', 'engine add': 'engine add' };
+
 /** How a command is typed that is often typed in another way. */
 const RIGHT_FORMS = [
   { command: 'scale', of: /^missing required flag/, next: 'dbproxy scale --to large' },
   { command: 'patch', of: /^exactly one of/, next: 'dbproxy patch --to 17' },
+  { command: 'workload run', of: /^missing argument/, next: 'dbproxy workload run tpcb-like --init' },
+  { command: 'engine add', of: /^missing argument/, next: 'dbproxy engine add 17' },
   { command: 'psql', of: /^unknown flag/, next: "dbproxy psql -- -c 'select version()'" },
 ] as const;
 
@@ -90,8 +100,24 @@ export function assertCommandExists(
   const typed = named?.split(' ') ?? [];
   const command = config.findCommand(typed.join(':'));
   if (command) return assertTakes(words.slice(typed.length), command, argv);
-  if (config.findTopic(first) && second === undefined) return;
+  if (config.findTopic(first) && second === undefined) return assertForPeople(first, argv);
   throw unknownCommand(words.slice(0, config.findTopic(first) ? 2 : 1).join(' '), config);
+}
+
+/** The help of a topic is no JSON. */
+function assertForPeople(topic: string, argv: readonly string[]): void {
+  if (!argv.includes('--json')) return;
+  throw new DbproxyError('DBP_USAGE', { reason: `${topic} is no command by itself`, command: topic });
+}
+
+/** A variable of a shell that is not set: what an empty value means nobody can know (every host is one of its meanings). */
+export function assertNothingEmpty(argv: readonly string[]): void {
+  const words = beforeDashes(argv);
+  const at = words.findIndex((word) => word === '' || /^--[\w-]+=$/.test(word));
+  if (at === -1) return;
+  const flag = words[at] === '' ? words[at - 1] : words[at]?.slice(0, -1);
+  const of = flag?.startsWith('-') ? `the value of ${flag}` : 'an argument';
+  throw new DbproxyError('DBP_USAGE', { reason: `${of} is empty` });
 }
 
 /** The framework would take a superfluous argument for the name of a command below this one. */
@@ -139,6 +165,7 @@ function explain(failure: ParseFailure): string {
     .replace(/\n+See more help with --help\s*$/, '')
     .replace(/\s*\n\s*/g, ' ')
     .replace(/^The following errors? occurred: /, '')
+    .replace(/^Missing \d+ required args?: (\S+).*$/, 'missing argument: $1')
     .replace(/^Missing required flag (\S+)/, 'missing required flag --$1')
     .replace(/^Parsing (--\S+) (.)/, (_, flag: string, first: string) => `${flag}: ${first.toLowerCase()}`)
     .replace(/^[A-Z]/, (first) => first.toLowerCase());

@@ -5,6 +5,7 @@ import type { UpRequest } from '../control/client.js';
 import { MAX_WRITERS } from '../control/multiwriter/names.js';
 import { parseStorageNodes } from '../control/multiwriter/settings.js';
 import { MAX_PROXIES } from '../control/paths.js';
+import { DbproxyError } from '../errors/index.js';
 import { sizeFlag } from '../cli/flags.js';
 import { InstanceCommand } from '../cli/instance-command.js';
 import { DEFAULT_REFRESH_MS, hasScreen, openWatch } from '../cli/open-watch.js';
@@ -167,6 +168,8 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
 }
 
 const standbyOf = (flags: { standby?: boolean; 'standby-sync'?: boolean }): UpRequest['standby'] => {
+  if (flags['standby-sync'] && flags.standby === false)
+    throw new DbproxyError('DBP_USAGE', { reason: '--standby-sync is a standby, --no-standby is none' });
   if (flags['standby-sync']) return 'sync';
   return flags.standby === undefined ? undefined : flags.standby ? 'async' : 'off';
 };

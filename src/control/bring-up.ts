@@ -17,7 +17,7 @@ import { StoreDirectory } from './multiwriter/store-directory.js';
 import { withoutEtcdPassword } from '../multiwriter/etcd/index.js';
 import { isAlive, waitForExit } from './processes.js';
 import type { InstancePaths } from './paths.js';
-import { createOperations, pickProvider } from './provider.js';
+import { assertNoImage, createOperations, pickProvider } from './provider.js';
 import { recordedProxies } from './proxy-process.js';
 import type { InstanceRecord } from './records.js';
 import { settingsDiffer } from './settings-differ.js';
@@ -68,7 +68,15 @@ async function assertMayBe(request: UpRequest, directory: InstanceDirectory): Pr
   }
   assertMayStandBy(request, stored);
   assertMayShare(request, stored);
+  assertPortsDiffer(request, stored?.spec);
   if (!asked) multiwriterOf(request, stored?.spec.multiwriter);
+}
+
+/** The holder that is found later would be this instance itself. Throws DBP_USAGE. */
+function assertPortsDiffer(request: UpRequest, before: InstanceSpec | undefined): void {
+  const port = request.port ?? before?.port ?? UP_DEFAULTS.port;
+  if ((request.metricsPort ?? before?.metricsPort) !== port) return;
+  throw new DbproxyError('DBP_USAGE', { reason: `--metrics-port ${port} is the port where clients connect` });
 }
 
 /** Several proxy processes have not learned what only one of them knows. Throws DBP_USAGE. */
@@ -144,19 +152,14 @@ async function originOf(
   const { postgres = UP_DEFAULTS.postgres } = request;
   const image = request.image ?? (usualImage || undefined);
   const needsImage = request.image !== undefined;
-  if (wanted === 'embedded' && needsImage) throw onlyForContainers(request.image);
+  if (wanted === 'embedded') assertNoImage(request.image);
   const wish = { provider: wanted, postgres, image, needsImage, onProgress };
   const { provider, reason } = await pickProvider(wish, paths);
   const origin = { provider: provider.kind, providerReason: reason };
   if (provider.kind === 'docker') return { ...origin, image };
-  if (needsImage) throw onlyForContainers(request.image);
+  assertNoImage(request.image);
   return origin;
 }
-
-const onlyForContainers = (image = ''): DbproxyError =>
-  new DbproxyError('DBP_USAGE', {
-    reason: `--image ${image} is for containers, and engines are to be embedded here: --provider docker`,
-  });
 
 interface Found {
   readonly connection: Supervisor;
@@ -187,9 +190,10 @@ async function findOrStart(
       const late = await find();
       if (late) return late;
     }
-    onProgress({ step: 'supervisor', detail: 'starting the supervisor' });
     await settle(request, origin, directory, tellEngine(onProgress));
-    await launchSupervisor(directory);
+    await launchSupervisor(directory, {
+      onSpawned: () => onProgress({ step: 'supervisor', detail: 'starting the supervisor' }),
+    });
     const connection = await connect(directory);
     if (!connection) throw startFailed(request.name, 'the supervisor ended');
     return { connection, started: true, process: await process() };

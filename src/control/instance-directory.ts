@@ -107,7 +107,11 @@ export class InstanceDirectory {
       return (await readFile(passwordFile, 'utf8')).trim();
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') {
-        throw new DbproxyError('DBP_ENV_DIRECTORY', { directory, reason: String(cause) }, { cause });
+        throw new DbproxyError(
+          'DBP_ENV_DIRECTORY',
+          { directory, reason: (cause as Error).message },
+          { cause },
+        );
       }
     }
     const password = given ?? randomBytes(18).toString('base64url');
@@ -158,7 +162,11 @@ export async function listInstanceNames(home = dbproxyHome()): Promise<string[]>
     return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw new DbproxyError('DBP_ENV_DIRECTORY', { directory: home, reason: String(cause) }, { cause });
+    throw new DbproxyError(
+      'DBP_ENV_DIRECTORY',
+      { directory: home, reason: (cause as Error).message },
+      { cause },
+    );
   }
 }
 

@@ -27,7 +27,7 @@ export async function writeJson(path: string, value: unknown, { durable = true }
     if (isNoRoom(cause)) throw diskFull(dirname(path), cause);
     throw new DbproxyError(
       'DBP_ENV_DIRECTORY',
-      { directory: dirname(path), reason: String(cause) },
+      { directory: dirname(path), reason: (cause as Error).message },
       { cause },
     );
   }
@@ -42,10 +42,14 @@ export async function readJson<T>(path: string, schema: z.ZodType<T>): Promise<T
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
     if (code === 'ENOENT') return null;
-    // Not the file's own trouble: what is above it is no directory, or may not be passed.
-    if (code === 'ENOTDIR' || code === 'EACCES')
+    // Not the file's own trouble: what is above it is no directory, may not be passed, or cannot be at all.
+    if (code === 'ENOTDIR' || code === 'EACCES' || code === 'ENAMETOOLONG')
       throw new DbproxyError('DBP_ENV_DIRECTORY', { directory: dirname(path), reason: message }, { cause });
-    throw new DbproxyError('DBP_INSTANCE_DAMAGED', { file: path, reason: String(cause) }, { cause });
+    throw new DbproxyError(
+      'DBP_INSTANCE_DAMAGED',
+      { file: path, reason: (cause as Error).message },
+      { cause },
+    );
   }
   return parseJson(path, text, schema);
 }

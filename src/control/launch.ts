@@ -17,8 +17,11 @@ export const START_BOUND_MS = 60_000;
 const POLL_MS = 10;
 const LOG_TAIL_LINES = 15;
 
-/** Throws DBP_INSTANCE_START_FAILED with the end of the supervisor's log. */
-export async function launchSupervisor(directory: InstanceDirectory): Promise<void> {
+/** `onSpawned`: from now on it goes on without us. One that does not answer in time is ended. Throws DBP_INSTANCE_START_FAILED with the end of the supervisor's log. */
+export async function launchSupervisor(
+  directory: InstanceDirectory,
+  { onSpawned, boundMs = START_BOUND_MS }: { onSpawned?: () => void; boundMs?: number } = {},
+): Promise<void> {
   const { paths } = directory;
   await directory.create();
   // What its predecessor left: whoever answers from here on is the new one.
@@ -34,16 +37,18 @@ export async function launchSupervisor(directory: InstanceDirectory): Promise<vo
       env: { ...process.env, DBPROXY_HOME: paths.home, DBPROXY_CACHE: engineCache() },
     });
     child.unref();
+    onSpawned?.();
     const failed = once(child, 'error').then(([error]) => Promise.reject(error as Error));
     failed.catch(() => undefined);
     const answered = async (): Promise<void> => {
-      const end = performance.now() + START_BOUND_MS;
+      const end = performance.now() + boundMs;
       while (!(await answers(paths.supervisorSocket))) {
         if (child.exitCode !== null || child.signalCode !== null) {
           throw new Error(`the supervisor ended (${child.signalCode ?? `exit ${child.exitCode}`})`);
         }
         if (performance.now() > end) {
-          throw new Error(`the supervisor did not answer within ${START_BOUND_MS} ms`);
+          child.kill('SIGKILL');
+          throw new Error(`the supervisor did not answer within ${boundMs} ms`);
         }
         await delay(POLL_MS);
       }

@@ -9,6 +9,7 @@ import {
   type Wish,
 } from '../engine/index.js';
 import type { EngineOperations, EngineProvider, ProviderKind } from '../engine/types.js';
+import { DbproxyError } from '../errors/index.js';
 import { parseWriterName } from './multiwriter/names.js';
 import { engineCache, type InstancePaths } from './paths.js';
 
@@ -35,3 +36,11 @@ export const createProvider = (kind: ProviderKind, owner: Owner): EngineProvider
 /** For a new instance. Throws as `chooseProvider`. */
 export const pickProvider = (wish: Wish, owner: Owner): Promise<ProviderChoice> =>
   chooseProvider(wish, optionsOf(owner));
+
+/** Throws DBP_USAGE. */
+export function assertNoImage(image: string | undefined): void {
+  if (image === undefined) return;
+  throw new DbproxyError('DBP_USAGE', {
+    reason: `--image ${image} is for containers, and engines are to be embedded here: --provider docker`,
+  });
+}

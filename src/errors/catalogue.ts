@@ -47,7 +47,7 @@ export const catalogue = define({
   DBP_USAGE_UNKNOWN_VERSION: {
     message: 'PostgreSQL {version} is not available; the nearest: {nearest}',
     exit: 2,
-    suggestions: ['dbproxy engine ls --available', 'dbproxy up --postgres {first}'],
+    suggestions: ['dbproxy engine ls --available', 'dbproxy {verb} {first}'],
   },
   DBP_USAGE_IMAGE: {
     message: 'the image {image} cannot be used: {reason}',
@@ -121,6 +121,11 @@ export const catalogue = define({
     message: 'the file {file} cannot be written: {reason}',
     exit: 4,
     suggestions: ['name a file in a directory that is there', 'df -h {directory}'],
+  },
+  DBP_ENV_OPEN_FILES: {
+    message: 'no more files may be open: {reason}',
+    exit: 4,
+    suggestions: ['ulimit -n 4096, then the command again'],
   },
   DBP_ENV_OUTPUT: {
     message: 'the output cannot be written: {reason}',
@@ -421,7 +426,7 @@ export const catalogue = define({
     suggestions: ['dbproxy workload ls'],
   },
   DBP_WORKLOAD_SCRIPT: {
-    message: '{file}:{line}: {reason}',
+    message: '{file}:{line}: {reason}[{others}]',
     exit: 2,
     suggestions: ['docs/workloads.md has what a script can say', 'dbproxy workload ls'],
   },
@@ -437,7 +442,7 @@ export const catalogue = define({
     suggestions: ['docs/scenarios.md has what a scenario can say', 'dbproxy demo init'],
   },
   DBP_SCENARIO_UNKNOWN: {
-    message: 'there is no scenario "{name}"; {hint}',
+    message: 'there is no scenario "{name}"; {hint}[{others}]',
     exit: 2,
     suggestions: ['dbproxy demo ls'],
   },

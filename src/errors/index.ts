@@ -106,6 +106,9 @@ export class DbproxyError extends Error {
   static from(thrown: unknown): DbproxyError {
     if (thrown instanceof DbproxyError) return thrown;
     const reason = thrown instanceof Error ? thrown.message : String(thrown);
+    const { code } = (thrown ?? {}) as NodeJS.ErrnoException;
+    if (code === 'EMFILE' || code === 'ENFILE')
+      return new DbproxyError('DBP_ENV_OPEN_FILES', { reason }, { cause: thrown });
     return new DbproxyError('DBP_INTERNAL', { reason }, { cause: thrown });
   }
 }

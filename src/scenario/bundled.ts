@@ -43,6 +43,30 @@ export async function findScenario(name: string): Promise<Scenario> {
   throw new DbproxyError('DBP_SCENARIO_UNKNOWN', { name, hint });
 }
 
+/** Several, and what is wrong with any of them. */
+export async function findScenarios(
+  names: readonly string[],
+): Promise<{ found: readonly Scenario[]; wrong: readonly DbproxyError[] }> {
+  const found: Scenario[] = [];
+  const wrong: DbproxyError[] = [];
+  for (const name of names) {
+    try {
+      found.push(await findScenario(name));
+    } catch (error) {
+      if (!(error instanceof DbproxyError)) throw error;
+      wrong.push(error);
+    }
+  }
+  return { found, wrong };
+}
+
+/** One error that says all of it, under the code of the first one. */
+export function together([first, ...more]: readonly DbproxyError[]): DbproxyError | undefined {
+  if (first === undefined || more.length === 0) return first;
+  const others = `${first.details.others ?? ''}${more.map(({ message }) => `\n${message}`).join('')}`;
+  return new DbproxyError(first.code, { ...first.details, others }, { cause: first, lists: first.lists });
+}
+
 /** Writes a scenario to begin with. Throws DBP_SCENARIO_EXISTS, DBP_ENV_FILE. */
 export async function initScenario(file: string, { force }: { force: boolean }): Promise<void> {
   const text = await readFile(fileOf(FIRST_SCENARIO), 'utf8');

@@ -2,16 +2,18 @@
  * Scripted demonstrations: a YAML file says what is started, what happens and what has to hold; the result goes to people,
  * to CI systems and to reports.
  *
- *   findScenario ──▶ Scenario ── playScenario ──▶ DemoResult ── reporters ──▶ files
+ *   findScenarios ──▶ Scenario ── playScenario ──▶ DemoResult ── reporters ──▶ files
  */
 import { catalogue, ExitCode, knownCode } from '../errors/index.js';
 import type { DemoResult } from './types.js';
 
 export {
   findScenario,
+  findScenarios,
   FIRST_SCENARIO,
   initScenario,
   listScenarios,
+  together,
   type ScenarioListing,
 } from './bundled.js';
 export { readScenario, type Scenario } from './file/read.js';

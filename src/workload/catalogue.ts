@@ -4,6 +4,7 @@
  */
 import { readdir, readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
+import { reasonOf } from '../errors/file.js';
 import { DbproxyError } from '../errors/index.js';
 import { nearest } from '../suggest.js';
 import { PROBES, probeWork } from './probes/index.js';
@@ -77,7 +78,7 @@ function scriptWork(script: Script, known: Pick<Work, 'name' | 'weight' | 'ledge
 async function readScript(file: string): Promise<Script> {
   const text = await readFile(file, 'utf8').catch((cause: unknown) => {
     const reason =
-      (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : String(cause);
+      (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : reasonOf(cause as Error);
     throw new DbproxyError('DBP_WORKLOAD_UNKNOWN', { reason: `${file}: ${reason}` }, { cause });
   });
   return compileScript(parseScript(file, text));

@@ -22,6 +22,18 @@ describe('what it says it is', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   });
 
+  it('--version --json', async () => {
+    expect(await cli.json(['--version'])).toEqual(await cli.json(['version']));
+  });
+
+  it.each([['--version'], ['__complete', 's']])('%s on a full disk is no stack trace', (...words) => {
+    const full = ['-c', 'exec "$@" > /dev/full', 'sh', process.execPath, BIN, ...words];
+    const { status, stderr } = spawnSync('sh', full, { encoding: 'utf8' });
+    const isForPeople = words[0] === '--version';
+    expect(stderr).toMatch(isForPeople ? /the output cannot be written: the disk is full/ : /^$/);
+    expect(status).toBe(isForPeople ? 4 : 0);
+  });
+
   it('answers --version without the command framework', () => {
     const loaded = execFileSync(process.execPath, [BIN, '--version'], {
       encoding: 'utf8',
@@ -44,6 +56,20 @@ describe('help', () => {
     const { code, stdout, stderr } = await cli.run(args);
     expect(stdout).toMatch(/^FIRST STEPS\n {2}\$ dbproxy up /);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  });
+
+  it('has every command once', async () => {
+    const { stdout } = await cli.run(['--help']);
+    expect(stdout).not.toMatch(/^ {2}top /m);
+    expect(stdout.match(/^ {2}scale /gm)).toHaveLength(1);
+  });
+
+  it('of a topic is no JSON', async () => {
+    expect((await cli.run(['engine'])).stdout).toContain('engine ls');
+    expect(await cli.json(['engine'], 2)).toMatchObject({
+      message: 'engine is no command by itself',
+      suggestions: ['dbproxy help engine'],
+    });
   });
 
   it('of a command begins with examples, whichever way it is asked for', async () => {
@@ -106,6 +132,20 @@ const failures: readonly [args: string[], code: number, error: string, message: 
     'DBP_STORE_QUORUMS',
     /quorums 3\/2\/2 are refused: 2·Qf \+ Qc > 2·N does not hold/,
   ],
+  [['up', '--host', ''], 2, 'DBP_USAGE', /^the value of --host is empty$/],
+  [['up', '--host='], 2, 'DBP_USAGE', /^the value of --host is empty$/],
+  [['sessions', ''], 2, 'DBP_USAGE', /^an argument is empty$/],
+  [['up', '--standby-sync', '--no-standby'], 2, 'DBP_USAGE', /--no-standby is none/],
+  [['up', '--metrics-port', '6432'], 2, 'DBP_USAGE', /--metrics-port 6432 is the port where clients connect/],
+  [['workload', 'run'], 2, 'DBP_USAGE', /^missing argument: workload$/],
+  [['workload', 'run', '/etc'], 2, 'DBP_WORKLOAD_UNKNOWN', /^\/etc: it is a directory$/],
+  [['demo', 'run', '/etc'], 2, 'DBP_SCENARIO_INVALID', /^\/etc:1: it is a directory$/],
+  [
+    ['demo', 'run', 'nosuch', '/etc', 'session-state', 'other'],
+    2,
+    'DBP_SCENARIO_UNKNOWN',
+    /^there is no scenario "nosuch".*\n\/etc:1: it is a directory\nthere is no scenario "other"/,
+  ],
   [['up', '--name', 'shop.w2'], 2, 'DBP_USAGE', /dbproxy up --name shop --writers 2/],
   [['up', '--name', 'shop.w5'], 2, 'DBP_USAGE', /would be a writer of shop, of which there are 4 at most$/],
   [['conflict', '--table', 't'], 2, 'DBP_USAGE', /--key/],
@@ -134,6 +174,7 @@ const nextSteps: readonly [args: string[], next: string][] = [
   [['scale', 'medium'], 'dbproxy scale --to medium'],
   [['patch', '17.9'], 'dbproxy patch --to 17.9'],
   [['patch'], 'dbproxy patch --to 17'],
+  [['workload', 'run'], 'dbproxy workload run tpcb-like --init'],
   [['patch', '--self', '--size', 'large'], 'dbproxy help patch'],
   [['patch', '--self', '--unmovable', 'drop'], 'dbproxy help patch'],
   [['status', 'shop'], 'dbproxy status --name shop'],
@@ -152,11 +193,24 @@ describe('the next step', () => {
 });
 
 describe('a home that cannot be used', () => {
-  it.each(['/proc/x', '/etc/passwd', '/dev/null/x'])('%s is said to be one', async (home) => {
-    const { code, stderr } = await cli.run(['up', '--provider', 'embedded'], { DBPROXY_HOME: home });
-    expect(stderr).toMatch(/the directory \/\S+ cannot be used: .*DBP_ENV_DIRECTORY/);
-    expect(code).toBe(4);
+  it.each(['/proc/x', '/etc/passwd', '/dev/null/x', `/tmp/${'x'.repeat(300)}`])(
+    '%s is said to be one',
+    async (home) => {
+      const { code, stderr } = await cli.run(['up', '--provider', 'embedded'], { DBPROXY_HOME: home });
+      expect(stderr).toMatch(/the directory \/\S+ cannot be used: .*DBP_ENV_DIRECTORY/);
+      expect(code).toBe(4);
+    },
+  );
+});
+
+it('says how many files may be open where they are too few', () => {
+  const few = ['-c', 'ulimit -n 64; exec "$@"', 'sh', process.execPath, BIN, 'status', '--json'];
+  const { status, stdout } = spawnSync('sh', few, { encoding: 'utf8', env: { PATH: process.env.PATH } });
+  expect(JSON.parse(stdout)).toMatchObject({
+    code: 'DBP_ENV_OPEN_FILES',
+    suggestions: ['ulimit -n 4096, then the command again'],
   });
+  expect(status).toBe(4);
 });
 
 describe('which instances there are', () => {
@@ -193,6 +247,23 @@ describe('failures', () => {
     expect(await suggested('scale')).toEqual(['dbproxy scale --to large', 'dbproxy help scale']);
     expect(await suggested('workload', 'run', '--duration', '5s')).toEqual(['dbproxy help workload run']);
     expect(await suggested('workload', 'run', 'busy', '--for', 'x')).toEqual(['dbproxy help workload run']);
+  });
+
+  it('points to the version that was meant, in the command that was typed', async () => {
+    const { suggestions } = await cli.json<{ suggestions: string[] }>(['engine', 'add', '1.2'], 2);
+    expect(suggestions[1]).toMatch(/^dbproxy engine add 17\.\d+$/);
+  });
+
+  it('is annotated under GitHub Actions, each complaint at its line', async () => {
+    const github = { GITHUB_ACTIONS: 'true', GITHUB_WORKSPACE: '/etc' };
+    const { code, stdout, stderr } = await cli.run(
+      ['demo', 'run', '/etc/passwd', 'nosuch', '--json'],
+      github,
+    );
+    expect(stderr).toMatch(/^::error file=passwd,line=1,title=.*::.*version: 1\n::error::there is no .*\n$/);
+    expect({ code, schema: (JSON.parse(stdout) as { schema: string }).schema }).toEqual({
+      ...{ code: 2, schema: 'dbproxy.error/1' },
+    });
   });
 
   it('points to the instance that was meant', async () => {

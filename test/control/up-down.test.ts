@@ -1,11 +1,13 @@
 /** `up` and `down` with the real supervisor, proxy and engines. */
 import { createServer, type AddressInfo } from 'node:net';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { access, chmod, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connectSupervisor, listInstances, startInstance, stopInstance } from '../../src/control/client.js';
 import { InstanceDirectory } from '../../src/control/instance-directory.js';
+import { launchSupervisor } from '../../src/control/launch.js';
 import {
   events,
   freePort,
@@ -98,6 +100,23 @@ test('two instances live side by side, and one goes without the other', async ()
   await stopInstance('left', { purge: true });
   expect(await ask(b.url, 'select 1')).toBe(1);
   await stopInstance('right', { purge: true });
+});
+
+test('a supervisor that does not answer in time is ended', async () => {
+  const busy = join(live.home, 'busy.cjs');
+  await writeFile(busy, "if (process.argv[1]?.endsWith('main.js')) for (;;);\n");
+  const directory = InstanceDirectory.of('late');
+  process.env.NODE_OPTIONS = `--require ${busy}`;
+  try {
+    await expect(launchSupervisor(directory, { boundMs: 1_500 })).rejects.toMatchObject({
+      code: 'DBP_INSTANCE_START_FAILED',
+      message: expect.stringContaining('the supervisor did not answer within 1500 ms') as string,
+    });
+  } finally {
+    delete process.env.NODE_OPTIONS;
+  }
+  await expect.poll(() => processesBelow(live.home)).toEqual([]);
+  await directory.purge();
 });
 
 describe('refusals', () => {

@@ -88,6 +88,23 @@ describe('up', () => {
   );
 });
 
+describe('Ctrl-C during up', () => {
+  it(
+    'says what becomes of the instance, and so it is',
+    async () => {
+      const running = cli.start(['up', '--name', 'second', '--port', String(await freePort())]);
+      await running.saw('supervisor: starting');
+      running.child.kill('SIGINT');
+      const { code, stderr } = await running.done;
+      expect(stderr).toContain('the instance goes on starting; dbproxy down --name second stops it');
+      expect(code).toBe(130);
+      expect(await cli.json(['status', '--name', 'second'])).toMatchObject({ state: 'running' });
+      await cli.json(['down', '--purge', '--yes', '--name', 'second']);
+    },
+    LONG_MS,
+  );
+});
+
 describe('a start that cannot be', () => {
   it.each([
     ['192.0.2.1', 'no interface of this machine has that address'],
@@ -124,7 +141,24 @@ describe('a start that cannot be', () => {
   });
 });
 
+describe('what is for containers', () => {
+  it.skipIf(process.env.DBPROXY_PROVIDER === 'docker').each([
+    ['scale', '--to', 'large'],
+    ['patch', '--to', '17'],
+  ])('is refused by %s where the engines are none', async (...args) => {
+    expect(await cli.json([...args, '--image', 'pgvector/pgvector:pg17'], 2)).toMatchObject({
+      message: expect.stringContaining('is for containers') as string,
+    });
+  });
+});
+
 describe('looking', () => {
+  it('logs are completed with those of the instance', async () => {
+    const { stdout } = await cli.run(['__complete', 'logs', '']);
+    expect(stdout.split('\n')).toEqual(expect.arrayContaining(['engine', 'proxy', 'supervisor', 'e1']));
+    expect((await cli.run(['__complete', 'logs', '--name', 'absent', 'e'])).stdout).toBe('engine\n');
+  });
+
   it('status --all names the instances, and so does what finds another name', async () => {
     expect(await cli.json(['status', '--all'])).toMatchObject({
       schema: 'dbproxy.instances/1',

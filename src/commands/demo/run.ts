@@ -64,8 +64,10 @@ export default class DemoRun extends BaseCommand<typeof DemoRun, DemoResult | De
     const scenarios = await import('../../scenario/index.js');
     const names = this.args.scenario ?? [scenarios.FIRST_SCENARIO];
     // All of them are read, and every report is opened, before the first one is played.
-    const found: Scenario[] = [];
-    for (const name of names) found.push(await scenarios.findScenario(name));
+    const { found, wrong } = await scenarios.findScenarios(names);
+    this.#annotate((root) => scenarios.annotationsOfWrong(wrong, root));
+    const error = scenarios.together(wrong);
+    if (error) throw error;
     const reports = await this.#openReports(scenarios.REPORTERS);
     const events = this.flags.events === undefined ? null : await scenarios.EventFile.open(this.flags.events);
 
@@ -160,12 +162,18 @@ export default class DemoRun extends BaseCommand<typeof DemoRun, DemoResult | De
     files: ReadonlyMap<ReporterName, OutputFile>,
   ): Promise<void> {
     for (const [name, file] of files) this.#noteUnwritten(await file.write(REPORTERS[name](demos), this.out));
-    const { GITHUB_ACTIONS, GITHUB_STEP_SUMMARY, GITHUB_WORKSPACE } = process.env;
+    const { GITHUB_ACTIONS, GITHUB_STEP_SUMMARY } = process.env;
+    if (GITHUB_ACTIONS === 'true' && GITHUB_STEP_SUMMARY)
+      await appendReport(GITHUB_STEP_SUMMARY, await REPORTERS.markdown(demos));
+    this.#annotate((root) => annotations(demos, root));
+  }
+
+  #annotate(linesOf: (root: string) => readonly string[]): void {
+    const { GITHUB_ACTIONS, GITHUB_WORKSPACE } = process.env;
     if (GITHUB_ACTIONS !== 'true') return;
-    if (GITHUB_STEP_SUMMARY) await appendReport(GITHUB_STEP_SUMMARY, await REPORTERS.markdown(demos));
+    this.out.endProgress();
     // The runner reads both streams; stdout belongs to the result.
-    for (const line of annotations(demos, GITHUB_WORKSPACE ?? process.cwd()))
-      process.stderr.write(`${line}\n`);
+    for (const line of linesOf(GITHUB_WORKSPACE ?? process.cwd())) process.stderr.write(`${line}\n`);
   }
 
   /** A result is not lost with its report. */

@@ -5,7 +5,7 @@
 import type { EngineProgress, EngineRecord, EngineSource } from '../../engine/types.js';
 import { DbproxyError } from '../../errors/index.js';
 import type { MoveRecord, OperationProgress, PatchParams } from '../api.js';
-import { createProvider } from '../provider.js';
+import { assertNoImage, createProvider } from '../provider.js';
 import { move, runningPrimary, type OperationContext } from './move.js';
 
 /** Throws DBP_PATCH_MAJOR, DBP_PATCH_DOWNGRADE, and what its provider throws for a version; nothing has begun then. */
@@ -15,6 +15,7 @@ export async function patch(
 ): Promise<MoveRecord> {
   const from = runningPrimary(context.instance);
   assertSameMajor(from.postgres, to);
+  if (from.provider === 'embedded') assertNoImage(image);
   const source = await resolve(context, from, { postgres: to, image });
   const flags = [
     ...(image === undefined ? [] : [`--image ${image}`]),

@@ -4,6 +4,7 @@
  */
 import { DbproxyError } from '../../errors/index.js';
 import type { MoveRecord, ScaleParams } from '../api.js';
+import { assertNoImage } from '../provider.js';
 import { move, runningPrimary, type OperationContext } from './move.js';
 import { resize } from './resize.js';
 
@@ -22,7 +23,8 @@ export function scale(
     const reason = `a resize leaves the engine where it is: without --strategy resize, ${command} moves the sessions`;
     throw new DbproxyError('DBP_USAGE', { reason });
   }
-  const { postgres } = runningPrimary(context.instance);
+  const { postgres, provider: present } = runningPrimary(context.instance);
+  if ((provider ?? present) === 'embedded') assertNoImage(image);
   const elsewhere = {
     ...(provider === undefined ? {} : { provider }),
     ...(image === undefined ? {} : { image }),

@@ -7,6 +7,7 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { changed, DEFAULT_POLICY } from '../../control/autoscale/policy.js';
+import { reasonOf } from '../../errors/file.js';
 import { DbproxyError } from '../../errors/index.js';
 import { findWorks } from '../../workload/index.js';
 import { parseExpectation, type Expectation } from '../expectations/grammar.js';
@@ -42,7 +43,7 @@ export async function readScenario(file: string): Promise<Scenario> {
   const text = await readFile(file, 'utf8').catch((cause: unknown) => {
     const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
     const complaints = new Complaints(file);
-    complaints.add(1, [], missing ? 'there is no such file' : String(cause));
+    complaints.add(1, [], missing ? 'there is no such file' : reasonOf(cause as Error));
     complaints.throwAny(cause);
     throw cause;
   });

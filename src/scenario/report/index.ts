@@ -15,5 +15,5 @@ export type Reporter = (results: readonly DemoResult[]) => string | Promise<stri
 export type ReporterName = 'junit' | 'markdown';
 export const REPORTERS: Readonly<Record<ReporterName, Reporter>> = { junit, markdown };
 
-export { annotations } from './annotations.js';
+export { annotations, annotationsOfWrong } from './annotations.js';
 export { appendReport, EventFile } from './files.js';

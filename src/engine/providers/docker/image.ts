@@ -196,7 +196,9 @@ export const majorOf = (version: string): string => version.split('.')[0] ?? '';
 export function assertIsVersion(wanted: string): void {
   if (/^\d+(\.\d+)?$/.test(wanted)) return;
   const nearest = /^\d+/.exec(wanted)?.[0] ?? '17';
-  throw new DbproxyError('DBP_USAGE_UNKNOWN_VERSION', { version: wanted, nearest, first: nearest });
+  throw new DbproxyError('DBP_USAGE_UNKNOWN_VERSION', {
+    ...{ version: wanted, nearest, first: nearest, verb: 'up --postgres' },
+  });
 }
 
 /** `17` and `17.10` ask for what they say. Throws DBP_USAGE_IMAGE_VERSION. */

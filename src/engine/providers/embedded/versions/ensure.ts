@@ -123,6 +123,7 @@ function unknownVersion(version: string, known: readonly string[]): DbproxyError
     version,
     nearest: nearest.join(', ') || 'none',
     first: nearest[0] ?? OLDEST_MAJOR,
+    verb: 'up --postgres',
   });
 }
 
