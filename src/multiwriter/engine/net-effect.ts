@@ -9,6 +9,9 @@
  *                                                                          └── an update that moves a key is one of each
  */
 
+/** Begins what stands for a key whose hash may stay where it does not: two that differ may be equal keys all the same. */
+export const IMAGE = '~';
+
 /** One change of a row; a place (its ctid in a file) is a row's alone for as long as its transaction lasts. */
 export interface RowEvent {
   readonly table: string;
@@ -16,7 +19,7 @@ export interface RowEvent {
   readonly oldAt: string | null;
   /** Null: there is none any more. */
   readonly newAt: string | null;
-  /** Of its unique indexes, the same in all events of the table; null: the row is not in that one. Empty where there was, or is, no row. */
+  /** Of its unique indexes, and images of those that need one, the same in all events of the table; null: the row is not in that one. Empty where there was, or is, no row. */
   readonly oldKeys: readonly (string | null)[];
   readonly newKeys: readonly (string | null)[];
   /** Other constraints than unique indexes forbid some rows beside each other. */
@@ -81,6 +84,8 @@ const isSame = (some: RowEvent['oldKeys'], others: RowEvent['oldKeys']): boolean
 /** Does an update have to be a delete and an insert, where the order matters? */
 const moves = ({ excludes, oldKeys, newKeys }: RowEvent): boolean => excludes || !isSame(oldKeys, newKeys);
 
+const named = (key: string): string => (key.startsWith(IMAGE) ? IMAGE : key);
+
 /** Does one take a key that another gives up? */
 function passKeys(rows: readonly RowEvent[]): boolean {
   const givenUp = new Set<string>();
@@ -89,13 +94,15 @@ function passKeys(rows: readonly RowEvent[]): boolean {
     if (excludes && written.has(table)) return true;
     written.add(table);
     oldKeys.forEach((key, i) => {
-      if (key !== null && key !== newKeys[i]) givenUp.add(`${table} ${i} ${key}`);
+      if (key !== null && key !== newKeys[i]) givenUp.add(`${table} ${i} ${named(key)}`);
     });
   }
   return (
     givenUp.size > 0 &&
     rows.some(({ table, oldKeys, newKeys }) =>
-      newKeys.some((key, i) => key !== null && key !== oldKeys[i] && givenUp.has(`${table} ${i} ${key}`)),
+      newKeys.some(
+        (key, i) => key !== null && key !== oldKeys[i] && givenUp.has(`${table} ${i} ${named(key)}`),
+      ),
     )
   );
 }

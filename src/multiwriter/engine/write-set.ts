@@ -1,6 +1,6 @@
 /** What a transaction wrote: the rows that were told, and that dbproxy.write_set() gives, made into the keys and the payload of a proposal. */
 import type { KeyMode, KeyUse } from '../protocol/index.js';
-import { netEffect, type NetChange, type RowEvent } from './net-effect.js';
+import { IMAGE, netEffect, type NetChange, type RowEvent } from './net-effect.js';
 
 export type RowChange =
   /** `row`: the whole new row, as the text of its composite type. */
@@ -65,6 +65,8 @@ interface Shape {
   readonly unique: readonly (string | null)[];
   /** Of the unique indexes its foreign keys refer to. */
   readonly references: readonly string[];
+  /** Places among these two whose hash may stay where the key does not: behind the hashes is an image of each. */
+  readonly coarse: readonly number[];
   /** Has an exclusion constraint: only the table as a whole can be certified. */
   readonly whole: boolean;
 }
@@ -125,13 +127,12 @@ function readRow(written: WriteSetRow, keys: Keys): RowEvent | Change {
       const [fresh, old] = [readHashes(hashes), readHashes(oldHashes)];
       const found = operation === 'i' ? null : (JSON.parse(key ?? '[]') as string[]);
       keys.useRow(shape, fresh, old, found ? `(${found.join(',')})` : (row ?? ''));
-      const uniques = shape.unique.length;
       return {
         table: shape.table,
         oldAt: oldAt || null,
         newAt: newAt || null,
-        oldKeys: old?.slice(0, uniques) ?? [],
-        newKeys: fresh?.slice(0, uniques) ?? [],
+        oldKeys: keysOf(shape, old),
+        newKeys: keysOf(shape, fresh),
         excludes: shape.whole,
         found,
         row: operation === 'd' ? null : (row ?? ''),
@@ -166,6 +167,16 @@ type DdlKey = [
   missing: Ddl['missing'],
   tookMs: number,
 ];
+
+const keysOf = ({ unique, references, coarse }: Shape, hashes: Hashes): RowEvent['oldKeys'] =>
+  hashes === null
+    ? []
+    : [
+        ...hashes.slice(0, unique.length),
+        ...coarse.map((i, at) =>
+          i < unique.length ? `${IMAGE}${hashes[unique.length + references.length + at]}` : null,
+        ),
+      ];
 
 const shapes = new Map<string, Shape>();
 function shapeOf(text: string): Shape {
@@ -206,8 +217,14 @@ class Keys {
    * Values that are new or gone are `exclusive`. One that stays matters where it is the key of the row itself: the row is changed,
    * and whoever deletes it or refers to it has to know. A reference that stays was there before.
    */
-  useRow({ table, unique, references, whole }: Shape, fresh: Hashes, old: Hashes, row: string): void {
+  useRow(shape: Shape, fresh: Hashes, old: Hashes, row: string): void {
+    const { table, unique, references, coarse, whole } = shape;
     this.use(table, whole ? 'exclusive' : 'shared');
+    const images = unique.length + references.length;
+    const hasChanged = (i: number): boolean => {
+      const image = coarse.indexOf(i);
+      return fresh?.[i] !== old?.[i] || (image >= 0 && fresh?.[images + image] !== old?.[images + image]);
+    };
     const use = (key: string, mode: KeyMode): void => {
       this.use(key, mode);
       if (!this.rows.has(key)) this.rows.set(key, { table, row: row.slice(0, SHOWN) });
@@ -215,15 +232,15 @@ class Keys {
     unique.forEach((index, i) => {
       const [now, before] = [fresh?.[i] ?? null, old?.[i] ?? null];
       if (index === null) return;
-      if (now === before) {
+      if (!hasChanged(i)) {
         if (i === 0 && now !== null) use(`${index}:${now}`, 'update');
         return;
       }
       for (const hash of [now, before]) if (hash !== null) use(`${index}:${hash}`, 'exclusive');
     });
     references.forEach((index, i) => {
-      const [now, before] = [fresh?.[unique.length + i] ?? null, old?.[unique.length + i] ?? null];
-      if (now !== null && now !== before) use(`${index}:${now}`, 'shared');
+      const now = fresh?.[unique.length + i] ?? null;
+      if (now !== null && hasChanged(unique.length + i)) use(`${index}:${now}`, 'shared');
     });
   }
 

@@ -48,6 +48,17 @@ create or replace function dbproxy.root_index(index oid) returns oid language sq
   with recursive up as (select index as i, 0 as n union all select inhparent, n + 1 from pg_inherits join up on inhrelid = i)
   select i from up order by n desc limit 1 $$;
 
+-- What values of a type are made of, however far, itself among it: base types.
+create or replace function dbproxy.parts_of(type oid) returns setof oid language sql stable set search_path = pg_catalog, pg_temp as $$
+  with recursive part (type) as (
+    select dbproxy.base_type(parts_of.type)
+    union
+    select dbproxy.base_type(inner_type) from part p join pg_type t on t.oid = p.type cross join lateral (
+      select typelem where typcategory = 'A' and typelem <> 0
+      union all select atttypid from pg_attribute where t.typtype = 'c' and attrelid = typrelid and attnum > 0 and not attisdropped
+      union all select rngsubtype from pg_range where t.oid in (rngtypid, rngmultitypid)) i (inner_type))
+  select part.type from part $$;
+
 -- What to hash for a value, so that equal values hash equal; null: nothing will do.
 create or replace function dbproxy.hashable(value text, type oid, coll oid) returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare base oid := dbproxy.base_type(type);
@@ -55,6 +66,10 @@ declare base oid := dbproxy.base_type(type);
   t pg_type;
 begin
   select * into t from pg_type where oid = base;
+  -- Equal names may have different hashes there: their hash function knows no collations.
+  if 'name'::regtype in (select dbproxy.parts_of(base)) and (base <> 'name'::regtype or exists (select from pg_collation where oid = coll and not collisdeterministic)) then
+    return null;
+  end if;
   if dbproxy.holds_oids(base) then
     -- Two arrays are equal where their texts are.
     if t.typtype in ('e', 'b') then return format('format(''%%s'', %s) collate "C"', value); end if;
@@ -82,6 +97,21 @@ create or replace function dbproxy.is_usual_class(class oid) returns boolean lan
      where a.amopfamily = c.opcfamily and a.amopstrategy = 3 and a.amoplefttype = c.opcintype and a.amoprighttype = c.opcintype and a.amopopr = b.amopopr)
     from pg_opclass c where c.oid = class $$;
 
+-- Of the column, where it is one: an index keeps names as cstring.
+create or replace function dbproxy.indexed_type(index oid, n int) returns oid language sql stable set search_path = pg_catalog, pg_temp as $$
+  select coalesce(t.atttypid, k.atttypid) from pg_index ix join pg_attribute k on k.attrelid = ix.indexrelid and k.attnum = n
+    left join pg_attribute t on t.attrelid = ix.indrelid and t.attnum = ix.indkey[n - 1] and t.attnum > 0 where ix.indexrelid = index $$;
+
+-- Keys that are not equal may have one hash: that it stays does not say that the key does.
+create or replace function dbproxy.is_coarse(index oid) returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+  select exists (select from pg_index cross join generate_series(1, indnkeyatts) n where indexrelid = index
+                   and not (dbproxy.is_usual_class(indclass[n - 1]) and dbproxy.hashable('null', dbproxy.indexed_type(index, n), indcollation[n - 1]) is not null)) $$;
+
+-- Tells one value of these columns (null: of all) from another, as a hash of their text.
+create or replace function dbproxy.image_of(rel oid, columns int2[], r text) returns text language sql stable set search_path = pg_catalog, pg_temp as $$
+  select format('hashtextextended(format(''%%s'', row(%s)) collate "C", 0)', string_agg(r || dbproxy.quoted(attname), ', ' order by attnum))
+    from pg_attribute where attrelid = rel and attnum > 0 and not attisdropped and (columns is null or attnum = any (columns)) $$;
+
 -- The hash of an index's key as an expression over r.<column>; null where the row is not in it, or is equal to no other.
 create or replace function dbproxy.index_hash(index oid, r text) returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare ix pg_index;
@@ -89,9 +119,8 @@ declare ix pg_index;
   result text;
 begin
   select * into ix from pg_index where indexrelid = index;
-  for a in select i, ix.indkey[i - 1] as attnum, ix.indclass[i - 1] as class, ix.indcollation[i - 1] as coll, c.atttypid, t.attname, coalesce(t.attnotnull, false) as attnotnull
+  for a in select i, ix.indkey[i - 1] as attnum, ix.indclass[i - 1] as class, ix.indcollation[i - 1] as coll, dbproxy.indexed_type(index, i) as atttypid, t.attname, coalesce(t.attnotnull, false) as attnotnull
              from generate_series(1, ix.indnkeyatts) i
-             join pg_attribute c on c.attrelid = index and c.attnum = i
              left join pg_attribute t on t.attrelid = ix.indrelid and t.attnum = ix.indkey[i - 1] and t.attnum > 0 loop
     part := case when a.attnum = 0 then '(' || pg_get_indexdef(index, a.i, false) || ')' else r || dbproxy.quoted(a.attname) end;
     if not a.attnotnull and not ix.indnullsnotdistinct then nullable := nullable || part; end if;
@@ -119,8 +148,8 @@ create or replace function dbproxy.row_index(rel oid) returns oid language sql s
 
 drop function if exists dbproxy.references_of(oid);
 drop function if exists dbproxy.references_of(oid, text);
--- As index_hash(). Is it computed by a cast that may be somebody's own?
-create or replace function dbproxy.references_of(rel oid, r text, out key text, out hash text, out casts boolean) returns setof record language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+-- As index_hash(). Is it computed by a cast that may be somebody's own? Coarse: its columns (is_coarse).
+create or replace function dbproxy.references_of(rel oid, r text, out key text, out hash text, out casts boolean, out coarse int2[]) returns setof record language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare f record;
 begin
   -- Where a parent is partitioned there is a constraint for every partition, too; all lead to one index.
@@ -131,11 +160,12 @@ begin
              format('case when num_nulls(%s) = 0 then %s end', string_agg(r || dbproxy.quoted(c.attname), ', ' order by n),
                case when bool_and(v.hashed is null) then '0::bigint' else
                  format('hash_record_extended(row(%s), 0)', string_agg(v.hashed, ', ' order by n)) end),
-             bool_or(dbproxy.base_type(c.atttypid) <> dbproxy.base_type(p.atttypid) and not (dbproxy.is_built_in(c.atttypid) and dbproxy.is_built_in(p.atttypid)))
+             bool_or(dbproxy.base_type(c.atttypid) <> dbproxy.base_type(p.atttypid) and not (dbproxy.is_built_in(c.atttypid) and dbproxy.is_built_in(p.atttypid))),
+             case when bool_or(v.hashed is null) then f.conkey end
         from pg_index ix
         cross join generate_series(0, ix.indnkeyatts - 1) n
         join pg_attribute c on c.attrelid = rel and c.attnum = f.conkey[array_position(f.confkey, ix.indkey[n])]
-        join pg_attribute p on p.attrelid = f.conindid and p.attnum = n + 1
+        cross join lateral (select dbproxy.indexed_type(f.conindid, n + 1) as atttypid) p
         cross join lateral (select case when dbproxy.is_usual_class(ix.indclass[n]) then
             -- The value as one of the type referred to: without a length, which would cut it, and without the checks of a domain.
             dbproxy.hashable(format('%s%s::%s', r, dbproxy.quoted(c.attname), format_type(dbproxy.base_type(p.atttypid), -1)), dbproxy.base_type(p.atttypid), ix.indcollation[n]) end as hashed) v
@@ -155,7 +185,7 @@ create or replace function dbproxy.environment(rel oid) returns text language sq
   select concat('set search_path = pg_catalog, pg_temp', (select string_agg(' set ' || definition, '') from setting where exists (select from col where may_need_all or type = any (types)))) $$;
 
 create or replace function dbproxy.attach(rel oid) returns void language plpgsql set search_path = pg_catalog, pg_temp set standard_conforming_strings = on set quote_all_identifiers = off as $$
-declare c pg_class; row_index oid; shape jsonb; key text; me text := rel::text;
+declare c pg_class; row_index oid; shape jsonb; key text; me text := rel::text; coarse int[]; coarse_columns jsonb[];
   simple oid[]; complex oid[]; uniques text[]; hashes text[] := '{}'; expressions text; reference_keys text[]; reference_hashes text; has_casts boolean; runs_code boolean; hashed text; tuple text; body text; names text; old_names text; may_have_names boolean;
 begin
   select * into c from pg_class where oid = rel;
@@ -167,6 +197,12 @@ begin
     into simple, complex from pg_index where indrelid = rel and indisunique and (indislive or indexrelid in (select index from dbproxy.left_out));
   uniques := case when row_index is null then array[null]::text[] else '{}' end
     || array(select dbproxy.name_of(dbproxy.root_index(i)) from unnest(simple || complex) with ordinality u(i, n) order by n);
+  -- Behind the hashes come the images of those that are coarse.
+  select array_agg(at order by at), array_agg(columns order by at) into coarse, coarse_columns from (
+    select n - 1 + (row_index is null)::int as at, to_jsonb(case when i = any (simple) then (select indkey[0 : indnkeyatts - 1]::int2[] from pg_index where indexrelid = i) end) as columns
+      from unnest(simple || complex) with ordinality u(i, n) where dbproxy.is_coarse(i)
+    union all
+    select cardinality(uniques) + n - 1, to_jsonb(k.coarse) from (select f.coarse, row_number() over (order by f.casts desc, f.key) as n from dbproxy.references_of(rel, '') f) k where k.coarse is not null) c;
   -- Of the new row, and of the old one.
   foreach tuple in array '{new,old}'::text[] loop
     hashed := array_to_string(case when row_index is null then array['null'] else '{}' end
@@ -174,10 +210,12 @@ begin
     select array_agg(k.key), string_agg(k.hash, ', ') filter (where not k.casts), coalesce(bool_or(k.casts), false)
       into reference_keys, reference_hashes, has_casts from (select * from dbproxy.references_of(rel, tuple || '.') order by casts desc, key) k;
     -- Arrays of one kind only: expressions come as an array, the others as elements.
-    hashes := hashes || case when complex = '{}' and not has_casts then format('array[%s]::bigint[]', concat_ws(', ', nullif(hashed, ''), reference_hashes))
-      else format('array[%s]::bigint[] || dbproxy.%I(%s) || array[%s]::bigint[]', hashed, case when has_casts or runs_code then 'isolated_' else 'expressions_' end || me, tuple, reference_hashes) end;
+    hashes := hashes || (case when complex = '{}' and not has_casts then format('array[%s]::bigint[]', concat_ws(', ', nullif(hashed, ''), reference_hashes))
+      else format('array[%s]::bigint[] || dbproxy.%I(%s) || array[%s]::bigint[]', hashed, case when has_casts or runs_code then 'isolated_' else 'expressions_' end || me, tuple, reference_hashes) end
+      || coalesce((select ' || array[' || string_agg(dbproxy.image_of(rel, (select array_agg(k::int2) from jsonb_array_elements_text(nullif(columns, 'null')) k), tuple || '.'), ', ' order by n) || ']::bigint[]'
+                     from unnest(coarse_columns) with ordinality c(columns, n)), ''));
   end loop;
-  shape := jsonb_build_object('table', dbproxy.name_of(rel), 'unique', uniques, 'references', coalesce(reference_keys, '{}'),
+  shape := jsonb_build_object('table', dbproxy.name_of(rel), 'unique', uniques, 'references', coalesce(reference_keys, '{}'), 'coarse', coalesce(coarse, '{}'),
     'whole', exists (select from pg_constraint where conrelid = rel and contype = 'x') or exists (select from pg_index where indrelid = rel and indisexclusion));
   if complex <> '{}' or has_casts then
     select format('select array[%s] into result from (select %s) t',

@@ -13,7 +13,7 @@ begin
   if names is not null then execute format('select bool_and(%s) from only %s t', names, t); end if;
   insert into dbproxy.captured values (me, 'e', t, null, null, null, null, false);
   execute format('insert into dbproxy.captured select $1, ''i'', $2, ''{}'', null, null, format(''%%s'', t.*), false from only %s t', t)
-    using me, jsonb_build_object('table', t, 'unique', '{}'::text[], 'references', '{}'::text[], 'whole', true)::text;
+    using me, jsonb_build_object('table', t, 'unique', '{}'::text[], 'references', '{}'::text[], 'coarse', '{}'::int[], 'whole', true)::text;
 end $$;
 
 -- May a statement compute other rows elsewhere, by what it names? Its words are looked at, not its meaning: a name with a parenthesis
