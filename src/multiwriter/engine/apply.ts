@@ -30,6 +30,8 @@ const TOGETHER_BYTES = 128 * 1024;
 
 /** `tuple concurrently updated` is one: a client here has changed the same definition, and will not be let commit it. */
 const INTERNAL_ERROR = 'XX000';
+/** SQLSTATE program_limit_exceeded: a row has no room in an index, as it is compressed here. */
+const TOO_LARGE = '54000';
 const INTERNAL_TRIES = 20;
 const INTERNAL_MS = 50;
 
@@ -197,7 +199,7 @@ export class Applier {
   ): Promise<boolean> {
     let firstError: unknown;
     if (!leavesOut && !(await this.#isEndless(payload))) {
-      const first = await this.#bounded(this.#codeMs, () => this.#call(lsn, payload, false, []));
+      const first = await this.#bounded(this.#codeMs, () => this.#call(lsn, payload, false));
       if ('isNew' in first) return first.isNew;
       const within = first.isCanceled ? failedIn(first.error) : null;
       if (within !== null) this.#endless.add(within);
@@ -206,8 +208,11 @@ export class Applier {
       firstError = first.error;
     }
     let boundMs = CODE_AGAIN * this.#codeMs + payload.length / BYTES_A_MS;
+    let isTooLarge = false;
     for (const without = new Set(withoutIndexes); ;) {
-      const again = await this.#bounded(boundMs, () => this.#call(lsn, payload, true, [...without]));
+      const again = await this.#bounded(boundMs, () =>
+        this.#call(lsn, payload, true, [...without], isTooLarge),
+      );
       if ('isNew' in again) return again.isNew;
       const { error, isCanceled } = again;
       if (isLost(error)) throw error;
@@ -216,7 +221,10 @@ export class Applier {
       // It was at work with something else by then.
       if (isCanceled && table === null) continue;
       const within = await this.#within(table, isCanceled);
-      if (within.every((one) => without.has(one)))
+      const isNowTooLarge: boolean =
+        !isTooLarge && table !== null && error instanceof DatabaseError && error.code === TOO_LARGE;
+      isTooLarge ||= isNowTooLarge;
+      if (!isNowTooLarge && within.every((one) => without.has(one)))
         throw isPassing(error) || isInternal(error) ? error : (firstError ?? error);
       for (const one of within) without.add(one);
     }
@@ -264,11 +272,12 @@ export class Applier {
     lsn: Lsn,
     payload: string,
     leavesOut: boolean,
-    withoutIndexes: readonly number[],
+    withoutIndexes: readonly number[] = [],
+    isTooLarge = false,
   ): Promise<boolean> {
     const { rows } = await this.#connection.query<{ is_new: boolean }>(
-      `select dbproxy.apply($1, $2, $3, $4) as is_new`,
-      [lsn, payload, leavesOut, `{${withoutIndexes.join()}}`],
+      `select dbproxy.apply($1, $2, $3, $4, $5) as is_new`,
+      [lsn, payload, leavesOut, `{${withoutIndexes.join()}}`, isTooLarge],
     );
     return rows[0]?.is_new === true;
   }

@@ -12,6 +12,7 @@ import { HELD_CURSORS } from './sql/held-cursors.js';
 import { MARKERS } from './sql/markers.js';
 import { NAMES } from './sql/names.js';
 import { OUTCOMES } from './sql/outcomes.js';
+import { READABLE } from './sql/readable.js';
 import { REFRESH } from './sql/refresh.js';
 import { REFUSED } from './sql/refused.js';
 import { RIGHTS } from './sql/rights.js';
@@ -21,7 +22,7 @@ import { SEQUENCES } from './sql/sequences.js';
 import { proofOf } from './transaction.js';
 
 const PARTS = [
-  ...[WITHOUT_DDL, MARKERS, GUARD, RUNNING_CODE, CAPTURE, ENGINE_OWN, NAMES, HELD_CURSORS],
+  ...[WITHOUT_DDL, MARKERS, GUARD, RUNNING_CODE, CAPTURE, READABLE, ENGINE_OWN, NAMES, HELD_CURSORS],
   ...[SEQUENCES, ROLES, OUTCOMES, APPLY, COMPUTED, REFUSED, REFRESH, DDL, RIGHTS],
 ];
 

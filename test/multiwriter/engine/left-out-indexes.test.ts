@@ -76,6 +76,26 @@ it('one that fails for a constant, which PostgreSQL computes for each statement'
   await areEqual();
 });
 
+it('one in which a row has no room there: it came compressed, from another table, to where it is not compressed', async () => {
+  await onBoth(
+    'create table origin (v text)',
+    `insert into origin select repeat('x', 100000)`,
+    'create table large (k int primary key, v text, n int)',
+    'alter table large alter v set storage external',
+    'create index large_i on large (v)',
+    'create index large_j on large (n)',
+  );
+  await onBoth('insert into large select 1, v from origin');
+  await areEqual();
+  expect(await kept('large')).toEqual(['large_j', 'large_pkey']);
+  await onBoth('update large set n = 1');
+  const more = (await b.write(`insert into large values (2, 'y')`, `update large set v = 'z' where k = 1`))!;
+  expect(await a.apply(more.at, more.writeSet.payload)).toBe(true);
+  await b.client.query('reindex index large_i');
+  expect(await kept('large')).toEqual(['large_i', 'large_j', 'large_pkey']);
+  await areEqual();
+});
+
 it('of that table alone is left out what there is, also of one that comes with its rows; and not of a table beside it', async () => {
   await indexed('beside', 'owner', 'null;', 'unique');
   await onBoth(

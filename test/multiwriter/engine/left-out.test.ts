@@ -17,7 +17,8 @@ beforeAll(async () => {
 /** All that may be left out, as the catalogs have it. */
 const definitions = (writer = b) =>
   writer.rows(`select * from (
-      select oid::regclass::text, relchecks::text, relacl::text from pg_class where relkind = 'r' union all
+      select oid::regclass::text, relchecks || ' ' || relispartition, relacl::text from pg_class where relkind = 'r' union all
+      select typname, typnotnull::text, '' from pg_type where typtype = 'd' union all
       select nspname, '', nspacl::text from pg_namespace union all
       select conname, contype::text, '' from pg_constraint union all
       select attrelid::regclass || '.' || attname, attgenerated::text, '' from pg_attribute where attnum > 0) d
@@ -149,6 +150,50 @@ describe('checks', () => {
     expect(await definitions()).toEqual(before);
     expect(await b.apply(at, writeSet.payload)).toBe(true);
     await areEqual();
+  });
+});
+
+describe('what stands against a row that is there', () => {
+  it('a domain that is NOT NULL, past which a null came by an outer join', async () => {
+    await onBoth(
+      'create domain present as int not null',
+      'create domain over_present as present',
+      'create type with_present as (g over_present, t text)',
+      'create table nulls (k int primary key, g over_present, gs over_present[], h with_present)',
+    );
+    await applied(
+      `insert into nulls select 1, x.g, array[x.g], row(x.g, 'a')::with_present
+         from (select 1) one left join (select 1::over_present as g where false) x on true`,
+    );
+    await applied('update nulls set k = 2');
+    await applied('delete from nulls');
+    await expect(b.client.query('insert into nulls (k, g) values (3, null)')).rejects.toMatchObject({
+      code: '23502',
+    });
+  });
+
+  it('the partition that it is in, by a function that is IMMUTABLE by its own word only', async () => {
+    await onBoth(
+      'create function part_of(int) returns int immutable language sql as $$ select case when public.elsewhere() then 5 else $1 end $$',
+      'create function no_part(int) returns int immutable language plpgsql as $$ begin if public.elsewhere() then raise exception $x$x$x$; end if; return $1; end $$',
+    );
+    for (const name of ['part_of', 'no_part']) {
+      await onBoth(
+        `create table by_${name} (k int, v text) partition by list (${name}(k))`,
+        `create table by_${name}_1 partition of by_${name} (primary key (k)) for values in (1)`,
+        `create table by_${name}_2 partition of by_${name} (primary key (k)) for values in (2)`,
+      );
+      await applied(`insert into by_${name} values (1, 'a')`);
+      await applied(`update by_${name} set k = 2, v = 'b'`);
+      await applied(
+        `update by_${name} set v = 'c'`,
+        `alter table by_${name} add n int`,
+        `delete from by_${name}`,
+      );
+      await expect(b.client.query(`insert into by_${name}_1 values (2, 'x')`)).rejects.toMatchObject({
+        code: '23514',
+      });
+    }
   });
 });
 

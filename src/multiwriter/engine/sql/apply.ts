@@ -26,6 +26,11 @@ begin
     ('lc_monetary', 'C'), ('bytea_output', 'hex'), ('extra_float_digits', '1'), ('xmloption', 'content'), ('array_nulls', 'on'), ('track_counts', 'on'), ('standard_conforming_strings', 'on'), ('timezone', 'UTC'), ('statement_timeout', '0'), ('lock_timeout', '0'),
     ('idle_in_transaction_session_timeout', '0'), ('default_transaction_isolation', 'read committed'), ('default_transaction_read_only', 'off'), ('check_function_bodies', 'off'),
     ('row_security', 'on'), ('synchronous_commit', 'off'), ('plan_cache_mode', 'force_generic_plan'), ('exit_on_error', 'off')) s(name, value);
+  -- What was as deep as the stack of a client's session, and built there piece by piece, is read here at once. The system may allow less.
+  begin
+    perform pg_catalog.set_config('max_stack_depth', '6MB', false);
+  exception when invalid_parameter_value then null;
+  end;
   -- From PostgreSQL 17 on.
   if pg_catalog.current_setting('transaction_timeout', true) is not null then perform pg_catalog.set_config('transaction_timeout', '0', false); end if;
 end $$;
@@ -52,6 +57,10 @@ create or replace function dbproxy.equality(class oid) returns text language sql
     join pg_proc p on p.oid = oprcode join pg_roles r on r.oid = proowner
    where c.oid = class and oprname = '=' and rolsuper and opcmethod = (select oid from pg_am where amname = 'btree')), '=') $$;
 
+-- Does a client's cast make PostgreSQL find several operators for two values of the type?
+create or replace function dbproxy.has_casts(type oid) returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+  select exists (select from pg_cast where castsource = type and castcontext = 'i' and oid >= 16384) $$;
+
 -- Of an older version.
 do $$ declare old record; begin
   for old in select oid::regprocedure::text as name from pg_proc where pronamespace = 'dbproxy'::regnamespace and proname ~ '^apply_\d+$' loop
@@ -76,9 +85,10 @@ begin
   returned := coalesce(generated, '') || ';';
   verified := case when generated is not null then 'if dbproxy_kind <> ''delete'' and not dbproxy_same then raise exception ''what is generated of % in % is another value here'', coalesce(dbproxy_key::text, ''a row''), dbproxy_called using errcode = ''DBP01''; end if;' else '' end;
   -- As texts become values: by no cast that may be somebody's own (capture.ts), and a domain's value is as one of its base type.
-  select string_agg(format('x.%I %s %s%s', a.attname, dbproxy.equality(indclass[n]), case when dbproxy.is_built_in(a.atttypid) then format('(dbproxy_key->>%s)::%s', n, format_type(b, -1))
+  -- Where several operators would do none does, and no index.
+  select string_agg(format(case when dbproxy.equality(indclass[n]) in ('=', 'operator(pg_catalog.=)') and dbproxy.has_casts(b) then 'record_eq(row(x.%1$I::%5$s), row(%3$s%4$s))' else 'x.%I %s %s%s' end, a.attname, dbproxy.equality(indclass[n]), case when dbproxy.is_built_in(a.atttypid) then format('(dbproxy_key->>%s)::%s', n, format_type(b, -1))
              else format('(select v from jsonb_to_record(jsonb_build_object(''v'', dbproxy_key->%s)) as v(v %s))', n, format_type(b, -1)) end,
-           case when indcollation[n] <> 0 then (select format(' collate %I.%I', nspname, collname) from pg_collation c join pg_namespace ns on ns.oid = collnamespace where c.oid = indcollation[n]) else '' end), ' and ' order by n)
+           case when indcollation[n] <> 0 then (select format(' collate %I.%I', nspname, collname) from pg_collation c join pg_namespace ns on ns.oid = collnamespace where c.oid = indcollation[n]) else '' end, format_type(b, -1)), ' and ' order by n)
     into found from pg_index cross join generate_series(0, indnkeyatts - 1) n join pg_attribute a on attrelid = rel and attnum = indkey[n]
      cross join lateral dbproxy.base_type(a.atttypid) b where indexrelid = row_index;
   inserts := case when columns is null then format('insert into %s as x default values%s', t, returned)
@@ -138,12 +148,12 @@ begin
   execute format('select dbproxy.%I($1, $2, $3, $4)', 'apply_' || to_regclass(called)::oid) using called, kinds, keys, news;
 end $$;
 
--- What a table's definition has against its rows here, and had not where they were written: its checks, those of domains and its generated
--- columns ask the time, a setting, who the user is, and its owner may have no right to write it. For this transaction it has them no
+-- What a table's definition has against its rows here, and had not where they were written: its checks, those of domains, its partition's bounds and its
+-- generated columns ask the time, a setting, who the user is, and its owner may have no right to write it. For this transaction it has them no
 -- more; returned is what to take back. A schema is opened only where no client's code comes to run: in none of the entry's tables.
 drop function if exists dbproxy.leave_out(oid);
 create or replace function dbproxy.leave_out(rel oid, opens boolean) returns jsonb language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare c pg_class; n pg_namespace; taken jsonb := jsonb_build_object('rel', rel); generated int2[]; of_domains oid[];
+declare c pg_class; n pg_namespace; taken jsonb := jsonb_build_object('rel', rel); generated int2[]; of_domains oid[]; domains oid[]; not_null oid[];
 begin
   select * into c from pg_class where oid = rel;
   if c.relchecks > 0 then
@@ -155,6 +165,17 @@ begin
   if of_domains <> '{}' then
     update pg_constraint set contype = '-' where oid = any (of_domains);
     taken := taken || jsonb_build_object('domains', of_domains::text);
+  end if;
+  -- A null comes into a column of such a domain by an outer join. Those over it go by it, too, in what the session knows of them.
+  domains := array(select t.oid from dbproxy.needed_by(rel) needed join pg_type t on t.oid = needed.object where needed.class = 'pg_type'::regclass and typtype = 'd');
+  not_null := array(select oid from pg_type where oid = any (domains) and typnotnull);
+  if not_null <> '{}' then
+    update pg_type set typnotnull = false where oid = any (domains);
+    taken := taken || jsonb_build_object('over', domains::text, 'not_null', not_null::text);
+  end if;
+  if c.relispartition then
+    update pg_class set relispartition = false where oid = rel;
+    taken := taken || '{"partition": true}';
   end if;
   generated := array(select attnum from pg_attribute where attrelid = rel and attnum > 0 and not attisdropped and attgenerated = 's');
   if generated <> '{}' then
@@ -184,6 +205,8 @@ begin
       update pg_class set relchecks = (select count(*) from pg_constraint where conrelid = rel and contype = 'c') where oid = rel;
     end if;
     if taken ? 'domains' then update pg_constraint set contype = 'c' where oid = any ((taken->>'domains')::oid[]); end if;
+    if taken ? 'not_null' then update pg_type set typnotnull = oid = any ((taken->>'not_null')::oid[]) where oid = any ((taken->>'over')::oid[]); end if;
+    if taken ? 'partition' then update pg_class set relispartition = true where oid = rel; end if;
     if taken ? 'generated' then
       update pg_attribute set attgenerated = 's' where attrelid = rel and attnum = any ((taken->>'generated')::int2[]);
       perform dbproxy.define_applier_again(rel);
@@ -200,24 +223,26 @@ begin
   ${unnote('w')}
 end $$;
 
--- Indexes that this engine does not keep: what a client's function in them does here fails, writes, or does not end.
+-- Indexes that this engine does not keep: what a client's function in them does here fails, writes, or does not end; or a row has no room in them.
 create table if not exists dbproxy.left_out (index oid primary key);
 alter table dbproxy.left_out enable row level security;
 
 -- For good, until a REINDEX. Nobody may be within a transaction that still goes by them. Of one that is live PostgreSQL computes the constants in its
 -- expressions (f(1)) for whoever writes, also where it is not kept.
-create or replace function dbproxy.leave_out_indexes(rel oid) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+drop function if exists dbproxy.leave_out_indexes(oid);
+create or replace function dbproxy.leave_out_indexes(rel oid, too_large boolean) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare i pg_index; found boolean := false; guards boolean := false;
 begin
-  for i in select x.* from pg_index x where indrelid = rel and indisready and num_nonnulls(indexprs, indpred) > 0 and exists (
-      select from dbproxy.called_in(concat(indexprs::text, ' ', indpred::text)) where oid >= 16384) loop
+  for i in select x.* from pg_index x where indrelid = rel and indisready and (
+      num_nonnulls(indexprs, indpred) > 0 and exists (select from dbproxy.called_in(concat(indexprs::text, ' ', indpred::text)) where oid >= 16384)
+      or too_large and exists (select from pg_attribute where attrelid = indexrelid and attlen = -1)) loop
     if not found then execute format('lock table %s in access exclusive mode', rel::regclass); end if;
     found := true;
     guards := guards or i.indisunique or i.indisexclusion;
-    update pg_index set indislive = false, indisready = false, indisvalid = false where indexrelid = i.indexrelid;
+    update pg_index set indislive = num_nonnulls(indexprs, indpred) = 0, indisready = false, indisvalid = false where indexrelid = i.indexrelid;
     insert into dbproxy.left_out values (i.indexrelid) on conflict do nothing;
-    raise warning 'the index % of % is not kept by this writer any more: its function does something else here', i.indexrelid::regclass, rel::regclass
-      using hint = 'Mend the function; then REINDEX the index on this writer. Or DROP INDEX.';
+    raise warning 'the index % of % is not kept by this writer any more: its function does something else here, or a row has no room in it', i.indexrelid::regclass, rel::regclass
+      using hint = 'Mend the function, or the row; then REINDEX the index on this writer. Or DROP INDEX.';
   end loop;
   -- For the plans of others.
   if found then update pg_class set relchecks = relchecks where oid = rel; end if;
@@ -228,10 +253,10 @@ begin
   end if;
 end $$;
 
-drop function if exists dbproxy.apply(bigint, text), dbproxy.apply(bigint, text, boolean), dbproxy.apply_unchecked(bigint, text);
+drop function if exists dbproxy.apply(bigint, text), dbproxy.apply(bigint, text, boolean), dbproxy.apply(bigint, text, boolean, oid[]), dbproxy.apply_unchecked(bigint, text);
 -- Again with leaves_out, where it has failed without; and again, where that has failed within tables: without their indexes that have code (0: those of
--- tables that the entry makes).
-create or replace function dbproxy.apply(at bigint, payload text, leaves_out boolean default false, without_indexes oid[] default '{}') returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
+-- tables that the entry makes), and without those in which a row may be too large.
+create or replace function dbproxy.apply(at bigint, payload text, leaves_out boolean default false, without_indexes oid[] default '{}', too_large boolean default false) returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare change jsonb; truncated text[] := '{}'; called text; target oid; kinds text[] := '{}'; keys jsonb[]; news text[]; is_own boolean := dbproxy.writer_of(at) = (select writer from dbproxy.self);
   running_code oid[]; runs_some boolean; is_code boolean; ran_code boolean := false;
   -- Of the rows since the last change of another kind: what was written before those that bring code, and is by them; what is left out.
@@ -289,7 +314,7 @@ begin
           is_code := target = any (running_code);
           if leaves_out and target <> all (left_out) then
             if target = any (without_indexes) or 0 = any (without_indexes) and (select xmin = pg_current_xact_id()::xid from pg_class where oid = target) then
-              perform dbproxy.leave_out_indexes(target);
+              perform dbproxy.leave_out_indexes(target, too_large);
             end if;
             left_out := left_out || target;
             taken := taken || dbproxy.leave_out(target, opens => not runs_some);

@@ -185,7 +185,7 @@ create or replace function dbproxy.environment(rel oid) returns text language sq
   select concat('set search_path = pg_catalog, pg_temp', (select string_agg(' set ' || definition, '') from setting where exists (select from col where may_need_all or type = any (types)))) $$;
 
 create or replace function dbproxy.attach(rel oid) returns void language plpgsql set search_path = pg_catalog, pg_temp set standard_conforming_strings = on set quote_all_identifiers = off as $$
-declare c pg_class; row_index oid; shape jsonb; key text; me text := rel::text; coarse int[]; coarse_columns jsonb[];
+declare c pg_class; row_index oid; shape jsonb; key text; me text := rel::text; coarse int[]; coarse_columns jsonb[]; readings text; compressed text;
   simple oid[]; complex oid[]; uniques text[]; hashes text[] := '{}'; expressions text; reference_keys text[]; reference_hashes text; has_casts boolean; runs_code boolean; hashed text; tuple text; body text; names text; old_names text; may_have_names boolean;
 begin
   select * into c from pg_class where oid = rel;
@@ -254,6 +254,8 @@ end $f$, 'expressions_' || me));
     names := dbproxy.names_in(rel, 'new.');
     select dbproxy.names_in(rel, 'old.', indkey::int2[]) into old_names from pg_index where indexrelid = row_index;
   end if;
+  readings := dbproxy.readings(rel, 'new.');
+  compressed := dbproxy.compressed(rel, 'new.');
   body := format($f$
 begin
   %5$s
@@ -275,7 +277,9 @@ begin
   return null;
 end $f$, shape::text, hashes[1], hashes[2], coalesce(key, 'null::jsonb'),
     format(case when names is not null then E'if tg_op <> ''DELETE'' then perform %s; end if;\n  ' else '' end, names)
-      || format(case when old_names is not null then 'if tg_op <> ''INSERT'' then perform %s; end if;' else '' end, old_names));
+      || format(case when old_names is not null then 'if tg_op <> ''INSERT'' then perform %s; end if;' else '' end, old_names)
+      || format(case when compressed is not null then E'if tg_op <> ''DELETE'' and (%s) then perform dbproxy.refuse_compressed(tg_relid); end if;\n  ' else '' end, compressed)
+      || format(case when readings is not null then 'if tg_op <> ''DELETE'' then begin perform %s; exception when others then perform dbproxy.refuse_unreadable(tg_relid, sqlerrm); end; end if;' else '' end, readings));
   execute format('create or replace function dbproxy.%I() returns trigger language plpgsql security definer %s as %L', 'capture_' || me, dbproxy.environment(rel), body);
   execute format('revoke execute on function dbproxy.%I() from public', 'capture_' || me);
   perform dbproxy.define_applier(rel, row_index);
@@ -395,8 +399,8 @@ create or replace function dbproxy.refuse_left_out() returns trigger language pl
 declare index regclass := (select l.index from dbproxy.left_out l join pg_index i on indexrelid = l.index where indrelid = tg_relid and not indisready and (indisunique or indisexclusion) limit 1);
 begin
   if index is not null then
-    raise exception 'the table % cannot be written through this writer: it does not keep the index %, whose function failed here, wrote, or did not end', tg_relid::regclass, index using errcode = '55000',
-      hint = format('Mend the function; then REINDEX INDEX %s on this writer. Or DROP INDEX. Other writers take the row.', index);
+    raise exception 'the table % cannot be written through this writer: it does not keep the index %, whose function failed here, wrote, or did not end, or in which a row had no room', tg_relid::regclass, index using errcode = '55000',
+      hint = format('Mend the function, or the row; then REINDEX INDEX %s on this writer. Or DROP INDEX. Other writers take the row.', index);
   end if;
   return new;
 end $$;

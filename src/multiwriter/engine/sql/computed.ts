@@ -7,9 +7,16 @@ import { MEANING } from './settings.js';
 export const COMPUTED = String.raw`
 -- A table whose rows were computed by a definition, with what may be another value elsewhere: they go along, as they are.
 create or replace function dbproxy.capture_content(rel oid) returns void language plpgsql set search_path = pg_catalog, pg_temp
-  set datestyle = 'ISO, YMD' set intervalstyle = postgres set extra_float_digits = 3 set bytea_output = hex set lc_monetary = 'C' as $$
-declare me xid8 := pg_current_xact_id(); t text := dbproxy.name_of(rel); names text := dbproxy.names_in(rel, 't.');
+  set datestyle = 'ISO, YMD' set intervalstyle = postgres set extra_float_digits = 3 set bytea_output = hex set lc_monetary = 'C' set xmloption = content as $$
+declare me xid8 := pg_current_xact_id(); t text := dbproxy.name_of(rel); names text := dbproxy.names_in(rel, 't.'); readings text := dbproxy.readings(rel, 't.');
 begin
+  if readings is not null then
+    begin
+      execute format('select count(%s) from only %s t', readings, t);
+    exception when others then
+      perform dbproxy.refuse_unreadable(rel, sqlerrm);
+    end;
+  end if;
   if names is not null then execute format('select bool_and(%s) from only %s t', names, t); end if;
   insert into dbproxy.captured values (me, 'e', t, null, null, null, null, false);
   execute format('insert into dbproxy.captured select $1, ''i'', $2, ''{}'', null, null, format(''%%s'', t.*), false from only %s t', t)
@@ -75,6 +82,55 @@ begin
     found := found || jsonb_build_array(jsonb_build_array(dbproxy.name_of(c.attrelid), c.attname, c.value));
   end loop;
   return found;
+end $$;
+
+-- Where the bounds of a partition stand in a statement (FOR VALUES ...), and whether they are nothing but constants.
+create or replace function dbproxy.bounds_in(statement text, out at int, out length int, out constant boolean) returns setof record language plpgsql immutable set search_path = pg_catalog, pg_temp as $bounds$
+declare token text; here int := 1; begun int; before text := ''; depth int := 0; lists int;
+begin
+  for token in select m[1] from regexp_matches(statement, '(''(?:[^'']|'''')*''|"[^"]*"|--[^\n]*|/\*(?:[^*]|\*+[^*/])*\*+/|\s+|\w+|.)', 'g') m loop
+    if token !~ '^(\s|--|/\*)' then
+      if at is null then
+        if lower(token) = 'for' then begun := here; end if;
+        if lower(token) = 'values' and before = 'for' then
+          at := begun;
+          lists := null;
+          constant := true;
+        end if;
+      else
+        lists := coalesce(lists, case when lower(token) = 'from' then 2 else 1 end);
+        depth := depth + case token when '(' then 1 when ')' then -1 else 0 end;
+        constant := constant and (token !~ '^\w' or token ~ '^\d' or lower(token) in ('from', 'to', 'in', 'with', 'modulus', 'remainder', 'minvalue', 'maxvalue', 'null', 'true', 'false'))
+          and token !~ '^"' and token !~* '^[''$].*\m(now|today|tomorrow|yesterday)\M';
+        if token = ')' and depth = 0 then
+          lists := lists - 1;
+          if lists = 0 then
+            length := here + 1 - at;
+            return next;
+            at := null;
+          end if;
+        end if;
+      end if;
+      before := lower(token);
+    end if;
+    here := here + char_length(token);
+  end loop;
+end $bounds$;
+
+-- Bounds are computed where a partition is made, and once: the others get what they came to.
+create or replace function dbproxy.with_bounds(statement text, made_by xid, since bigint) returns text language plpgsql set search_path = pg_catalog, pg_temp
+  set datestyle = 'ISO, YMD' set intervalstyle = postgres set extra_float_digits = 3 set bytea_output = hex set lc_monetary = 'C' set timezone = 'UTC' as $$
+declare bounds record; made oid[];
+begin
+  if statement !~* '\mfor\M.*\mvalues\M' or not exists (select from dbproxy.bounds_in(statement) b where not b.constant) then return statement; end if;
+  -- With backslashes and dollars it is not clear what is a text.
+  made := array(select oid from pg_class where statement !~ '\\|\$\w*\$' and relpartbound is not null and xmin = made_by and cmin::text::bigint >= since);
+  if cardinality(made) <> 1 or 1 <> (select count(*) from dbproxy.bounds_in(statement)) then
+    raise exception 'bounds of a partition that are computed cannot be told to several writers here' using errcode = '0A000',
+      hint = 'Name constants as bounds; or make or attach one partition in a statement of its own.';
+  end if;
+  select * into bounds from dbproxy.bounds_in(statement);
+  return overlay(statement placing (select pg_get_expr(relpartbound, oid) from pg_class where oid = made[1]) from bounds.at for bounds.length);
 end $$;
 
 -- The others have neither the temporary tables of a query nor its prepared statements: they make the table, and its rows go along.

@@ -182,14 +182,14 @@ begin
   command := dbproxy.ended();
   select about::oid[] into lost from dbproxy.captured where xid = me and operation = 'm' order by cmin::text::bigint desc limit 1;
   touched := case when tag like 'DROP %' then lost else touched || coalesce(lost, '{}') end;
-  -- Of what is made everything is told: nothing, where it was there already (IF NOT EXISTS). Others change what they do not tell of (ALTER
+  -- Large objects are this engine's. Of what is made everything is told: nothing, where it was there already (IF NOT EXISTS). Others change what they do not tell of (ALTER
   -- PUBLICATION ... DROP).
-  select coalesce(bool_or(not (coalesce(o.schema_name like 'pg\_temp%', false) or dbproxy.is_temporary(o.classid, o.objid))), tag not like 'CREATE %' and tag <> 'SELECT INTO') into is_ours
+  select coalesce(bool_or(not (coalesce(o.schema_name like 'pg\_temp%', false) or lower(o.object_type) = 'large object' or dbproxy.is_temporary(o.classid, o.objid))), tag not like 'CREATE %' and tag <> 'SELECT INTO') into is_ours
     from pg_event_trigger_ddl_commands() o where tag not like 'DROP%';
   if tag = 'ALTER TABLE' and dbproxy.is_refreshing() and called_by ~ '^[^\n]*\nSQL statement "ALTER TABLE pg_temp_\d+\.[^;]*"(\n|$)' then is_ours := false; end if;
   if tag like 'DROP%' and tag <> 'DROP OWNED' and not ${isNoted('m')} then is_ours := false; end if;
   if ${isNoted('b')} then
-    select not coalesce(g.temporary, false), g.temporary and g.others into is_ours, is_mixed from dbproxy.granted_on() g;
+    select is_ours and not coalesce(g.temporary, false), g.temporary and g.others into is_ours, is_mixed from dbproxy.granted_on() g;
     if is_mixed then
       raise exception 'temporary objects and others cannot be granted in one statement with several writers' using errcode = '0A000', hint = 'Take a statement for each.';
     end if;
@@ -211,8 +211,8 @@ begin
     if ${IS_CLOSING} then
       raise exception 'a deferred trigger cannot change definitions with several writers' using errcode = '0A000';
     end if;
-    if exists (select from pg_trigger where not tgisinternal and tgenabled in ('A', 'R') and tgname not like 'dbproxy\_%' and dbproxy.is_ours((select relnamespace from pg_class where oid = tgrelid)))
-        or exists (select from pg_rewrite where ev_enabled in ('A', 'R')) then
+    if exists (select from pg_trigger where tgenabled in ('A', 'R') and tgname not like 'dbproxy\_%' and dbproxy.is_ours((select relnamespace from pg_class where oid = tgrelid)))
+        or exists (select from pg_rewrite where ev_enabled in ('A', 'R') and dbproxy.is_ours((select relnamespace from pg_class where oid = ev_class))) then
       raise exception 'a trigger or rule that is ENABLE ALWAYS or ENABLE REPLICA would fire on every writer' using errcode = '0A000', hint = 'ENABLE TRIGGER: what it writes comes to the other writers by itself.';
     end if;
     if is_unclear then
@@ -223,6 +223,7 @@ begin
     if tag in ('CREATE TABLE AS', 'SELECT INTO') then
       select dbproxy.table_as_made(objid) into statement from pg_event_trigger_ddl_commands() where object_type = 'table';
     end if;
+    if tag in ('CREATE TABLE', 'ALTER TABLE', 'CREATE SCHEMA') then statement := dbproxy.with_bounds(statement, command.made_by, command.since); end if;
     perform dbproxy.require_names(tag, statement);
     -- It may need a role of this transaction (on_extension).
     if tag <> 'CREATE EXTENSION' then perform dbproxy.note_roles(); end if;

@@ -31,7 +31,7 @@ create or replace function dbproxy.with_children(tables oid[]) returns setof oid
 -- sequences.
 create or replace function dbproxy.refresh(tag text, touched oid[]) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-  if tag ~ '^(CREATE|ALTER) (PROCEDURE|AGGREGATE|RULE|POLICY|CAST|STATISTICS|PUBLICATION|EVENT TRIGGER)$'
+  if tag ~ '^(CREATE|ALTER) (PROCEDURE|AGGREGATE|RULE|POLICY|STATISTICS|PUBLICATION|EVENT TRIGGER)$'
     or tag ~ '^(COMMENT|GRANT|REVOKE|REFRESH MATERIALIZED VIEW|CREATE TYPE|CREATE DOMAIN|ALTER DEFAULT PRIVILEGES|SECURITY LABEL)$' then return; end if;
   if touched is null or tag !~ '^(DROP .*|(CREATE|ALTER) (TABLE|SEQUENCE|INDEX|TRIGGER|TYPE|DOMAIN|VIEW|MATERIALIZED VIEW|FUNCTION|ROUTINE)|CREATE TABLE AS|SELECT INTO|CREATE SCHEMA)$' or tag = 'DROP OWNED' then
     perform dbproxy.refresh();
