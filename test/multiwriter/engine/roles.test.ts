@@ -192,6 +192,19 @@ describe('roles', () => {
     await areEqual();
   });
 
+  it('one that has large objects elsewhere, which are that engine’s own, is dropped all the same', async () => {
+    await onBoth('create role keeper');
+    await b.client.query('select lo_create(11), lo_create(12)');
+    await b.client.query(
+      'begin; alter large object 11 owner to keeper; grant all on large object 12 to keeper',
+    );
+    await b.close();
+    await b.client.query('commit');
+    await onBoth('drop role keeper');
+    expect(await b.rows(`select oid from pg_largeobject_metadata where oid in (11, 12)`)).toHaveLength(2);
+    await areEqual();
+  });
+
   it('one with temporary tables in a session elsewhere is dropped all the same; with a database there, it diverges', async () => {
     await onBoth('create role brief');
     const session = await connectAdmin(b.engine);

@@ -96,6 +96,14 @@ begin
       execute format('drop table if exists %s cascade', orphan);
       ${unnote('w')}
     end loop;
+    -- Large objects are this engine's own.
+    for orphan in select objid from pg_shdepend where refclassid = 'pg_authid'::regclass and refobjid = target and classid = 'pg_largeobject'::regclass
+        and dbid = (select oid from pg_database where datname = current_database()) loop
+      ${note('w')}
+      execute format('revoke all on large object %s from %I cascade', orphan, gone);
+      execute format('alter large object %s owner to %I', orphan, current_user);
+      ${unnote('w')}
+    end loop;
     execute format('drop role %I', gone);
   end;
 end $$;
