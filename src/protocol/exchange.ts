@@ -81,6 +81,11 @@ export class Exchange {
     if (this.pending > 0) this.#shift();
   }
 
+  /** The engine may answer nothing of what was sent before it has more. */
+  get waitsForMore(): boolean {
+    return this.copyIn || this.#skipping;
+  }
+
   /** How many were sent, ever. */
   get sent(): number {
     return this.answered + this.pending;

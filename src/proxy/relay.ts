@@ -7,7 +7,9 @@
  *
  * The session says how client bytes flow: `free` as they come; `step` one request after the other, each when the one before
  * is answered, so that the next safe point is not passed by; `stop` not at all: they wait in `backlog` (at most one read)
- * and in the kernel, and the server link answers queries of ours.
+ * and in the kernel, and the server link answers queries of ours. What the engine has been sent cannot be taken back, and a client
+ * that pipelines has thousands of requests there: after a `step` that met such a one only a few go at a time for a while, also when
+ * `free`, for the next one to come to a safe point soon.
  *
  * Invariant 1 (architecture.md): a client byte goes to exactly one engine, in order. Only `#fromClient` and `pump` send, and
  * the server link changes only while stopped.
@@ -88,6 +90,10 @@ export interface RelayImage {
   readonly certifier?: CertifierImage;
 }
 
+/** Requests of a client that pipelines that are with the engine at the same time, and how long that lasts, ms. */
+const FEW = 8;
+const FEW_FOR_MS = 30_000;
+
 const NOTHING_UNSENT: { readonly toClient: Buffer; readonly toEngine: Buffer } = {
   toClient: Buffer.alloc(0),
   toEngine: Buffer.alloc(0),
@@ -126,6 +132,8 @@ export class Relay implements LinkOwner {
   #clientStream: ClientStream;
   #engineStream: EngineStream;
   #flow: Flow = 'free';
+  /** Until then only a few requests at a time (ms, monotonic); 0: as many as come. */
+  #fewUntilMs = 0;
   #rewriter: ErrorRewriter | null = null;
   /** Bytes that may still be taken from the engine although the client does not read. */
   #ahead = 0;
@@ -266,6 +274,8 @@ export class Relay implements LinkOwner {
     this.#flow = how;
     this.#ahead = 0;
     if (how === 'free') this.passOne = false;
+    else if (this.#fewUntilMs > 0 || this.#exchange.pending > FEW)
+      this.#fewUntilMs = coarseNow() + FEW_FOR_MS;
     if (!stopped) return;
     this.sinceMs = coarseNow();
     this.#sendChangedParameters();
@@ -308,9 +318,11 @@ export class Relay implements LinkOwner {
       if (this.intercept && !this.intercept(this.backlog)) return;
       if (this.#flow === 'step') {
         if (this.atSafePoint) break;
-        if (this.#exchange.pending > 0 && !this.#exchange.copyIn) return;
-      }
-      const end = this.#scan(this.backlog, this.backlog.length, this.#flow === 'step');
+        if (this.#exchange.pending > 0 && !this.#exchange.waitsForMore) return;
+      } else if (this.#fewUntilMs > 0 && this.#exchange.pending >= FEW && !this.#exchange.waitsForMore)
+        return;
+      const oneRequest = this.#flow === 'step' || this.#fewUntilMs > 0;
+      const end = this.#scan(this.backlog, this.backlog.length, oneRequest);
       if (end < 0) return;
       this.#lane.send(this.backlog.subarray(0, end));
       this.passOne = false;
@@ -465,13 +477,15 @@ export class Relay implements LinkOwner {
   // --- bytes ----------------------------------------------------------------------------------------------------------
 
   #fromClient(buffer: Buffer, bytes: number): void {
-    if (this.#flow === 'free' && this.backlog === null && this.intercept === null) {
+    const isFree = this.#flow === 'free' && this.backlog === null && this.intercept === null;
+    if (isFree && this.#fewUntilMs === 0) {
       if (this.#scan(buffer, bytes, false) < 0) return;
       const lane = this.#lane;
       lane.forward(buffer, 0, bytes, this.client);
       if (lane.blocked) this.client.pause();
       return;
     }
+    if (this.#fewUntilMs > 0 && coarseNow() > this.#fewUntilMs) this.#fewUntilMs = 0;
     if (this.backlog === null) this.backlogSinceMs = performance.now();
     const copy = Buffer.from(buffer.subarray(0, bytes));
     this.backlog = this.backlog ? Buffer.concat([this.backlog, copy]) : copy;
@@ -505,12 +519,21 @@ export class Relay implements LinkOwner {
     if (!answered) {
       // The end of something said unasked may be all that was missing.
       if (this.#flow === 'step' && !whole && this.atSafePoint) this.#events.advanced();
+      else if (this.#exchange.waitsForMore) this.#pumpOn();
       return;
     }
     this.sinceMs = coarseNow();
     if (this.#rewriter) this.#events.rewritten();
     if (this.#flow === 'step') this.#events.advanced();
-    else if (this.onSafePoint !== null && this.atSafePoint) this.onSafePoint();
+    else {
+      if (this.onSafePoint !== null && this.atSafePoint) this.onSafePoint();
+      if (this.#fewUntilMs > 0) this.#pumpOn();
+    }
+  }
+
+  /** The engine has said something that the backlog may have waited for. */
+  #pumpOn(): void {
+    if (this.backlog && !this.#lane.blocked) this.pump();
   }
 
   /** Follows the client's bytes; up to where, or -1 when the client broke the protocol. */

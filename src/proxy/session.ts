@@ -792,6 +792,10 @@ export class Session {
     const seconds = ((performance.now() - sinceMs) / 1_000).toFixed(1);
     const canceled = this.#renaming ? ', canceled, which its engine has not noticed yet' : '';
     if (exchange.copyIn) return `has been in COPY for ${seconds} s${canceled}`;
+    if (exchange.pending > 1)
+      return `has ${exchange.pending} requests in its pipeline, and has waited for an answer for ${seconds} s${canceled}`;
+    if (exchange.pending === 0 && exchange.batchOpen)
+      return `has sent no Sync for ${seconds} s after what it asks, which ends nowhere before that${canceled}`;
     if (!exchange.settled) return `has been running a statement for ${seconds} s${canceled}`;
     if (this.#relay.passOne) return `has asked nothing for ${seconds} s`;
     if (this.#inTransaction) return `has been idle in a transaction for ${seconds} s`;

@@ -2,6 +2,7 @@
  * The gate: what cannot move is named and nobody is harmed, a hold is bounded, giving up leaves everything as it was, and a
  * switch whose caller dies is finished.
  */
+import { once } from 'node:events';
 import type pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { EngineRecord } from '../../src/engine/index.js';
@@ -266,7 +267,7 @@ describe('hold and release', () => {
     [
       'a batch without Sync',
       (client: RawClient) => client.send(encode.parse('', 'select 1'), encode.message('H'.charCodeAt(0))),
-      /running a statement/,
+      /sent no Sync/,
     ],
     [
       'half a message',
@@ -290,6 +291,33 @@ describe('hold and release', () => {
     const { held, blockers } = await hold(200);
     expect(held).toBe(false);
     expect(blockers.map((blocker) => blocker.reason)).toEqual([expect.stringMatching(reason)]);
+    client.close();
+  });
+
+  it('a client that asks on and on without waiting for answers is held between two of them, and misses none', async () => {
+    const client = await logIn(proxy.port);
+    let sent = 0;
+    let isOver = false;
+    const asks = async (): Promise<void> => {
+      while (!isOver) {
+        const sql = `select ${++sent}, pg_sleep(0.001) -- ${'x'.repeat(1_000)}`;
+        if (!client.socket.write(encode.query(sql))) await once(client.socket, 'drain');
+      }
+    };
+    const asking = asks();
+    await warm();
+    const reasons: string[] = [];
+    await eventually('it to be held', async () => {
+      const { held, blockers } = await hold(300);
+      reasons.push(...blockers.map(({ reason }) => reason));
+      return held ? true : null;
+    });
+    for (const reason of reasons) expect(reason).toMatch(/requests? in its pipeline|running a statement/);
+    await proxy.control.call('release', {});
+    isOver = true;
+    await asking;
+    for (let number = 1; number <= sent; number++)
+      expect((await client.answer()).rows[0]?.[0]).toBe(String(number));
     client.close();
   });
 
