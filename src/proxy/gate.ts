@@ -610,7 +610,11 @@ export class Gate {
     this.#services.resumeWriter();
     const held = this.#endHold();
     const tally = new Tally();
-    const queue = held.filter((session) => !session.isClosed);
+    const isReady = (session: Session): boolean => this.#moves.get(session)?.isReady === true;
+    // Those for which there is nothing left to do need not wait for the others.
+    const queue = held
+      .filter((session) => !session.isClosed)
+      .sort((a, b) => Number(isReady(b)) - Number(isReady(a)));
     const total = queue.length;
     let done = 0;
     const { processes } = this.#services;

@@ -220,6 +220,11 @@ export class SessionMove {
     return run;
   }
 
+  /** All of its state is there: what is left is to swap the server link. */
+  get isReady(): boolean {
+    return this.#postponed === 0 && !this.holdsLocks && this.#replayed === this.session.state;
+  }
+
   /** Other sessions could tell if this one had not moved yet. */
   get isShared(): boolean {
     return this.holdsLocks || (this.session.state !== null && isShared(this.session.state));
@@ -237,8 +242,7 @@ export class SessionMove {
     // Answers to questions of ours would reach the client.
     await this.#preparing.catch(() => undefined);
     await this.#open();
-    if (this.#postponed > 0 || this.holdsLocks || this.#replayed !== this.session.state)
-      await this.prepare(true, { quietSinceMs: this.#quietSinceMs });
+    if (!this.isReady) await this.prepare(true, { quietSinceMs: this.#quietSinceMs });
     // What was saved was so with everybody held: its server was stopped since, and no client of ours could notify anybody.
     if (this.#saved === null) await this.#flushNotifications();
     // Lost meanwhile, it would have been opened anew without the state.
