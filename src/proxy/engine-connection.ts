@@ -22,7 +22,6 @@ import {
 import type { Column, Reply, Rows, StateChannel } from '../session-state/index.js';
 import type { EngineRoute } from './control-api.js';
 import type { Link, LinkFactory, LinkOwner } from './link.js';
-import type { RawHandle } from './raw-handle.js';
 
 /** Bound of connecting and logging in to an engine, ms. */
 export const ENGINE_LOGIN_TIMEOUT_MS = 10_000;
@@ -134,13 +133,14 @@ export class EngineConnection implements LinkOwner, StateChannel {
   }
 
   /** Goes on with a connection that another process has logged in. It is lent next. */
-  static inherit(links: LinkFactory, handle: RawHandle, image: ConnectionImage): EngineConnection {
+  static inherit(link: Link, image: ConnectionImage): EngineConnection {
     const connection = new EngineConnection(image.engine);
     connection.backendPid = image.backendPid;
     connection.cancelSecret = image.cancelSecret;
     for (const [name, value] of image.parameters) connection.parameters.set(name, value);
     if (image.begun) connection.#reader.push(image.begun);
-    connection.#link = links.inherit(handle, connection);
+    connection.#link = link;
+    link.owner = connection;
     return connection;
   }
 

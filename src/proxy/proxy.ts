@@ -7,7 +7,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { DbproxyError } from '../errors/index.js';
 import { SettingNames, inventory, type MoveLimits } from '../session-state/index.js';
 import { CancelKeys, type CancelElsewhere } from './cancel.js';
-import type { PeerMessage, WriterService } from '../multiwriter/writer/index.js';
+import type { Connect, PeerMessage, WriterService } from '../multiwriter/writer/index.js';
+import { connectedAhead } from './certify/connected-ahead.js';
 import { connectTo, newWriter } from './certify/writer-host.js';
 import { CONSOLE_DATABASE, Console, parametersOf } from './console/console.js';
 import type {
@@ -72,6 +73,8 @@ export interface ProxyOptions {
 const REACH_AGAIN_MS = 200;
 /** How long the last words to clients may take to pass their TLS, when everything ends; ms. */
 const LAST_WORDS_MS = 500;
+/** That a writer which begins opens before it takes part. */
+const CONNECTIONS_OF_A_WRITER = 4;
 
 export class Proxy implements HandoverSource, HandoverTarget {
   readonly gate: Gate;
@@ -104,7 +107,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
   #attaching: Promise<void> = Promise.resolve();
   #handover: { readonly predecessor: Predecessor; readonly done: Promise<HandoverResult> } | null = null;
   /** Of one of several writers that takes over: its predecessor's. */
-  #inherited: EngineAdmin | null = null;
+  #inherited: { readonly admin: EngineAdmin; readonly connect: Connect } | null = null;
   #replaced = false;
   #primary: EngineAdmin | null = null;
   readonly #torture: Torture | null;
@@ -206,9 +209,9 @@ export class Proxy implements HandoverSource, HandoverTarget {
   }
 
   /** One after the other: the engine may be told here while the writer still tries to reach it. */
-  #attachWriter(engine: EngineRoute, keepsSessions = false): Promise<void> {
+  #attachWriter(engine: EngineRoute, keepsSessions = false, ahead?: Connect): Promise<void> {
     const attached = this.#attaching.then(() =>
-      this.writer?.attach(connectTo(engine, this.writer.config.database), keepsSessions),
+      this.writer?.attach(ahead ?? connectTo(engine, this.writer.config.database), keepsSessions),
     );
     this.#attaching = attached.catch(() => undefined);
     return attached;
@@ -601,14 +604,19 @@ export class Proxy implements HandoverSource, HandoverTarget {
     this.#mockSecret = mockSecret;
     if (!primary) return;
     if (!this.writer) return this.route(primary);
-    this.#inherited = new EngineAdmin(this.#links, primary);
-    await this.#inherited.warm();
+    const admin = new EngineAdmin(this.#links, primary);
+    const connecting = connectedAhead(
+      connectTo(primary, this.writer.config.database),
+      CONNECTIONS_OF_A_WRITER,
+    );
+    this.#inherited = { admin, connect: await connecting };
+    await admin.warm();
   }
 
   async write(epoch: number | null, keepsSessions: boolean): Promise<void> {
-    const admin = this.#inherited;
-    if (!this.writer || !admin) return;
-    await this.#attachWriter(admin.engine, keepsSessions);
+    if (!this.writer || !this.#inherited) return;
+    const { admin, connect } = this.#inherited;
+    await this.#attachWriter(admin.engine, keepsSessions, connect);
     if (epoch !== null) this.writer.lead(epoch);
     this.#setPrimary(admin);
   }
@@ -641,12 +649,22 @@ export class Proxy implements HandoverSource, HandoverTarget {
     this.#logins.accept({ handle, open, destroy: () => handle.close() });
   }
 
+  linkOf(handle: RawHandle): Link {
+    return this.#links.inherit(handle, NOBODY);
+  }
+
   inherit(image: SessionImage, { client, server }: Sockets): Session {
-    const connection = EngineConnection.inherit(this.#links, server, image.relay.server);
-    const link = this.#links.inherit(client, NOBODY);
+    const connection = EngineConnection.inherit(server, image.relay.server);
     const { identity } = image;
     const writer = this.#writerOf(identity);
-    const session = new Session(identity, link, connection, this.#names, (left) => this.#left(left), writer);
+    const session = new Session(
+      identity,
+      client,
+      connection,
+      this.#names,
+      (left) => this.#left(left),
+      writer,
+    );
     session.restore(image);
     this.#sessions.add(session);
     this.#headcount?.set(this.#sessions.size);

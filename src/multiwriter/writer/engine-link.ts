@@ -155,7 +155,7 @@ export class EngineLink {
       const reason = await divergence(connection);
       if (reason !== null) this.#diverged(reason);
     } finally {
-      await connection.end().catch(() => undefined);
+      void endAll([connection]);
     }
     await this.attach(connect);
     return this.durable;

@@ -6,6 +6,7 @@ import type { PeerMessage } from '../../multiwriter/writer/index.js';
 import { logLine } from '../../log-line.js';
 import { faultPoint } from '../../fault-point.js';
 import type { CancelElsewhere } from '../cancel.js';
+import type { Link } from '../link.js';
 import type { ListenerName } from '../listeners.js';
 import type { RawHandle } from '../raw-handle.js';
 import type { Session, SessionImage } from '../session.js';
@@ -39,6 +40,8 @@ export interface HandoverTarget {
   addTotals(totals: ToSuccessor['finish']['totals']): void;
   /** A connection that was accepted over there. */
   takeIn(handle: RawHandle): void;
+  /** Nothing is read of it. */
+  linkOf(handle: RawHandle): Link;
   /** Builds a session, frozen. Throws if it cannot. */
   inherit(image: SessionImage, sockets: Sockets): Session;
   cancelHere(processId: number, secret: Buffer): Promise<boolean>;
@@ -49,8 +52,8 @@ export interface HandoverTarget {
 }
 
 export interface Sockets {
-  readonly client: RawHandle;
-  readonly server: RawHandle;
+  readonly client: Link;
+  readonly server: Link;
 }
 
 export class Successor {
@@ -137,7 +140,8 @@ export class Successor {
 
   #keep({ session, side }: ToSuccessor['socket'], handle: RawHandle | null): void {
     if (!handle) throw new Error(`the socket of session ${session} did not arrive`);
-    const known = { ...this.#sockets.get(session), [side]: handle };
+    // Made now: while its session waits that would take as long as all the rest.
+    const known = { ...this.#sockets.get(session), [side]: this.#target.linkOf(handle) };
     this.#sockets.set(session, known);
     if (known.client && known.server) this.#peer.tell('have', { session });
   }
@@ -177,8 +181,8 @@ export class Successor {
 
   #drop(id: number): void {
     const sockets = this.#sockets.get(id);
-    sockets?.client?.close();
-    sockets?.server?.close();
+    sockets?.client?.giveAway();
+    sockets?.server?.giveAway();
     this.#sockets.delete(id);
     this.#frozen.get(id)?.session.giveAway();
     this.#frozen.delete(id);
