@@ -184,7 +184,8 @@ function shapeOf(text: string): Shape {
   if (known) return known;
   // As many as there are tables, and versions of them; bounded all the same.
   if (shapes.size > 10_000) shapes.clear();
-  const shape = JSON.parse(text) as Shape;
+  // What an older version has kept of a transaction that is still open has none.
+  const shape: Shape = { coarse: [], ...(JSON.parse(text) as Omit<Shape, 'coarse'> & Partial<Shape>) };
   shapes.set(text, shape);
   return shape;
 }
