@@ -125,8 +125,9 @@ const run = async (): Promise<void> => {
     version: VERSION,
     writer: config.writer ? newWriter(config.writer) : null,
     fastPath: await selfTest(),
+    bindControl: () => control.bind(config.controlSocket, config.generation % 2 === 0 ? '~' : '+'),
     openControl: () =>
-      control.listen(config.controlSocket, () => {
+      control.takeName(config.controlSocket, () => {
         logLine(`${config.controlSocket} was removed: nobody can reach this proxy any more`);
         stop();
       }),
@@ -140,6 +141,7 @@ const run = async (): Promise<void> => {
     return;
   }
   await proxy.listen();
+  await proxy.bindControl();
   await proxy.openControl();
 };
 

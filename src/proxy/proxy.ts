@@ -63,6 +63,8 @@ export interface ProxyOptions {
   readonly writer?: WriterService | null;
   /** Writes go straight to the sockets' handles. */
   readonly fastPath: boolean;
+  /** What of `openControl` can fail. */
+  readonly bindControl: () => Promise<void>;
   /** Answers control requests from when it is called. */
   readonly openControl: () => Promise<void>;
   /** Null: no TLS. */
@@ -82,6 +84,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
   readonly config: ProxyConfig;
   readonly version: string;
   readonly fastPath: boolean;
+  readonly bindControl: () => Promise<void>;
   readonly openControl: () => Promise<void>;
   readonly sessions: ReadonlySet<Session>;
   #writer: WriterService | null;
@@ -117,6 +120,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
     this.config = config;
     this.version = options.version;
     this.fastPath = options.fastPath;
+    this.bindControl = options.bindControl;
     this.openControl = options.openControl;
     this.#writer = options.writer ?? null;
     if (this.#writer) this.#writer.onStopped = (error) => this.#writerStopped(error);

@@ -46,6 +46,7 @@ export class RpcServer<Api extends RpcApi<Api>> {
   readonly #connections = new Map<LineWriter, Set<string>>();
   readonly #handlers: RpcHandlers<Api>;
   #path = '';
+  #boundTo = '';
   #looking: NodeJS.Timeout | undefined;
 
   constructor(handlers: RpcHandlers<Api>) {
@@ -53,19 +54,32 @@ export class RpcServer<Api extends RpcApi<Api>> {
     this.#server = createServer((socket) => this.#serve(socket));
   }
 
-  /**
-   * Listens on `path` with mode 0600. The name is taken in one step, from a dead process or from one that is to be replaced:
-   * whoever connects reaches the one or the other. `onUnreachable`: its name is gone, as when somebody has removed the directory
-   * of an instance that runs: nobody can ask it for anything any more, not even to end.
-   */
+  /** Listens on `path`. */
   async listen(path: string, onUnreachable: () => void): Promise<void> {
-    const making = `${path}~`;
-    await rm(making, { force: true });
+    await this.bind(path, '~');
+    await this.takeName(path, onUnreachable);
+  }
+
+  /**
+   * Listens beside `path` with mode 0600, where nobody looks. `suffix`: of the name there; another one than that of whoever has `path`
+   * still, as closing a socket removes the name that it was bound to.
+   */
+  async bind(path: string, suffix: string): Promise<void> {
+    this.#boundTo = `${path}${suffix}`;
+    await rm(this.#boundTo, { force: true });
     await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject).listen(making, () => resolve());
+      this.#server.once('error', reject).listen(this.#boundTo, () => resolve());
     });
-    await chmod(making, 0o600);
-    await rename(making, path);
+    await chmod(this.#boundTo, 0o600);
+  }
+
+  /**
+   * The name is taken in one step, from a dead process or from one that is to be replaced: whoever connects reaches the one or
+   * the other. `onUnreachable`: its name is gone, as when somebody has removed the directory of an instance that runs: nobody can
+   * ask it for anything any more, not even to end.
+   */
+  async takeName(path: string, onUnreachable: () => void): Promise<void> {
+    await rename(this.#boundTo, path);
     this.#path = path;
     this.#watchName(onUnreachable);
   }

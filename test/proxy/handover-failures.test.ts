@@ -1,5 +1,5 @@
 /** What goes wrong while a proxy's process is replaced: no session is owned by two processes, and only the dead lose theirs. */
-import { chmod, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type pg from 'pg';
@@ -88,6 +88,23 @@ describe('a successor that cannot take over: the process that runs goes on', () 
   const SPEAKS_ANOTHER_FORMAT = `
     process.send({ kind: 'hello', body: { formats: [99], version: '9.9.9', fastPath: true, descriptors: 1e9 } });
     process.on('message', () => undefined);`;
+
+  it('cannot bind its control socket', async () => {
+    proxy = await TestProxy.start(engines, primary);
+    await openTransactions();
+    const before = proxy.pid;
+    const taken = ['~', '+'].map((suffix) => join(`${proxy.controlSocket}${suffix}`, 'of somebody'));
+    for (const directory of taken) await mkdir(directory, { recursive: true });
+    await expect(proxy.handOver()).rejects.toThrow(/directory/i);
+    await proxy.reconnect();
+    expect(proxy.pid).toBe(before);
+    expect(successorsOf(before)).toEqual([]);
+    expect(await survivors()).toBe(CLIENTS);
+    for (const suffix of ['~', '+']) await rm(`${proxy.controlSocket}${suffix}`, { recursive: true });
+    await openTransactions();
+    expect((await proxy.handOver()).pid).not.toBe(before);
+    expect(await survivors()).toBe(CLIENTS);
+  });
 
   it.each([
     {

@@ -5,7 +5,7 @@
  *   predecessor                                   successor
  *     spawn ───────────────────────────────────▶ self-test
  *           ◀──────────────────────────── hello   formats, version, descriptors
- *     prepare ─────────────────────────────────▶ reaches the primary
+ *     prepare ─────────────────────────────────▶ binds its control socket, reaches the primary
  *           ◀───────────────────────── prepared
  *     listener* ───────────────────────────────▶ accepts from here on
  *           ◀──────────────────────── listening

@@ -47,6 +47,8 @@ export interface HandoverTarget {
   cancelHere(processId: number, secret: Buffer): Promise<boolean>;
   /** Where cancel requests for sessions that are unknown here go; null: nowhere. */
   cancelElsewhere: CancelElsewhere | null;
+  /** What of `openControl` can fail. */
+  bindControl(): Promise<void>;
   /** Answers control requests from here on. */
   openControl(): Promise<void>;
 }
@@ -114,6 +116,8 @@ export class Successor {
 
   async #prepare({ format, proxy }: ToSuccessor['prepare']): Promise<void> {
     if (!READABLE_FORMATS.includes(format)) throw new Error(`format ${format} cannot be read`);
+    // Whoever cannot be asked for anything is nobody's proxy: that is to be known while nobody has gone over.
+    await this.#target.bindControl();
     await this.#target.restore(proxy);
     await faultPoint('handover.successor.prepared');
     this.#peer.tell('prepared', {});
