@@ -383,6 +383,12 @@ export const catalogue = define({
     sqlstate: '57P03',
     suggestions: ['dbproxy status'],
   },
+  DBP_WIRE_PROXY_REPLACED: {
+    message: 'dbproxy is replaced by a new process, and this login had not ended: connect again',
+    exit: 1,
+    sqlstate: '57P03',
+    suggestions: [],
+  },
   DBP_WIRE_ENGINE_LOST: {
     message: 'terminating connection: the engine behind dbproxy went away',
     exit: 1,

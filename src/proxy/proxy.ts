@@ -595,8 +595,8 @@ export class Proxy implements HandoverSource, HandoverTarget {
     return this.#logins.redirectSilent();
   }
 
-  refuseLogins(reason: string): void {
-    this.#logins.refuse(new DbproxyError('DBP_WIRE_ENGINE_UNAVAILABLE', { reason }));
+  refuseLogins(): void {
+    this.#logins.refuse(new DbproxyError('DBP_WIRE_PROXY_REPLACED', {}));
   }
 
   // --- handover: the side that takes over -------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import { readdirSync } from 'node:fs';
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { EngineRecord } from '../../src/engine/index.js';
-import { encode } from '../../src/protocol/index.js';
+import { Backend, encode, errorFields } from '../../src/protocol/index.js';
 import { connectPg, directTo, eventually, withPg } from '../support/clients.js';
 import { PASSWORD, TestEngines } from '../support/engines.js';
 import { TestProxy, waitForExit } from '../support/proxies.js';
@@ -226,6 +226,22 @@ describe.each([
     }
     expect((await halfway.query('select 3')).rows).toEqual([['3']]);
     for (const client of [...silent, halfway]) client.close();
+  });
+
+  it('tells whoever does not come to the end of a login why, and what to do', async () => {
+    const halfway = await RawClient.connect(proxy.port);
+    halfway.send(
+      encode.startupMessage(0x30000, new Map(Object.entries({ user: 'app', database: 'postgres' }))),
+    );
+    expect((await halfway.next())?.type).toBe(Backend.Authentication);
+    await proxy.handOver();
+    const { messages } = await halfway.end();
+    const said = errorFields(messages.at(-1)!.body);
+    expect({ sqlstate: said.get('C'), message: said.get('M') }).toEqual({
+      sqlstate: '57P03',
+      message: 'dbproxy is replaced by a new process, and this login had not ended: connect again',
+    });
+    await withPg(proxy.url('app'), (client) => client.query('select 1'));
   });
 
   it('takes no harm from clients that come and go all the time', async () => {

@@ -65,7 +65,7 @@ export interface HandoverSource {
   cancelHere(processId: number, secret: Buffer): Promise<boolean>;
   /** Gives connections that have not said anything yet to the successor. */
   redirectSilent(): Promise<void>;
-  refuseLogins(reason: string): void;
+  refuseLogins(): void;
   /** Ends those that no session here has. */
   endBackends(pids: readonly number[]): void;
   /** Ids that sessions of new logins may begin with, once `redirect` is set. */
@@ -244,7 +244,7 @@ export class Predecessor {
       await this.#source.redirectSilent();
       let progress = false;
       for (const batch of this.#batches()) progress = (await this.#giveBatch(batch)) || progress;
-      if (performance.now() > loginsEnd) this.#source.refuseLogins('the proxy is being replaced');
+      if (performance.now() > loginsEnd) this.#source.refuseLogins();
       if (!progress) await delay(RETRY_MS);
     }
   }
