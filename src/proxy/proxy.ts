@@ -187,7 +187,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
   }
 
   /** See ProxyApi.startMember. */
-  startMember(program: Program, config: ProxyConfig): { pid: number } {
+  startMember(program: Program, config: ProxyConfig): Promise<{ pid: number }> {
     return startMember(program, config, this.#listeners.inheritable, this.#mockSecret);
   }
 

@@ -1,8 +1,12 @@
 /** `patch --self` of several writers with the real supervisors: proxies and storage nodes are replaced under clients that work. */
+import { execFile } from 'node:child_process';
+import { cp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { retrying } from '../multiwriter/writer/cluster.js';
 import { connectPg, eventually } from '../support/clients.js';
-import { Cli } from '../support/cli.js';
+import { BIN, Cli } from '../support/cli.js';
 import { freePort } from '../support/free-port.js';
 
 const LONG_MS = 180_000;
@@ -140,6 +144,34 @@ describe('patch --self', () => {
         process.kill(before[1]!, 'SIGCONT');
       }
       expect(await pids()).toEqual(before);
+    },
+    LONG_MS,
+  );
+
+  it(
+    'by a node that is gone since: of a storage node that ends it is said what to do, and that helps',
+    async () => {
+      interface Status {
+        readonly store: {
+          readonly nodes: readonly { readonly pid: number | null; readonly state: string }[];
+        };
+      }
+      const nodes = async (): Promise<Status['store']['nodes']> =>
+        (await cli.json<Status>(['status', '--name', 'shop'])).store.nodes;
+      const node = join(cli.home, 'node');
+      await cp(process.execPath, node);
+      const patch = [BIN, 'patch', '--self', '--name', 'shop'];
+      const env = { ...process.env, HOME: cli.home, DBPROXY_HOME: join(cli.home, 'h') };
+      await promisify(execFile)(node, patch, { env });
+      await rm(node);
+      process.kill((await nodes())[2]!.pid!, 'SIGKILL');
+      await eventually('it to be said', async () =>
+        (await cli.run(['events', '--name', 'shop'])).stdout.includes(
+          `not repaired yet: the processes of instance "shop" cannot be started with ${node}: spawn ${node} ENOENT`,
+        ),
+      );
+      await cli.json(['patch', '--self', '--name', 'shop']).catch(() => undefined);
+      await eventually('it to run again', async () => (await nodes()).every(({ pid }) => pid !== null));
     },
     LONG_MS,
   );

@@ -87,7 +87,16 @@ export class Family implements Beside {
         report(`started storage node ${node}`);
       }
     });
-    await waitForService(this.#store, this.#nodes, record.founded ? quorums.classic : quorums.nodes);
+    const wanted = record.founded ? quorums.classic : quorums.nodes;
+    const refused = started.flatMap((outcome) =>
+      outcome.status === 'rejected' ? [outcome.reason as unknown] : [],
+    );
+    const noNode = refused.find(
+      (error): error is DbproxyError => error instanceof DbproxyError && error.code === 'DBP_ENV_NODE',
+    );
+    // None of them will be there however long we wait.
+    if (noNode && started.length - refused.length < wanted) throw noNode;
+    await waitForService(this.#store, this.#nodes, wanted);
     if (!record.founded) await this.#store.write({ ...record, founded: true });
     // One of the others is what it will be a copy of.
     if (isBuiltAgain(this.#instance.record)) {

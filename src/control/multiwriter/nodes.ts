@@ -3,6 +3,7 @@
  * again when they die; what they know is in their logs.
  */
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { open, readFile, stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -50,7 +51,7 @@ export async function holdBack({ socket }: StoreNode, given: StoreApi['holdBack'
   }
 }
 
-/** Starts it, or finds that it runs. True: it was started. Throws DBP_STORE_NODE_START with what the node said. */
+/** Starts it, or finds that it runs. True: it was started. Throws DBP_STORE_NODE_START with what the node said, DBP_ENV_NODE. */
 export async function ensureNode(
   store: StoreDirectory,
   record: StoreRecord,
@@ -201,8 +202,14 @@ async function startNode(store: StoreDirectory, config: StoreConfig): Promise<vo
       stdio: ['ignore', log.fd, log.fd],
       env: { ...process.env, DBPROXY_STORE_CONFIG: JSON.stringify(config) },
     });
-    // Its end is seen by exitCode; without a listener a failed spawn would end us.
-    child.on('error', () => undefined);
+    await once(child, 'spawn').catch((cause: Error) => {
+      const { instance: name } = store;
+      throw new DbproxyError(
+        'DBP_ENV_NODE',
+        { name, node: process.execPath, reason: cause.message },
+        { cause },
+      );
+    });
     child.unref();
     const identity = child.pid === undefined ? null : processIdentity(child.pid);
     if (identity) await store.writeProcess(node, { process: identity, version: VERSION });

@@ -21,11 +21,13 @@ import type { WriterNumber } from './names.js';
 export type StoreNode = StoreConfig['peers'][number];
 
 export class StoreDirectory {
+  readonly instance: string;
   readonly #directory: string;
   readonly #sockets: string;
 
   /** `paths`: of the first writer's instance. */
   constructor(paths: InstancePaths) {
+    this.instance = paths.name;
     this.#directory = paths.storeDirectory;
     this.#sockets = paths.storeSocketDirectory;
   }

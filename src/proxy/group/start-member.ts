@@ -4,19 +4,21 @@
  * connection to one of those that wait for it.
  */
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { DbproxyError } from '../../errors/index.js';
 import type { Program, ProxyConfig, ProxyGroup } from '../control-api.js';
 import type { Listeners } from '../listeners.js';
 
 /** Beside stdin, stdout and stderr. */
 const FIRST_FD = 3;
 
-/** Throws when there is nothing to be inherited. `mockSecret`: what this one makes salts of (logins.ts). */
-export const startMember = (
+/** Throws DBP_ENV_NODE, and when there is nothing to be inherited. `mockSecret`: what this one makes salts of (logins.ts). */
+export const startMember = async (
   { node, main }: Program,
   config: ProxyConfig,
   listeners: Listeners['inheritable'],
   mockSecret: Buffer,
-): { pid: number } => {
+): Promise<{ pid: number }> => {
   const { group } = config;
   if (!group || listeners.length === 0) throw new Error('there is no listening socket to share');
   const inherited: ProxyGroup['inherited'] = {
@@ -32,8 +34,9 @@ export const startMember = (
       DBPROXY_PROXY_CONFIG: JSON.stringify({ ...config, group: { ...group, inherited } }),
     },
   });
-  // Whoever asked sees whether it answers; without a listener a failed spawn would end us.
-  child.on('error', () => undefined);
+  await once(child, 'spawn').catch((cause: Error) => {
+    throw new DbproxyError('DBP_ENV_NODE', { name: config.instance, node, reason: cause.message }, { cause });
+  });
   child.unref();
   return { pid: child.pid ?? 0 };
 };
