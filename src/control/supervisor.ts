@@ -39,7 +39,8 @@ import { replaceProxy } from './operations/replace-proxy.js';
 import { scale } from './operations/scale.js';
 import { type Given, OperationSlot } from './operations/slot.js';
 import { createOperations } from './provider.js';
-import { recordedProxies, type Proxy } from './proxy-process.js';
+import { isAlive } from './processes.js';
+import { findProxy, isWhole, recordedProxies, type Proxy } from './proxy-process.js';
 import { StandbyKeeper } from './standby/keeper.js';
 import { removeData, stopEverything } from './teardown.js';
 import { renewCertificate } from './tls/renewal.js';
@@ -178,7 +179,7 @@ export class Supervisor {
         await this.#giveUpStart(error);
         throw error;
       }
-      this.#notRepaired(error);
+      await this.#notRepaired(error);
       await this.#lookAfter();
       throw error;
     }
@@ -306,12 +307,13 @@ export class Supervisor {
       try {
         await this.#ensure();
       } catch (error) {
-        this.#notRepaired(error);
+        await this.#notRepaired(error);
       }
     });
   }
 
-  #notRepaired(error: unknown): void {
+  async #notRepaired(error: unknown): Promise<void> {
+    await this.#adoptWhatRuns();
     this.#state = 'degraded';
     this.#failedRepairs++;
     // Of a writer that holds other rows than the log nothing but `up` makes another one.
@@ -319,6 +321,14 @@ export class Supervisor {
     const failure = messageOf(error);
     if (failure !== this.#lastFailure) this.#report('supervisor.repaired', `not repaired yet: ${failure}`);
     this.#lastFailure = failure;
+  }
+
+  /** Clients may be served by a proxy that was found, or started, by the repair that failed behind it. */
+  async #adoptWhatRuns(): Promise<void> {
+    if (this.#proxy && isWhole(this.#proxy) && this.#proxy.members.every(({ process }) => isAlive(process)))
+      return;
+    const proxy = await findProxy(this.#instance.directory);
+    if (proxy) this.#adopt(proxy);
   }
 
   async #reportLoss(loss: Loss): Promise<void> {
@@ -424,7 +434,7 @@ export class Supervisor {
     try {
       await this.#ensure();
     } catch (error) {
-      this.#notRepaired(error);
+      await this.#notRepaired(error);
     }
   }
 

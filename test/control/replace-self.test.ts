@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { CancelResult } from '../../src/control/api.js';
 import { askSupervisor, connectSupervisor } from '../../src/control/client.js';
 import { InstanceDirectory } from '../../src/control/instance-directory.js';
+import { findProxy, proxyStatus } from '../../src/control/proxy-process.js';
 import { replaceSelf } from '../../src/control/replace-self.js';
 import { MAX_LOGINS } from '../../src/proxy/logins.js';
 import { Pause } from '../support/pause.js';
@@ -186,16 +187,16 @@ test('whoever asks meanwhile is answered, and starts no supervisor of its own, w
   expect(errors).toEqual([]);
 }, 120_000);
 
-describe('a build that cannot run', () => {
-  /** This one, in a directory of its own. */
-  const copyOfThisBuild = async (): Promise<string> => {
-    const directory = await mkdtemp(join(live.home, 'build-'));
-    for (const part of ['bin', 'dist', 'package.json', 'oclif.manifest.json'])
-      await cp(join(ROOT, part), join(directory, part), { recursive: true });
-    await symlink(join(ROOT, 'node_modules'), join(directory, 'node_modules'));
-    return directory;
-  };
+/** This one, in a directory of its own. */
+const copyOfThisBuild = async (): Promise<string> => {
+  const directory = await mkdtemp(join(live.home, 'build-'));
+  for (const part of ['bin', 'dist', 'package.json', 'oclif.manifest.json'])
+    await cp(join(ROOT, part), join(directory, part), { recursive: true });
+  await symlink(join(ROOT, 'node_modules'), join(directory, 'node_modules'));
+  return directory;
+};
 
+describe('a build that cannot run', () => {
   test.each([
     {
       what: 'a module of the supervisor is missing',
@@ -241,28 +242,121 @@ describe('a build that cannot run', () => {
   );
 });
 
-test('the node that the supervisor runs with is gone, and its proxy dies: it says what to do, and that helps', async () => {
-  const { url } = await live.up('gone');
-  const node = join(live.home, 'node');
-  await cp(process.execPath, node);
-  await promisify(execFile)(node, [join(ROOT, 'bin/run.js'), 'patch', '--self', '--name', 'gone']);
-  const before = (await status('gone')).proxy?.pid ?? 0;
-  await rm(node);
-  process.kill(before, 'SIGKILL');
-  await until('its end', () => !isRunning(before));
-  await expect(live.up('gone')).rejects.toMatchObject({
-    code: 'DBP_ENV_NODE',
-    message: expect.stringContaining(`cannot be started with ${node}: spawn ${node} ENOENT`) as string,
-    suggestions: ['with a node that is there: dbproxy patch --self --name gone'],
+describe('several proxy processes, and a build whose proxies end as they start', () => {
+  // The kernel gives each connection to one of them.
+  const sessionsInEach = async (url: string): Promise<pg.Client[]> => {
+    const clients: pg.Client[] = [];
+    await until('sessions in each of them', async () => {
+      const client = new pg.Client(url);
+      await client.connect();
+      clients.push(client);
+      const processes = (await status('several')).proxy?.processes ?? [];
+      return processes.length === 2 && processes.every(({ sessions }) => sessions > 1);
+    });
+    return clients;
+  };
+
+  test.each([
+    { what: 'all', fails: 'true', replaced: 0, reason: /ended \(exit 9\)$/ },
+    {
+      what: 'the second one',
+      fails: '/"number":2/.test(process.env.DBPROXY_PROXY_CONFIG)',
+      replaced: 1,
+      reason: /; 1 were replaced$/,
+    },
+  ])(
+    '$what: no session is lost, and a build that works goes on from there',
+    async ({ fails, replaced, reason }) => {
+      const { url } = await live.up('several', { proxies: 2 });
+      const clients = await sessionsInEach(url);
+      for (const client of clients) await client.query('begin; create temporary table mine (n int)');
+      const pids = async (): Promise<number[]> =>
+        ((await status('several')).proxy?.processes ?? []).map(({ pid }) => pid);
+      const before = await pids();
+      const build = await copyOfThisBuild();
+      await appendFile(
+        join(build, 'dist/proxy/handover/successor.js'),
+        `\nconst { run } = Successor.prototype;\nSuccessor.prototype.run = function () { if (${fails}) process.exit(9); return run.call(this); };\n`,
+      );
+      const patch = [join(build, 'bin/run.js'), 'patch', '--self', '--name', 'several', '--json'];
+      const ended = await promisify(execFile)(process.execPath, patch).catch((error: unknown) => error);
+      const error = JSON.parse((ended as { stdout: string }).stdout) as Record<string, string>;
+      expect(error).toMatchObject({
+        code: 'DBP_PROXY_HANDOVER',
+        message: expect.stringMatching(reason) as string,
+      });
+      const now = await pids();
+      expect(now.map((pid, index) => pid !== before[index])).toEqual([replaced > 0, false]);
+      expect(await status('several')).toMatchObject({ state: 'running' });
+      for (const client of clients) await client.query('insert into mine values (1)');
+      expect(await replaceSelf('several', silent)).toMatchObject({
+        sessions: { handed: clients.length, lost: 0 },
+      });
+      for (const client of clients) await client.query('insert into mine values (2); commit');
+      for (const client of clients) await client.end();
+    },
+    60_000,
+  );
+});
+
+test.each([
+  { what: 'its proxy', name: 'gone', proxies: 1 },
+  { what: 'the second of its proxy processes', name: 'gone-2', proxies: 2 },
+])(
+  'the node that the supervisor runs with is gone, and $what dies: it says what to do, and that helps',
+  async ({ name, proxies }) => {
+    const { url } = await live.up(name, { proxies });
+    const node = join(live.home, 'node');
+    await cp(process.execPath, node);
+    await promisify(execFile)(node, [join(ROOT, 'bin/run.js'), 'patch', '--self', '--name', name]);
+    const { proxy } = await status(name);
+    const before = (proxy?.processes?.at(-1) ?? proxy)?.pid ?? 0;
+    await rm(node);
+    process.kill(before, 'SIGKILL');
+    await until('its end', () => !isRunning(before));
+    await expect(live.up(name)).rejects.toMatchObject({
+      code: 'DBP_ENV_NODE',
+      message: expect.stringContaining(`cannot be started with ${node}: spawn ${node} ENOENT`) as string,
+      suggestions: [`with a node that is there: dbproxy patch --self --name ${name}`],
+    });
+    await replaceSelf(name, silent);
+    await Writer.start(url).then((writer) => writer.finish());
+  },
+  60_000,
+);
+
+test('a new supervisor whose first repair fails tells of the proxy that serves', async () => {
+  const { url, proxy } = await live.up('unrepaired');
+  const client = new pg.Client(url);
+  await client.connect();
+  const password = new URL(url).password;
+  await client.query(`alter role postgres password 'another'`);
+  await killSupervisor('unrepaired');
+  await expect(status('unrepaired')).rejects.toThrow(/no query passes through the proxy/);
+  expect(await status('unrepaired')).toMatchObject({
+    state: 'degraded',
+    proxy: { pid: proxy.pid, sessions: 1 },
+    sessions: [{ id: expect.any(Number) as number }],
   });
-  await replaceSelf('gone', silent);
-  await Writer.start(url).then((writer) => writer.finish());
+  await client.query(`alter role postgres password '${password}'`);
+  await until('it is repaired', async () => (await status('unrepaired')).state === 'running');
+  await client.end();
 }, 60_000);
 
 describe('a proxy that has no place for anybody', () => {
+  const refusedLogins = async (name: string): Promise<number> => {
+    const found = (await findProxy(InstanceDirectory.of(name)))!;
+    const { totals } = await proxyStatus(found);
+    found.rpc.close();
+    return totals.failedLogins;
+  };
+
   const expectServes = async (name: string, proxy: number): Promise<void> => {
     await killSupervisor(name);
+    const refused = await refusedLogins(name);
     expect(await status(name)).toMatchObject({ state: 'running', proxy: { pid: proxy } });
+    // It has not stood in the queue.
+    expect(await refusedLogins(name)).toBe(refused);
     const record = await replaceSelf(name, silent);
     expect(record).toMatchObject({ from: { pid: proxy }, sessions: { lost: 0 } });
     expect((await status(name)).state).toBe('running');
