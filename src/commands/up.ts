@@ -103,6 +103,8 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
     'max-sessions': integer({ min: 1, max: 100_000, description: 'clients at the same time' }),
   };
 
+  /** Whoever asks for the instance starts it. */
+  #wanted = false;
   /** There is a supervisor that goes on without us. */
   #starting = false;
 
@@ -127,6 +129,7 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
         store: this.flags.store,
         writerPolicy: this.flags['writer-policy'] as UpRequest['writerPolicy'],
         ...{ port, host, size, postgres, image },
+        onWanted: () => (this.#wanted = true),
       },
       ({ step, detail, fraction }) => {
         this.#starting ||= step === 'supervisor';
@@ -161,9 +164,9 @@ export default class Up extends InstanceCommand<typeof Up, UpResult> {
   }
 
   protected override afterInterruption(): string {
-    return this.#starting
-      ? `the instance goes on starting; dbproxy down --name ${this.instance} stops it`
-      : 'nothing was started; what was fetched is kept';
+    if (!this.#wanted) return 'nothing was started; what was fetched is kept';
+    const who = this.#starting ? 'the instance goes on starting' : 'the next command starts the instance';
+    return `${who}; dbproxy down --name ${this.instance} stops it`;
   }
 }
 

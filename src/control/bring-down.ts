@@ -29,8 +29,9 @@ export async function bringDown(
   return withInstanceLock(directory.paths, async () => {
     const supervisorProcess = (await directory.readSupervisor())?.process;
     const supervised = isAlive(supervisorProcess);
+    if (supervised || (await isWanted(directory)))
+      onProgress({ step: 'stop', detail: 'stopping proxy and engines' });
     await markStopped(directory);
-    onProgress({ step: 'stop', detail: 'stopping proxy and engines' });
     const asked = await askSupervisor(directory, purge, connect);
     const ended = supervised ? await endSupervisor(supervisorProcess) : [];
     // Again, now that no supervisor can write its own view over ours.
@@ -71,6 +72,13 @@ async function bringDownFurtherWriters(
   );
   return results.flatMap(({ instance, stopped }) => stopped.map((what) => `${what} of ${instance}`));
 }
+
+/** Of a record that is damaged nobody knows. */
+const isWanted = (directory: InstanceDirectory): Promise<boolean> =>
+  directory.readInstance().then(
+    (record) => record?.wanted === 'running',
+    () => true,
+  );
 
 /** From here on nobody starts this instance again by itself. False when there is no such instance. */
 async function markStopped(directory: InstanceDirectory): Promise<boolean> {

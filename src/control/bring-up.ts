@@ -6,6 +6,7 @@ import { readdir } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { EngineProgress, ProcessIdentity } from '../engine/types.js';
 import { DbproxyError } from '../errors/index.js';
+import { faultPoint } from '../fault-point.js';
 import type { InstanceSpec, UpResult } from './api.js';
 import { UP_DEFAULTS, type StepProgress, type Supervisor, type UpRequest } from './client.js';
 import { InstanceDirectory, newInstanceRecord } from './instance-directory.js';
@@ -258,7 +259,9 @@ async function settle(
   await directory.create();
   await directory.password();
   if (request.store !== undefined) await new StoreDirectory(directory.paths).writeEtcdUrl(request.store);
+  request.onWanted?.();
   await directory.writeInstance(stored ? { ...stored, spec, wanted: 'running' } : newInstanceRecord(spec));
+  await faultPoint('up.wanted');
 }
 
 /** Data whose record is lost is not built over. */

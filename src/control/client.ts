@@ -45,6 +45,8 @@ export interface UpRequest extends TlsRequest, WritersRequest {
   readonly standby?: 'off' | StandbyMode | undefined;
   /** Makes an instance that goes with this process. One of that name must not exist yet. */
   readonly owner?: ProcessIdentity | undefined;
+  /** From here on whoever asks for the instance starts it. */
+  readonly onWanted?: () => void;
   /** Of a further writer, which the supervisor of the first one asks for. */
   readonly writerOf?: InstanceSpec['writerOf'];
 }

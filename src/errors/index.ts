@@ -31,6 +31,7 @@ export interface CatalogueEntry {
 }
 
 import { catalogue } from './catalogue.js';
+import { wantsOpenFiles } from './open-files.js';
 export { catalogue };
 export type ErrorCode = keyof typeof catalogue;
 export type ErrorDetails = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -107,8 +108,7 @@ export class DbproxyError extends Error {
     if (thrown instanceof DbproxyError) return thrown;
     const reason = thrown instanceof Error ? thrown.message : String(thrown);
     const { code } = (thrown ?? {}) as NodeJS.ErrnoException;
-    if (code === 'EMFILE' || code === 'ENFILE')
-      return new DbproxyError('DBP_ENV_OPEN_FILES', { reason }, { cause: thrown });
+    if (wantsOpenFiles(code)) return new DbproxyError('DBP_ENV_OPEN_FILES', { reason }, { cause: thrown });
     return new DbproxyError('DBP_INTERNAL', { reason }, { cause: thrown });
   }
 }

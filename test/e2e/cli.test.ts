@@ -13,6 +13,7 @@ import type {
 } from '../../src/control/api.js';
 import { Cli, freePort } from '../support/cli.js';
 import { value } from '../support/clients.js';
+import { Pause } from '../support/pause.js';
 
 const LONG_MS = 180_000;
 const hasPsql = spawnSync('psql', ['--version']).status === 0;
@@ -98,6 +99,23 @@ describe('Ctrl-C during up', () => {
       const { code, stderr } = await running.done;
       expect(stderr).toContain('the instance goes on starting; dbproxy down --name second stops it');
       expect(code).toBe(130);
+      expect(await cli.json(['status', '--name', 'second'])).toMatchObject({ state: 'running' });
+      await cli.json(['down', '--purge', '--yes', '--name', 'second']);
+    },
+    LONG_MS,
+  );
+
+  it(
+    'before there is a supervisor: the next command starts the instance, and that is said',
+    async () => {
+      const pause = new Pause('up.wanted', cli.home);
+      const up = ['up', '--name', 'second', '--port', String(await freePort())];
+      const { child, done } = cli.start(up, pause.env);
+      await pause.reached();
+      child.kill('SIGINT');
+      expect((await done).stderr).toContain(
+        'the next command starts the instance; dbproxy down --name second stops it',
+      );
       expect(await cli.json(['status', '--name', 'second'])).toMatchObject({ state: 'running' });
       await cli.json(['down', '--purge', '--yes', '--name', 'second']);
     },
