@@ -6,7 +6,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Verdict, WriterSummary } from '../control/api.js';
-import { connectSupervisor, type Supervisor } from '../control/client.js';
+import { assertWriterExists, connectSupervisor, type Supervisor } from '../control/client.js';
 import { parseWriterName } from '../control/multiwriter/names.js';
 import { DbproxyError } from '../errors/index.js';
 import { Tally, WriterClient } from './clients.js';
@@ -41,10 +41,11 @@ const SHOWN_VERDICTS = 100;
 const REPAIR_BOUND_MS = 20_000;
 const LOOK_EVERY_MS = 100;
 
-/** Between all writers of an instance, also when it is named by one of them. Throws DBP_WRITERS_SINGLE, DBP_USAGE, DBP_CONFLICT_CLIENT, and what keeps the instance from being asked. */
+/** Between all writers of an instance, also when it is named by one of them. Throws DBP_WRITERS_SINGLE, DBP_WRITERS_UNKNOWN, DBP_USAGE, DBP_CONFLICT_RUNS, DBP_CONFLICT_CLIENT, and what keeps the instance from being asked. */
 export async function runConflict(named: string, options: ConflictOptions = {}): Promise<ConflictResult> {
   const instance = parseWriterName(named)?.instance ?? named;
   const startedMs = performance.now();
+  await assertWriterExists(named);
   const { signal = new AbortController().signal, onProgress = () => undefined } = options;
   const supervisor = await connectSupervisor(instance);
   const tally = new Tally();
@@ -57,6 +58,7 @@ export async function runConflict(named: string, options: ConflictOptions = {}):
       .call('verdicts', { last: 0, follow: true }, { onProgress: (verdict) => verdicts.push(verdict) })
       .catch(() => undefined);
     for (const writer of writers) observers.push(await WriterClient.open(writer, new Tally()));
+    await assertAlone(observers[0], instance);
     const clients = options.clients ?? CLIENTS_PER_WRITER * writers.length;
     const primary = observers[writers.findIndex(({ leads }) => leads)];
     if (!primary) throw new DbproxyError('DBP_INTERNAL', { reason: 'no writer leads' });
@@ -96,6 +98,14 @@ export async function runConflict(named: string, options: ConflictOptions = {}):
     await Promise.all(observers.map((observer) => observer.close()));
     supervisor.close();
   }
+}
+
+/** Two at once would count each other's rows, and find commits missing. It ends with the session. Throws DBP_CONFLICT_RUNS. */
+async function assertAlone(observer: WriterClient | undefined, instance: string): Promise<void> {
+  const taken = await observer?.query<{ is: boolean }>(
+    `select pg_try_advisory_lock(hashtext('${SCHEMA}'), 0) as is`,
+  );
+  if (!taken?.[0]?.is) throw new DbproxyError('DBP_CONFLICT_RUNS', { name: instance });
 }
 
 /** Once all of them serve (one that is degraded is built again, which may take a while) and one of them leads: what has just died is waited for. */

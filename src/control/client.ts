@@ -145,7 +145,7 @@ async function notRunning(name: string): Promise<DbproxyError> {
 }
 
 /** `shop.w3` where shop has two writers, or one: said as what it is. Throws DBP_WRITERS_UNKNOWN. */
-async function assertWriterExists(name: string): Promise<void> {
+export async function assertWriterExists(name: string): Promise<void> {
   const asked = parseWriterName(name);
   const parent = asked && (await InstanceDirectory.of(asked.instance).readInstance());
   if (!asked || !parent) return;

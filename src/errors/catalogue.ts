@@ -547,6 +547,12 @@ export const catalogue = define({
     exit: 2,
     suggestions: ['dbproxy up --name {other} --writers 2', 'dbproxy conflict --name {other}'],
   },
+  DBP_CONFLICT_RUNS: {
+    message:
+      'conflicts are being made on instance "{name}" already: two at once would count the same rows; again when that is over',
+    exit: 1,
+    suggestions: ['dbproxy events'],
+  },
   DBP_CONFLICT_CLIENT: {
     message: 'a client of writer {writer} could not go on: {reason}',
     exit: 1,

@@ -80,6 +80,27 @@ describe('conflict', () => {
     expect(await cli.json(byNumber)).toMatchObject({ ...sound, instance: 'shop' });
   });
 
+  it('is made once at a time: two would count the same rows', async () => {
+    const first = conflict(['--only', 'hot-row', '--rounds', '60']);
+    const holds = `select from pg_locks where locktype = 'advisory' and granted`;
+    await expect.poll(() => onWriter(0, holds), { timeout: LONG_MS }).not.toHaveLength(0);
+    const error = await cli.json<{ code: string; suggestions: string[] }>(
+      ['conflict', '--name', 'shop', '--only', 'hot-row'],
+      1,
+    );
+    expect(error).toMatchObject({ code: 'DBP_CONFLICT_RUNS', suggestions: ['dbproxy events --name shop'] });
+    expect(await first).toMatchObject({ ...sound, committed: 240 });
+  });
+
+  it('knows the writers that there are', async () => {
+    expect(await cli.json(['conflict', '--name', 'shop', '--writer', '3'], 2)).toMatchObject({
+      code: 'DBP_WRITERS_UNKNOWN',
+    });
+    expect(await cli.json(['conflict', '--name', 'shop.w4'], 2)).toMatchObject({
+      code: 'DBP_WRITERS_UNKNOWN',
+    });
+  });
+
   it('writes no column that PostgreSQL makes itself', async () => {
     await onWriter(
       0,
@@ -107,6 +128,13 @@ describe('conflict', () => {
         [['--table', 'absent', '--key', '1'], /there is no table absent/],
         [['--table', 'mine', '--key', '1'], /the key of mine is \(a, b\)/],
         [['--table', 'mine', '--key', '9,x'], /mine has no row with \(a, b\) = \(9, x\)/],
+        [
+          ['--table', 'mine', '--key', 'nine,x'],
+          /no key of mine: invalid input syntax for type integer: "nine"/,
+        ],
+        [['--table', 'a.b.c.d', '--key', '1'], /a\.b\.c\.d is no table's name: /],
+        [['--table', 'pg_class', '--key', '1259'], /pg_class is a table of PostgreSQL or dbproxy/],
+        [['--table', 'dbproxy.self', '--key', '1'], /dbproxy\.self is a table of PostgreSQL or dbproxy/],
       ] as const) {
         const error = await cli.json<{ code: string; message: string }>(
           ['conflict', '--name', 'shop', ...args],

@@ -1,4 +1,5 @@
 /** Everybody writes one row, on all writers at once. Each commit leaves a line in a ledger: none of them may be missing. */
+import pg from 'pg';
 import { DbproxyError } from '../../errors/index.js';
 import { WriterClient, type Statement } from '../clients.js';
 import { everywhere, inWords, prepare, SCHEMA, type Scene, type SceneContext } from './scene.js';
@@ -74,10 +75,25 @@ async function findRow(
   const refuse = (reason: string): never => {
     throw new DbproxyError('DBP_USAGE', { reason });
   };
-  const found = await first?.query<{ table: string | null }>('select to_regclass($1)::text as table', [
-    table,
-  ]);
-  const name = found?.[0]?.table ?? refuse(`there is no table ${table}`);
+  /** What was typed may be no value of its type. */
+  const asTyped = async <T>(answer: Promise<T> | undefined, wrong: string): Promise<T | undefined> =>
+    answer?.catch((error: unknown) => {
+      const { cause } = error as DbproxyError;
+      if (cause instanceof pg.DatabaseError && /^(22|42)/.test(cause.code ?? ''))
+        return refuse(`${wrong}: ${cause.message}`);
+      throw error;
+    });
+  const found = await asTyped(
+    first?.query<{ table: string; own: boolean }>(
+      `select c.oid::regclass::text as table,
+              n.nspname = any ('{pg_catalog,pg_toast,information_schema,dbproxy}') as own
+         from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = to_regclass($1)`,
+      [table],
+    ),
+    `${table} is no table's name`,
+  );
+  const { table: name, own } = found?.[0] ?? refuse(`there is no table ${table}`);
+  if (own) return refuse(`${table} is a table of PostgreSQL or dbproxy, whose rows do not cross writers`);
   const columns = await first?.query<{ column: string; type: string }>(
     `select quote_ident(a.attname) as column, format_type(a.atttypid, a.atttypmod) as type
        from pg_index i cross join unnest(i.indkey) with ordinality k(number, place)
@@ -94,7 +110,8 @@ async function findRow(
     return refuse(`the key of ${table} is (${named}): --key has ${values.length} values`);
   const where = columns.map(({ column, type }, index) => `${column} = $${index + 1}::${type}`).join(' and ');
   // eslint-disable-next-line dbproxy/sql-quoting -- names come quoted from the engine (regclass, quote_ident, format_type)
-  const rows = await first?.query<{ is: boolean }>(`select true as is from ${name} where ${where}`, values);
+  const row = first?.query<{ is: boolean }>(`select true as is from ${name} where ${where}`, values);
+  const rows = await asTyped(row, `${values.join(', ')} is no key of ${table}`);
   if (!rows || rows.length === 0)
     return refuse(`${table} has no row with (${named}) = (${values.join(', ')})`);
   const column = await columnToWrite(context, name);
