@@ -46,3 +46,13 @@ export function withoutPassword(url: string): string {
   if (parsed.password) parsed.password = '***';
   return parsed.toString();
 }
+
+/** Why the ledger of a load has more than the load: it knows of no time, so that the warm-up counts there. */
+export const withWarmUp = (load: {
+  readonly ledger: { readonly acknowledged: number } | null;
+  readonly transactions: number;
+  readonly warmupSeconds: number;
+}): string =>
+  load.ledger && load.ledger.acknowledged > load.transactions && load.warmupSeconds > 0
+    ? `, those of the warm-up (${duration(load.warmupSeconds * 1000)}) too`
+    : '';

@@ -69,8 +69,11 @@ export default class Trace extends InstanceCommand<typeof Trace, TraceResult> {
     };
   }
 
-  protected override show(): void {
-    // It was told as it passed.
+  protected override show({ messages, session }: TraceResult): void {
+    // What passed was told as it passed.
+    if (messages > 0) return;
+    const whose = session === null ? 'no client said anything' : `session ${session} said nothing`;
+    this.out.note(`${whose} meanwhile`);
   }
 
   protected override afterInterruption(): string {

@@ -3,7 +3,7 @@ import type { WorkloadResult } from '../workload/index.js';
 import { figure, latency, secondTable, throughput, windowsOn } from './chart.js';
 import { html, type Html } from './html.js';
 import { facts, table } from './table.js';
-import { count, duration, plural } from '../cli/format.js';
+import { count, duration, plural, withWarmUp } from '../cli/format.js';
 import { moment } from './moment.js';
 
 export function workloadSection(load: WorkloadResult): Html {
@@ -83,8 +83,9 @@ function errorsInWords({ errors, unknown, unfinished }: WorkloadResult): string 
   return parts.length === 0 ? 'none' : parts.join(', ');
 }
 
-function ledgerInWords({ ledger }: WorkloadResult): string | undefined {
+function ledgerInWords(load: WorkloadResult): string | undefined {
+  const { ledger } = load;
   if (!ledger) return undefined;
   if (!ledger.ok) return ledger.problems.join('; ');
-  return `exact: ${count(ledger.acknowledged)} commits acknowledged, ${count(ledger.committed)} in the history`;
+  return `exact: ${count(ledger.acknowledged)} commits acknowledged, ${count(ledger.committed)} in the history${withWarmUp(load)}`;
 }

@@ -297,6 +297,14 @@ it.each([[['events', '--follow']], [['logs', 'engine', '--follow']], [['trace']]
   LONG_MS,
 );
 
+it('trace of nothing says so', async () => {
+  expect(await cli.run(['trace', '--for', '200ms'])).toMatchObject({
+    ...{ code: 0, stdout: '' },
+    stderr: expect.stringContaining('no client said anything meanwhile') as string,
+  });
+  expect(await cli.json(['trace', '--for', '200ms'])).toMatchObject({ messages: 0 });
+});
+
 describe('scale', () => {
   it(
     'moves a live session with what it holds',

@@ -21,7 +21,9 @@ describe('a report', () => {
     expect(text).toContain('17 of 17 moved');
     expect(text).toContain('p50 20 ms, p99 31 ms, longest 33 ms, over 9 calls');
     expect(text).toContain('3 settings, 80 prepared statements, 1 temporary table');
-    expect(text).toContain('exact: 4,400 commits acknowledged, 4,400 in the history');
+    expect(text).toContain(
+      'exact: 4,400 commits acknowledged, 4,400 in the history, those of the warm-up (2.0 s) too',
+    );
     expect(text).toContain('scale to large done 1.1 s');
   });
 

@@ -3,7 +3,7 @@ import type { DemoResult, HandoverReport, StepResult, SwitchReport } from '../..
 import { HOLDING_STEPS } from '../../switchover/steps.js';
 import { barOf } from '../../tui/sparkline.js';
 import type { WorkloadResult } from '../../workload/index.js';
-import { count, duration } from '../format.js';
+import { count, duration, withWarmUp } from '../format.js';
 import type { Style } from '../style.js';
 import { facts, table, type Column } from '../table.js';
 
@@ -135,11 +135,12 @@ function errorsLine({ errors, errorExamples }: WorkloadResult): string | undefin
   return kinds.length === 0 ? undefined : kinds.join('; ');
 }
 
-function ledgerLine({ ledger }: WorkloadResult): string | undefined {
+function ledgerLine(result: WorkloadResult): string | undefined {
+  const { ledger } = result;
   if (ledger === null) return undefined;
   if (!ledger.ok) return ledger.problems.join('; ');
   const sum = count(ledger.history);
-  return `accounts ${sum} = tellers ${sum} = branches ${sum} = history ${sum}; ${count(ledger.committed)} of ${count(ledger.acknowledged)} commits there`;
+  return `accounts ${sum} = tellers ${sum} = branches ${sum} = history ${sum}; ${count(ledger.committed)} of ${count(ledger.acknowledged)} commits there${withWarmUp(result)}`;
 }
 
 const expectationLines = ({ expectations }: DemoResult, style: Style): string[] =>

@@ -1,6 +1,6 @@
 /** The result of a workload run for people. */
 import type { WorkloadProgress, WorkloadResult } from '../../workload/index.js';
-import { count, duration, plural } from '../format.js';
+import { count, duration, plural, withWarmUp } from '../format.js';
 import type { Style } from '../style.js';
 import { facts } from '../table.js';
 
@@ -67,9 +67,10 @@ function errorsLine(result: WorkloadResult, style: Style): string {
   return parts.length === 0 ? 'none' : style.bad(parts.join(', '));
 }
 
-function ledgerLine({ ledger }: WorkloadResult, style: Style): string | undefined {
+function ledgerLine(result: WorkloadResult, style: Style): string | undefined {
+  const { ledger } = result;
   if (!ledger) return undefined;
   if (ledger.ok)
-    return `exact: ${count(ledger.acknowledged)} acknowledged, ${count(ledger.committed)} in the history`;
+    return `exact: ${count(ledger.acknowledged)} acknowledged, ${count(ledger.committed)} in the history${withWarmUp(result)}`;
   return style.bad(ledger.problems.join('; '));
 }
