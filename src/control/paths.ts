@@ -17,8 +17,8 @@ import { DbproxyError } from '../errors/index.js';
 
 /** Longest path of a Unix socket: `sun_path` without its final zero byte (unix(7); 104 bytes on BSD and macOS). */
 export const MAX_SOCKET_PATH_BYTES = process.platform === 'darwin' ? 103 : 107;
-/** The longest name that is put below the run directory. */
-const LONGEST_SOCKET = '/e99999/.s.PGSQL.65535';
+/** The longest name that is put below the run directory: as it is bound (rpc/server.ts). */
+const LONGEST_SOCKET = '/control/supervisor.sock~';
 
 export interface InstancePaths {
   readonly name: string;

@@ -39,7 +39,15 @@ describe('instance names', () => {
 });
 
 describe('run directory', () => {
-  const longest = (run: string): number => Buffer.byteLength(`${run}/e99999/.s.PGSQL.65535`);
+  const longest = (run: string): number =>
+    Math.max(
+      ...[
+        'control/supervisor.sock~',
+        'clients/.s.PGSQL.65535',
+        'e99999/.s.PGSQL.65535',
+        'control/proxy-8.sock+',
+      ].map((name) => Buffer.byteLength(`${run}/${name}`)),
+    );
 
   test('is inside of the instance while socket paths fit, byte for byte', () => {
     for (let length = 1; length < 120; length++) {
