@@ -72,7 +72,7 @@ export class Supervisor {
   #ready: Promise<void> = Promise.resolve();
   #queue: Promise<unknown> = Promise.resolve();
   #failedRepairs = 0;
-  /** Degraded by what may be over at any moment, and nobody tells: a full disk, sessions that leave the proxy no place. */
+  /** Degraded by what may be over at any moment, and nobody tells: a full disk. */
   #triesAgain = false;
   /** Told once, not at each attempt. */
   #lastFailure = '';

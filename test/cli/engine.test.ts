@@ -171,7 +171,7 @@ describe('engine', () => {
   it('add of an unknown version: exit 2, with the nearest ones', async () => {
     expect(await json<ErrorJson>(['add', '17.93'], 2)).toMatchObject({
       code: 'DBP_USAGE_UNKNOWN_VERSION',
-      suggestions: ['dbproxy engine ls --available', 'dbproxy up --postgres 17.91'],
+      suggestions: ['dbproxy engine ls --available', 'dbproxy engine add 17.91'],
     });
   });
 
