@@ -20,7 +20,7 @@ export function picture(lines) {
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}">`,
     `  <rect width="100%" height="100%" rx="8" fill="${PAPER}"/>`,
-    `  <g fill="${INK}" font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, monospace" font-size="14" xml:space="preserve" style="white-space: pre">`,
+    `  <g fill="${INK}" font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, monospace" font-size="14">`,
     ...lines.flatMap((line, row) => runs(line).flatMap((run) => drawn(run, row))),
     '  </g>',
     '</svg>',
@@ -69,12 +69,24 @@ function drawn({ text, column, columns, look }, row) {
     background === undefined
       ? []
       : [`  <rect x="${x.toFixed(2)}" y="${y}" width="${length}" height="${LINE_PX}" fill="${background}"/>`];
-  if (text.trim() === '') return paper;
   const attributes = [
-    `x="${x.toFixed(2)}" y="${y + 0.75 * LINE_PX}" textLength="${length}"`,
-    look.bold && 'font-weight="bold"',
-    look.dim && 'fill-opacity="0.6"',
-    color && `fill="${color}"`,
+    look.bold && ' font-weight="bold"',
+    look.dim && ' fill-opacity="0.6"',
+    color && ` fill="${color}"`,
   ].filter(Boolean);
-  return [...paper, `  <text ${attributes.join(' ')}>${escapeXml(text)}</text>`];
+  return [
+    ...paper,
+    ...pieces(text).map((piece) => {
+      const place = `x="${(x + piece.column * COLUMN_PX).toFixed(2)}" y="${y + 0.75 * LINE_PX}"`;
+      const pieceLength = (stringWidth(piece.text) * COLUMN_PX).toFixed(2);
+      return `  <text ${place} textLength="${pieceLength}"${attributes.join('')}>${escapeXml(piece.text)}</text>`;
+    }),
+  ];
 }
+
+/** Without spaces at their ends, or several in a row: browsers collapse them, whatever `white-space` says, and stretch the rest. */
+const pieces = (text) =>
+  [...text.matchAll(/\S+(?: \S+)*/g)].map((found) => ({
+    text: found[0],
+    column: stringWidth(text.slice(0, found.index)),
+  }));
