@@ -1,4 +1,5 @@
 /** Who stands in the way of the applier: looked for on another connection while a statement takes its time. */
+import type { Lsn } from '../protocol/index.js';
 import type { Ask } from './in-turn.js';
 
 /** A session whose lock the applier waits for. */
@@ -7,6 +8,9 @@ export interface Blocker {
   readonly pid: number;
   readonly waitedMs: number;
 }
+
+/** Called again and again while the entry waits for locks. */
+export type OnBlocked = (lsn: Lsn, blockers: readonly Blocker[]) => void;
 
 /** So long a wait is left to itself. */
 const BLOCKED_MS = 5;

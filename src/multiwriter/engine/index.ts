@@ -4,17 +4,12 @@
  *   client's session   closing → Told → readWriteSet … certified                   (transaction.ts, told.ts, write-set.ts)
  *   our connections    install, Applier, reached, compact, checksums, blockers
  */
-export {
-  Applier,
-  ApplyDiverged,
-  failedIn,
-  isLost,
-  type LeftOut,
-  type Entry,
-  type OnBlocked,
-} from './apply.js';
-export type { Blocker } from './blockers.js';
+export { Applier } from './apply.js';
+export type { Entry, LeftOut } from './apply-alone.js';
+export { ApplyDiverged, failedIn, isLost } from './apply-failures.js';
+export type { Blocker, OnBlocked } from './blockers.js';
 export { checksums, type TableChecksum } from './checksums.js';
+export { type Ask, inTurn } from './in-turn.js';
 export { install, renew, type Installation } from './install.js';
 export { claimed, compact, divergence, markDiverged, reached } from './markers.js';
 export { readPosition } from './position.js';

@@ -1,6 +1,7 @@
 /** Where an engine stands, from the markers that each transaction left in it. */
 import type { ClientBase } from 'pg';
 import type { Vector } from '../protocol/index.js';
+import type { Ask } from './in-turn.js';
 import { readVector } from './transaction.js';
 
 /** What is in the engine of each stream without a gap; for `new Writer(…)`. Whatever it has beyond that, `apply` skips. */
@@ -23,11 +24,8 @@ const NAMES_KEPT = 100_000;
  * Tells the engine that up to there its streams have no gap (only the protocol knows which LSNs are void), and drops those
  * markers. Every effect up to the vector must have been carried out: `Writer.reached` alone is not enough.
  */
-export async function compact(connection: ClientBase, vector: Vector): Promise<void> {
-  await connection.query('select dbproxy.compact($1), dbproxy.forget_names($2)', [
-    JSON.stringify(vector),
-    NAMES_KEPT,
-  ]);
+export async function compact(ask: Ask, vector: Vector): Promise<void> {
+  await ask('select dbproxy.compact($1), dbproxy.forget_names($2)', [JSON.stringify(vector), NAMES_KEPT]);
 }
 
 /** Why the engine is not what the log says; null: it is, as far as anybody knows. */

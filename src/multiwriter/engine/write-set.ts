@@ -114,6 +114,9 @@ function changeOf({ table, found, row }: NetChange): RowChange {
   return row === null ? { kind: 'delete', table, key: found } : { kind: 'update', table, key: found, row };
 }
 
+export const isRow = (change: Change): change is RowChange =>
+  change.kind === 'insert' || change.kind === 'update' || change.kind === 'delete';
+
 export const readPayload = (payload: string): Change[] => JSON.parse(payload) as Change[];
 
 function readRow(written: WriteSetRow, keys: Keys): RowEvent | Change {

@@ -8,11 +8,13 @@ import type { ClientBase } from 'pg';
 import {
   Applier,
   ApplyDiverged,
+  type Ask,
   type Calls,
   claimed,
   compact,
   divergence,
   failedIn,
+  inTurn,
   isLost,
   install,
   markDiverged,
@@ -41,7 +43,8 @@ type Connection = Awaited<ReturnType<Connect>>;
 interface Connections {
   readonly all: readonly Connection[];
   readonly applier: Applier;
-  readonly keeper: Connection;
+  /** On one that does all else. */
+  readonly ask: Ask;
 }
 
 /** What a former proxy left running holds locks, and cannot commit any more. */
@@ -100,8 +103,6 @@ export class EngineLink {
   #hasDiverged = false;
   #isClosed = false;
   #idle: (() => void)[] = [];
-  /** Of the keeper, the last question. */
-  #asked: Promise<unknown> = Promise.resolve();
   /** Connecting, counted: an older attempt ends when a newer one begins. */
   #attempt = 0;
 
@@ -214,18 +215,12 @@ export class EngineLink {
   }
 
   async query<Row>(sql: string): Promise<Row[]> {
-    return (await this.#ask((keeper) => keeper.query(sql))).rows as Row[];
+    return (await this.#ask(sql)).rows as Row[];
   }
 
-  /** One question after the other: `pg` would queue them, and says that it will not for ever. */
-  #ask<Answer>(question: (keeper: Connection) => Promise<Answer>): Promise<Answer> {
-    const answer = this.#asked.then(() => {
-      const { keeper } = this.#connections ?? {};
-      if (!keeper) throw new Error('the engine is away');
-      return question(keeper);
-    });
-    this.#asked = answer.catch(() => undefined);
-    return answer;
+  get #ask(): Ask {
+    if (!this.#connections) throw new Error('the engine is away');
+    return this.#connections.ask;
   }
 
   close(): void {
@@ -334,7 +329,7 @@ export class EngineLink {
   }
 
   async #sync(vector: Vector): Promise<void> {
-    await this.#ask((keeper) => compact(keeper, vector));
+    await compact(this.#ask, vector);
   }
 
   // --- connections -----------------------------------------------------------------------------------------------------
@@ -359,8 +354,7 @@ export class EngineLink {
             if (attempt === this.#attempt && !this.#isClosed) this.#lost();
           });
         }
-        this.#connections = { all, applier, keeper };
-        this.#asked = Promise.resolve();
+        this.#connections = { all, applier, ask: inTurn(keeper) };
         this.#events.ready();
         void this.#run();
         return;

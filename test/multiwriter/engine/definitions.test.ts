@@ -1,22 +1,10 @@
 /** Definitions whose outcome depends on when, where and under which settings they run: two real engines. */
 import { describe, expect, it } from 'vitest';
-import { ApplyDiverged, checksums, type Ddl } from '../../../src/multiwriter/engine/index.js';
-import { useTwoWriters } from './writers.js';
+import { ApplyDiverged, type Ddl } from '../../../src/multiwriter/engine/index.js';
+import { failure, useTwoWriters } from './writers.js';
 
-const { a, b, onBoth } = await useTwoWriters();
+const { a, b, onBoth, areEqual, same } = await useTwoWriters();
 
-const areEqual = async () => expect(await checksums(b.watcher)).toEqual(await checksums(a.watcher));
-/** The same query gives the same on both. */
-async function same(sql: string): Promise<unknown[]> {
-  const rows = await a.rows(sql);
-  expect(await b.rows(sql)).toEqual(rows);
-  return rows;
-}
-const failure = async (work: Promise<unknown>) =>
-  work.then(
-    () => null,
-    (error: Error & { code?: string; hint?: string }) => ({ code: error.code, hint: error.hint }),
-  );
 const kinds = (written: Awaited<ReturnType<typeof onBoth>>) =>
   written!.writeSet.changes.map((change) => ('sql' in change ? change.tag : change.kind));
 const missing = (written: Awaited<ReturnType<typeof onBoth>>) =>

@@ -7,6 +7,7 @@ import {
   claimed,
   compact,
   type Entry,
+  inTurn,
   install,
   ISOLATION_QUERY,
   isTold,
@@ -15,7 +16,7 @@ import {
 } from '../../../src/multiwriter/engine/index.js';
 import { connectAdmin } from '../../../src/engine/index.js';
 import { lsn, type Lsn } from '../../../src/multiwriter/protocol/index.js';
-import { SECRET, TestWriter, useTwoWriters } from './writers.js';
+import { failure, SECRET, TestWriter, useTwoWriters } from './writers.js';
 
 const { engines, a, b, areEqual } = await useTwoWriters();
 
@@ -39,11 +40,6 @@ const entryOf = (written: Awaited<ReturnType<typeof onBoth>>): Entry => ({
 });
 const modes = (written: Awaited<ReturnType<typeof onBoth>>) =>
   written!.writeSet.keys.map(({ key, mode }) => `${mode} ${key.replace(/:.*/, '')}`).sort();
-const failure = async (work: Promise<unknown>) =>
-  work.then(
-    () => null,
-    (error: Error & { code?: string; hint?: string }) => ({ code: error.code, hint: error.hint }),
-  );
 
 it('what a transaction captured is found by the index, also by a session that began when the table was empty', async () => {
   await onBoth('create table scanned (id int primary key)');
@@ -1118,7 +1114,7 @@ describe('apply', () => {
   it('what is compacted stays applied', async () => {
     const written = await onBoth('insert into once values (60, 1)');
     expect((await claimed(b.watcher))[0]).toBe(written!.at);
-    await compact(b.watcher, { 0: written!.at });
+    await compact(inTurn(b.watcher), { 0: written!.at });
     expect(await reached(b.watcher)).toEqual({ 0: written!.at });
     expect(await b.rows('select * from dbproxy.applied where writer = 0')).toEqual([]);
     expect(await b.apply(lsn(written!.at - 1), '[]')).toBe(false);

@@ -1,20 +1,8 @@
 /** Definitions that say where or by whom, and mean something else on another engine; two real ones. */
 import { describe, expect, it } from 'vitest';
-import { useTwoWriters } from './writers.js';
+import { failure, useTwoWriters } from './writers.js';
 
-const { a, b, onBoth, areEqual } = await useTwoWriters();
-
-/** The same query gives the same on both. */
-async function same(sql: string): Promise<unknown[]> {
-  const rows = await a.rows(sql);
-  expect(await b.rows(sql)).toEqual(rows);
-  return rows;
-}
-const failure = async (work: Promise<unknown>) =>
-  work.then(
-    () => null,
-    (error: Error & { code?: string; hint?: string }) => ({ code: error.code, hint: error.hint }),
-  );
+const { a, onBoth, areEqual, same } = await useTwoWriters();
 
 describe('partitions', () => {
   const bounds = `select relname::text, pg_get_expr(relpartbound, oid) from pg_class where relpartbound is not null order by 1`;

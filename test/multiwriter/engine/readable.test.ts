@@ -1,14 +1,8 @@
 /** Rows travel as text: what could not be read, or stored, where it comes from its text is refused before it commits. */
 import { beforeAll, expect, it } from 'vitest';
-import { useTwoWriters } from './writers.js';
+import { failure, useTwoWriters } from './writers.js';
 
 const { a, b, onBoth, areEqual } = await useTwoWriters();
-
-const failure = async (work: Promise<unknown>) =>
-  work.then(
-    () => null,
-    (error: Error & { code?: string; hint?: string }) => ({ code: error.code, hint: error.hint }),
-  );
 
 beforeAll(async () => {
   await onBoth('create table has_default (id int primary key, v int default 1)');

@@ -158,6 +158,18 @@ export class TestWriter {
   }
 }
 
+interface Failure {
+  readonly code: string | undefined;
+  readonly hint: string | undefined;
+}
+
+/** What a client is told; null: it did not fail. */
+export const failure = (work: Promise<unknown>): Promise<Failure | null> =>
+  work.then(
+    () => null,
+    ({ code, hint }: Failure) => ({ code, hint }),
+  );
+
 /** A transaction of one writer, which the other one then has, too. Null: nothing was written. */
 export async function writeOnBoth(one: TestWriter, other: TestWriter, ...statements: string[]) {
   const written = await one.write(...statements);
@@ -185,6 +197,12 @@ export async function useTwoWriters() {
     const onBoth = (...statements: string[]) => writeOnBoth(a, b, ...statements);
     const areEqual = async (): Promise<void> =>
       expect(await checksums(b.watcher)).toEqual(await checksums(a.watcher));
+    /** The same query gives the same on both. */
+    const same = async (sql: string): Promise<unknown[]> => {
+      const rows = await a.rows(sql);
+      expect(await b.rows(sql)).toEqual(rows);
+      return rows;
+    };
     /** On the one, as `role`, and on the other. */
     const by = async (role: string, ...statements: string[]): Promise<void> => {
       await a.client.query(`set role ${role}`);
@@ -195,7 +213,7 @@ export async function useTwoWriters() {
       }
     };
     afterAll(close);
-    return { engines, a, b, onBoth, areEqual, by };
+    return { engines, a, b, onBoth, areEqual, same, by };
   } catch (error) {
     await close();
     throw error;
