@@ -3,7 +3,6 @@
  * serve one port (`up --proxies`) and are asked as one: the first binds it, and starts the others (proxies/group.ts).
  */
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { open, readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -11,6 +10,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { processIdentity } from '../engine/index.js';
 import type { ProcessIdentity } from '../engine/types.js';
 import { DbproxyError } from '../errors/index.js';
+import { spawned } from '../errors/spawned.js';
 import { blamingFullDisk } from '../errors/no-room.js';
 import type { WriterConfig } from '../multiwriter/writer/config.js';
 import type { Program, ProxyApi, ProxyConfig, ProxyStatus } from '../proxy/control-api.js';
@@ -303,15 +303,8 @@ async function spawnProxy(
       stdio: ['ignore', log.fd, log.fd],
       env: { ...process.env, DBPROXY_PROXY_CONFIG: JSON.stringify(config) },
     });
-    await once(child, 'spawn');
-    child.unref();
+    await spawned(child, paths.name);
     return child;
-  } catch (cause) {
-    throw new DbproxyError(
-      'DBP_ENV_NODE',
-      { name: paths.name, node: process.execPath, reason: (cause as Error).message },
-      { cause },
-    );
   } finally {
     await log.close();
   }

@@ -3,13 +3,13 @@
  * again when they die; what they know is in their logs.
  */
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { open, readFile, stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { processIdentity } from '../../engine/index.js';
 import type { ProcessIdentity } from '../../engine/types.js';
 import { DbproxyError } from '../../errors/index.js';
+import { spawned } from '../../errors/spawned.js';
 import type { Quorums } from '../../multiwriter/protocol/index.js';
 import type { NodeStatus, StoreApi, StoreConfig } from '../../multiwriter/storage/api.js';
 import { RpcClient } from '../../rpc/index.js';
@@ -202,15 +202,7 @@ async function startNode(store: StoreDirectory, config: StoreConfig): Promise<vo
       stdio: ['ignore', log.fd, log.fd],
       env: { ...process.env, DBPROXY_STORE_CONFIG: JSON.stringify(config) },
     });
-    await once(child, 'spawn').catch((cause: Error) => {
-      const { instance: name } = store;
-      throw new DbproxyError(
-        'DBP_ENV_NODE',
-        { name, node: process.execPath, reason: cause.message },
-        { cause },
-      );
-    });
-    child.unref();
+    await spawned(child, store.instance);
     const identity = child.pid === undefined ? null : processIdentity(child.pid);
     if (identity) await store.writeProcess(node, { process: identity, version: VERSION });
     const end = performance.now() + START_BOUND_MS;

@@ -4,8 +4,7 @@
  * connection to one of those that wait for it.
  */
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { DbproxyError } from '../../errors/index.js';
+import { spawned } from '../../errors/spawned.js';
 import type { Program, ProxyConfig, ProxyGroup } from '../control-api.js';
 import type { Listeners } from '../listeners.js';
 
@@ -34,9 +33,6 @@ export const startMember = async (
       DBPROXY_PROXY_CONFIG: JSON.stringify({ ...config, group: { ...group, inherited } }),
     },
   });
-  await once(child, 'spawn').catch((cause: Error) => {
-    throw new DbproxyError('DBP_ENV_NODE', { name: config.instance, node, reason: cause.message }, { cause });
-  });
-  child.unref();
+  await spawned(child, config.instance);
   return { pid: child.pid ?? 0 };
 };
