@@ -98,7 +98,14 @@ export class WriterClient {
       await together?.();
       const error = this.#errorOf(thrown);
       if (error.sqlstate === RETRY) this.#tally.note(error);
-      await this.#client.query('rollback');
+      // What ends the session (its engine died) is an error of SQL, too.
+      await this.#client.query('rollback').catch((cause: unknown) => {
+        throw new DbproxyError(
+          'DBP_CONFLICT_CLIENT',
+          { writer: this.writer, reason: error.message },
+          { cause },
+        );
+      });
       return { outcome: 'failed', error };
     }
   }

@@ -13,8 +13,9 @@ import { Tally, WriterClient } from './clients.js';
 import { divergedTables } from './converged.js';
 import { hotRow } from './scenes/hot-row.js';
 import { foreignKey, uniqueKey } from './scenes/pairs.js';
-import { SCHEMA, type Scene, type SceneContext } from './scenes/scene.js';
+import type { Scene, SceneContext } from './scenes/scene.js';
 import { splitVote } from './scenes/split-vote.js';
+import { makeTables, SCHEMA } from './tables.js';
 import {
   SCENE_NAMES,
   type ConflictOptions,
@@ -41,7 +42,7 @@ const SHOWN_VERDICTS = 100;
 const REPAIR_BOUND_MS = 20_000;
 const LOOK_EVERY_MS = 100;
 
-/** Between all writers of an instance, also when it is named by one of them. Throws DBP_WRITERS_SINGLE, DBP_WRITERS_UNKNOWN, DBP_USAGE, DBP_CONFLICT_RUNS, DBP_CONFLICT_CLIENT, and what keeps the instance from being asked. */
+/** Between all writers of an instance, also when it is named by one of them. Throws DBP_WRITERS_SINGLE, DBP_WRITERS_UNKNOWN, DBP_USAGE, DBP_CONFLICT_RUNS, DBP_CONFLICT_FOREIGN, DBP_CONFLICT_CLIENT, and what keeps the instance from being asked. */
 export async function runConflict(named: string, options: ConflictOptions = {}): Promise<ConflictResult> {
   const instance = parseWriterName(named)?.instance ?? named;
   const startedMs = performance.now();
@@ -50,13 +51,12 @@ export async function runConflict(named: string, options: ConflictOptions = {}):
   const supervisor = await connectSupervisor(instance);
   const tally = new Tally();
   const observers: WriterClient[] = [];
+  const over = new AbortController();
   try {
     const writers = await writersOf(supervisor, instance, signal, onProgress);
     const names = scenesOf(options, (await supervisor.call('status', {})).store?.etcd ?? null);
     const verdicts: Verdict[] = [];
-    supervisor
-      .call('verdicts', { last: 0, follow: true }, { onProgress: (verdict) => verdicts.push(verdict) })
-      .catch(() => undefined);
+    void followVerdicts(supervisor, verdicts, over.signal);
     for (const writer of writers) observers.push(await WriterClient.open(writer, new Tally()));
     await assertAlone(observers[0], instance);
     const clients = options.clients ?? CLIENTS_PER_WRITER * writers.length;
@@ -67,7 +67,7 @@ export async function runConflict(named: string, options: ConflictOptions = {}):
       rounds: options.rounds ?? ROUNDS,
       splitVotes: () => verdicts.filter(({ split }) => split).length,
     };
-    await primary.query(`create schema if not exists ${SCHEMA}`);
+    await makeTables(primary);
     const scenes: SceneResult[] = [];
     let lostUpdates = 0;
     for (const name of names) {
@@ -95,8 +95,37 @@ export async function runConflict(named: string, options: ConflictOptions = {}):
       totalMs: Math.round(performance.now() - startedMs),
     };
   } finally {
+    over.abort();
     await Promise.all(observers.map((observer) => observer.close()));
     supervisor.close();
+  }
+}
+
+/** Also where a new supervisor takes over, which may have heard some before it is asked. */
+async function followVerdicts(first: Supervisor, verdicts: Verdict[], over: AbortSignal): Promise<void> {
+  const heard = new Set<string>();
+  const hear = (verdict: Verdict): void => {
+    const { slot, asked } = verdict;
+    if (!heard.has(`${slot} ${asked}`)) verdicts.push(verdict);
+    heard.add(`${slot} ${asked}`);
+  };
+  const follow = (supervisor: Supervisor): Promise<unknown> =>
+    supervisor.call('verdicts', { last: 0, follow: true }, { onProgress: hear }).catch(() => undefined);
+  await follow(first);
+  while (!over.aborted) {
+    const next = await connectSupervisor(first.instance).catch(() => null);
+    if (next === null) {
+      await delay(LOOK_EVERY_MS);
+      continue;
+    }
+    const close = (): void => next.close();
+    over.addEventListener('abort', close);
+    if (over.aborted) close();
+    const ended = follow(next);
+    const missed = next.call('verdicts', { last: SHOWN_VERDICTS, follow: false });
+    for (const verdict of await missed.catch(() => [])) hear(verdict);
+    await ended;
+    over.removeEventListener('abort', close);
   }
 }
 

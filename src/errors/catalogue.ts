@@ -553,6 +553,14 @@ export const catalogue = define({
     exit: 1,
     suggestions: ['dbproxy events'],
   },
+  DBP_CONFLICT_FOREIGN: {
+    message: '{tables} was not made by `conflict`, or by an older one: it would delete the rows there',
+    exit: 2,
+    suggestions: [
+      'yours: ALTER SCHEMA {schema} RENAME TO …',
+      'nobody needs it: DROP SCHEMA {schema} CASCADE',
+    ],
+  },
   DBP_CONFLICT_CLIENT: {
     message: 'a client of writer {writer} could not go on: {reason}',
     exit: 1,

@@ -26,6 +26,7 @@ afterAll(() => cli.close(['shop', 'one', 'two']), LONG_MS);
 
 const conflict = (args: readonly string[], code = 0): Promise<ConflictResult> =>
   cli.json<ConflictResult>(['conflict', '--name', 'shop', ...args], code);
+const holds = `select from pg_locks where locktype = 'advisory' and granted`;
 const sound = { schema: 'dbproxy.conflict/1', lostUpdates: 0, diverged: false, divergedTables: [] };
 
 async function onWriter(index: number, sql: string): Promise<Record<string, unknown>[]> {
@@ -82,7 +83,6 @@ describe('conflict', () => {
 
   it('is made once at a time: two would count the same rows', async () => {
     const first = conflict(['--only', 'hot-row', '--rounds', '60']);
-    const holds = `select from pg_locks where locktype = 'advisory' and granted`;
     await expect.poll(() => onWriter(0, holds), { timeout: LONG_MS }).not.toHaveLength(0);
     const error = await cli.json<{ code: string; suggestions: string[] }>(
       ['conflict', '--name', 'shop', '--only', 'hot-row'],
@@ -91,6 +91,68 @@ describe('conflict', () => {
     expect(error).toMatchObject({ code: 'DBP_CONFLICT_RUNS', suggestions: ['dbproxy events --name shop'] });
     expect(await first).toMatchObject({ ...sound, committed: 240 });
   });
+
+  it(
+    'takes no table of the user for one of its own, and removes no row of it',
+    async () => {
+      const leading = async (): Promise<number> => {
+        const { writers } = await cli.json<{ writers: { leads: boolean }[] }>(['status', '--name', 'shop']);
+        return writers.findIndex(({ leads }) => leads);
+      };
+      const primary = await leading();
+      await onWriter(primary, 'drop schema if exists dbproxy_conflict cascade');
+      await onWriter(primary, 'create schema dbproxy_conflict');
+      await onWriter(
+        primary,
+        'create table dbproxy_conflict.accounts (id uuid primary key, email text unique)',
+      );
+      await onWriter(primary, `insert into dbproxy_conflict.accounts values (gen_random_uuid(), 'mine')`);
+      await onWriter(primary, 'create view dbproxy_conflict.split as select 1 as id, 7 as n');
+      const refused = await cli.json<{ code: string; message: string }>(['conflict', '--name', 'shop'], 2);
+      expect(refused.code).toBe('DBP_CONFLICT_FOREIGN');
+      expect(refused.message).toMatch(/^dbproxy_conflict\.accounts, dbproxy_conflict\.split /);
+      const rows = 'select email from dbproxy_conflict.accounts';
+      expect(await onWriter(primary, rows)).toEqual([{ email: 'mine' }]);
+      await onWriter(primary, 'alter schema dbproxy_conflict rename to mine_again');
+      expect(await conflict(['--only', 'unique-key'])).toMatchObject(sound);
+      // What is not called as ours is may be there.
+      await onWriter(primary, 'create table dbproxy_conflict.notes (id int primary key)');
+      await onWriter(primary, 'insert into dbproxy_conflict.notes values (1)');
+      expect(await conflict(['--only', 'unique-key'])).toMatchObject(sound);
+      expect(await onWriter(primary, 'select * from dbproxy_conflict.notes')).toEqual([{ id: 1 }]);
+    },
+    LONG_MS,
+  );
+
+  it(
+    'hears the verdicts of a new supervisor, too',
+    async () => {
+      const { supervisor } = await cli.json<{ supervisor: { pid: number } }>(['status', '--name', 'shop']);
+      const run = conflict(['--only', 'hot-row', '--only', 'split-vote', '--rounds', '60']);
+      await expect.poll(() => onWriter(0, holds), { timeout: LONG_MS }).not.toHaveLength(0);
+      process.kill(supervisor.pid, 'SIGKILL');
+      const result = await run;
+      expect(result).toMatchObject(sound);
+      expect(result.splitVotes).toBeGreaterThan(0);
+    },
+    LONG_MS,
+  );
+
+  it(
+    'says which writer it was whose engine died, and runs again',
+    async () => {
+      const { engines } = await cli.json<{ engines: { pid: number }[] }>(['status', '--name', 'shop.w2']);
+      const run = cli.json(['conflict', '--name', 'shop', '--only', 'hot-row', '--rounds', '1000'], 1);
+      await expect.poll(() => onWriter(0, holds), { timeout: LONG_MS }).not.toHaveLength(0);
+      const lines = 'select from dbproxy_conflict.ledger limit 1';
+      await expect.poll(() => onWriter(1, lines), { timeout: LONG_MS }).not.toHaveLength(0);
+      process.kill(engines[0]!.pid, 'SIGKILL');
+      const error = await run;
+      expect(error).toMatchObject({ code: 'DBP_CONFLICT_CLIENT' });
+      expect(await conflict(['--only', 'unique-key'])).toMatchObject(sound);
+    },
+    LONG_MS,
+  );
 
   it('knows the writers that there are', async () => {
     expect(await cli.json(['conflict', '--name', 'shop', '--writer', '3'], 2)).toMatchObject({

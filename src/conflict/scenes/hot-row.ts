@@ -2,7 +2,8 @@
 import pg from 'pg';
 import { DbproxyError } from '../../errors/index.js';
 import { WriterClient, type Statement } from '../clients.js';
-import { everywhere, inWords, prepare, SCHEMA, type Scene, type SceneContext } from './scene.js';
+import { SCHEMA } from '../tables.js';
+import { everywhere, inWords, prepare, type Scene, type SceneContext } from './scene.js';
 
 const OWN_TABLE = `${SCHEMA}.hot_row`;
 const LEDGER = `${SCHEMA}.ledger`;
@@ -12,12 +13,7 @@ export const hotRow: Scene = async (context) => {
   const target = options.table === undefined ? null : await findRow(context, options.table, options.key);
   await prepare(
     context,
-    [
-      `create table if not exists ${OWN_TABLE} (id int primary key, n bigint not null)`,
-      `create table if not exists ${LEDGER} (client int, round int, primary key (client, round))`,
-      `delete from ${LEDGER}`,
-      `insert into ${OWN_TABLE} values (1, 0) on conflict (id) do update set n = 0`,
-    ],
+    [`delete from ${LEDGER}`, `insert into ${OWN_TABLE} values (1, 0) on conflict (id) do update set n = 0`],
     {
       sql: `select n || '/' || (select count(*) from ${LEDGER}) from ${OWN_TABLE} where id = 1`,
       equals: '0/0',

@@ -1,7 +1,8 @@
 /** Two clients on two writers, who both have written before either commits: of two that exclude each other one can stay. */
 import { DbproxyError } from '../../errors/index.js';
 import { barrier, WriterClient, type Statement, type Ended } from '../clients.js';
-import { everywhere, inWords, prepare, SCHEMA, type Scene, type SceneContext } from './scene.js';
+import { SCHEMA } from '../tables.js';
+import { everywhere, inWords, prepare, type Scene, type SceneContext } from './scene.js';
 
 const EMAILS = `${SCHEMA}.accounts`;
 const PARENTS = `${SCHEMA}.parents`;
@@ -9,14 +10,7 @@ const CHILDREN = `${SCHEMA}.children`;
 
 /** Both insert the same value of a unique index. */
 export const uniqueKey: Scene = async (context) => {
-  await prepare(
-    context,
-    [
-      `create table if not exists ${EMAILS} (id uuid primary key, email text not null unique)`,
-      `delete from ${EMAILS}`,
-    ],
-    { sql: `select count(*) from ${EMAILS}`, equals: '0' },
-  );
+  await prepare(context, [`delete from ${EMAILS}`], { sql: `select count(*) from ${EMAILS}`, equals: '0' });
   const insert = { sql: `insert into ${EMAILS} values (gen_random_uuid(), 'ada@example.org')` };
   const ends = await together(context, [insert], [insert]);
   const acknowledged = ends.filter(({ outcome }) => outcome === 'committed').length;
@@ -34,12 +28,7 @@ export const uniqueKey: Scene = async (context) => {
 export const foreignKey: Scene = async (context) => {
   await prepare(
     context,
-    [
-      `create table if not exists ${PARENTS} (id int primary key)`,
-      `create table if not exists ${CHILDREN} (id uuid primary key, parent int not null references ${PARENTS})`,
-      `delete from ${CHILDREN}`,
-      `insert into ${PARENTS} values (1) on conflict do nothing`,
-    ],
+    [`delete from ${CHILDREN}`, `insert into ${PARENTS} values (1) on conflict do nothing`],
     {
       sql: `select (select count(*) from ${PARENTS} where id = 1) || '/' || (select count(*) from ${CHILDREN})`,
       equals: '1/0',

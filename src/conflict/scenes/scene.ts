@@ -1,4 +1,4 @@
-/** What a scene works with. Each makes tables of its own in schema `dbproxy_conflict`, on the primary; they come to the others by the log. */
+/** What a scene works with: clients, and tables of its own, whose rows come from the primary to the others by the log. */
 import type { WriterSummary } from '../../control/api.js';
 import type { Tally, WriterClient } from '../clients.js';
 import type { ConflictOptions, SceneResult } from '../types.js';
@@ -24,8 +24,6 @@ export type SceneEnd = Pick<SceneResult, 'about' | 'expected' | 'found' | 'ok'> 
   readonly lost: number;
 };
 export type Scene = (context: SceneContext) => Promise<SceneEnd>;
-
-export const SCHEMA = 'dbproxy_conflict';
 
 /** Does something on the primary, and waits until every writer has it. */
 export async function prepare(

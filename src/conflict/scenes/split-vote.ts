@@ -3,8 +3,9 @@
  * writer, while the others have accepted the first writer's. Nobody has enough votes; the primary has to be asked.
  */
 import { askSupervisor } from '../../control/client.js';
+import { SCHEMA } from '../tables.js';
 import { together } from './pairs.js';
-import { everywhere, inWords, prepare, SCHEMA, type Scene } from './scene.js';
+import { everywhere, inWords, prepare, type Scene } from './scene.js';
 
 const TABLE = `${SCHEMA}.split`;
 /** Longer than the way of the other proposal, also on a machine at its limit; and so short that nobody thinks the node dead. */
@@ -15,14 +16,10 @@ const ROUNDS = 5;
 const AT_MOST_ROUNDS = 40;
 
 export const splitVote: Scene = async (context) => {
-  await prepare(
-    context,
-    [
-      `create table if not exists ${TABLE} (id int primary key, n int not null)`,
-      `insert into ${TABLE} values (1, 0) on conflict (id) do update set n = 0`,
-    ],
-    { sql: `select n from ${TABLE} where id = 1`, equals: '0' },
-  );
+  await prepare(context, [`insert into ${TABLE} values (1, 0) on conflict (id) do update set n = 0`], {
+    sql: `select n from ${TABLE} where id = 1`,
+    equals: '0',
+  });
   const hold = (delayMs: number): Promise<unknown> =>
     askSupervisor(context.instance, 'holdBack', { writer: 1, delayMs, forMs: AT_MOST_MS });
   const write = { sql: `update ${TABLE} set n = n + 1 where id = 1` };
