@@ -5,7 +5,9 @@ import type { Output } from './output.js';
 import { moveView } from './views/move.js';
 
 export function tellProgress(out: Output, { step, detail, attempt }: OperationProgress): void {
-  out.step(step, attempt > 1 ? `${detail} (attempt ${attempt})` : detail);
+  // Of a drain the detail says which attempt it is; the second one says why there was no first.
+  if (step === 'drain') out.step(step, detail, undefined, attempt === 2);
+  else out.step(step, attempt > 1 ? `${detail} (attempt ${attempt})` : detail);
 }
 
 export function showMove(out: Output, record: MoveRecord): void {

@@ -62,12 +62,12 @@ export class Output {
   }
 
   /** What is being done now, and how much of it is done (0…1), where that is known; shown at once. */
-  step(name: string, detail = '', fraction?: number): void {
+  step(name: string, detail = '', fraction?: number, isNews = false): void {
     this.#progress ??= new Progress(process.stderr, this.#messageStyle, {
       animated: canAnimate(process.stderr),
       silent: this.json && !canAnimate(process.stderr),
     });
-    this.#progress.step(name, detail, fraction);
+    this.#progress.step(name, detail, fraction, isNews);
   }
 
   endProgress(): void {

@@ -1,6 +1,6 @@
 /**
  * Progress of a long command: one line that is redrawn on a terminal, with a bar where it is known how much is done; elsewhere
- * one plain line a step, and one for each quarter of it.
+ * one plain line a step, one for each quarter of it, and what is news within it.
  */
 import type { WriteStream } from 'node:tty';
 import { clip, duration } from './format.js';
@@ -33,17 +33,18 @@ export class Progress {
     this.#silent = mode.silent;
   }
 
-  step(name: string, detail: string, fraction?: number): void {
+  /** `isNews`: a line of its own, also within a step. */
+  step(name: string, detail: string, fraction?: number, isNews = false): void {
     const quarter = Math.floor((fraction ?? 0) * QUARTERS);
     const isNew = name !== this.#step;
-    const isNews = isNew || quarter > this.#quarter;
+    const isTold = isNew || isNews || quarter > this.#quarter;
     if (isNew) this.#since = performance.now();
     this.#step = name;
     this.#detail = detail;
     this.#fraction = fraction;
     this.#quarter = quarter;
     if (this.#animated) this.#draw();
-    else if (isNews && !this.#silent) this.#stream.write(`${this.#plain()}\n`);
+    else if (isTold && !this.#silent) this.#stream.write(`${this.#plain()}\n`);
   }
 
   /** Removes the line, so that something else can be written; the next frame draws it again. */

@@ -5,7 +5,7 @@
  *   scenes, one after the other ──▶ verdicts as they come ──▶ does every writer hold the same?
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Verdict, WriterSummary } from '../control/api.js';
+import type { StoreStatus, Verdict, WriterSummary } from '../control/api.js';
 import { assertWriterExists, connectSupervisor, type Supervisor } from '../control/client.js';
 import { parseWriterName } from '../control/multiwriter/names.js';
 import { DbproxyError } from '../errors/index.js';
@@ -42,7 +42,7 @@ const SHOWN_VERDICTS = 100;
 const REPAIR_BOUND_MS = 20_000;
 const LOOK_EVERY_MS = 100;
 
-/** Between all writers of an instance, also when it is named by one of them. Throws DBP_WRITERS_SINGLE, DBP_WRITERS_UNKNOWN, DBP_USAGE, DBP_CONFLICT_RUNS, DBP_CONFLICT_FOREIGN, DBP_CONFLICT_CLIENT, and what keeps the instance from being asked. */
+/** Between all writers of an instance, also when it is named by one of them. Throws DBP_WRITERS_SINGLE, DBP_WRITERS_UNKNOWN, DBP_USAGE, DBP_CONFLICT_RUNS, DBP_CONFLICT_FOREIGN, DBP_CONFLICT_CLIENT, DBP_ETCD_AWAY, and what keeps the instance from being asked. */
 export async function runConflict(named: string, options: ConflictOptions = {}): Promise<ConflictResult> {
   const instance = parseWriterName(named)?.instance ?? named;
   const startedMs = performance.now();
@@ -54,7 +54,9 @@ export async function runConflict(named: string, options: ConflictOptions = {}):
   const over = new AbortController();
   try {
     const writers = await writersOf(supervisor, instance, signal, onProgress);
-    const names = scenesOf(options, (await supervisor.call('status', {})).store?.etcd ?? null);
+    const { store } = await supervisor.call('status', {});
+    const names = scenesOf(options, store?.etcd ?? null);
+    assertLogAnswers(store);
     const verdicts: Verdict[] = [];
     void followVerdicts(supervisor, verdicts, over.signal);
     for (const writer of writers) observers.push(await WriterClient.open(writer, new Tally()));
@@ -172,6 +174,13 @@ function scenesOf({ scenes, table }: ConflictOptions, etcd: string | null): read
   const reason = `the log is on ${etcd}, where nobody votes: there is no split vote`;
   if (scenes?.includes('split-vote')) throw new DbproxyError('DBP_USAGE', { reason });
   return wanted.filter((name) => name !== 'split-vote');
+}
+
+/** Storage nodes are started again by the supervisor; etcd is not. Throws DBP_ETCD_AWAY. */
+function assertLogAnswers(store: StoreStatus | null): void {
+  if (!store || store.etcd === null || store.nodes.some(({ state }) => state !== 'stopped')) return;
+  const endpoints = store.nodes.map(({ id }) => id).join(', ');
+  throw new DbproxyError('DBP_ETCD_AWAY', { endpoints, reason: 'no member answers' });
 }
 
 async function playScene(

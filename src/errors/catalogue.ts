@@ -512,7 +512,10 @@ export const catalogue = define({
   DBP_ETCD_AWAY: {
     message: 'etcd at {endpoints} cannot be reached: {reason}',
     exit: 4,
-    suggestions: ['dbproxy status', 'what waits for it goes on when it is back'],
+    suggestions: [
+      'see that etcd runs, and where it listens; then the same again',
+      'what waits for it goes on when it is back',
+    ],
   },
   DBP_ETCD_REFUSED: {
     message: 'etcd refuses: {reason}',

@@ -796,6 +796,8 @@ export class Session {
       return `has ${exchange.pending} requests in its pipeline, and has waited for an answer for ${seconds} s${canceled}`;
     if (exchange.pending === 0 && exchange.batchOpen)
       return `has sent no Sync for ${seconds} s after what it asks, which ends nowhere before that${canceled}`;
+    if (this.#relay.isCertified)
+      return `has waited at its COMMIT for ${seconds} s for the log of the writers (see dbproxy status)`;
     if (!exchange.settled) return `has been running a statement for ${seconds} s${canceled}`;
     if (this.#relay.passOne) return `has asked nothing for ${seconds} s`;
     if (this.#inTransaction) return `has been idle in a transaction for ${seconds} s`;

@@ -40,17 +40,20 @@ export async function drain(
   const deadline = performance.now() + deadlineMs;
   const cancelFrom = deadline - CANCELLING_ATTEMPTS * 2 * holdBudgetMs;
 
+  let waitsFor = 'waiting for safe points';
   for (let attempt = 1; ; attempt++) {
     watch.enter('drain');
     onAttempt(attempt);
     assertWanted(ports.signal);
     const cancelling = onTimeout === 'cancel' && performance.now() >= cancelFrom;
-    await ports.journal.step('drain', attemptDetail(attempt, cancelling));
+    await ports.journal.step('drain', attemptDetail(attempt, waitsFor, cancelling));
     const result = await attempts.attempt(cancelling);
     if (result.kind === 'committed') return result.sessionIds;
 
     watch.enter('drain');
-    ports.journal.attemptFailed(attempt, reasonOf(result));
+    const reason = reasonOf(result);
+    ports.journal.attemptFailed(attempt, reason);
+    waitsFor = `waiting, since ${reason}`;
     assertMovable(plan, result);
     const leftMs = deadline - holdBudgetMs - performance.now();
     if (leftMs < 0) throw timedOut(plan, attempt, result);
@@ -64,10 +67,8 @@ export async function drain(
   }
 }
 
-const attemptDetail = (attempt: number, cancelling: boolean): string =>
-  cancelling
-    ? `attempt ${attempt}: waiting for safe points, cancelling open transactions`
-    : `attempt ${attempt}: waiting for safe points`;
+const attemptDetail = (attempt: number, waitsFor: string, cancelling: boolean): string =>
+  `attempt ${attempt}: ${waitsFor}${cancelling ? ', cancelling open transactions' : ''}`;
 
 /** For `--unmovable wait`. Nobody is held for an attempt that is known to fail. */
 export const stillUnmovable = async (

@@ -3,14 +3,14 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { UpResult } from '../../src/control/api.js';
-import { startInstance, stopInstance, type UpRequest } from '../../src/control/client.js';
+import { instanceEvents, startInstance, stopInstance, type UpRequest } from '../../src/control/client.js';
 import { examine } from '../../src/control/doctor.js';
 import { InstanceDirectory } from '../../src/control/instance-directory.js';
 import { multiwriterOf } from '../../src/control/multiwriter/settings.js';
 import { withoutEtcdPassword } from '../../src/multiwriter/etcd/index.js';
 import { runConflict } from '../../src/conflict/index.js';
 import { hasEtcd, TestEtcd } from '../multiwriter/etcd/server.js';
-import { freePort, isRunning, LiveHome, processesBelow, status, until } from './live.js';
+import { freePort, isRunning, LiveHome, processesBelow, scale, status, until } from './live.js';
 import { rows } from './multiwriter-work.js';
 
 const NAME = 'shop';
@@ -152,6 +152,13 @@ suite('up --writers 2 --store', () => {
       detail: expect.stringContaining(`etcd 127.0.0.1:${etcd.port} is not well`) as string,
     });
     expect(isDone).toBe(false);
+    const { outcome, error } = await scale(`${NAME}.w2`, 'medium', { deadlineMs: 3_000, holdBudgetMs: 100 });
+    expect(outcome).toBe('rolled-back');
+    expect(error?.message).toMatch(/has waited at its COMMIT for .* s for the log of the writers/);
+    const told = await instanceEvents(`${NAME}.w2`, 0);
+    const second = told.find(({ message }) => message.includes('drain: attempt 2'));
+    expect(second?.message).toMatch(/attempt 2: waiting, since session .* has waited at its COMMIT/);
+    await expect(runConflict(NAME, { scenes: ['hot-row'] })).rejects.toMatchObject({ code: 'DBP_ETCD_AWAY' });
     await etcd.start();
     await waiting;
     await until('the other writer to have it', async () => {
@@ -176,7 +183,12 @@ suite('up --writers 2 --store', () => {
 
   test('where nobody answers, up says so', async () => {
     const store = `etcd://127.0.0.1:${await freePort()}/nobody`;
-    await expect(live.up('nobody', { writers: 2, store })).rejects.toMatchObject({ code: 'DBP_ETCD_AWAY' });
+    const refused = live.up('nobody', { writers: 2, store });
+    await expect(refused).rejects.toMatchObject({
+      code: 'DBP_ETCD_AWAY',
+      // There is no such instance now.
+      suggestions: expect.not.arrayContaining(['dbproxy status']) as string[],
+    });
   }, 60_000);
 
   test('purge removes all that it has below the prefix, and of nobody else', async () => {

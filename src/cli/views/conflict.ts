@@ -1,7 +1,7 @@
 /** `conflict` for people: each scene with the verdict that shows best what happened, and the balance at the end. */
 import type { ConflictResult, SceneResult } from '../../conflict/index.js';
 import type { JudgedTransaction, Verdict } from '../../control/api.js';
-import { clip, duration, plural } from '../format.js';
+import { clip, count, duration, plural } from '../format.js';
 import type { Style } from '../style.js';
 import { facts } from '../table.js';
 
@@ -19,15 +19,20 @@ export function conflictView(result: ConflictResult, style: Style): string {
         'transactions',
         `${result.transactions}, of which ${result.committed} committed; ${result.retries} tried again`,
       ],
-      [
-        'asked the primary',
-        `${plural(result.adjudicated, 'verdict')}, ${plural(result.splitVotes, 'split vote')}`,
-      ],
+      ['verdicts', verdictsInWords(result)],
       ['commit', `p50 ${duration(commitMs.p50)}, p99 ${duration(commitMs.p99)}`],
     ],
     style,
   );
   return [...result.scenes.map((scene) => sceneView(scene, style)), `${head}\n\n${balance}`].join('\n\n');
+}
+
+/** Of the primary, whose votes may have been split, or of etcd. */
+function verdictsInWords({ adjudicated, splitVotes, verdicts }: ConflictResult): string {
+  if (adjudicated === 0) return 'none: nobody had to be asked';
+  const judges = [...new Set(verdicts.map(({ primary }) => primary))].join(', ');
+  const split = splitVotes === 0 ? '' : `, ${plural(splitVotes, 'split vote')}`;
+  return `${count(adjudicated)} by ${judges}${split}`;
 }
 
 function sceneView(scene: SceneResult, style: Style): string {
