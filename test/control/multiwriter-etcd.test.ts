@@ -149,7 +149,9 @@ suite('up --writers 2 --store', () => {
     const { checks } = await examine({ fix: false });
     expect(checks.find(({ name }) => name === `instance ${NAME}`)).toMatchObject({
       state: 'warning',
-      detail: expect.stringContaining(`etcd 127.0.0.1:${etcd.port} is not well`) as string,
+      detail: expect.stringContaining(
+        `etcd 127.0.0.1:${etcd.port} is not well: connect ECONNREFUSED`,
+      ) as string,
     });
     expect(isDone).toBe(false);
     const { outcome, error } = await scale(`${NAME}.w2`, 'medium', { deadlineMs: 3_000, holdBudgetMs: 100 });

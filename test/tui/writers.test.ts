@@ -71,3 +71,23 @@ test('who leads, which nodes vote, and why one does not', () => {
   ]);
   expect(text(shown, 60)[0]).toBe('writers  w1 primary :6432 running   w2 :6433 degraded');
 });
+
+test.each([2, 3, 4])('of %i writers each is there with its state, in 80 columns and in 60', (count) => {
+  const ids = Array.from({ length: count }, (_, index) => `w${index + 1}`);
+  const writers = ids.map((id, index) =>
+    writer(id, { leads: index === 0, engine: 'e2001', state: index === 1 ? 'degraded' : 'operating' }),
+  );
+  const store = {
+    etcd: null,
+    quorums: { nodes: 3, fast: 3, classic: 2 },
+    policy: 'first' as const,
+    epoch: 3,
+  };
+  const shown = status([], { writers, store: { ...store, nodes: [node('s1')] } });
+  for (const width of [80, 60]) {
+    const line = text(shown, width)[0] ?? '';
+    expect(line.length).toBeLessThanOrEqual(width);
+    for (const id of ids) expect(line).toContain(id);
+    expect(line).toMatch(/w2 (:6432 (e2001 )?)?(degraded|✖ degraded)/);
+  }
+});

@@ -36,7 +36,10 @@ export function etcdMembers(target: EtcdTarget): Promise<EtcdMember[]> {
         const answer = { version, revision: Number(header.revision ?? 0), dbBytes: Number(dbSize) };
         return { endpoint, answer, reason: errors.length > 0 ? errors.join('; ') : null };
       } catch (error) {
-        return { endpoint, answer: null, reason: DbproxyError.from(error).message };
+        const { code, details, message } = DbproxyError.from(error);
+        // Which one cannot be reached is said beside it.
+        const reason = code === 'DBP_ETCD_AWAY' ? String(details.reason) : message;
+        return { endpoint, answer: null, reason };
       } finally {
         transport.close();
       }

@@ -1,7 +1,7 @@
 /** Of several writers: a line for them, one for the storage nodes. What they decide is among the events. */
 import type { StorageNodeStatus, WriterStatus } from '../../control/api.js';
 import type { Model } from '../model.js';
-import { clip, span, type Line, type Span } from '../text.js';
+import { clip, span, widthOfLine, type Line, type Span } from '../text.js';
 
 export function writersView({ status }: Pick<Model, 'status'>, width: number): Line[] {
   if (!status?.store) return [];
@@ -10,7 +10,7 @@ export function writersView({ status }: Pick<Model, 'status'>, width: number): L
   const votes = `${quorums.nodes}/${quorums.fast}/${quorums.classic}, ${policy}`;
   const sizes = `${etcd === null ? votes : 'etcd'}, epoch ${epoch}`;
   return [
-    [span('writers  ', 'title'), ...status.writers.flatMap((writer) => ofWriter(writer, wide))],
+    ofWriters(status.writers, width),
     [
       span('store    ', 'title'),
       ...nodes.flatMap((node) => ofNode(node)),
@@ -19,12 +19,30 @@ export function writersView({ status }: Pick<Model, 'status'>, width: number): L
   ];
 }
 
-const ofWriter = ({ id, port, state, leads, engine }: WriterStatus, wide: boolean): Span[] => [
-  span(id, 'strong'),
-  span(leads ? ' primary' : '', 'accent'),
-  span(wide ? ` :${port} ${engine ?? ''}` : ` :${port}`, 'dim'),
-  span(` ${state}   `, state === 'running' || state === 'operating' ? 'good' : 'bad'),
-];
+/** With as much of each as lets all of them be seen. */
+function ofWriters(writers: readonly WriterStatus[], width: number): Line {
+  const told = (much: Much): Line => [
+    span('writers  ', 'title'),
+    ...writers.flatMap((writer) => ofWriter(writer, much)),
+  ];
+  const fits = (line: Line): boolean => widthOfLine(line) - GAP.length <= width;
+  return (['engine', 'port', 'state'] as const).map(told).find(fits) ?? told('sign');
+}
+
+type Much = 'engine' | 'port' | 'state' | 'sign';
+const GAP = '   ';
+
+function ofWriter({ id, port, state, leads, engine }: WriterStatus, much: Much): Span[] {
+  const isWell = state === 'running' || state === 'operating';
+  const where = { engine: ` :${port} ${engine ?? ''}`, port: ` :${port}`, state: '', sign: '' }[much];
+  const sign = isWell ? '✔' : `✖ ${state}`;
+  return [
+    span(id, 'strong'),
+    span(leads ? ' primary' : '', 'accent'),
+    span(where, 'dim'),
+    span(` ${much === 'sign' ? sign : state}${GAP}`, isWell ? 'good' : 'bad'),
+  ];
+}
 
 const ofNode = ({ id, state, delayMs, reason }: StorageNodeStatus): Span[] => {
   const isWell = state === 'in-service';
