@@ -16,7 +16,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { DbproxyError } from '../errors/index.js';
-import { DEFAULT_LIMITS, type MoveLimits } from '../session-state/index.js';
+import { DEFAULT_LIMITS, estimate, type MoveLimits } from '../session-state/index.js';
 import type { Blocker, CommitResult, EngineRoute, GateState, HoldResult, MoveResult } from './control-api.js';
 import { EngineAdmin } from './engine-admin.js';
 import type { Session } from './session.js';
@@ -32,7 +32,7 @@ import {
 } from './hold.js';
 import { decide } from './group/decision.js';
 import { Admission, boundsOf } from './admission.js';
-import { inTime, inTurn } from './in-turn.js';
+import { inTime, inTurn, turnsOf } from './in-turn.js';
 import { LookAhead } from './look-ahead.js';
 import { warmInTurn } from './warm-in-turn.js';
 import { LeftBehind } from './left-behind.js';
@@ -611,10 +611,7 @@ export class Gate {
     const held = this.#endHold();
     const tally = new Tally();
     const isReady = (session: Session): boolean => this.#moves.get(session)?.isReady === true;
-    // Those for which there is nothing left to do need not wait for the others.
-    const queue = held
-      .filter((session) => !session.isClosed)
-      .sort((a, b) => Number(isReady(b)) - Number(isReady(a)));
+    const queue = held.filter((session) => !session.isClosed);
     const total = queue.length;
     let done = 0;
     const { processes } = this.#services;
@@ -635,7 +632,13 @@ export class Gate {
     // A new login can take none of it away any more, and finds the new primary.
     this.#loginsMayGo = true;
     this.wake();
-    await inTurn(queue, (session) => goOn(session, swapped.get(session) ?? this.#swap(session, tally)));
+    await inTurn(
+      queue,
+      (session) => goOn(session, swapped.get(session) ?? this.#swap(session, tally)),
+      // Those for which there is nothing left to do first.
+      (session) => (isReady(session) || !session.state ? 0 : estimate(session.state).ms),
+      turnsOf(processes),
+    );
     await Promise.all(onTheirWay);
     this.leftBehind.closeAll(() => this.#anyActive);
     const result = tally.result(total, processes > 1);

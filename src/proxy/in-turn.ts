@@ -1,33 +1,75 @@
 /** In which order sessions move once the target is there, and how long each may take. */
+import { availableParallelism } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
 import { burden, type SessionState } from '../session-state/index.js';
-import { fewAtATime } from './few-at-a-time.js';
 import type { Session } from './session.js';
 
-/** Sessions with nothing to do that move at the same time. */
-const BACKGROUND_CONCURRENCY = 8;
+export interface TurnBounds {
+  /** How many move at the same time. */
+  readonly slots: number;
+  /** How long one may keep others waiting, ms. */
+  readonly slotMs: number;
+}
+
+/** To move one takes a processor for its old backend and one for its new one; several proxy processes share them. */
+export const turnsOf = (processes: number): TurnBounds => ({
+  slots: Math.max(2, Math.round((2 * availableParallelism()) / processes)),
+  slotMs: 20,
+});
+
+/** Of a session, as much as it takes. */
+export type Mover = Pick<Session, 'hasWaitingBytes' | 'waitingSinceMs' | 'onWaits'>;
 
 /**
- * Those whose clients wait go at once, now and as they come to wait; the others a few at a time in the background. Nobody waits
- * for somebody else's state.
+ * Those whose clients wait go first, now and as they come to wait, and of them those that take the least (`costMs`); the others when
+ * nobody waits. A few at a time: all at once, each would take as long as all of them, and so would the first statements of those that
+ * are there. But nobody waits for long for somebody else's state.
  */
-export const inTurn = async (
-  sessions: readonly Session[],
-  work: (session: Session) => Promise<void>,
+export const inTurn = async <S extends Mover>(
+  sessions: readonly S[],
+  work: (session: S) => Promise<void>,
+  costMs: (session: S) => number,
+  { slots, slotMs }: TurnBounds,
 ): Promise<void> => {
-  const idle = new Set(sessions);
+  const ordered = sessions
+    .map((session) => ({ session, cost: costMs(session) }))
+    .sort((a, b) => a.cost - b.cost || a.session.waitingSinceMs - b.session.waitingSinceMs)
+    .map(({ session }) => session);
+  const waiting = new Set(ordered.filter((session) => session.hasWaitingBytes));
+  const idle = new Set(ordered.filter((session) => !waiting.has(session)));
   const underway: Promise<void>[] = [];
-  const begin = (session: Session): Promise<void> => {
+  let running = 0;
+  let allHaveBegun = (): void => undefined;
+  const begun = new Promise<void>((resolve) => (allHaveBegun = resolve));
+  const begin = async (session: S): Promise<void> => {
+    waiting.delete(session);
     idle.delete(session);
     session.onWaits = null;
+    running++;
     const done = work(session);
     underway.push(done);
-    return done;
+    const late = new AbortController();
+    await Promise.race([done, delay(slotMs, undefined, late)]).catch(() => undefined);
+    late.abort();
+    running--;
+    advance();
   };
-  for (const session of sessions) {
-    if (session.hasWaitingBytes) void begin(session);
-    else session.onWaits = () => idle.has(session) && void begin(session);
-  }
-  await fewAtATime(idle, BACKGROUND_CONCURRENCY, begin);
+  const advance = (): void => {
+    while (running < slots) {
+      const [next] = waiting.size > 0 ? waiting : idle;
+      if (!next) break;
+      void begin(next);
+    }
+    if (waiting.size + idle.size === 0) allHaveBegun();
+  };
+  for (const session of idle)
+    session.onWaits = () => {
+      if (!idle.delete(session)) return;
+      waiting.add(session);
+      advance();
+    };
+  advance();
+  await begun;
   await Promise.all(underway);
 };
 
