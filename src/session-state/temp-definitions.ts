@@ -330,36 +330,52 @@ export const readDefinitions = (features: Features): string => `select pg_catalo
 const NONE = `select '[]'::pg_catalog.json`;
 
 const rowsOf = (what: string, from: string, where: string): string =>
-  `select pg_catalog.concat(${what}) from pg_catalog.${from} where ${where} = any (array(select oid from o))`;
+  `select pg_catalog.concat(${what}) from pg_catalog.${from} where ${where} = any ((select oids from a)::pg_catalog.oid[])`;
 
 /**
- * While this is the same, the definitions are: every change of a catalog writes a new row version (xmin). All that is in the
- * schema, or needs something in it, is found by pg_depend's index, step by step (OFFSET 0), and looked up by oid; that one which
+ * While this is the same, the definitions in that schema are: every change of a catalog writes a new row version (xmin), but for names of
+ * roles, which are spelled out. All that is in the schema, or needs something in it (o), is found by pg_depend's index, step by step
+ * (OFFSET 0), and then all that this needs in turn (n): somebody else can rename it. It is looked up by oid; that one which
  * is another catalog's is looked at, too, costs less than to tell them apart. To plan this is most of it: hence one way for all
- * kinds. To be asked where there is a temporary schema only, like the two below.
+ * kinds. In an order of its own: which plan the backend makes does not matter. To be asked where there is a temporary schema only, like the two below.
  */
-export const MARK = `(with recursive o (class, oid, part, version) as (
+export const markOf = (schema: string): string => `(with recursive o (class, oid, part, version) as (
     select classid, objid, objsubid, xmin from pg_catalog.pg_depend
-      where refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass and refobjid = ${TEMP}
+      where refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass and refobjid = ${schema}
     union select d.classid, d.objid, d.objsubid, d.xmin from o cross join lateral (
-      select classid, objid, objsubid, xmin from pg_catalog.pg_depend where refclassid = o.class and refobjid = o.oid offset 0) d)
-  select pg_catalog.md5(pg_catalog.string_agg(x.v, ',')) from (
+      select classid, objid, objsubid, xmin from pg_catalog.pg_depend where refclassid = o.class and refobjid = o.oid offset 0) d),
+  n (class, oid) as (
+    select class, oid from o
+    union select d.refclassid, d.refobjid from n cross join lateral (
+      select refclassid, refobjid from pg_catalog.pg_depend where classid = n.class and objid = n.oid offset 0) d),
+  a (oids) as (select array(select oid from n))
+  select pg_catalog.md5(pg_catalog.string_agg(x.v, ',' order by x.v collate pg_catalog."C")) from (
     select pg_catalog.concat(class, ' ', oid, ' ', part, ' ', version) from o
     union all ${[
-      rowsOf(`'r', oid, xmin, reltuples >= 0`, 'pg_class', 'oid'),
-      rowsOf(`'a', attrelid, ' ', attnum, ' ', xmin`, 'pg_attribute', 'attnum > 0 and attrelid'),
+      rowsOf(
+        `'r', oid, xmin, reltuples >= 0, pg_catalog.pg_get_userbyid(relowner), relacl`,
+        'pg_class',
+        'oid',
+      ),
+      rowsOf(`'a', attrelid, ' ', attnum, ' ', xmin, attacl`, 'pg_attribute', 'attnum > 0 and attrelid'),
       rowsOf(`'d', oid, xmin`, 'pg_attrdef', 'oid'),
       rowsOf(`'c', oid, xmin`, 'pg_constraint', 'oid'),
       rowsOf(`'i', indexrelid, xmin`, 'pg_index', 'indexrelid'),
       rowsOf(`'g', oid, xmin`, 'pg_trigger', 'oid'),
       rowsOf(`'w', oid, xmin`, 'pg_rewrite', 'oid'),
       rowsOf(`'s', seqrelid, xmin`, 'pg_sequence', 'seqrelid'),
-      rowsOf(`'t', oid, xmin`, 'pg_type', 'oid'),
+      rowsOf(`'t', oid, xmin, pg_catalog.pg_get_userbyid(typowner), typacl`, 'pg_type', 'oid'),
       rowsOf(`'e', oid, xmin`, 'pg_enum', 'enumtypid'),
-      rowsOf(`'f', oid, xmin`, 'pg_proc', 'oid'),
+      rowsOf(`'f', oid, xmin, pg_catalog.pg_get_userbyid(proowner), proacl`, 'pg_proc', 'oid'),
       rowsOf(`'m', objoid, ' ', objsubid, ' ', xmin`, 'pg_description', 'objoid'),
+      rowsOf(`'n', oid, xmin`, 'pg_namespace', 'oid'),
+      rowsOf(`'l', oid, xmin`, 'pg_collation', 'oid'),
+      rowsOf(`'o', oid, xmin`, 'pg_operator', 'oid'),
+      rowsOf(`'p', oid, xmin`, 'pg_opclass', 'oid'),
     ].join('\n    union all ')}
-    union all select pg_catalog.count(*)::pg_catalog.text from pg_catalog.pg_default_acl) x (v))`;
+    union all select pg_catalog.concat('u', pg_catalog.string_agg(pg_catalog.concat(oid, xmin, defaclacl), ',' order by oid))
+      from pg_catalog.pg_default_acl) x (v))`;
+export const MARK = markOf(TEMP);
 
 /**
  * While this is the same, all catalogs are, and so is what MARK tells: every change of one needs a transaction with a number, which

@@ -51,6 +51,11 @@ describe('an old look, when somebody else has changed what it speaks of', () => 
       { looked: true, reasons: [] },
     ]);
   };
+  const bothLooked = async (): Promise<void> =>
+    expect(await proxy.control.call('check', { withinMs: 5_000 })).toMatchObject([
+      { looked: true, reasons: [] },
+      { looked: true, reasons: [] },
+    ]);
   const move = async (): Promise<void> =>
     expect(await switching.move(proxy)).toMatchObject({ moved: 1, failed: [], dropped: 0 });
   const failure = (client: pg.Client, sql: string): Promise<unknown> =>
@@ -95,6 +100,70 @@ describe('an old look, when somebody else has changed what it speaks of', () => 
     await move();
     expect(await value(client, 'select t::text from t')).toBe('(a)');
     expect(await value(client, 'select pg_typeof(m)::text from t')).toBe('spirit');
+  });
+
+  it('a type of a temporary table that was renamed, of a function that was moved, of a value that was renamed', async () => {
+    const client = await connect();
+    await asAdmin(`create type temper as enum ('calm'); create schema elsewhere;
+      create function lower_bound() returns int immutable language sql return 3`);
+    await looked(
+      client,
+      'create temp table u (m temper, n int default lower_bound())',
+      `insert into u values ('calm')`,
+    );
+    await asAdmin(`alter type temper rename to humour; alter type humour rename value 'calm' to 'quiet';
+      alter function lower_bound() set schema elsewhere`);
+    await move();
+    expect(await value(client, 'select u::text from u')).toBe('(quiet,3)');
+    expect(await value(client, 'select pg_typeof(m)::text from u')).toBe('humour');
+    await client.query('insert into u default values');
+    expect(await value(client, 'select sum(n)::int from u')).toBe(6);
+  });
+
+  it('those of many sessions, of which others have changed something of some', async () => {
+    const [changed, same, prepared, dropped] = [
+      await connect(),
+      await connect(),
+      await connect(),
+      await connect(),
+    ];
+    await asAdmin(`create type tint as enum ('red'); create type hue as enum ('blue')`);
+    const tables: readonly (readonly [pg.Client, string])[] = [
+      [changed, 'c tint'],
+      [same, 'c int'],
+      [prepared, 'c text'],
+      [dropped, 'c int, h hue'],
+    ];
+    for (const [client, columns] of tables) await client.query(`create temp table t (id serial, ${columns})`);
+    await changed.query(`insert into t (c) values ('red')`);
+    await same.query('insert into t (c) values (7)');
+    await prepared.query('prepare p as select count(*)::int as n from t');
+    await dropped.query('insert into t (c) values (8)');
+    for (let round = 1; round <= 2; round++) {
+      const reports = await proxy.control.call('check', { withinMs: 5_000 });
+      expect(reports).toMatchObject(tables.map(() => ({ looked: true, reasons: [] })));
+      await asAdmin(round === 1 ? 'alter type tint rename to shade' : 'drop type hue cascade');
+      // Without a word of the clients in between, the second time.
+      expect(await switching.move(proxy)).toMatchObject({ moved: 4, failed: [], dropped: 0 });
+    }
+    expect(await value(changed, 'select pg_typeof(c)::text from t')).toBe('shade');
+    expect(await value(changed, 'insert into t default values returning id')).toBe(2);
+    expect(await value(same, 'select sum(c)::int from t')).toBe(7);
+    expect(await value(prepared, 'execute p')).toBe(0);
+    expect(await value(dropped, 'select t::text from t')).toBe('(1,8)');
+    expect(await value(same, `select lastval()::int`)).toBe(1);
+  });
+
+  it('a superuser has dropped a temporary table of another session', async () => {
+    const [client, other] = [await connect(), await connect()];
+    for (const each of [client, other]) await each.query('create temp table mine (n int)');
+    await bothLooked();
+    const schema = await value(client, 'select nspname from pg_namespace where oid = pg_my_temp_schema()');
+    await bothLooked();
+    await asAdmin(`drop table ${String(schema)}.mine`);
+    expect(await switching.move(proxy)).toMatchObject({ moved: 2, failed: [], dropped: 0 });
+    expect(await failure(client, 'select from mine')).toBe('42P01');
+    expect(await failure(other, 'select from mine')).toBe(null);
   });
 
   it('a type of a held cursor that was renamed', async () => {
