@@ -21,8 +21,8 @@ export const turnsOf = (processes: number): TurnBounds => ({
 export type Mover = Pick<Session, 'hasWaitingBytes' | 'waitingSinceMs' | 'onWaits'>;
 
 /**
- * Those whose clients wait go first, now and as they come to wait, and of them those that take the least (`costMs`); the others when
- * nobody waits. A few at a time: all at once, each would take as long as all of them, and so would the first statements of those that
+ * Those that take nothing go at once. Of the others those whose clients wait go first, now and as they come to wait, and of them
+ * those that take the least (`costMs`); the rest when nobody waits. A few at a time: all at once, each would take as long as all of them, and so would the first statements of those that
  * are there. But nobody waits for long for somebody else's state.
  */
 export const inTurn = async <S extends Mover>(
@@ -31,13 +31,20 @@ export const inTurn = async <S extends Mover>(
   costMs: (session: S) => number,
   { slots, slotMs }: TurnBounds,
 ): Promise<void> => {
-  const ordered = sessions
-    .map((session) => ({ session, cost: costMs(session) }))
-    .sort((a, b) => a.cost - b.cost || a.session.waitingSinceMs - b.session.waitingSinceMs)
-    .map(({ session }) => session);
+  const all = sessions
+    .map((session) => ({ session, cost: costMs(session), waits: session.hasWaitingBytes }))
+    .sort(
+      (a, b) =>
+        Number(b.waits) - Number(a.waits) ||
+        a.cost - b.cost ||
+        a.session.waitingSinceMs - b.session.waitingSinceMs,
+    );
+  const atOnce = all.filter(({ cost }) => cost === 0);
+  const ordered = all.filter(({ cost }) => cost > 0).map(({ session }) => session);
   const waiting = new Set(ordered.filter((session) => session.hasWaitingBytes));
   const idle = new Set(ordered.filter((session) => !waiting.has(session)));
-  const underway: Promise<void>[] = [];
+  const underway = atOnce.map(({ session }) => work(session));
+  for (const done of underway) done.catch(() => undefined);
   let running = 0;
   let allHaveBegun = (): void => undefined;
   const begun = new Promise<void>((resolve) => (allHaveBegun = resolve));

@@ -56,6 +56,20 @@ it('whose client waits goes first, of them who takes the least, then who has wai
   await done;
 });
 
+it('who takes nothing goes at once, whose client waits first', async () => {
+  const [heavy, idle, ready] = [new Held(1), new Held(null, 0), new Held(2, 0)];
+  const order: Held[] = [];
+  await inTurn(
+    [heavy, idle, ready],
+    async (session) => {
+      order.push(session);
+    },
+    ({ costMs }) => costMs,
+    LONG,
+  );
+  expect(order).toEqual([ready, idle, heavy]);
+});
+
 it('who comes to wait is the next', async () => {
   const [first, second, third] = [new Held(null), new Held(null), new Held(null)];
   const done = run(LONG, first, second, third);
@@ -69,7 +83,7 @@ it('who comes to wait is the next', async () => {
 });
 
 it('one that takes long does not keep the others waiting, and is waited for', async () => {
-  const [long, others] = [new Held(1, 0), [new Held(1), new Held(null)]];
+  const [long, others] = [new Held(1, 0.5), [new Held(1), new Held(null)]];
   const done = run({ slots: 1, slotMs: 1 }, long, ...others);
   for (const session of others) session.end();
   await Promise.all(others.map(({ moved }) => moved));
