@@ -21,6 +21,7 @@ import type { Blocker, CommitResult, EngineRoute, GateState, HoldResult, MoveRes
 import { EngineAdmin } from './engine-admin.js';
 import type { Session } from './session.js';
 import { MoveTarget, SessionMove, readable, whileHeld, type MoveServices } from './session-move.js';
+import { confirmStates } from './confirm-states.js';
 import { isCrowd } from './crowd.js';
 import {
   cancelTransactionsOf,
@@ -312,6 +313,7 @@ export class Gate {
   }
 
   #export(hold: Hold): void {
+    hold.confirmed = confirmStates(hold.sessions.keys());
     hold.allAreHeld();
     hold.locks = this.#lockHolders();
   }
@@ -413,7 +415,10 @@ export class Gate {
     hold.sessions.set(session, Promise.resolve(null));
     if (!(await session.hold()) || this.#hold !== hold) return;
     const prepared = hold.everybodyHeld
-      .then((quietSinceMs) => this.#moveOf(session).prepare(false, { quietSinceMs }))
+      .then(async (quietSinceMs) => {
+        if (session.canBeConfirmed) await hold.confirmed;
+        return this.#moveOf(session).prepare(false, { quietSinceMs });
+      })
       .then(() => this.#refusalOf(hold, session))
       .catch((error: Error) =>
         // A client that has left stands in nobody's way.

@@ -28,6 +28,8 @@ export interface Hold {
   /** Resolves with the time (ms, monotonic). Reads begin then: before, they would take the processor from the transactions that are waited for. */
   readonly everybodyHeld: Promise<number>;
   readonly allAreHeld: () => void;
+  /** When everybody is held: resolves when it is known which states are as they were. */
+  confirmed: Promise<void>;
   /** Sessions that others wait for: each goes on until the safe point after its next request. */
   readonly stepping: Set<Promise<unknown>>;
   /** Everybody is held: nobody steps any more. */
@@ -59,6 +61,7 @@ export const newHold = ({ budgetMs, ...asked }: Asked, onSpent: () => void): Hol
     ...asked,
     ...{ sessions: new Map(), canceled: [], everybodyHeld, allAreHeld, timer, spent },
     locks: Promise.resolve(null),
+    confirmed: Promise.resolve(),
     ...{ stepping: new Set(), complete: false, agreed: null, waits: new Map() },
   };
 };

@@ -13,6 +13,7 @@ import { encode } from '../protocol/index.js';
 import {
   emptyState,
   isLeftOut,
+  isOnlyConfirmed,
   look,
   replay,
   replayAhead,
@@ -164,7 +165,10 @@ export class SessionMove {
     }
     if (this.#target.restarts && !promoted) return;
     const connection = await this.#open();
-    if (this.#replayed === wanted && (this.#postponed === 0 || !promoted)) return;
+    if (this.#replayed && isOnlyConfirmed(this.#replayed, wanted) && (this.#postponed === 0 || !promoted)) {
+      this.#replayed = wanted;
+      return;
+    }
     try {
       await this.#replay(connection, wanted, promoted);
     } catch (error) {

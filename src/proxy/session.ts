@@ -18,16 +18,20 @@ import { DbproxyError, type ErrorCode, type ErrorDetails } from '../errors/index
 import { encode, type ProtocolViolation, type ScramKeys } from '../protocol/index.js';
 import {
   CommitWitness,
+  confirmed,
   SessionTracker,
   hasContents,
+  isToldByMark,
   look,
   othersCanChange,
+  readTempMarks,
   restoreUnnamed,
   stateKinds,
   type ReadContext,
   type ReplyError,
   type SessionState,
   type SettingNames,
+  type TempMarks,
   type TrackerImage,
 } from '../session-state/index.js';
 import { cancelOnEngine, type CancelKey } from './cancel.js';
@@ -445,6 +449,29 @@ export class Session {
     this.state = await reading;
     this.#relay.dirty = false;
     return this.state;
+  }
+
+  /** Nothing of its state can have changed but by others, and by them only what a mark tells. */
+  get canBeConfirmed(): boolean {
+    const { state } = this;
+    return this.held && !this.dirty && state !== null && isToldByMark(state, this.server.backendPid);
+  }
+
+  /** Only while held: what has become of the temporary objects of those sessions, of the same database. */
+  async marksOf(sessions: readonly Session[]): Promise<TempMarks> {
+    this.#unnamedLost = this.tracker.unnamedStatement !== null;
+    const schemas = sessions.flatMap(({ state }) => state?.tempObjects.schema ?? []);
+    const reading = readTempMarks(this.server, schemas);
+    this.#reading = Promise.allSettled([this.#reading, reading]);
+    return reading;
+  }
+
+  confirm(marks: TempMarks): void {
+    if (!this.canBeConfirmed || !this.state) return;
+    const state = confirmed(this.state, marks);
+    if (!state) return;
+    this.state = state;
+    this.#lookedAtMs = performance.now();
   }
 
   #mayHaveChanged(state: SessionState, quietSinceMs: number | null): boolean {

@@ -4,6 +4,7 @@
  */
 export { emptyState, kindNames, type KindName, type SessionState } from './kinds.js';
 export { replayAhead, servesAsWell } from './ahead.js';
+export { confirmed, isOnlyConfirmed, isToldByMark, readTempMarks, type TempMarks } from './temp-marks.js';
 export { warmUp } from './warm-up.js';
 export { look } from './look.js';
 export { replay, restoreUnnamed, type Replayed } from './replay.js';

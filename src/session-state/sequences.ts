@@ -169,7 +169,9 @@ export const sequences: StateKindModule<Sequences> = {
   obstacle: ({ obstacle }) => obstacle,
   // Transactions of sessions that went on already would hold the sequences that ALTER SEQUENCE waits for.
   shared: ({ values }) => [...values.values()].some(({ temporary }) => !temporary),
-  othersCanChange: ({ values, obstacle }) => values.size > 0 || obstacle !== null,
+  // A temporary one is of its schema, whose mark tells (temp-objects.ts).
+  othersCanChange: ({ values, obstacle }) =>
+    obstacle !== null || [...values.values()].some(({ temporary, owner }) => !temporary || owner !== null),
   counts: ({ values }) => ({ sequences: values.size }),
   estimate: ({ values }) => ({ bytes: 0, ms: values.size * 0.4 }),
 

@@ -34,6 +34,8 @@ import {
 } from './temp-definitions.js';
 
 export interface TempObjects {
+  /** Oid of the session's own schema. */
+  readonly schema: string;
   /** Empty: there is nothing. */
   readonly mark: string;
   readonly definitions: Definitions | null;
@@ -50,6 +52,7 @@ export interface TempObjects {
 }
 
 const NOTHING: TempObjects = {
+  schema: '0',
   mark: '',
   definitions: null,
   bytes: 0,
@@ -84,13 +87,21 @@ export const tempObjects: StateKindModule<TempObjects> = {
     if (!mark) return NOTHING;
     const known = previous?.mark === mark ? previous.definitions : null;
     const definitions = known ?? (yield* define());
-    if (isEmpty(definitions)) return { ...NOTHING, mark };
+    if (isEmpty(definitions)) return { ...NOTHING, schema: temp ?? '0', mark };
     const onCommit = yield* onCommitOf(
       definitions.plpgsql ? (tables ?? '') : '',
       previous?.onCommit ?? NOTHING.onCommit,
     );
     const state = {
-      ...{ mark, definitions, bytes: Number(bytes ?? 0), contents: NO_CONTENTS, onCommit, bare: false },
+      ...{
+        schema: temp ?? '0',
+        mark,
+        definitions,
+        bytes: Number(bytes ?? 0),
+        contents: NO_CONTENTS,
+        onCommit,
+        bare: false,
+      },
       ...{ doubtful: oidsOf(tables).filter((oid) => !onCommit.has(oid)), snapshot: snapshot ?? '' },
     };
     return contents ? yield* withContents(state, definitions) : state;

@@ -1,7 +1,13 @@
 /** Rows 10 and 11: everything the catalogs tell of temporary objects, and their contents, is the same after the move. */
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { EngineRecord } from '../../src/engine/index.js';
-import { DEFAULT_LIMITS, replay, unmovable, type SessionState } from '../../src/session-state/index.js';
+import {
+  DEFAULT_LIMITS,
+  readTempMarks,
+  replay,
+  unmovable,
+  type SessionState,
+} from '../../src/session-state/index.js';
 import { encode } from '../../src/protocol/index.js';
 import { directTo, withPg } from '../support/clients.js';
 import { TestEngines } from '../support/engines.js';
@@ -398,7 +404,7 @@ describe('what stands in the way is named', () => {
   });
 });
 
-/** What the mark has to notice, one after the other; the last two are done by somebody else. */
+/** What the mark has to notice, one after the other; the last ones are done by somebody else. */
 const changes: readonly string[] = [
   ...[
     'table t',
@@ -470,6 +476,19 @@ const changes: readonly string[] = [
   'drop cast (pg_temp.e as int4)',
   'alter default privileges grant select on tables to reader',
   'alter default privileges revoke select on tables from reader',
+  ...[
+    'alter type far.kind rename to sort',
+    `alter type far.sort rename value 'k' to 'l'`,
+    'alter table far.permanent rename n to m',
+    'alter table far.permanent rename to lasting',
+    'alter sequence far.counter rename to count',
+    'alter function far.lowest() rename to least',
+    'alter collation far.german rename to deutsch',
+    'alter operator far.=== (int, int) set schema public',
+    'alter schema far rename to near',
+    'alter role mark_reader rename to mark_peruser',
+    'alter role mark_owner rename to mark_holder',
+  ].map((sql) => `as somebody else: ${sql}`),
   'as somebody else: drop type public.dropped cascade',
   'as somebody else: drop function public.dropped() cascade',
 ];
@@ -478,7 +497,11 @@ it('a look notices every change of a catalog, its own and of others', async () =
   const from = await Backend.open(primary);
   await withPg(directTo(primary), (admin) =>
     admin.query(
-      `create type public.dropped as enum ('x'); create function public.dropped() returns int language sql as 'select 1'`,
+      `create type public.dropped as enum ('x'); create function public.dropped() returns int language sql as 'select 1';
+       create schema far; create type far.kind as enum ('k'); create table far.permanent (n int); create sequence far.counter;
+       create function far.lowest() returns int immutable language sql as 'select 1';
+       create collation far.german (provider = icu, locale = 'de');
+       create operator far.=== (function = int4eq, leftarg = int, rightarg = int); create role mark_reader; create role mark_owner`,
     ),
   );
   await from.run(
@@ -492,7 +515,14 @@ it('a look notices every change of a catalog, its own and of others', async () =
     `create function pg_temp.f() returns int language sql as $$select 1$$`,
     `create function pg_temp.tf() returns trigger language plpgsql as $$begin return new; end$$`,
     `create trigger tr before insert on t for each row execute function pg_temp.tf()`,
+    `create temp table far_from (k far.kind default 'k', n int default nextval('far.counter'), l int default far.lowest(),
+       g text collate far.german)`,
+    `create temp view far_view as select p.n, 'k'::far.kind as k from far.permanent p where n operator(far.===) 3`,
+    `create temp table others (a int)`,
+    `grant select on others to mark_reader`,
+    `alter table others owner to mark_owner`,
   );
+  const other = await Backend.open(primary);
   let known = await from.look();
   for (const change of changes) {
     const [, others] = /^as somebody else: (.*)/.exec(change) ?? [];
@@ -506,9 +536,13 @@ it('a look notices every change of a catalog, its own and of others', async () =
     expect((await from.look(seen, false)).tempObjects.mark, `unchanged after ${change}`).toBe(
       seen.tempObjects.mark,
     );
+    // Whoever is asked tells the same.
+    const { schema, mark } = seen.tempObjects;
+    const told = await readTempMarks(other.connection, ['1', schema]);
+    expect(told.bySchema.get(schema), change).toBe(mark);
     known = seen;
   }
-  from.close();
+  for (const backend of [from, other]) backend.close();
 });
 
 it('prepared statements that take or give temporary types work again', async () => {
