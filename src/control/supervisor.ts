@@ -415,7 +415,8 @@ export class Supervisor {
         caller.progress?.(progress);
       };
       const signal = AbortSignal.any([this.#end.signal, given.signal]);
-      const context = { instance: this.#instance, proxy, onProgress, pause: given.pause, signal };
+      const { pause: pauses, pastReturn } = given;
+      const context = { instance: this.#instance, proxy, onProgress, pause: pauses, pastReturn, signal };
       const record = await work(context);
       if ('outcome' in record && record.outcome === 'rolled-back') await this.#afterFailure();
       return record;

@@ -440,4 +440,65 @@ describe('dbproxy cancel', () => {
     await writer.progressed();
     await writer.finish();
   }, 60_000);
+
+  /** While the first proxy process is replaced by that command it is given up, which is too late; then `meanwhile`. */
+  const tooLate = async (
+    name: string,
+    { pause, patch, meanwhile }: { pause: Pause; patch: [string, string[]]; meanwhile: () => Promise<void> },
+  ): Promise<{ error: Record<string, string>; cancel: CancelResult }> => {
+    const ended = promisify(execFile)(...patch).catch((error: unknown) => error);
+    await pause.reached();
+    const supervisor = await connectSupervisor(name);
+    try {
+      const cancel = supervisor.call('cancel', {});
+      await supervisor.call('status', {});
+      await meanwhile();
+      await pause.goOn();
+      const { stdout } = (await ended) as { stdout: string };
+      return { error: JSON.parse(stdout) as Record<string, string>, cancel: await cancel };
+    } finally {
+      supervisor.close();
+    }
+  };
+
+  test('of several writers, and behind the proxy no storage node can be started: the proxy was replaced', async () => {
+    const name = 'no-nodes';
+    const pause = new Pause('handover.successor.finish', live.home);
+    const { url, proxy } = await pause.during(() => live.up(name, { writers: 2 }));
+    const writer = await Writer.start(url);
+    const node = join(live.home, 'node-of-a-while');
+    await cp(process.execPath, node);
+    const patch = [join(ROOT, 'bin/run.js'), 'patch', '--self', '--name', name, '--json'];
+    const { error, cancel } = await tooLate(name, { pause, patch: [node, patch], meanwhile: () => rm(node) });
+    const now = (await status(name)).proxy?.pid;
+    expect(now).not.toBe(proxy.pid);
+    expect(error).toMatchObject({
+      code: 'DBP_ENV_NODE',
+      message: expect.stringMatching(
+        new RegExp(`ENOENT; the proxy was replaced, and runs as ${now}$`),
+      ) as string,
+    });
+    expect(cancel).toMatchObject({ operation: 'patch', outcome: 'completed' });
+    await writer.progressed();
+    await writer.finish();
+    expect(await replaceSelf(name, silent)).toMatchObject({
+      nodes: [{ node: 's1' }, { node: 's2' }, { node: 's3' }],
+    });
+  }, 120_000);
+
+  test('of several proxy processes, and the second one cannot be replaced: the first one was', async () => {
+    const name = 'half';
+    const pause = new Pause('handover.successor.finish', live.home);
+    await pause.during(() => live.up(name, { proxies: 2 }));
+    const build = await copyOfThisBuild();
+    const patch = [join(build, 'bin/run.js'), 'patch', '--self', '--name', name, '--json'];
+    const meanwhile = (): Promise<void> => rm(join(build, 'dist/proxy/proxy.js'));
+    const { error, cancel } = await tooLate(name, { pause, patch: [process.execPath, patch], meanwhile });
+    expect(error).toMatchObject({
+      code: 'DBP_PROXY_HANDOVER',
+      message: expect.stringMatching(/; 1 were replaced$/) as string,
+    });
+    expect(cancel).toMatchObject({ operation: 'patch', outcome: 'completed' });
+    expect(await replaceSelf(name, silent)).toMatchObject({ sessions: { lost: 0 } });
+  }, 60_000);
 });

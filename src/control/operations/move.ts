@@ -19,6 +19,8 @@ export interface OperationContext {
   readonly proxy: Proxy;
   readonly onProgress: (progress: OperationProgress) => void;
   readonly pause: Pause;
+  /** Tells that there is no way back for all of it any more; a record says so by itself. */
+  readonly pastReturn: () => void;
   /** Gives up before the point of no return. */
   readonly signal: AbortSignal;
 }

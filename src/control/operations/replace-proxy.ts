@@ -30,7 +30,7 @@ export interface Replaced {
 
 /**
  * Of several processes one after the other. `family`: of the first of several writers, whose storage nodes come behind it. Throws
- * DBP_PROXY_HANDOVER, DBP_PROXY_STANDSTILL, and what its signal is aborted with: the old process goes on; DBP_STORE_NODE_START: behind that, a node does not.
+ * DBP_PROXY_HANDOVER, DBP_PROXY_STANDSTILL, and what its signal is aborted with: the old process goes on; DBP_STORE_NODE_START, DBP_ENV_NODE: behind that, a node does not.
  */
 export async function replaceProxy(
   context: OperationContext,
@@ -43,16 +43,16 @@ export async function replaceProxy(
     context.onProgress({ ...progressOf(record.operation, record.startedAt), detail });
   const nodes = await family.replaceNodes(tell).catch((cause: unknown) => {
     const error = DbproxyError.from(cause);
-    if (error.code !== 'DBP_STORE_NODE_START') throw error;
-    const reason = `${String(error.details['reason'])}; the proxy was replaced, and runs as ${record.to.pid}`;
-    throw new DbproxyError('DBP_STORE_NODE_START', { ...error.details, reason }, { cause });
+    const { reason: why = error.message } = error.details;
+    const reason = `${String(why)}; the proxy was replaced, and runs as ${record.to.pid}`;
+    throw new DbproxyError(error.code, { ...error.details, reason }, { cause });
   });
   const { others } = family;
   return { proxy, record: { ...record, ...(nodes.length > 0 ? { nodes } : {}), others } };
 }
 
 async function replace(
-  { instance, proxy, onProgress, signal }: OperationContext,
+  { instance, proxy, onProgress, pastReturn, signal }: OperationContext,
   limits: SelfPatchLimits,
   epoch: number | null,
 ): Promise<Replaced> {
@@ -67,14 +67,17 @@ async function replace(
     // Once one of them was replaced there is no way back.
     const givenUp = done.length === 0 ? signal : null;
     done.push(
-      await replaceProcess(instance, { operation, member, writer, tell, givenUp }).catch((cause: unknown) => {
-        const error = DbproxyError.from(cause);
-        const message = done.length === 0 ? error.message : `${error.message}; ${done.length} were replaced`;
-        instance.events.append('operation.rolled-back', `${operation}: ${message}`, { operation });
-        throw done.length === 0
-          ? error
-          : new DbproxyError('DBP_PROXY_HANDOVER', { reason: message }, { cause });
-      }),
+      await replaceProcess(instance, { operation, member, writer, tell, pastReturn, givenUp }).catch(
+        (cause: unknown) => {
+          const error = DbproxyError.from(cause);
+          const message =
+            done.length === 0 ? error.message : `${error.message}; ${done.length} were replaced`;
+          instance.events.append('operation.rolled-back', `${operation}: ${message}`, { operation });
+          throw done.length === 0
+            ? error
+            : new DbproxyError('DBP_PROXY_HANDOVER', { reason: message }, { cause });
+        },
+      ),
     );
   }
   const [first] = done;
@@ -125,12 +128,13 @@ interface Replacement {
   readonly member: ProxyProcess;
   readonly writer: WriterHandover | null;
   readonly tell: (detail: string) => void;
+  readonly pastReturn: () => void;
   readonly givenUp: AbortSignal | null;
 }
 
 async function replaceProcess(
   { events, directory }: Instance,
-  { operation, member: { rpc, number }, writer, tell, givenUp }: Replacement,
+  { operation, member: { rpc, number }, writer, tell, pastReturn, givenUp }: Replacement,
 ): Promise<ProcessReplaced> {
   const before = await proxyStatus({ rpc });
   tell(`a new process takes over from ${before.pid}`);
@@ -151,6 +155,7 @@ async function replaceProcess(
       { timeoutMs: HANDOVER_BOUND_MS + (writer?.deadlineMs ?? 0), onProgress },
     )
     .finally(() => givenUp?.removeEventListener('abort', giveUp));
+  pastReturn();
   const successor = await findProcess(directory.paths, number);
   if (successor?.process.pid !== result.pid) {
     const reason = `process ${result.pid} does not answer`;

@@ -8,6 +8,8 @@ export interface Given {
   /** Aborted when somebody gives it up. */
   readonly signal: AbortSignal;
   readonly pause: Pause;
+  /** There is no way back for all of it any more, however it ends. */
+  readonly pastReturn: () => void;
   readonly tell: (progress: OperationProgress) => void;
 }
 
@@ -17,6 +19,7 @@ export class OperationSlot {
   #givenUp = new AbortController();
   #ended: Promise<MoveRecord | HandoverRecord | DbproxyError> | null = null;
   #pause = new Pause();
+  #isPastReturn = false;
 
   constructor(instance: string) {
     this.#instance = instance;
@@ -44,9 +47,11 @@ export class OperationSlot {
     this.#running = { id: '', operation, step: 'provision', detail: 'starting', attempt: 0, startedAt };
     this.#givenUp = new AbortController();
     this.#pause = new Pause();
+    this.#isPastReturn = false;
     const given: Given = {
       signal: this.#givenUp.signal,
       pause: this.#pause,
+      pastReturn: () => (this.#isPastReturn = true),
       tell: (progress) => (this.#running = progress),
     };
     const done = work(given).finally(() => (this.#running = null));
@@ -69,13 +74,12 @@ export class OperationSlot {
     this.#givenUp.abort(new DbproxyError('DBP_SWITCH_ROLLED_BACK', { step, reason: 'it was given up' }));
     const end = await ended;
     const id = (end instanceof DbproxyError ? running.id : end.operation) || null;
-    return { ...about, operation, id, outcome: outcomeOf(end) };
+    return { ...about, operation, id, outcome: this.#outcomeOf(end) };
+  }
+
+  /** Of a patch --self that was not completed there is no record. */
+  #outcomeOf(ended: MoveRecord | HandoverRecord | DbproxyError): MoveRecord['outcome'] {
+    if (!(ended instanceof DbproxyError)) return 'outcome' in ended ? ended.outcome : 'completed';
+    return this.#isPastReturn ? 'completed' : 'rolled-back';
   }
 }
-
-/** Of a patch --self that was not completed there is no record. */
-const outcomeOf = (ended: MoveRecord | HandoverRecord | DbproxyError): MoveRecord['outcome'] => {
-  if (!(ended instanceof DbproxyError)) return 'outcome' in ended ? ended.outcome : 'completed';
-  // The proxy was replaced.
-  return ended.code === 'DBP_STORE_NODE_START' ? 'completed' : 'rolled-back';
-};
