@@ -35,7 +35,7 @@ import { Gate, type GateServices } from './gate.js';
 import { Headcount } from './group/headcount.js';
 import { Peers } from './group/peers.js';
 import { startMember } from './group/start-member.js';
-import type { ProxyImage } from './handover/messages.js';
+import type { BackendChange, ProxyImage } from './handover/messages.js';
 import { Predecessor, type HandoverSource } from './handover/predecessor.js';
 import { Standstill } from './handover/standstill.js';
 import type { HandoverTarget, Sockets } from './handover/successor.js';
@@ -106,6 +106,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
   nextId: number;
   cancelElsewhere: CancelElsewhere | null = null;
   hearElsewhere: ((messages: readonly PeerMessage[]) => void) | null = null;
+  onBackend: ((change: BackendChange) => void) | null = null;
   #mockSecret: Buffer;
   #attaching: Promise<void> = Promise.resolve();
   #handover: { readonly predecessor: Predecessor; readonly done: Promise<HandoverResult> } | null = null;
@@ -366,6 +367,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
       this.#sessions.add(session);
       this.#headcount?.set(this.#sessions.size);
       this.#totals.sessions++;
+      this.onBackend?.({ pid: session.server.backendPid, has: 'come' });
       this.#keys.set(session.identity.cancelKey, session);
       session.start(early, this.gate.holdsNewcomer(session));
       this.#torture?.begin(session);
@@ -427,6 +429,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
     this.#sessions.delete(session);
     this.#headcount?.set(this.#sessions.size);
     this.#keys.delete(session.identity.cancelKey);
+    if (!session.wasGivenAway) this.onBackend?.({ pid: session.server.backendPid, has: 'gone' });
     this.gate.left(session);
     this.cover.left(session);
     this.#torture?.left(session);

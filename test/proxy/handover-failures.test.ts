@@ -2,14 +2,14 @@
 import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import type pg from 'pg';
+import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { EngineRecord } from '../../src/engine/index.js';
 import { readProcessStat } from '../../src/engine/process-identity.js';
 import type { DbproxyError } from '../../src/errors/index.js';
 import type { Program } from '../../src/proxy/control-api.js';
 import { connectPg, directTo, eventually, withPg } from '../support/clients.js';
-import { TestEngines, randomName } from '../support/engines.js';
+import { PASSWORD, TestEngines, randomName } from '../support/engines.js';
 import { Pause } from '../support/pause.js';
 import { childrenOf, ENTRY, successorsOf, TestProxy, THIS_BUILD, waitForExit } from '../support/proxies.js';
 
@@ -289,40 +289,106 @@ describe('kill -9 in the middle', () => {
 
 /** `busy`: the session that is in the middle of a statement, from 0 in the order in which they go over. */
 const LEFT_RUNNING = [
-  { kill: 'new', at: 'handover.go', busy: 0 },
-  { kill: 'new', at: 'handover.successor.finish', busy: CLIENTS - 1 },
-  { kill: 'old', at: 'handover.sockets', busy: 0 },
-  { kill: 'old', at: 'handover.sockets', busy: CLIENTS - 1 },
+  { dies: 'new', at: 'handover.go', busy: 0 },
+  { dies: 'new', at: 'handover.successor.finish', busy: CLIENTS - 1 },
+  { dies: 'old', at: 'handover.sockets', busy: 0 },
+  { dies: 'old', at: 'handover.sockets', busy: CLIENTS - 1 },
 ] as const;
 
+/** Locks, and comes to no end. */
+const runForEver = async (client: pg.Client): Promise<{ runs: Promise<unknown> }> => {
+  const runs = client.query('begin; lock table counted; select pg_sleep(600)');
+  runs.catch(() => undefined);
+  await withPg(directTo(primary), (admin) =>
+    eventually('it to run', async () => {
+      const { rowCount } = await admin.query(`select from pg_stat_activity where wait_event = 'PgSleep'`);
+      return rowCount === 1;
+    }),
+  );
+  return { runs };
+};
+
+const lockIsFree = (): Promise<void> =>
+  withPg(directTo(primary), async (admin) => {
+    await eventually('the lock to be free', () =>
+      admin.query(`set lock_timeout = '1s'; select from counted`).catch(() => null),
+    );
+  });
+
+const kill = async (pid: number): Promise<void> => {
+  process.kill(pid, 'SIGKILL');
+  await eventually('its end', () => readProcessStat(pid) === null);
+};
+
 describe('a statement whose session died with its process', () => {
-  it.each(LEFT_RUNNING)('keeps no lock: the $kill one at $at, session $busy', async ({ kill, at, busy }) => {
+  it.each(LEFT_RUNNING)('keeps no lock: the $dies one at $at, session $busy', async ({ dies, at, busy }) => {
     const pause = new Pause(at, engines.home);
     proxy = await TestProxy.start(engines, primary, { env: pause.env });
     const old = proxy.pid;
     for (let own = 0; own < CLIENTS; own++) clients.push(await connectPg(proxy.url()));
-    const runs = clients[busy]!.query('begin; lock table counted; select pg_sleep(600)');
-    runs.catch(() => undefined);
-    await withPg(directTo(primary), (admin) =>
-      eventually('it to run', async () => {
-        const { rowCount } = await admin.query(`select from pg_stat_activity where wait_event = 'PgSleep'`);
-        return rowCount === 1;
-      }),
-    );
+    const { runs } = await runForEver(clients[busy]!);
     const outcome = proxy.control.call('handover', { program: THIS_BUILD }).catch((error: Error) => error);
     await pause.reached();
-    const killed = kill === 'new' ? successorsOf(old)[0]! : old;
-    process.kill(killed, 'SIGKILL');
-    await eventually('its end', () => readProcessStat(killed) === null);
+    await kill(dies === 'new' ? successorsOf(old)[0]! : old);
     await pause.goOn();
     expect(await outcome).toBeInstanceOf(Error);
     await expect(runs).rejects.toThrow();
-    await withPg(directTo(primary), (admin) =>
-      eventually('the lock to be free', () =>
-        admin.query(`set lock_timeout = '1s'; select from counted`).catch(() => null),
-      ),
-    );
+    await lockIsFree();
     await proxy.reconnect();
+  });
+
+  it('keeps no lock: that of a client who came to the new one', async () => {
+    const pause = new Pause('handover.go', engines.home);
+    proxy = await TestProxy.start(engines, primary, { env: pause.env });
+    const old = proxy.pid;
+    for (let own = 0; own < CLIENTS; own++) clients.push(await connectPg(proxy.url()));
+    const outcome = proxy.control.call('handover', { program: THIS_BUILD }).catch((error: Error) => error);
+    await pause.reached();
+    const [left, stays] = [await connectPg(proxy.url()), await connectPg(proxy.url())];
+    await left.end();
+    const { runs } = await runForEver(stays);
+    await kill(successorsOf(old)[0]!);
+    await pause.goOn();
+    // The first one that went over, and this one.
+    expect(await outcome).toMatchObject({
+      message: expect.stringMatching(/; 2 sessions died with it$/) as string,
+    });
+    await expect(runs).rejects.toThrow();
+    await lockIsFree();
+    await proxy.reconnect();
+  });
+
+  it('keeps no lock: that of a client who was still logging in to the old one', async () => {
+    const pause = new Pause('handover.successor.listening', engines.home);
+    proxy = await TestProxy.start(engines, primary, { env: pause.env });
+    const old = proxy.pid;
+    let tell: (password: string) => void = () => undefined;
+    let isAsked = false;
+    const told = new Promise<string>((resolve) => (tell = resolve));
+    const client = new pg.Client({
+      ...{ host: '127.0.0.1', port: proxy.port, user: 'postgres', database: 'postgres' },
+      password: () => {
+        isAsked = true;
+        return told;
+      },
+    });
+    client.on('error', () => undefined);
+    clients.push(client);
+    const connected = client.connect();
+    connected.catch(() => undefined);
+    await eventually('it to be asked for its password', () => isAsked);
+    const outcome = proxy.control.call('handover', { program: THIS_BUILD }).catch((error: Error) => error);
+    await pause.reached();
+    tell(PASSWORD);
+    await connected;
+    const { runs } = await runForEver(client);
+    await kill(old);
+    await pause.goOn();
+    expect(await outcome).toBeInstanceOf(Error);
+    await expect(runs).rejects.toThrow();
+    await lockIsFree();
+    await proxy.reconnect();
+    expect(proxy.pid).not.toBe(old);
   });
 });
 

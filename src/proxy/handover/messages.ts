@@ -21,7 +21,8 @@
  *     exit
  *
  * If the predecessor dies, the successor takes over what it has been given (whole), and ends the rest. If the successor dies,
- * the predecessor goes on with what it had not said `go` for. Whoever is left ends the backends of the others.
+ * the predecessor goes on with what it had not said `go` for. Whoever is left ends the backends of the others: from `listen` on
+ * each tells the other of those that come and go (`backend`).
  */
 import type { PeerMessage } from '../../multiwriter/writer/index.js';
 import type { MoveLimits } from '../../session-state/index.js';
@@ -58,6 +59,7 @@ export interface ToSuccessor {
   listener: { readonly name: ListenerName };
   /** All listeners were sent. `backends`: of all sessions; undefined: of an older build. */
   listen: { readonly nextId: number; readonly backends?: readonly number[] };
+  backend: BackendChange;
   /** Of several writers: the writer here has made way, and all sessions stand still. `epoch`: to lead with; null: another one does. */
   write: { readonly epoch: number | null };
   /** Of several writers: what others say to the process that has their connections still. */
@@ -81,6 +83,7 @@ export interface ToPredecessor {
   /** It cannot take over, and ends. */
   failed: { readonly reason: string };
   listening: Record<string, never>;
+  backend: BackendChange;
   /** Its writer is open. */
   writes: Record<string, never>;
   have: { readonly session: number };
@@ -88,6 +91,12 @@ export interface ToPredecessor {
   running: { readonly ids: readonly number[]; readonly holdMs: readonly number[] };
   cancel: { readonly processId: number; readonly secret: Buffer };
   finished: Record<string, never>;
+}
+
+/** That of a session which has logged in there, before anything of its client's reaches it, or whose session ended. An older build does not tell. */
+export interface BackendChange {
+  readonly pid: number;
+  readonly has: 'come' | 'gone';
 }
 
 export interface SessionFailure {

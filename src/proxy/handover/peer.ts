@@ -44,11 +44,14 @@ export class Peer<Outgoing, Incoming> {
   #isGone = false;
   /** Resolves when the other process is gone, or has let go of us. */
   readonly gone: Promise<void>;
+  /** Resolves when all that it had sent has been read, too. */
+  readonly silent: Promise<void>;
 
   /** Messages without a handler wait for `next`. */
   constructor(process: ChildProcess | NodeJS.Process, handlers: Handlers<Incoming>) {
     this.#channel = process as unknown as Channel;
     this.#handlers = handlers;
+    this.silent = new Promise((resolve) => this.#channel.once('disconnect', resolve));
     this.gone = new Promise((resolve) => {
       const isGone = (): void => {
         this.#isGone = true;

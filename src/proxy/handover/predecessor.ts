@@ -19,7 +19,7 @@ import type { ListenerName } from '../listeners.js';
 import type { PassOn } from '../logins.js';
 import type { RawHandle } from '../raw-handle.js';
 import type { Session, SessionImage } from '../session.js';
-import type { ProxyImage, SessionFailure, ToPredecessor, ToSuccessor } from './messages.js';
+import type { BackendChange, ProxyImage, SessionFailure, ToPredecessor, ToSuccessor } from './messages.js';
 import { FORMAT } from './messages.js';
 import { Peer } from './peer.js';
 import type { Standstill } from './standstill.js';
@@ -66,6 +66,8 @@ export interface HandoverSource {
   /** Gives connections that have not said anything yet to the successor. */
   redirectSilent(): Promise<void>;
   refuseLogins(): void;
+  /** Hears of the backends of sessions that come and go; null: nobody does. */
+  onBackend: ((change: BackendChange) => void) | null;
   /** Ends those that no session here has. */
   endBackends(pids: readonly number[]): void;
   /** Ids that sessions of new logins may begin with, once `redirect` is set. */
@@ -93,7 +95,7 @@ export class Predecessor {
   readonly #holdMs: number[] = [];
   readonly #lost: { id: number; reason: string }[] = [];
   /** Of sessions that the successor owns. */
-  readonly #backends: number[] = [];
+  readonly #backends = new Set<number>();
   #batch = 1;
   #givenUp: DbproxyError | null = null;
   /** The successor may have clients: what it has ends with it. */
@@ -116,6 +118,7 @@ export class Predecessor {
     this.#peer = new Peer(this.#child, {
       cancel: ({ processId, secret }) => void source.cancelHere(processId, secret),
       failed: ({ reason }) => this.#fail(new Error(reason)),
+      backend: ({ pid, has }) => void (has === 'come' ? this.#backends.add(pid) : this.#backends.delete(pid)),
     });
     const failed = new Promise<never>((_, reject) => (this.#fail = reject));
     this.#ended = ended(this.#child);
@@ -144,12 +147,16 @@ export class Predecessor {
       this.#source.redirect(null);
       this.#source.cancelElsewhere = null;
       this.#source.hearElsewhere = null;
-      // Whoever is told of the failure finds one process, not two.
-      await Promise.race([this.#ended.catch(() => undefined), delay(EXIT_MS)]);
-      this.#source.endBackends(this.#backends);
+      this.#source.onBackend = null;
+      // Whoever is told of the failure finds one process, not two; what that one has said of its sessions has been read.
+      await Promise.race([
+        Promise.all([this.#ended.catch(() => undefined), this.#peer.silent]),
+        delay(EXIT_MS),
+      ]);
+      this.#source.endBackends([...this.#backends]);
       await this.#standstill?.resume();
       if (error instanceof DbproxyError) throw error;
-      const died = this.#backends.length;
+      const died = this.#backends.size;
       const sessions = died === 1 ? '1 session' : `${died} sessions`;
       const reason = died === 0 ? messageOf(error) : `${messageOf(error)}; ${sessions} died with it`;
       throw new DbproxyError('DBP_PROXY_HANDOVER', { reason }, { cause: error });
@@ -204,6 +211,7 @@ export class Predecessor {
     for (const { name, handle } of source.listeners) await this.#peer.send('listener', { name }, handle);
     source.redirect((handle) => this.#peer.send('accepted', {}, handle));
     source.cancelElsewhere = (processId, secret) => this.#peer.tell('cancel', { processId, secret });
+    source.onBackend = (change) => this.#peer.tell('backend', change);
     const backends = [...source.sessions].map(({ server }) => server.backendPid);
     await this.#peer.send('listen', { nextId: source.nextFreeId, backends });
     await this.#next('listening');
@@ -317,7 +325,7 @@ export class Predecessor {
 
   /** A build that fails at the first session would fail at all of them; nobody has gone over yet. */
   #assertWorthwhile([first]: readonly SessionFailure[]): void {
-    if (first && this.#backends.length === 0)
+    if (first && this.#holdMs.length === 0)
       throw new Error(`it cannot take over session ${first.id}: ${first.reason}`);
   }
 
@@ -352,7 +360,7 @@ export class Predecessor {
     for (const id of ids) {
       const session = byId.get(id);
       if (!session) continue;
-      this.#backends.push(session.server.backendPid);
+      this.#backends.add(session.server.backendPid);
       session.giveAway();
       this.#given.delete(session);
     }
@@ -365,7 +373,7 @@ export class Predecessor {
 
   /** It had something unsent, so it was let go before the successor had it for sure. */
   #died({ identity: { id }, server }: Session): void {
-    this.#backends.push(server.backendPid);
+    this.#backends.add(server.backendPid);
     this.#lost.push({ id, reason: 'the new process ended before it could take it over' });
   }
 
@@ -386,6 +394,7 @@ export class Predecessor {
     const { nextFreeId: nextId } = this.#source;
     await this.#peer.send('finish', { nextId, totals: this.#source.totals });
     await this.#next('finished');
+    this.#source.onBackend = null;
     // What was accepted here up to now is on its way.
     this.#source.stopListening();
   }

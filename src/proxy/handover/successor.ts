@@ -13,6 +13,7 @@ import type { Session, SessionImage } from '../session.js';
 import { freeDescriptors } from './descriptors.js';
 import {
   READABLE_FORMATS,
+  type BackendChange,
   type ProxyImage,
   type SessionFailure,
   type ToPredecessor,
@@ -35,6 +36,8 @@ export interface HandoverTarget {
   /** Accepts on a listening socket. `nextId`: for the sessions of new logins. */
   listenOn(name: ListenerName, handle: RawHandle): Promise<void>;
   nextId: number;
+  /** Hears of the backends of sessions that come and go; null: nobody does. */
+  onBackend: ((change: BackendChange) => void) | null;
   /** Ends those that no session here has. */
   endBackends(pids: readonly number[]): void;
   addTotals(totals: ToSuccessor['finish']['totals']): void;
@@ -65,8 +68,8 @@ export class Successor {
   /** By session id. */
   readonly #sockets = new Map<number, Partial<Sockets>>();
   readonly #frozen = new Map<number, { readonly session: Session; readonly frozenAt: bigint }>();
-  /** Of all sessions that the predecessor had. */
-  #backends: readonly number[] = [];
+  /** Of all sessions that the predecessor had, or has. */
+  #backends = new Set<number>();
   #listens = false;
   #writes = false;
   #finished = false;
@@ -85,6 +88,9 @@ export class Successor {
       prepare: inTurn((body) => this.#prepare(body)),
       listener: inTurn(({ name }, handle) => void (handle && this.#listeners.push({ name, handle }))),
       listen: inTurn((body) => this.#listen(body)),
+      backend: inTurn(
+        ({ pid, has }) => void (has === 'come' ? this.#backends.add(pid) : this.#backends.delete(pid)),
+      ),
       write: inTurn(({ epoch }) => this.#write(epoch)),
       socket: inTurn((body, handle) => this.#keep(body, handle)),
       sessions: inTurn((body) => this.#adopt(body)),
@@ -125,7 +131,8 @@ export class Successor {
 
   async #listen({ nextId, backends = [] }: ToSuccessor['listen']): Promise<void> {
     this.#target.nextId = nextId;
-    this.#backends = backends;
+    this.#backends = new Set(backends);
+    this.#target.onBackend = (change) => this.#peer.tell('backend', change);
     this.#target.cancelElsewhere = (processId, secret) => this.#peer.tell('cancel', { processId, secret });
     for (const { name, handle } of this.#listeners) await this.#target.listenOn(name, handle);
     this.#listens = true;
@@ -196,6 +203,7 @@ export class Successor {
     this.#target.nextId = Math.max(this.#target.nextId, nextId);
     this.#target.addTotals(totals);
     this.#target.cancelElsewhere = null;
+    this.#target.onBackend = null;
     for (const id of [...this.#sockets.keys(), ...this.#frozen.keys()]) this.#drop(id);
     await faultPoint('handover.successor.finish');
     await this.#target.openControl();
@@ -213,11 +221,12 @@ export class Successor {
     }
     logLine('the predecessor is gone in the middle of the handover: going on alone');
     this.#target.cancelElsewhere = null;
+    this.#target.onBackend = null;
     if (!this.#writes) await this.#writeAlone();
     for (const { session } of this.#frozen.values()) session.thaw();
     this.#frozen.clear();
     for (const id of [...this.#sockets.keys()]) this.#drop(id);
-    this.#target.endBackends(this.#backends);
+    this.#target.endBackends([...this.#backends]);
     await this.#target.openControl();
     this.#finished = true;
     this.#end(null);
