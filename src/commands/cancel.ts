@@ -17,7 +17,8 @@ export default class Cancel extends InstanceCommand<typeof Cancel, CancelResult>
   ];
 
   protected override async execute(): Promise<CancelResult> {
-    return this.ask('cancel', {});
+    const { cancelOperation } = await import('../control/cancel.js');
+    return cancelOperation(this.instance);
   }
 
   protected override show(result: CancelResult): void {

@@ -346,7 +346,7 @@ export interface MoveParams {
 export interface CancelResult {
   readonly schema: 'dbproxy.cancel/1';
   readonly instance: string;
-  /** `scale` or `patch`, and its id; null: none was running. */
+  /** `scale` or `patch`, and its id; null: none was running, or it had no id yet. */
   readonly operation: string | null;
   readonly id: string | null;
   /** Null: none was running. */

@@ -164,6 +164,8 @@ const QUESTIONS: ReadonlySet<keyof SupervisorApi> = new Set<keyof SupervisorApi>
   'session',
   'check',
   'autoscale',
+  // One that runs an operation does not make way.
+  'cancel',
 ]);
 
 /** One call to the supervisor of a running instance, whichever it is now. Throws what `connectSupervisor` and the call throw. */

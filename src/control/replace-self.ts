@@ -4,9 +4,11 @@
  */
 import type { HandoverRecord, OperationProgress, SelfPatchLimits } from './api.js';
 import { DbproxyError } from '../errors/index.js';
+import { AskedSelfPatch } from './asked-self-patch.js';
 import { assertBuildRuns } from './assert-build-runs.js';
 import { connectSupervisor, replaceSupervisor } from './client.js';
 import { assertSomeRoom } from '../errors/no-room.js';
+import { faultPoint } from '../fault-point.js';
 import { InstanceDirectory } from './instance-directory.js';
 import { writerOf } from './multiwriter/names.js';
 
@@ -18,15 +20,32 @@ export type SelfPatchResult = HandoverRecord & {
   readonly supervisor: { readonly from: { readonly pid: number }; readonly to: { readonly pid: number } };
 };
 
-/** Throws DBP_INSTANCE_NOT_RUNNING, DBP_INSTANCE_BUSY, DBP_PROXY_HANDOVER, DBP_ENV_DISK_FULL. */
+/** Throws DBP_INSTANCE_NOT_RUNNING, DBP_INSTANCE_BUSY, DBP_PROXY_HANDOVER, DBP_SWITCH_ROLLED_BACK, DBP_ENV_DISK_FULL. */
 export async function replaceSelf(
   name: string,
   onProgress: (progress: Pick<OperationProgress, 'step' | 'detail'>) => void,
   limits: SelfPatchLimits = {},
 ): Promise<SelfPatchResult> {
-  await assertSomeRoom(InstanceDirectory.of(name).paths.directory);
+  const { paths } = InstanceDirectory.of(name);
+  await assertSomeRoom(paths.directory);
+  const asked = await AskedSelfPatch.begin(paths);
+  try {
+    return await replaceAsked(name, asked, onProgress, limits);
+  } finally {
+    await asked.end();
+  }
+}
+
+async function replaceAsked(
+  name: string,
+  asked: AskedSelfPatch,
+  onProgress: (progress: Pick<OperationProgress, 'step' | 'detail'>) => void,
+  limits: SelfPatchLimits,
+): Promise<SelfPatchResult> {
   await assertSomebodyElects(name);
   await assertBuildRuns((await InstanceDirectory.of(name).readInstance())?.spec.multiwriter !== undefined);
+  await faultPoint('patch-self.asked');
+  await asked.assertGoesOn();
   onProgress({ step: 'supervisor', detail: 'a new one looks after the instance' });
   const from = await replaceSupervisor(name, EXIT_BOUND_MS).catch((cause: unknown) => {
     const error = DbproxyError.from(cause);
@@ -37,7 +56,14 @@ export async function replaceSelf(
   const supervisor = await connectSupervisor(name);
   try {
     await supervisor.call('ready', {});
-    const record = await supervisor.call('replaceProxy', limits, { onProgress });
+    await faultPoint('patch-self.supervised');
+    await asked.assertGoesOn();
+    const record = await supervisor.call('replaceProxy', limits, {
+      onProgress: (progress) => {
+        void asked.end();
+        onProgress(progress);
+      },
+    });
     const to = (await InstanceDirectory.of(name).readSupervisor())?.process.pid ?? 0;
     return { ...record, supervisor: { from: { pid: from }, to: { pid: to } } };
   } finally {

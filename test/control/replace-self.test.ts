@@ -1,7 +1,7 @@
 /** `patch --self` with the real supervisor and proxy: both are replaced under a load that would notice. */
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFile, cp, mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
+import { appendFile, cp, mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { connect } from 'node:net';
@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { CancelResult } from '../../src/control/api.js';
+import { cancelOperation } from '../../src/control/cancel.js';
 import { askSupervisor, connectSupervisor } from '../../src/control/client.js';
 import { InstanceDirectory } from '../../src/control/instance-directory.js';
 import { findProxy, proxyStatus } from '../../src/control/proxy-process.js';
@@ -432,6 +433,43 @@ describe('dbproxy cancel', () => {
     await writer.progressed();
     await writer.finish();
   }, 60_000);
+
+  test.each(['patch-self.asked', 'patch-self.supervised'])(
+    'gives it up at %s, where its supervisor does not know of it yet',
+    async (step) => {
+      const name = 'only-asked';
+      const { url, proxy } = await live.up(name);
+      const writer = await Writer.start(url);
+      const pause = new Pause(step, live.home);
+      const patch = [join(ROOT, 'bin/run.js'), 'patch', '--self', '--name', name, '--json'];
+      const env = { ...process.env, ...pause.env };
+      const ended = promisify(execFile)(process.execPath, patch, { env }).catch((error: unknown) => error);
+      await pause.reached();
+      const cancel = cancelOperation(name);
+      const { controlDirectory } = InstanceDirectory.of(name).paths;
+      const records = async (): Promise<string[]> =>
+        (await readdir(controlDirectory)).filter((file) => file.startsWith('patch-self'));
+      await until('it to be given up', async () => (await records()).length === 2);
+      await pause.goOn();
+      expect(await cancel).toMatchObject({ operation: 'patch', id: null, outcome: 'rolled-back' });
+      expect(await ended).toMatchObject({
+        code: 1,
+        stdout: expect.stringContaining('DBP_SWITCH_ROLLED_BACK') as string,
+      });
+      expect(await status(name)).toMatchObject({
+        state: 'running',
+        operation: null,
+        proxy: { pid: proxy.pid },
+      });
+      expect(await records()).toEqual([]);
+      expect(await cancelOperation(name)).toMatchObject({ operation: null, outcome: null });
+      expect(await replaceSelf(name, silent)).toMatchObject({ from: { pid: proxy.pid } });
+      expect(await records()).toEqual([]);
+      await writer.progressed();
+      await writer.finish();
+    },
+    60_000,
+  );
 
   test('comes too late for one that has: it is completed', async () => {
     const { writer, before, ended, cancel } = await givenUpAt('too-late', 'handover.adopted');
