@@ -3,7 +3,8 @@
  *
  * Every Query, Sync and FunctionCall is answered by exactly one ReadyForQuery (manual 54.2.2, 54.2.3), with one exception:
  * an engine in COPY IN ignores Sync (commands/copyfromparse.c, CopyGetData), so the Sync that libpq sends right after
- * Execute is never answered, and the one after CopyDone is.
+ * Execute is never answered, and the one after CopyDone is. A client that pipelines has sent its CopyDone, and more behind it, before
+ * the engine says that it reads COPY data.
  */
 import type { TxStatus } from './codes.js';
 
@@ -15,6 +16,8 @@ export interface ExchangeImage {
   readonly copyIn: boolean;
   readonly status: TxStatus;
   readonly skipping: boolean;
+  /** Of an older build that does not know them: undefined. */
+  readonly copyEnds?: readonly number[];
 }
 
 export class Exchange {
@@ -33,6 +36,8 @@ export class Exchange {
   #oldest = 0;
   /** A batch failed: what comes before its Sync is not answered. */
   #skipping = false;
+  /** CopyDone and CopyFail that were sent before the engine was in COPY IN, oldest first: where (`#place`). */
+  #copyEnds: number[] = [];
 
   /** Query or FunctionCall was sent. */
   asked(): void {
@@ -49,16 +54,26 @@ export class Exchange {
 
   /** CopyDone or CopyFail was sent. */
   copyEnded(): void {
+    if (!this.copyIn && !this.settled) this.#copyEnds.push(this.#place(this.sent, this.batchOpen));
     this.copyIn = false;
   }
 
-  /** CopyInResponse came: Syncs already sent will be read as part of the copy and ignored. */
+  /** CopyInResponse came: Syncs already sent, up to what ends the copy, will be read as part of it and ignored. */
   copyInStarted(): void {
-    this.copyIn = true;
-    if (this.pending > 0 && this.#kinds[this.#oldest] === 1) return;
-    this.answered += this.pending;
-    this.pending = 0;
-    this.batchOpen = true;
+    const isQuery = this.pending > 0 && this.#kinds[this.#oldest] === 1;
+    const begins = isQuery ? this.#place(this.answered + 1, false) : this.#place(this.answered, true);
+    const end = this.#copyEnds.findIndex((place) => place >= begins);
+    const [endsAt] = end < 0 ? [] : this.#copyEnds.splice(end, 1);
+    this.copyIn = endsAt === undefined;
+    if (isQuery) return;
+    const ignored = endsAt === undefined ? this.pending : Math.floor(endsAt / 2) - this.answered;
+    for (let i = 0; i < ignored; i++) this.#shift();
+    if (this.pending === 0) this.batchOpen = true;
+  }
+
+  /** In the stream of a client: behind so many requests, and there in front of, or within, a batch. */
+  #place(requests: number, inBatch: boolean): number {
+    return 2 * requests + (inBatch ? 1 : 0);
   }
 
   /**
@@ -79,6 +94,8 @@ export class Exchange {
       this.#skipping = false;
     }
     if (this.pending > 0) this.#shift();
+    if (this.#copyEnds.length > 0)
+      this.#copyEnds = this.#copyEnds.filter((place) => place > this.#place(this.answered, false));
   }
 
   /** The engine may answer nothing of what was sent before it has more. */
@@ -94,7 +111,8 @@ export class Exchange {
   save(): ExchangeImage {
     const { answered, batchOpen, copyIn, status } = this;
     const kinds = Array.from({ length: this.pending }, (_, i) => this.#kindAt(i));
-    return { kinds, answered, batchOpen, copyIn, status, skipping: this.#skipping };
+    const copyEnds = [...this.#copyEnds];
+    return { kinds, answered, batchOpen, copyIn, status, skipping: this.#skipping, copyEnds };
   }
 
   static from(image: ExchangeImage): Exchange {
@@ -105,6 +123,7 @@ export class Exchange {
     exchange.copyIn = image.copyIn;
     exchange.status = image.status;
     exchange.#skipping = image.skipping;
+    exchange.#copyEnds = [...(image.copyEnds ?? [])];
     return exchange;
   }
 

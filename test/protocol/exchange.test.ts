@@ -47,3 +47,81 @@ test('twenty requests in flight are each answered once', () => {
   }
   expect(exchange.settled).toBe(true);
 });
+
+describe('COPY IN whose end was sent before the engine had asked for it', () => {
+  const cases = {
+    'of a Query': (exchange: Exchange): void => {
+      exchange.asked();
+      exchange.copyEnded();
+      exchange.copyInStarted();
+    },
+    'of a batch': (exchange: Exchange): void => {
+      exchange.batchOpen = true;
+      exchange.copyEnded();
+      exchange.synced();
+      exchange.copyInStarted();
+    },
+    'of a batch that has not all come': (exchange: Exchange): void => {
+      exchange.batchOpen = true;
+      exchange.copyEnded();
+      exchange.copyInStarted();
+      exchange.synced();
+    },
+    'of a batch whose first Sync is read as part of it': (exchange: Exchange): void => {
+      exchange.batchOpen = true;
+      exchange.synced();
+      exchange.copyEnded();
+      exchange.synced();
+      exchange.copyInStarted();
+    },
+    'the second one of a Query': (exchange: Exchange): void => {
+      exchange.asked();
+      exchange.copyEnded();
+      exchange.copyEnded();
+      exchange.copyInStarted();
+      exchange.copyInStarted();
+    },
+    'behind one that failed': (exchange: Exchange): void => {
+      exchange.asked();
+      exchange.copyEnded();
+      exchange.batchOpen = true;
+      exchange.copyEnded();
+      exchange.synced();
+      exchange.failed();
+      exchange.ready('I');
+      exchange.copyInStarted();
+    },
+  };
+
+  test.each(Object.entries(cases))('%s: what is behind it is waited for', (_, begin) => {
+    const exchange = new Exchange();
+    begin(exchange);
+    expect(exchange.copyIn).toBe(false);
+    exchange.batchOpen = true;
+    exchange.synced();
+    exchange.ready('I');
+    expect(exchange.settled).toBe(false);
+    exchange.ready('I');
+    expect(exchange.settled).toBe(true);
+  });
+
+  test('another process knows of it', () => {
+    const exchange = new Exchange();
+    exchange.asked();
+    exchange.copyEnded();
+    const other = Exchange.from(exchange.save());
+    other.copyInStarted();
+    expect(other.copyIn).toBe(false);
+  });
+
+  test('one that ended a copy which failed ends no later one', () => {
+    const exchange = new Exchange();
+    exchange.asked();
+    exchange.copyEnded();
+    exchange.failed();
+    exchange.ready('I');
+    exchange.batchOpen = true;
+    exchange.copyInStarted();
+    expect(exchange.copyIn).toBe(true);
+  });
+});

@@ -353,6 +353,52 @@ describe('hold and release', () => {
     client.close();
   });
 
+  it.each([
+    ['a Query', () => [encode.query('copy slow (n) from stdin')], []],
+    [
+      'a batch',
+      () => [encode.parse('', 'copy slow (n) from stdin'), encode.bind('', '', []), encode.execute()],
+      [encode.sync()],
+    ],
+  ])(
+    'COPY IN of %s whose data is sent with it: what was asked behind it is waited for',
+    async (_, copy, end) => {
+      const waitFor = (key: number): Buffer[] => [
+        encode.parse('', `select pg_advisory_lock(${key}), ${key}`),
+        encode.bind('', '', []),
+        encode.execute(),
+        encode.sync(),
+      ];
+      await withPg(directTo(primary), async (admin) => {
+        await admin.query(`
+        create table if not exists slow (n int);
+        create or replace function slowly() returns trigger language plpgsql as
+          'begin perform pg_advisory_xact_lock(1); return new; end';
+        create or replace trigger slowly before insert on slow for each row execute function slowly();
+        select pg_advisory_lock(key) from generate_series(1, 3) key`);
+        const unlock = (key: number): Promise<unknown> => admin.query('select pg_advisory_unlock($1)', [key]);
+        const client = await logIn(proxy.port);
+        await warm();
+        const data = encode.message('d'.charCodeAt(0), Buffer.from('1\n'));
+        client.send(...copy(), data, encode.message('c'.charCodeAt(0)), ...end);
+        await client.answer('G');
+        client.send(...waitFor(2));
+        await unlock(1);
+        expect(await client.answer()).toMatchObject({ tags: ['COPY 1'] });
+        client.send(...waitFor(3));
+        await unlock(2);
+        expect((await client.answer()).rows).toEqual([['', '2']]);
+        expect(await hold(200)).toMatchObject({ held: false });
+        const holding = hold();
+        await unlock(3);
+        expect((await client.answer()).rows).toEqual([['', '3']]);
+        expect(await holding).toMatchObject({ held: true });
+        await proxy.control.call('release', {});
+        client.close();
+      });
+    },
+  );
+
   it('a transaction under way is finished during the hold; what follows it waits', async () => {
     const client = await logIn(proxy.port);
     await warm();
