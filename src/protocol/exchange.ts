@@ -100,7 +100,12 @@ export class Exchange {
 
   /** The engine may answer nothing of what was sent before it has more. */
   get waitsForMore(): boolean {
-    return this.copyIn || this.#skipping;
+    return this.copyIn || (this.#skipping && !this.#hasSync);
+  }
+
+  get #hasSync(): boolean {
+    for (let place = 0; place < this.pending; place++) if (this.#kindAt(place) === 0) return true;
+    return false;
   }
 
   /** How many were sent, ever. */

@@ -26,6 +26,16 @@ describe('after an error in a batch', () => {
     expect(exchange.settled).toBe(true);
   });
 
+  test('the engine waits for no more once it has been sent the Sync', () => {
+    const exchange = new Exchange();
+    exchange.batchOpen = true;
+    exchange.failed();
+    exchange.asked();
+    expect(exchange.waitsForMore).toBe(true);
+    exchange.synced();
+    expect(exchange.waitsForMore).toBe(false);
+  });
+
   test('a simple Query that fails is answered as any other', () => {
     const exchange = new Exchange();
     exchange.asked();

@@ -7,9 +7,11 @@ import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { readProcessStat } from '../../../src/engine/process-identity.js';
 import { eventually, value } from '../../support/clients.js';
+import { encode } from '../../../src/protocol/index.js';
 import { routeTo } from '../../support/engines.js';
 import { Pause } from '../../support/pause.js';
 import { successorsOf, THIS_BUILD } from '../../support/proxies.js';
+import { RawClient } from '../../support/raw-client.js';
 import type { HandoverResult } from '../../../src/proxy/control-api.js';
 import { retrying, TestCluster, type Member } from './cluster.js';
 
@@ -125,6 +127,36 @@ describe('what sessions have', () => {
     await second().start();
     await second().isOpen();
     await cluster.atRest();
+  });
+
+  it('a client that pipelines on and on, and whose batches fail: it goes over, and each is answered once', async () => {
+    const raw = await RawClient.login(first().port);
+    let [sent, answered, isOver] = [0, 0, false];
+    const ask = (): void => {
+      const statements = [`insert into account values (${1000 + ++sent}, 1) returning id`, 'select 1/0'];
+      const batch = statements.flatMap((sql) => [
+        encode.parse('', sql),
+        encode.bind('', '', []),
+        encode.execute(),
+      ]);
+      raw.send(...batch, encode.sync());
+    };
+    const asking = async (): Promise<void> => {
+      for (let i = 0; i < 300; i++) ask();
+      while (answered < sent) {
+        const { rows, errors } = await raw.answer();
+        expect({ rows, errors }).toEqual({ rows: [[String(1000 + ++answered)]], errors: ['22012'] });
+        if (!isOver) ask();
+      }
+    };
+    const asked = asking();
+    asked.catch(() => undefined);
+    await eventually('it to be at work', () => answered > 300);
+    const { sessions } = await first().handOver({ deadlineMs: 10_000 });
+    expect(sessions).toEqual({ handed: 1, lost: [] });
+    isOver = true;
+    await asked;
+    raw.close();
   });
 
   it('the unnamed statement, between its Parse and its Bind', async () => {
