@@ -54,6 +54,8 @@ export async function giveUpAsked({ controlDirectory }: InstancePaths): Promise<
     const record = await readJson(file, processRecord);
     if (isAlive(record?.process)) {
       await writeFile(givenUpOf(file), '', { mode: 0o600 });
+      // It may have ended meanwhile.
+      if (!(await exists(file))) await forget(file);
       found = true;
     } else await forget(file);
   }
