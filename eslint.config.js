@@ -96,12 +96,13 @@ export default tseslint.config(
       'boundaries/elements': Object.keys(walls).map((name) => ({ type: name, pattern: `src/${name}` })),
       // Outside of every wall: whoever likes may state the version, suggest a name, stop where a test wants to kill it, end once it is loaded,
       // write a quantity as people read it, or a line in its log, write straight to a socket, sum up times, name the sizes and the
-      // steps of a switchover, make a directory, or say the settings of a connection of ours.
+      // steps of a switchover, find or make a directory, or say the settings of a connection of ours.
       'boundaries/files': [
         {
           category: 'common',
           pattern: [
             'src/version.ts',
+            'src/exists.ts',
             'src/fault-point.ts',
             'src/load-only.ts',
             'src/log-line.ts',

@@ -5,8 +5,9 @@
  * waits until that file exists, and says so in `/some/file.reached`. A step of an operation is on disk (`operation.json`,
  * `events.ndjson`) when the wait begins. Without the variable this costs one comparison.
  */
-import { access, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
+import { exists } from './exists.js';
 
 const POLL_MS = 5;
 const [pauseAt, untilFile] = (process.env.DBPROXY_TEST_PAUSE_AT ?? '').split('@');
@@ -16,13 +17,5 @@ export async function faultPoint(step: string, written?: Promise<void>): Promise
   if (step !== pauseAt) return;
   await written;
   if (untilFile) await writeFile(`${untilFile}.reached`, '');
-  while (!(await exists(untilFile))) await delay(POLL_MS);
-}
-
-async function exists(file: string | undefined): Promise<boolean> {
-  if (!file) return false;
-  return access(file).then(
-    () => true,
-    () => false,
-  );
+  while (!untilFile || !(await exists(untilFile))) await delay(POLL_MS);
 }

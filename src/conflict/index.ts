@@ -7,6 +7,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { StoreStatus, Verdict, WriterSummary } from '../control/api.js';
 import { assertWriterExists, connectSupervisor, type Supervisor } from '../control/client.js';
+import { supervisorsOf } from '../control/supervisors.js';
 import { parseWriterName } from '../control/multiwriter/names.js';
 import { DbproxyError } from '../errors/index.js';
 import { Tally, WriterClient } from './clients.js';
@@ -114,20 +115,11 @@ async function followVerdicts(first: Supervisor, verdicts: Verdict[], over: Abor
   const follow = (supervisor: Supervisor): Promise<unknown> =>
     supervisor.call('verdicts', { last: 0, follow: true }, { onProgress: hear }).catch(() => undefined);
   await follow(first);
-  while (!over.aborted) {
-    const next = await connectSupervisor(first.instance).catch(() => null);
-    if (next === null) {
-      await delay(LOOK_EVERY_MS);
-      continue;
-    }
-    const close = (): void => next.close();
-    over.addEventListener('abort', close);
-    if (over.aborted) close();
+  for await (const next of supervisorsOf(first.instance, over, true)) {
     const ended = follow(next);
     const missed = next.call('verdicts', { last: SHOWN_VERDICTS, follow: false });
     for (const verdict of await missed.catch(() => [])) hear(verdict);
     await ended;
-    over.removeEventListener('abort', close);
   }
 }
 

@@ -3,10 +3,11 @@
  * record in the control directory, with the process that runs it, so that `cancel` finds it.
  */
 import { randomBytes } from 'node:crypto';
-import { access, readdir, rm, writeFile } from 'node:fs/promises';
+import { readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { processIdentity } from '../engine/index.js';
 import { DbproxyError } from '../errors/index.js';
+import { exists } from '../exists.js';
 import { VERSION } from '../version.js';
 import { readJson, writeJson } from './json-file.js';
 import type { InstancePaths } from './paths.js';
@@ -66,9 +67,3 @@ const forget = async (file: string): Promise<void> => {
   // Whoever comes later forgets what is left.
   for (const each of [file, givenUpOf(file)]) await rm(each, { force: true }).catch(() => undefined);
 };
-
-const exists = (path: string): Promise<boolean> =>
-  access(path).then(
-    () => true,
-    () => false,
-  );

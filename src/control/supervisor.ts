@@ -415,8 +415,7 @@ export class Supervisor {
         caller.progress?.(progress);
       };
       const signal = AbortSignal.any([this.#end.signal, given.signal]);
-      const { pause: pauses, pastReturn } = given;
-      const context = { instance: this.#instance, proxy, onProgress, pause: pauses, pastReturn, signal };
+      const context = { ...given, instance: this.#instance, proxy, onProgress, signal };
       const record = await work(context);
       if ('outcome' in record && record.outcome === 'rolled-back') await this.#afterFailure();
       return record;

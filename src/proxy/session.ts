@@ -443,10 +443,7 @@ export class Session {
     if (!asked && this.state && !this.#mayHaveChanged(this.state, quietSinceMs)) return this.state;
     this.#lookedAtMs = performance.now();
     this.#limits = limits;
-    this.#unnamedLost = this.tracker.unnamedStatement !== null;
-    const reading = look(this.server, { ...context, tracker: this.tracker }, this.state);
-    this.#reading = Promise.allSettled([this.#reading, reading]);
-    this.state = await reading;
+    this.state = await this.#read(look(this.server, { ...context, tracker: this.tracker }, this.state));
     this.#relay.dirty = false;
     return this.state;
   }
@@ -459,9 +456,13 @@ export class Session {
 
   /** Only while held: what has become of the temporary objects of those sessions, of the same database. */
   async marksOf(sessions: readonly Session[]): Promise<TempMarks> {
-    this.#unnamedLost = this.tracker.unnamedStatement !== null;
     const schemas = sessions.flatMap(({ state }) => state?.tempObjects.schema ?? []);
-    const reading = readTempMarks(this.server, schemas);
+    return this.#read(readTempMarks(this.server, schemas));
+  }
+
+  /** Queries of ours on its engine have begun. */
+  #read<Found>(reading: Promise<Found>): Promise<Found> {
+    this.#unnamedLost = this.tracker.unnamedStatement !== null;
     this.#reading = Promise.allSettled([this.#reading, reading]);
     return reading;
   }

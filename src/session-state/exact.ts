@@ -9,18 +9,20 @@ import type { Reply, Rows, StateChannel } from './channel.js';
 /** As the user who logged in, who re-creates it all: session_user may be another one, with other rights. */
 export const AS_LOGIN_USER = 'set local session authorization default';
 
+/** An expression. Past that timeout, which PostgreSQL 17 brought, the connection would end. */
+export const NO_TRANSACTION_TIMEOUT = `case when pg_catalog.current_setting('transaction_timeout', true) is not null
+      then pg_catalog.set_config('transaction_timeout', '0', true) end`;
+
 /**
  * Within a transaction. Names of types come out qualified. With array_nulls off NULL in an
- * array would be read as a string, and with xmloption at DOCUMENT not every XML value. Past transaction_timeout, which PostgreSQL 17
- * brought, the connection would end.
+ * array would be read as a string, and with xmloption at DOCUMENT not every XML value.
  */
 export const EXACT = `${AS_LOGIN_USER}; set local statement_timeout = 0; set local lock_timeout = 0;
   set local datestyle to iso, ymd; set local intervalstyle to iso_8601; set local extra_float_digits to 1;
   set local bytea_output to hex; set local lc_monetary to 'C'; set local quote_all_identifiers to off;
   set local array_nulls to on; set local xmloption to content; set local search_path to '';
   select pg_catalog.set_config('client_encoding', pg_catalog.getdatabaseencoding(), true),
-    case when pg_catalog.current_setting('transaction_timeout', true) is not null
-      then pg_catalog.set_config('transaction_timeout', '0', true) end`;
+    ${NO_TRANSACTION_TIMEOUT}`;
 
 export const BEGIN_EXACT = `begin isolation level read committed read write not deferrable; ${EXACT}`;
 

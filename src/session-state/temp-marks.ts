@@ -5,7 +5,7 @@
  */
 import { encode } from '../protocol/index.js';
 import type { StateChannel } from './channel.js';
-import { AS_LOGIN_USER } from './exact.js';
+import { AS_LOGIN_USER, NO_TRANSACTION_TIMEOUT } from './exact.js';
 import { kindNames, kinds, type SessionState } from './kinds.js';
 import { arrayLiteral, literal, type StateKindModule } from './kind.js';
 import { markOf } from './temp-definitions.js';
@@ -37,8 +37,7 @@ export const readTempMarks = async (
 ): Promise<TempMarks> => {
   const sql = `begin isolation level read committed not deferrable; ${AS_LOGIN_USER}; set local statement_timeout = 0;
     set local lock_timeout = ${LOCK_TIMEOUT_MS};
-    select case when pg_catalog.current_setting('transaction_timeout', true) is not null
-      then pg_catalog.set_config('transaction_timeout', '0', true) end;
+    select ${NO_TRANSACTION_TIMEOUT};
     select n.oid, ${MARK}, pg_catalog.pg_current_snapshot() from pg_catalog.unnest(${literal(arrayLiteral(schemas))}::pg_catalog.oid[]) n (oid);
     rollback`;
   const [reply] = await channel.exchange(encode.query(sql), 1);

@@ -2,8 +2,9 @@
  * What a start on existing data needs to find: its socket directory, which a clean-up or a reboot may have taken away, and
  * the configuration of its size, which may be another one than when it last ran.
  */
-import { access, chmod, chown, mkdir } from 'node:fs/promises';
+import { chmod, chown, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { exists } from '../../../exists.js';
 import { CONFIGURATION_FILE, configuration } from '../../configuration.js';
 import type { EngineRecord } from '../../types.js';
 import { writeOwned } from './initdb.js';
@@ -23,9 +24,3 @@ async function makeSocketDirectory(directory: string, user: ServerUser | null): 
   await chmod(directory, 0o700);
   if (user !== null) await chown(directory, user.uid, user.gid);
 }
-
-const exists = (file: string): Promise<boolean> =>
-  access(file).then(
-    () => true,
-    () => false,
-  );

@@ -3,9 +3,10 @@
  * data directory would free them; when the directory is removed instead, nothing ever would.
  */
 import { execFile } from 'node:child_process';
-import { access, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { exists } from '../../../exists.js';
 import type { Binaries } from './binaries.js';
 import { CLEAN_ENVIRONMENT } from './initdb.js';
 import { spawnIdentity, type ServerUser } from './server-user.js';
@@ -33,9 +34,3 @@ export async function releaseSharedMemory(
     timeout: RELEASE_BOUND_MS,
   }).catch(() => undefined);
 }
-
-const exists = (path: string): Promise<boolean> =>
-  access(path).then(
-    () => true,
-    () => false,
-  );
