@@ -12,29 +12,37 @@ import {
 } from '../../src/engine/index.js';
 import { docker } from './docker/index.js';
 import { engineImage, engineKind } from './provider.js';
+import { SHARED_CACHE } from './versions.js';
 
 export { routeTo } from '../../src/switchover/index.js';
+
+const INSTALLED = '17';
+/** Of the engines of tests that do not say which: `DBPROXY_TEST_POSTGRES=18 npx vitest run …` (embedded). */
+const POSTGRES = process.env.DBPROXY_TEST_POSTGRES ?? INSTALLED;
 
 export const PASSWORD = 'correct horse';
 
 export class TestEngines {
   readonly provider: EngineProvider;
   readonly home: string;
+  readonly #postgres: string;
   #next = 1;
   readonly #made: EngineRecord[] = [];
 
-  private constructor(home: string, kind: ProviderKind) {
+  private constructor(home: string, kind: ProviderKind, postgres: string) {
     this.home = home;
+    this.#postgres = postgres;
     const owner = { name: 'test', directory: home };
-    this.provider = providerOf(kind, { cacheDirectory: join(home, 'cache'), owner });
+    const cacheDirectory = postgres === INSTALLED ? join(home, 'cache') : SHARED_CACHE;
+    this.provider = providerOf(kind, { cacheDirectory, owner });
   }
 
-  static async open(): Promise<TestEngines> {
+  static async open(postgres = POSTGRES): Promise<TestEngines> {
     const home = await mkdtemp(join(tmpdir(), 'dbp-'));
     // The unprivileged user that engines run under has to pass through.
     await chmod(home, 0o711);
     await writeFile(join(home, 'password'), `${PASSWORD}\n`, { mode: 0o600 });
-    return new TestEngines(home, engineKind());
+    return new TestEngines(home, engineKind(), postgres);
   }
 
   async primary(size: SizeName = 'small'): Promise<EngineRecord> {
@@ -62,7 +70,7 @@ export class TestEngines {
       directory: join(this.home, id),
       socketDirectory: join(this.home, `s${id}`),
       size,
-      postgres: '17',
+      postgres: this.#postgres,
       superuserPassword: PASSWORD,
       ...(this.provider.kind === 'docker'
         ? { image: engineImage(), superuserPasswordFile: join(this.home, 'password') }

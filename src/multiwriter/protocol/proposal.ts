@@ -48,7 +48,7 @@ const compatible: Readonly<Record<KeyMode, readonly KeyMode[]>> = {
 export const areCompatible = (a: KeyMode, b: KeyMode): boolean => compatible[a].includes(b);
 
 /** The first key that both use in modes that exclude each other. */
-export const commonKey = (a: Proposal, b: Proposal): string | null => {
+export const commonKey = (a: Pick<Proposal, 'keys'>, b: Pick<Proposal, 'keys'>): string | null => {
   const modes = new Map<string, KeyMode[]>();
   for (const { key, mode } of a.keys) modes.set(key, [...(modes.get(key) ?? []), mode]);
   const common = b.keys.find(({ key, mode }) => modes.get(key)?.some((other) => !areCompatible(mode, other)));

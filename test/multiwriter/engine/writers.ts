@@ -23,7 +23,7 @@ import {
   WRITE_SET_QUERY,
   type WriteSet,
 } from '../../../src/multiwriter/engine/index.js';
-import { lsn, type Lsn } from '../../../src/multiwriter/protocol/index.js';
+import { commonKey, lsn, type Lsn } from '../../../src/multiwriter/protocol/index.js';
 import { TestEngines } from '../../support/engines.js';
 import { askAll } from '../../support/requests.js';
 
@@ -181,8 +181,8 @@ export async function writeOnBoth(one: TestWriter, other: TestWriter, ...stateme
  * Writers 0 and 1 of a test file, each on an engine of its own, from here to the end of the file. `onBoth` is a transaction of writer 0,
  * which writer 1 then has, too.
  */
-export async function useTwoWriters() {
-  const engines = await TestEngines.open();
+export async function useTwoWriters(postgres?: string) {
+  const engines = await TestEngines.open(postgres);
   const writers: TestWriter[] = [];
   const close = async (): Promise<void> => {
     for (const writer of writers) await writer.end();
@@ -203,6 +203,26 @@ export async function useTwoWriters() {
       expect(await b.rows(sql)).toEqual(rows);
       return rows;
     };
+    /** Two transactions, of each writer one, that have not seen each other and are rolled back: could only one of them commit? */
+    const exclude = async (one: string, other: string): Promise<boolean> => {
+      const [mine, its] = await Promise.all(
+        (
+          [
+            [a, one],
+            [b, other],
+          ] as const
+        ).map(async ([writer, sql]) => {
+          await writer.begin();
+          try {
+            await writer.client.query(sql);
+            return (await writer.close())!;
+          } finally {
+            await writer.client.query('rollback');
+          }
+        }),
+      );
+      return commonKey(mine!, its!) !== null;
+    };
     /** On the one, as `role`, and on the other. */
     const by = async (role: string, ...statements: string[]): Promise<void> => {
       await a.client.query(`set role ${role}`);
@@ -213,7 +233,7 @@ export async function useTwoWriters() {
       }
     };
     afterAll(close);
-    return { engines, a, b, onBoth, areEqual, same, by };
+    return { engines, a, b, onBoth, areEqual, same, by, exclude };
   } catch (error) {
     await close();
     throw error;

@@ -102,10 +102,14 @@ create or replace function dbproxy.indexed_type(index oid, n int) returns oid la
   select coalesce(t.atttypid, k.atttypid) from pg_index ix join pg_attribute k on k.attrelid = ix.indexrelid and k.attnum = n
     left join pg_attribute t on t.attrelid = ix.indrelid and t.attnum = ix.indkey[n - 1] and t.attnum > 0 where ix.indexrelid = index $$;
 
+-- The last column of a key WITHOUT OVERLAPS (PostgreSQL 18): those that refer to it name a part of what one or several of its rows have.
+create or replace function dbproxy.is_period(index oid, n int) returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+  select indisunique and indisexclusion and n = indnkeyatts from pg_index where indexrelid = index $$;
+
 -- Keys that are not equal may have one hash: that it stays does not say that the key does.
 create or replace function dbproxy.is_coarse(index oid) returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
   select exists (select from pg_index cross join generate_series(1, indnkeyatts) n where indexrelid = index
-                   and not (dbproxy.is_usual_class(indclass[n - 1]) and dbproxy.hashable('null', dbproxy.indexed_type(index, n), indcollation[n - 1]) is not null)) $$;
+                   and not (not dbproxy.is_period(index, n) and dbproxy.is_usual_class(indclass[n - 1]) and dbproxy.hashable('null', dbproxy.indexed_type(index, n), indcollation[n - 1]) is not null)) $$;
 
 -- Tells one value of these columns (null: of all) from another, as a hash of their text.
 create or replace function dbproxy.image_of(rel oid, columns int2[], r text) returns text language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -124,7 +128,7 @@ begin
              left join pg_attribute t on t.attrelid = ix.indrelid and t.attnum = ix.indkey[i - 1] and t.attnum > 0 loop
     part := case when a.attnum = 0 then '(' || pg_get_indexdef(index, a.i, false) || ')' else r || dbproxy.quoted(a.attname) end;
     if not a.attnotnull and not ix.indnullsnotdistinct then nullable := nullable || part; end if;
-    found := case when dbproxy.is_usual_class(a.class) then dbproxy.hashable(part, a.atttypid, a.coll) end;
+    found := case when not dbproxy.is_period(index, a.i) and dbproxy.is_usual_class(a.class) then dbproxy.hashable(part, a.atttypid, a.coll) end;
     -- Without this column, keys that differ in it alone count as equal.
     if found is not null then parts := parts || found; end if;
   end loop;
@@ -166,7 +170,7 @@ begin
         cross join generate_series(0, ix.indnkeyatts - 1) n
         join pg_attribute c on c.attrelid = rel and c.attnum = f.conkey[array_position(f.confkey, ix.indkey[n])]
         cross join lateral (select dbproxy.indexed_type(f.conindid, n + 1) as atttypid) p
-        cross join lateral (select case when dbproxy.is_usual_class(ix.indclass[n]) then
+        cross join lateral (select case when not dbproxy.is_period(f.conindid, n + 1) and dbproxy.is_usual_class(ix.indclass[n]) then
             -- The value as one of the type referred to: without a length, which would cut it, and without the checks of a domain.
             dbproxy.hashable(format('%s%s::%s', r, dbproxy.quoted(c.attname), format_type(dbproxy.base_type(p.atttypid), -1)), dbproxy.base_type(p.atttypid), ix.indcollation[n]) end as hashed) v
        where ix.indexrelid = f.conindid;
