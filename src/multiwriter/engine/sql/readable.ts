@@ -3,9 +3,25 @@
  * would stop. Where a type may have some, its values are read once more where they are written, without what a client has defined for them.
  */
 export const READABLE = String.raw`
--- Of PostgreSQL's own base types, those of which every text is one that is read again. Types of extensions are taken to be like them.
+-- By which a value of an extension's type is compared with what its text is read as; null: the type has no equality, or its text is known to be
+-- all of it. That of seg has six digits of a number.
+create or replace function dbproxy.compared_by(type oid) returns text language sql stable set search_path = pg_catalog, pg_temp as $$
+  select format('operator(%I.%s)', nspname, oprname)
+    from pg_type t join pg_depend d on d.classid = 'pg_type'::regclass and d.objid = t.oid and d.refclassid = 'pg_extension'::regclass and d.deptype = 'e' join pg_extension x on x.oid = d.refobjid
+    join pg_opclass c on opcintype = t.oid and opcdefault and opcmethod = (select oid from pg_am where amname = 'btree')
+    join pg_amop a on amopfamily = opcfamily and amopstrategy = 3 and amoplefttype = t.oid and amoprighttype = t.oid
+    join pg_operator o on o.oid = amopopr join pg_namespace n on n.oid = oprnamespace join pg_proc p on p.oid = oprcode join pg_roles r on r.oid = proowner
+   where t.oid = compared_by.type and typtype = 'b' and rolsuper and extname <> all ('{citext,cube,hstore,isn,ltree}'::name[]) $$;
+
+create or replace function dbproxy.require_equal(is_equal boolean) returns boolean language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+  if not is_equal then raise exception 'its text is read as another value'; end if;
+  return true;
+end $$;
+
+-- Of PostgreSQL's own base types, those of which every text is one that is read again.
 create or replace function dbproxy.is_readable(type oid) returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
-  select typtype <> 'b' or typcategory = 'A' and typelem <> 0 or typnamespace <> 'pg_catalog'::regnamespace or typname = any ('{bool,int2,int4,int8,oid,float4,float8,numeric,money,text,varchar,bpchar,name,char,bytea,uuid,
+  select typtype <> 'b' or typcategory = 'A' and typelem <> 0 or typnamespace <> 'pg_catalog'::regnamespace and dbproxy.compared_by(oid) is null or typname = any ('{bool,int2,int4,int8,oid,float4,float8,numeric,money,text,varchar,bpchar,name,char,bytea,uuid,
     date,time,timetz,timestamp,timestamptz,bit,varbit,inet,cidr,macaddr,macaddr8,jsonb,jsonpath,tsvector,tsquery,point,lseg,box,path,polygon,line,
     xid,xid8,cid,tid,pg_lsn,pg_snapshot,txid_snapshot,refcursor}'::name[]) or typname like 'reg%'
     from pg_type where oid = type $$;
@@ -27,6 +43,8 @@ begin
     inner_type := coalesce((select rngtypid from pg_range where rngmultitypid = t.oid), t.typelem);
     read := dbproxy.reading(case when (select typtype from pg_type where oid = dbproxy.base_type(inner_type)) = 'c' then alias else alias || '.e' end, inner_type, depth + 1);
     return case when read is not null then format('(select count(%s) from unnest(%s) %s%s)', read, value, alias, case when read ~ (alias || '\.e') then '(e)' else '' end) end;
+  elsif dbproxy.compared_by(t.oid) is not null then
+    return format('case when %1$s is not null then dbproxy.require_equal(%1$s %2$s (format(''%%s'', %1$s))::%3$s) end', value, dbproxy.compared_by(t.oid), format_type(t.oid, -1));
   elsif not dbproxy.is_readable(t.oid) then
     return format('case when %s then (format(''%%s'', %s))::%s end',
       case t.oid
