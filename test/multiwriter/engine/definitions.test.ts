@@ -192,6 +192,30 @@ describe('a definition means what it did under the settings of the session that 
     expect(await b.rows(`select to_regclass('public.anyway') is not null`)).toEqual([[true]]);
   });
 
+  it('a function has the settings that were current where it was made', async () => {
+    await a.client.query(`set work_mem = '77MB'; set app.x = 'mine'; set statement_timeout = '9min'`);
+    await onBoth(
+      `create function settled() returns int language sql set work_mem from current set app.x from current
+         set search_path from current set datestyle from current as 'select 1'`,
+      `create procedure settled_later() language sql set work_mem = '3MB' as 'select 1'`,
+      'alter procedure settled_later set "statement_timeout" /* its */ from current',
+    );
+    await a.client.query(`reset work_mem; reset app.x; reset statement_timeout`);
+    const [[, first], [, later]] = (await same(
+      `select proname, proconfig from pg_proc where proname like 'settled%' order by 1`,
+    )) as [[string, string[]], [string, string[]]];
+    expect(first).toEqual(['work_mem=77MB', 'app.x=mine', 'search_path=public', 'DateStyle=ISO, MDY']);
+    expect(later).toEqual(['work_mem=3MB', 'statement_timeout=9min']);
+    for (const setting of ['role from current', `role = 'postgres'`, 'session_replication_role from current'])
+      expect(
+        await failure(onBoth(`create function f() returns int language sql set ${setting} as 'select 1'`)),
+      ).toMatchObject({ code: '0A000', hint: expect.any(String) as string });
+    expect(await failure(onBoth(`alter function settled() set role to postgres`))).toMatchObject({
+      code: '0A000',
+    });
+    await onBoth('drop function settled', 'drop procedure settled_later');
+  });
+
   it('names are looked for in the client’s schemas by its statement alone, and what its code has set is forgotten', async () => {
     await onBoth(
       'create schema evil',
@@ -370,6 +394,23 @@ describe('a definition that runs what writes', () => {
       expect(await b.rows(`select from public.audit where what = 'there'`)).toEqual([]);
     }
   });
+});
+
+it('what is each engine’s own is refused in a DO block and in a function, too', async () => {
+  for (const sql of [
+    'create publication p for all tables',
+    `create subscription s connection 'port=1' publication p with (connect = false)`,
+  ]) {
+    expect(await failure(onBoth(`do $$ begin execute $x$${sql}$x$; end $$`))).toMatchObject({
+      code: '0A000',
+      hint: expect.any(String) as string,
+    });
+    await onBoth(`create function makes() returns void language plpgsql as $$ begin ${sql}; end $$`);
+    expect(await failure(onBoth('select makes()'))).toMatchObject({ code: '0A000' });
+    await onBoth('drop function makes');
+  }
+  expect(await same('select count(*)::int from pg_publication')).toEqual([[0]]);
+  expect(await same('select count(*)::int from pg_subscription')).toEqual([[0]]);
 });
 
 it('several statements in one query are several, also with comments or texts around them', async () => {

@@ -50,13 +50,19 @@ begin
                 where attrelid = rel and attnum > 0 and not attisdropped and typdefaultbin::text not like '{CONST%');
 end $$;
 
--- Settings that a statement is read by, or computes by; and those of clients that it names. Not where a client may not read them.
+-- As words: those in a text are too many, and do no harm.
+create or replace function dbproxy.taken_from_current(statement text) returns setof text language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select distinct lower(replace(m[1], '"', '')) from regexp_matches(regexp_replace(statement, '--[^\n\r]*|/\*([^*]|\*+[^*/])*\*+/', ' ', 'g'), '\mset\s+((?:[[:alpha:]_][\w$]*|"[^"]+")(?:\s*\.\s*(?:[[:alpha:]_][\w$]*|"[^"]+"))*)\s+from\s+current\M', 'gi') m $$;
+
+-- Settings that a statement is read by, or computes by; and those that it names, as what a client has made (current_setting) or a function is
+-- to have (SET ... FROM CURRENT). Not where a client may not read them.
 create or replace function dbproxy.settings_for(statement text) returns jsonb language sql stable set search_path = pg_catalog, pg_temp as $$
   select coalesce(jsonb_object_agg(name, value) filter (where value is not null), '{}') from (
     select name, current_setting(name, true) from unnest('{${MEANING.join()}}'::text[]) name
     union select name, current_setting(name, true)
       from (select m[1] from regexp_matches(statement, '\mcurrent_setting\s*\(\s*''([[:alpha:]_][\w$]*\.[\w$.]+)''', 'gi') m) own(name)
-     where name !~* '^dbproxy\.' and not exists (select from pg_settings s where s.name = lower(own.name))) s(name, value) $$;
+     where name !~* '^dbproxy\.' and not exists (select from pg_settings s where s.name = lower(own.name))
+    union select name, current_setting(name, true) from dbproxy.taken_from_current(statement) name where name <> 'search_path') s(name, value) $$;
 
 create or replace function dbproxy.holds_domain(type oid) returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
   with recursive held as (

@@ -43,6 +43,10 @@ create or replace function dbproxy.before_ddl() returns event_trigger language p
 declare is_of_extension boolean; is_by_itself boolean := false;
 begin
   if ${isNoted('w')} then return; end if;
+  if tg_tag ~ ' (PUBLICATION|SUBSCRIPTION)$' and session_user <> 'dbproxy_apply' then
+    raise exception 'several writers do not offer %, in a DO block or a function neither', tg_tag using errcode = '0A000',
+      hint = 'Each writer would send, or receive, the same rows.';
+  end if;
   if session_user <> 'dbproxy_apply' then perform dbproxy.settle(); end if;
   is_of_extension := ${isNoted('h')};
   if session_user = 'dbproxy_apply' and not is_of_extension then

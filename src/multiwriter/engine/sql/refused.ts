@@ -59,5 +59,14 @@ begin
   if tag not in ('CREATE FUNCTION', 'CREATE PROCEDURE') and statement ~* '\m(to|by|from|authorization|role|user)\s+session_user\M' then
     raise exception 'SESSION_USER would be another one on the other writers' using errcode = '0A000', hint = 'Name the role.';
   end if;
+  if tag !~ '^(CREATE|ALTER) (FUNCTION|PROCEDURE|ROUTINE)$' or statement !~* '\mset\M' then return; end if;
+  -- The applier is within a function that is the role's, where PostgreSQL takes no other (run_ddl).
+  if exists (select from pg_event_trigger_ddl_commands() join pg_proc p on classid = 'pg_proc'::regclass and p.oid = objid cross join unnest(proconfig) setting where setting ~ '^(role|session_authorization)=') then
+    raise exception 'a function that is SET to a role cannot be made with several writers' using errcode = '0A000', hint = 'SECURITY DEFINER, and ALTER FUNCTION ... OWNER TO that role.';
+  end if;
+  -- It goes by these itself.
+  if exists (select from dbproxy.taken_from_current(statement) name where name ~ '^(session_replication_role$|dbproxy *\.)') then
+    raise exception 'SET ... FROM CURRENT of this setting would be another value on the other writers' using errcode = '0A000', hint = 'Name the value.';
+  end if;
 end $$;
 `;
