@@ -9,6 +9,7 @@ import { Layout } from '../../../src/multiwriter/etcd/layout.js';
 import { eventually, value } from '../../support/clients.js';
 import { Pause } from '../../support/pause.js';
 import { retrying, TestCluster } from '../writer/cluster.js';
+import { adding } from './adding.js';
 import { hasEtcd, TestEtcd } from './server.js';
 
 const PREFIX = '/faults';
@@ -154,33 +155,8 @@ suite('writers on etcd', () => {
     expect(await balance(1, 5)).toBe(20);
   });
 
-  /** Clients on both writers add, until told; returns what was acknowledged. */
-  const adding = (id: number): { progressed: () => Promise<void>; stop: () => Promise<number> } => {
-    let isOver = false;
-    let acknowledged = 0;
-    const clients = cluster.members.map(async (member) => {
-      const client = await member.connect();
-      while (!isOver) {
-        await retrying(() => client.query(`update account set balance = balance + 1 where id = ${id}`));
-        acknowledged++;
-      }
-      await client.end();
-    });
-    return {
-      progressed: async () => {
-        const before = acknowledged;
-        await eventually('clients to go on', async () => (acknowledged > before + 5 ? true : null), 60_000);
-      },
-      stop: async () => {
-        isOver = true;
-        await Promise.all(clients);
-        return acknowledged;
-      },
-    };
-  };
-
   it('etcd is killed and started again while clients work: every acknowledged commit is there, once', async () => {
-    const work = adding(6);
+    const work = adding(cluster, 6);
     for (let round = 0; round < 3; round++) {
       await work.progressed();
       await etcd.kill();
@@ -304,21 +280,6 @@ suite('an etcd with users', () => {
     const ask = (url: string) => etcd.withClient((client) => client.get('/users/a'), url);
     await expect(ask(urlOf('root:other'))).rejects.toMatchObject({ code: 'DBP_ETCD_REFUSED' });
     await expect(ask(etcd.url('/users'))).rejects.toMatchObject({ code: 'DBP_ETCD_REFUSED' });
-  });
-});
-
-suite('several members', () => {
-  it('one that does not answer is left for the next', async () => {
-    const etcd = await TestEtcd.start();
-    try {
-      const url = `etcd://127.0.0.1:1,127.0.0.1:${etcd.port}/several`;
-      await etcd.withClient(async (client) => {
-        await client.txn({ then: [{ put: '/several/a', value: '1' }] });
-        expect((await client.get('/several/a')).found).toHaveLength(1);
-      }, url);
-    } finally {
-      await etcd.close();
-    }
   });
 });
 

@@ -24,53 +24,67 @@ export const hasEtcd = ((): boolean => {
 
 const START_BOUND_MS = 20_000;
 
+const freePeer = async (): Promise<string> => `http://127.0.0.1:${await freePort()}`;
+const nameOf = (peer: string): string => `member${new URL(peer).port}`;
+
 export class TestEtcd {
   readonly directory: string;
   readonly port: number;
-  readonly #peerPort: number;
   readonly #options: readonly string[];
   /** Of its URL; with `ca` it is asked by TLS. */
   readonly #query: string;
+  /** URLs of its cluster's members among themselves, its own first. */
+  readonly #peers: readonly string[];
   child: ChildProcess | null = null;
   log = '';
 
   private constructor(
     directory: string,
     port: number,
-    peerPort: number,
+    peers: readonly string[],
     options: readonly string[],
     query: string,
   ) {
     this.directory = directory;
     this.port = port;
-    this.#peerPort = peerPort;
+    this.#peers = peers;
     this.#options = options;
     this.#query = query;
   }
 
   static async start(options: readonly string[] = [], query = ''): Promise<TestEtcd> {
-    const directory = await mkdtemp(join(tmpdir(), 'dbpetcd-'));
-    const etcd = new TestEtcd(directory, await freePort(), await freePort(), options, query);
+    const etcd = await TestEtcd.#make([await freePeer()], options, query);
     await etcd.start();
     return etcd;
   }
 
+  /** A cluster of three. */
+  static async startThree(): Promise<TestEtcd[]> {
+    const peers = [await freePeer(), await freePeer(), await freePeer()];
+    const members: TestEtcd[] = [];
+    for (const own of peers) {
+      members.push(await TestEtcd.#make([own, ...peers.filter((peer) => peer !== own)], [], ''));
+    }
+    // None answers before there are two.
+    await Promise.all(members.map((member) => member.start()));
+    return members;
+  }
+
+  static async #make(peers: readonly string[], options: readonly string[], query: string): Promise<TestEtcd> {
+    const directory = await mkdtemp(join(tmpdir(), 'dbpetcd-'));
+    return new TestEtcd(directory, await freePort(), peers, options, query);
+  }
+
   async start(): Promise<void> {
     const client = this.endpoint;
-    const peer = `http://127.0.0.1:${this.#peerPort}`;
+    const [own] = this.#peers;
+    const cluster = this.#peers.map((peer) => `${nameOf(peer)}=${peer}`).join(',');
     const child = spawn(
       'etcd',
       [
-        ...[
-          '--data-dir',
-          join(this.directory, 'data'),
-          '--name',
-          'test',
-          '--initial-cluster',
-          `test=${peer}`,
-        ],
+        ...['--data-dir', join(this.directory, 'data'), '--name', nameOf(own!), '--initial-cluster', cluster],
         ...['--listen-client-urls', client, '--advertise-client-urls', client],
-        ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer, ...this.#options],
+        ...['--listen-peer-urls', own!, '--initial-advertise-peer-urls', own!, ...this.#options],
       ],
       // Its settings may come from the environment, too.
       { stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: process.env.PATH } },
@@ -107,13 +121,21 @@ export class TestEtcd {
   }
 
   /** What proxies are told, with the prefix claimed. */
-  async configOf(prefix: string): Promise<EtcdConfig> {
+  async configOf(prefix: string, url = this.url(prefix)): Promise<EtcdConfig> {
     const urlFile = join(this.directory, `url${prefix.replaceAll('/', '-')}`);
-    await writeFile(urlFile, `${this.url(prefix)}\n`, { mode: 0o600 });
+    await writeFile(urlFile, `${url}\n`, { mode: 0o600 });
     await this.withClient((client) =>
       claimPrefix(client, new Layout(prefix), { store: 'test', isNew: true }),
     );
     return { store: 'test', urlFile };
+  }
+
+  /** Of a cluster that decides by majority. */
+  async leads(): Promise<boolean> {
+    const { header, leader } = await this.withClient((client) =>
+      client.transport.ask<{ header: { member_id: string }; leader?: string }>('/v3/maintenance/status', {}),
+    );
+    return header.member_id === leader;
   }
 
   /** The keys below a prefix. */
