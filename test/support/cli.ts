@@ -22,6 +22,8 @@ export interface RunningCli {
 
 export class Cli {
   readonly home: string;
+  /** The Node that commands run on. */
+  node = process.execPath;
 
   private constructor(home: string) {
     this.home = home;
@@ -39,7 +41,7 @@ export class Cli {
   }
 
   start(args: readonly string[], env: NodeJS.ProcessEnv = {}): RunningCli {
-    const child = spawn(process.execPath, [BIN, ...args], {
+    const child = spawn(this.node, [BIN, ...args], {
       env: {
         PATH: process.env.PATH,
         HOME: this.home,
