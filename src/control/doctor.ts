@@ -140,7 +140,7 @@ async function checkEngine(): Promise<DoctorCheck> {
     await provider.remove(engine);
     return ok(
       'engine',
-      `${reason}; one was made and started in ${Math.round(performance.now() - startedAt)} ms`,
+      `${reason}; PostgreSQL ${engine.postgres} was made and started in ${Math.round(performance.now() - startedAt)} ms`,
     );
   } catch (error) {
     return problem(

@@ -21,9 +21,10 @@ export async function stopEverything(directory: InstanceDirectory): Promise<stri
   return [...proxy, ...engines, ...nodes, ...(whole ? [] : await sweepContainers(directory, 'containers'))];
 }
 
-/** Engines' data that is not below the instance's directory. */
+/** Engines' data that is not below the instance's directory. They have ended. */
 export async function removeData(directory: InstanceDirectory): Promise<void> {
   const record = await readIfWhole(directory);
+  await removeEmbedded(directory, record ?? newInstanceRecord(unknownSpec(directory.paths.name)));
   const containers = record?.engines.filter(({ provider }) => provider === 'docker') ?? [];
   // Nothing of an embedded instance is anywhere else, and no container runtime need be there.
   if (record && record.spec.provider === 'embedded' && containers.length === 0) return;
@@ -32,6 +33,15 @@ export async function removeData(directory: InstanceDirectory): Promise<void> {
     return;
   }
   await createProvider('docker', directory.paths).sweep([], 'all');
+}
+
+/** One that was killed has left shared memory, which is found by its directory only. */
+async function removeEmbedded(directory: InstanceDirectory, record: InstanceRecord): Promise<void> {
+  const engines = [...record.engines, ...(await unrecordedEngines(directory.paths, record))];
+  const provider = createProvider('embedded', directory.paths);
+  for (const engine of engines.filter((each) => each.provider === 'embedded'))
+    // The directory goes in any case.
+    await provider.remove(engine).catch(() => undefined);
 }
 
 /** Without a record nobody knows whether there are any, nor needs there be a runtime. */

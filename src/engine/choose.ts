@@ -55,5 +55,5 @@ async function embedded(wish: Wish, options: ProviderOptions, why: string): Prom
   const found = await provider.available();
   if (!found.ok) throw new DbproxyError('DBP_ENV_NO_PROVIDER', { reason: found.reason });
   const source = await provider.resolve({ postgres: wish.postgres }, wish);
-  return { provider, source, reason: `embedded (${why}): ${found.detail}` };
+  return { provider, source, reason: [`embedded (${why})`, found.detail].filter(Boolean).join(': ') };
 }

@@ -1,4 +1,5 @@
 /** `up` and `down` with the real supervisor, proxy and engines. */
+import { existsSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -19,6 +20,7 @@ import {
   status,
   until,
 } from './live.js';
+import { sharedMemory } from '../engine/support.js';
 import { Pause } from '../support/pause.js';
 import { useProvider } from '../support/provider.js';
 
@@ -46,6 +48,8 @@ test('up, up again, down keeps the data, up finds it, purge removes all', async 
   const first = await live.up('one');
   expect(first).toMatchObject({ schema: 'dbproxy.up/1', instance: 'one', alreadyRunning: false });
   expect(first.engines).toMatchObject([{ id: 'e1', role: 'primary', size: 'small' }]);
+  // A patch does not change it: it has no version, which would be that of another minor then.
+  expect(first.providerReason).not.toMatch(/PostgreSQL \d/);
   await ask(first.url, 'create table kept as select 42 as n');
 
   const again = await live.up('one');
@@ -77,6 +81,29 @@ test('up, up again, down keeps the data, up finds it, purge removes all', async 
   expect(await stopInstance('one', { purge: true })).toMatchObject({ wasRunning: true, purged: true });
   await expect(access(InstanceDirectory.of('one').paths.directory)).rejects.toThrow('ENOENT');
   expect(await processesBelow(live.home)).toEqual([]);
+});
+
+describe('purge takes the shared memory of an engine that was killed', () => {
+  const killed = async (): Promise<string[]> => {
+    const { engines, proxy } = await live.up('killed');
+    const { enginesDirectory } = InstanceDirectory.of('killed').paths;
+    const files = sharedMemory({ directory: join(enginesDirectory, engines[0]!.id) });
+    expect(files.length).toBeGreaterThan(0);
+    for (const pid of [await pidOf('killed'), proxy.pid, engines[0]!.pid!]) process.kill(pid, 'SIGKILL');
+    return files;
+  };
+  const damage = (): Promise<void> => writeFile(InstanceDirectory.of('killed').paths.instanceFile, '{');
+
+  test.each([
+    ['with its supervisor', () => Promise.resolve()],
+    ['and was stopped before', () => stopInstance('killed')],
+    ['and whose record is damaged', damage],
+  ])('%s', async (_how, before) => {
+    const files = await killed();
+    await before();
+    await stopInstance('killed', { purge: true });
+    expect(files.filter((file) => existsSync(file))).toEqual([]);
+  });
 });
 
 test('two ups at once make one instance', async () => {

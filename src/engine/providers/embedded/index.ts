@@ -38,8 +38,7 @@ export function embeddedProvider({ cacheDirectory }: EmbeddedOptions): EnginePro
     async available() {
       try {
         const { versions, user } = await toolbox.atHand();
-        const as = user === null ? '' : `, engines run as user ${user.name}`;
-        return { ok: true, detail: `PostgreSQL ${versions.join(', ')}${as}`, versions };
+        return { ok: true, detail: user === null ? '' : `engines run as user ${user.name}`, versions };
       } catch (error) {
         // Without the words that every DBP_ENV_NO_PROVIDER begins with: whoever asks says them again.
         const { message, details } = DbproxyError.from(error);
