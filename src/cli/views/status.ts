@@ -12,6 +12,7 @@ import { facts, table } from '../table.js';
 import { autoscaleLine } from './autoscale.js';
 
 const QUERY_WIDTH = 48;
+const HELD_BACK = 'held back';
 
 /** `width`: of the terminal. */
 export function statusView(status: StatusResult, style: Style, width?: number): string {
@@ -37,7 +38,7 @@ export function statusView(status: StatusResult, style: Style, width?: number): 
       style,
     ),
     enginesTable(status, style),
-    ...(status.store ? [writersTable(status, style), nodesTable(status.store, style)] : []),
+    ...(status.store ? [writersTable(status, style), nodesTable(status.store, style, width)] : []),
   ];
   if (sessions.length > 0) blocks.push(sessionsView(sessions, style, width));
   return blocks.join('\n\n');
@@ -147,11 +148,11 @@ function writersTable({ writers, instance: name }: StatusResult, style: Style): 
 const whyStopped = (reason: string | null, name: string): string =>
   reason?.startsWith('diverged') ? `${reason}; dbproxy up --name ${name} builds it again` : (reason ?? '');
 
-function nodesTable({ etcd, nodes }: StoreStatus, style: Style): string {
+function nodesTable({ etcd, nodes }: StoreStatus, style: Style, width?: number): string {
   return table(
     [
       { head: etcd === null ? 'storage node' : 'etcd' },
-      { head: 'state' },
+      { head: 'state', whenNarrow: 'cut', paint: (state) => paintNodeState(state, style) },
       { head: 'records', align: 'right' },
       { head: 'syncs', align: 'right' },
       { head: 'log', align: 'right' },
@@ -160,7 +161,7 @@ function nodesTable({ etcd, nodes }: StoreStatus, style: Style): string {
     ],
     nodes.map((node) => [
       node.id,
-      nodeState(node, style),
+      nodeState(node),
       count(node.position),
       count(node.syncs),
       size(node.logBytes),
@@ -168,13 +169,18 @@ function nodesTable({ etcd, nodes }: StoreStatus, style: Style): string {
       count(node.epoch),
     ]),
     style,
+    width,
   );
 }
 
-function nodeState({ state, reason, delayMs }: StorageNodeStatus, style: Style): string {
-  if (delayMs !== null) return style.warn(`held back by ${delayMs} ms`);
-  if (state === 'in-service') return style.good(state);
-  return style.bad(reason === null ? state : `${state}: ${clip(reason, 60)}`);
+function nodeState({ state, reason, delayMs }: StorageNodeStatus): string {
+  if (delayMs !== null) return `${HELD_BACK} by ${delayMs} ms`;
+  return state === 'in-service' || reason === null ? state : `${state}: ${reason}`;
+}
+
+function paintNodeState(text: string, style: Style): string {
+  if (text.startsWith(HELD_BACK)) return style.warn(text);
+  return text === 'in-service' ? style.good(text) : style.bad(text);
 }
 
 const operationLine = (operation: NonNullable<StatusResult['operation']>, style: Style): string =>
