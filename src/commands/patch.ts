@@ -2,6 +2,7 @@
 import { boolean, string } from '@oclif/core/flags';
 import { handoverView } from '../cli/views/handover.js';
 import type { SelfPatchResult } from '../control/replace-self.js';
+import { parseWriterName } from '../control/multiwriter/names.js';
 import type { MoveRecord, PatchStrategy } from '../control/api.js';
 import type { ExitCode } from '../errors/index.js';
 import { sizeFlag } from '../cli/flags.js';
@@ -78,8 +79,8 @@ export default class Patch extends InstanceCommand<typeof Patch, MoveRecord | Se
     else {
       this.out.data(handoverView(record, this.out.style));
       const { others = [] } = record;
-      const commands = others.map((_, index) => `dbproxy patch --self --writer ${index + 2}`);
-      if (commands.length > 0) this.out.hint('the other writers', commands);
+      const commands = others.map((name) => `dbproxy patch --self --writer ${parseWriterName(name)?.writer}`);
+      if (commands.length > 0) this.out.hint('next', commands);
     }
   }
 

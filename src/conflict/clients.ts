@@ -43,8 +43,12 @@ export class WriterClient {
     this.#tally = tally;
   }
 
-  /** Throws DBP_CONFLICT_CLIENT. */
-  static async open({ id, url }: Pick<WriterSummary, 'id' | 'url'>, tally: Tally): Promise<WriterClient> {
+  /** Whatever it waits for ends when `gone` is aborted. Throws DBP_CONFLICT_CLIENT. */
+  static async open(
+    { id, url }: Pick<WriterSummary, 'id' | 'url'>,
+    tally: Tally,
+    gone: AbortSignal,
+  ): Promise<WriterClient> {
     const client = new pg.Client({
       connectionString: url,
       application_name: 'dbproxy conflict',
@@ -61,7 +65,10 @@ export class WriterClient {
         { cause },
       );
     }
-    return new WriterClient(id, client, tally);
+    const opened = new WriterClient(id, client, tally);
+    gone.addEventListener('abort', () => void opened.close());
+    if (gone.aborted) await opened.close();
+    return opened;
   }
 
   close(): Promise<void> {

@@ -8,7 +8,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { StoreStatus, Verdict, WriterSummary } from '../control/api.js';
 import { assertWriterExists, connectSupervisor, type Supervisor } from '../control/client.js';
 import { supervisorsOf } from '../control/supervisors.js';
+import { InstanceDirectory } from '../control/instance-directory.js';
+import { etcdNodes } from '../control/multiwriter/etcd-store.js';
 import { parseWriterName } from '../control/multiwriter/names.js';
+import { StoreDirectory } from '../control/multiwriter/store-directory.js';
 import { DbproxyError } from '../errors/index.js';
 import { Tally, WriterClient } from './clients.js';
 import { divergedTables } from './converged.js';
@@ -42,8 +45,10 @@ const SHOWN_VERDICTS = 100;
 /** How long a writer that has died may take to be back, ms. */
 const REPAIR_BOUND_MS = 20_000;
 const LOOK_EVERY_MS = 100;
+const ETCD_LOOK_EVERY_MS = 500;
+const ETCD_AWAY_BOUND_MS = 3_000;
 
-/** Between all writers of an instance, also when it is named by one of them. Throws DBP_WRITERS_SINGLE, DBP_WRITERS_UNKNOWN, DBP_USAGE, DBP_CONFLICT_RUNS, DBP_CONFLICT_FOREIGN, DBP_CONFLICT_CLIENT, DBP_ETCD_AWAY, and what keeps the instance from being asked. */
+/** Between all writers of an instance, also when it is named by one of them. Throws DBP_WRITERS_SINGLE, DBP_WRITERS_STOPPED, DBP_WRITERS_UNKNOWN, DBP_USAGE, DBP_CONFLICT_RUNS, DBP_CONFLICT_FOREIGN, DBP_CONFLICT_CLIENT, DBP_ETCD_AWAY, and what keeps the instance from being asked. */
 export async function runConflict(named: string, options: ConflictOptions = {}): Promise<ConflictResult> {
   const instance = parseWriterName(named)?.instance ?? named;
   const startedMs = performance.now();
@@ -53,6 +58,7 @@ export async function runConflict(named: string, options: ConflictOptions = {}):
   const tally = new Tally();
   const observers: WriterClient[] = [];
   const over = new AbortController();
+  const gone = new AbortController();
   try {
     const writers = await writersOf(supervisor, instance, signal, onProgress);
     const { store } = await supervisor.call('status', {});
@@ -60,13 +66,15 @@ export async function runConflict(named: string, options: ConflictOptions = {}):
     assertLogAnswers(store);
     const verdicts: Verdict[] = [];
     void followVerdicts(supervisor, verdicts, over.signal);
-    for (const writer of writers) observers.push(await WriterClient.open(writer, new Tally()));
+    if ((store?.etcd ?? null) !== null) void watchEtcd(instance, gone, over.signal);
+    for (const writer of writers) observers.push(await WriterClient.open(writer, new Tally(), gone.signal));
     await assertAlone(observers[0], instance);
     const clients = options.clients ?? CLIENTS_PER_WRITER * writers.length;
     const primary = observers[writers.findIndex(({ leads }) => leads)];
     if (!primary) throw new DbproxyError('DBP_INTERNAL', { reason: 'no writer leads' });
     const context: SceneContext = {
       ...{ instance, writers, observers, primary, tally, options, clients, signal },
+      gone: gone.signal,
       rounds: options.rounds ?? ROUNDS,
       splitVotes: () => verdicts.filter(({ split }) => split).length,
     };
@@ -97,6 +105,8 @@ export async function runConflict(named: string, options: ConflictOptions = {}):
       verdicts: verdicts.slice(-SHOWN_VERDICTS),
       totalMs: Math.round(performance.now() - startedMs),
     };
+  } catch (error) {
+    throw gone.signal.aborted ? gone.signal.reason : error;
   } finally {
     over.abort();
     await Promise.all(observers.map((observer) => observer.close()));
@@ -131,7 +141,7 @@ async function assertAlone(observer: WriterClient | undefined, instance: string)
   if (!taken?.[0]?.is) throw new DbproxyError('DBP_CONFLICT_RUNS', { name: instance });
 }
 
-/** Once all of them serve (one that is degraded is built again, which may take a while) and one of them leads: what has just died is waited for. */
+/** Those that nobody has stopped, once all of them serve (one that is degraded is built again, which may take a while) and one of them leads: what has just died is waited for. */
 async function writersOf(
   supervisor: Supervisor,
   instance: string,
@@ -145,8 +155,13 @@ async function writersOf(
       if (writers.length < 2)
         throw new DbproxyError('DBP_WRITERS_SINGLE', { name: instance, other: `${instance}-2` });
       const now = (await supervisor.call('status', {})).writers;
-      if (now.some(({ leads }) => leads) || performance.now() > end)
-        return writers.map((writer, index) => ({ ...writer, leads: now[index]?.leads ?? false }));
+      const leading = now.find(({ leads }) => leads)?.id;
+      const stopped = now.filter(({ state }) => state === 'stopped').map(({ id }) => id);
+      const running = writers.filter(({ id }) => !stopped.includes(id));
+      if (running.length < 2)
+        throw new DbproxyError('DBP_WRITERS_STOPPED', { name: instance, running: running[0]?.id ?? 'none' });
+      if (leading !== undefined || performance.now() > end)
+        return running.map((writer) => ({ ...writer, leads: writer.id === leading }));
     } catch (error) {
       const isRepaired = error instanceof DbproxyError && error.code === 'DBP_RPC_UNREACHABLE';
       if (!isRepaired || performance.now() > end) throw error;
@@ -170,9 +185,26 @@ function scenesOf({ scenes, table }: ConflictOptions, etcd: string | null): read
 
 /** Storage nodes are started again by the supervisor; etcd is not. Throws DBP_ETCD_AWAY. */
 function assertLogAnswers(store: StoreStatus | null): void {
-  if (!store || store.etcd === null || store.nodes.some(({ state }) => state !== 'stopped')) return;
-  const endpoints = store.nodes.map(({ id }) => id).join(', ');
-  throw new DbproxyError('DBP_ETCD_AWAY', { endpoints, reason: 'no member answers' });
+  const error = store && store.etcd !== null ? etcdAway(store.nodes) : null;
+  if (error) throw error;
+}
+
+/** Null: one of its members answers. */
+function etcdAway(nodes: StoreStatus['nodes']): DbproxyError | null {
+  if (nodes.some(({ state }) => state !== 'stopped')) return null;
+  const endpoints = nodes.map(({ id }) => id).join(', ');
+  return new DbproxyError('DBP_ETCD_AWAY', { endpoints, reason: 'no member answers' });
+}
+
+/** Commits wait for one that is away; a short absence is no reason to give up. Aborts `gone` with DBP_ETCD_AWAY. */
+async function watchEtcd(instance: string, gone: AbortController, over: AbortSignal): Promise<void> {
+  const store = new StoreDirectory(InstanceDirectory.of(instance).paths);
+  for (let seenMs = performance.now(); !over.aborted; await delay(ETCD_LOOK_EVERY_MS)) {
+    const nodes = await etcdNodes(store).catch(() => null);
+    const away = nodes && etcdAway(nodes);
+    if (!away) seenMs = performance.now();
+    else if (performance.now() - seenMs > ETCD_AWAY_BOUND_MS) return gone.abort(away);
+  }
 }
 
 async function playScene(

@@ -440,8 +440,11 @@ export interface LogEvent {
 }
 
 export interface SupervisorApi {
-  /** Resolves when the instance is ready (a query through the proxy answered), or with the error that ended the start. */
-  ready: { params: Record<string, never>; result: UpResult; progress: { step: string; detail: string } };
+  /**
+   * Resolves when the instance is ready (a query through the proxy answered), or with the error that ended the start. `all`: writers
+   * that somebody has stopped are started, too.
+   */
+  ready: { params: { all?: boolean }; result: UpResult; progress: { step: string; detail: string } };
   /** Who asks often says how old the engines' part of it may be; the sessions' states are those of now. */
   status: { params: { maxAgeMs?: number }; result: StatusResult };
   sessions: { params: Record<string, never>; result: SessionsResult };

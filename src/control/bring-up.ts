@@ -206,7 +206,7 @@ async function awaitReady(
   onProgress: (progress: StepProgress) => void,
 ): Promise<UpResult> {
   try {
-    return await connection.call('ready', {}, { onProgress });
+    return await connection.call('ready', { all: true }, { onProgress });
   } catch (error) {
     connection.close();
     // After a start that failed nothing runs, not even the one that failed.

@@ -129,7 +129,7 @@ export class Supervisor {
 
   get handlers(): RpcHandlers<SupervisorApi> {
     return {
-      ready: (_params, context) => this.#awaitReady(context),
+      ready: ({ all = false }, context) => this.#awaitReady(all, context),
       status: ({ maxAgeMs = 0 }) => this.#settled().then(() => this.#answers.status(maxAgeMs)),
       sessions: () => this.#settled().then(() => this.#answers.sessions()),
       session: ({ id, withinMs }) => this.#settled().then(() => this.#answers.session(id, withinMs)),
@@ -173,7 +173,7 @@ export class Supervisor {
       await this.#openMetrics(hadNothing);
       await this.#ensureAgreeing();
       await this.#standby?.ensure(this.#tellStep);
-      await this.#family?.ensureFurther(this.#tellStep);
+      await this.#family?.ensureFurther(this.#tellStep, hadNothing);
     } catch (error) {
       if (hadNothing) {
         await this.#giveUpStart(error);
@@ -346,7 +346,7 @@ export class Supervisor {
 
   // --- questions --------------------------------------------------------------------------------------------------------
 
-  async #awaitReady(context: RpcContext<{ step: string; detail: string }>): Promise<UpResult> {
+  async #awaitReady(all: boolean, context: RpcContext<{ step: string; detail: string }>): Promise<UpResult> {
     this.#markAsked();
     const tell = (step: string, detail: string): void => context.progress({ step, detail });
     this.#progressListeners.add(tell);
@@ -355,8 +355,7 @@ export class Supervisor {
       await this.#ready.catch((error: unknown) => this.#tryAgain(error));
       await this.#lookOnce();
       await this.#exclusively(() => this.#buildAgainIfDiverged());
-      // A writer that somebody has stopped comes back, too.
-      await this.#family?.ensureFurther(tell);
+      await this.#family?.ensureFurther(tell, all);
       return await this.#answers.upResult();
     } finally {
       this.#progressListeners.delete(tell);

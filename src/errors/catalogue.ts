@@ -550,6 +550,11 @@ export const catalogue = define({
     exit: 2,
     suggestions: ['dbproxy up --name {other} --writers 2', 'dbproxy conflict --name {other}'],
   },
+  DBP_WRITERS_STOPPED: {
+    message: 'of the writers of instance "{name}" {running} runs; it takes two to have a conflict',
+    exit: 2,
+    suggestions: ['dbproxy up --name {name}', 'dbproxy status --name {name}'],
+  },
   DBP_CONFLICT_RUNS: {
     message:
       'conflicts are being made on instance "{name}" already: two at once would count the same rows; again when that is over',

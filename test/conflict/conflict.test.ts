@@ -22,7 +22,7 @@ beforeAll(async () => {
     String(await freePort()),
   ]);
 }, LONG_MS);
-afterAll(() => cli.close(['shop', 'one', 'two']), LONG_MS);
+afterAll(() => cli.close(['shop', 'one', 'two', 'three']), LONG_MS);
 
 const conflict = (args: readonly string[], code = 0): Promise<ConflictResult> =>
   cli.json<ConflictResult>(['conflict', '--name', 'shop', ...args], code);
@@ -76,10 +76,48 @@ describe('conflict', () => {
   it('takes a writer for its instance, and says what is done before the first scene', async () => {
     const named = ['conflict', '--name', 'shop.w2', '--only', 'unique-key'];
     expect(await cli.json(named)).toMatchObject({ ...sound, instance: 'shop' });
-    expect((await cli.run(named)).stderr).toMatch(/writer: shop\.w2\n/);
+    expect((await cli.run(named)).stderr).toMatch(/conflict: shop\.w2\nunique-key: 2 writers\n/);
     const byNumber = ['conflict', '--name', 'shop', '--writer', '2', '--only', 'unique-key'];
     expect(await cli.json(byNumber)).toMatchObject({ ...sound, instance: 'shop' });
   });
+
+  it('counts parents and children as one does', async () => {
+    const [scene] = (await conflict(['--only', 'foreign-key'])).scenes;
+    expect(scene?.found).toMatch(
+      /^(1 parent, 1 child|0 parents, 0 children|1 parent, 0 children) on every writer$/,
+    );
+  });
+
+  it(
+    'leaves a writer stopped that somebody has stopped, as url and psql do: up brings it back',
+    async () => {
+      const port = String(await freePort());
+      await cli.json(['up', '--name', 'three', '--writers', '3', '--port', port]);
+      const states = async (): Promise<string[]> =>
+        (await cli.json<{ writers: { state: string }[] }>(['status', '--name', 'three'])).writers.map(
+          ({ state }) => state,
+        );
+      await cli.json(['down', '--name', 'three', '--writer', '2']);
+      const result = await cli.json<ConflictResult>(['conflict', '--name', 'three', '--rounds', '3']);
+      expect(result).toMatchObject({ ...sound, writers: [{ id: 'w1' }, { id: 'w3' }] });
+      expect(result.scenes.every(({ ok }) => ok)).toBe(true);
+      await cli.run(['url', '--name', 'three']);
+      const self = await cli.run(['patch', '--self', '--name', 'three']);
+      expect(self.stderr).toMatch(/next {2}dbproxy patch --name three --self --writer 3\n/);
+      expect(await states()).toEqual(['running', 'stopped', 'running']);
+      await cli.json(['down', '--name', 'three', '--writer', '3']);
+      expect(await cli.json(['conflict', '--name', 'three'], 2)).toMatchObject({
+        code: 'DBP_WRITERS_STOPPED',
+        message: 'of the writers of instance "three" w1 runs; it takes two to have a conflict',
+        suggestions: ['dbproxy up --name three', 'dbproxy status --name three'],
+      });
+      const again = await cli.run(['up', '--name', 'three']);
+      expect(again.stderr.match(/^writer: .*$/gm)).toEqual(['writer: three.w2', 'writer: three.w3']);
+      expect((await cli.run(['up', '--name', 'three'])).stderr).not.toContain('writer:');
+      expect(await states()).toEqual(['running', 'running', 'running']);
+    },
+    LONG_MS,
+  );
 
   it('is made once at a time: two would count the same rows', async () => {
     const first = conflict(['--only', 'hot-row', '--rounds', '60']);

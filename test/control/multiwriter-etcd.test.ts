@@ -168,6 +168,30 @@ suite('up --writers 2 --store', () => {
     });
   }, 60_000);
 
+  test('conflict whose etcd dies in the middle says so, long before its statements are given up', async () => {
+    const ended = runConflict(NAME, { scenes: ['hot-row'], rounds: 5_000 }).then(
+      () => null,
+      (error: unknown) => error,
+    );
+    const url = started.writers[0]!.url;
+    const lines = 'select 1 from dbproxy_conflict.ledger limit 1';
+    await until(
+      'it to be at work',
+      async () => (await rows(url, lines).catch(() => [])).length === 1,
+      30_000,
+    );
+    await etcd.kill();
+    const diedMs = performance.now();
+    expect(await ended).toMatchObject({ code: 'DBP_ETCD_AWAY' });
+    // A statement of its clients waits for 30 s.
+    expect(performance.now() - diedMs).toBeLessThan(25_000);
+    await etcd.start();
+    await until(
+      'both to take commits again',
+      async () => (await runConflict(NAME, { scenes: ['unique-key'] })).scenes[0]?.ok === true,
+    );
+  }, 120_000);
+
   test('down and up: it goes on where it was, with higher incarnations', async () => {
     await stopInstance(NAME);
     expect(await processesBelow(live.home)).toEqual([]);

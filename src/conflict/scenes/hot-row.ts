@@ -23,7 +23,7 @@ export const hotRow: Scene = async (context) => {
     Array.from({ length: count }, (_, index) => {
       const writer = writers[index % writers.length];
       if (!writer) throw new DbproxyError('DBP_INTERNAL', { reason: 'there are no writers' });
-      return WriterClient.open(writer, tally);
+      return WriterClient.open(writer, tally, context.gone);
     }),
   );
   const write = target?.statement ?? { sql: `update ${OWN_TABLE} set n = n + 1 where id = 1` };
@@ -55,7 +55,7 @@ export const hotRow: Scene = async (context) => {
   return {
     about: `${count} clients on ${writers.length} writers, ${rounds} times each: all write ${what}`,
     expected: `${acknowledged} acknowledged, so ${acknowledged}`,
-    found: inWords(counts),
+    found: inWords(context, counts),
     ok: all.every((one) => one === acknowledged),
     lost: Math.max(0, acknowledged - Math.min(...all)),
   };

@@ -18,7 +18,7 @@ export const uniqueKey: Scene = async (context) => {
   return {
     about: 'two clients on two writers insert the same e-mail address, which has a unique index',
     expected: 'one row, and one of two was told so',
-    found: `${inWords(found)}, ${acknowledged} acknowledged`,
+    found: `${inWords(context, found)}, ${acknowledged} acknowledged`,
     ok: acknowledged === 1 && found.every((one) => one === '1'),
     lost: found.some((one) => one === '0') ? acknowledged : 0,
   };
@@ -37,32 +37,38 @@ export const foreignKey: Scene = async (context) => {
   const refer = { sql: `insert into ${CHILDREN} values (gen_random_uuid(), 1)` };
   const remove = { sql: `delete from ${PARENTS} where id = 1` };
   const [referred, removed] = await together(context, [refer], [remove]);
-  const children = referred.outcome === 'committed' ? '1' : '0';
-  const parents = removed.outcome === 'committed' ? '0' : '1';
+  const children = referred.outcome === 'committed' ? 1 : 0;
+  const parents = removed.outcome === 'committed' ? 0 : 1;
+  const expected = familyOf(parents, children);
   const found = await everywhere(
     context,
-    `select (select count(*) from ${PARENTS} where id = 1) || ' parents, ' || (select count(*) from ${CHILDREN}) || ' children'`,
-    `${parents} parents, ${children} children`,
+    `select format('%s parent%s, %s %s', p, case p when 1 then '' else 's' end, c, case c when 1 then 'child' else 'children' end)
+       from (select count(*) from ${PARENTS} where id = 1) as parents(p), (select count(*) from ${CHILDREN}) as children(c)`,
+    expected,
   );
   const both = referred.outcome === 'committed' && removed.outcome === 'committed';
   return {
     about: 'one client refers to a row by a foreign key, another one on another writer deletes it',
-    expected: `no child without its parent: ${parents} parents, ${children} children`,
-    found: inWords(found),
-    ok: !both && found.every((one) => one === `${parents} parents, ${children} children`),
-    lost: found.some((one) => one.endsWith(', 0 children')) && children === '1' ? 1 : 0,
+    expected: `no child without its parent: ${expected}`,
+    found: inWords(context, found),
+    ok: !both && found.every((one) => one === expected),
+    lost: found.some((one) => one.endsWith(', 0 children')) && children === 1 ? 1 : 0,
   };
 };
 
+const familyOf = (parents: number, children: number): string =>
+  `${parents} parent${parents === 1 ? '' : 's'}, ${children} ${children === 1 ? 'child' : 'children'}`;
+
 /** The first one's transaction is on the first writer, the second one's on the last. Both come to COMMIT, then both commit. */
 export async function together(
-  { writers, tally }: SceneContext,
+  { writers, tally, gone }: SceneContext,
   first: readonly Statement[],
   second: readonly Statement[],
 ): Promise<[Ended, Ended]> {
   const [one, other] = [writers[0], writers.at(-1)];
   if (!one || !other) throw new DbproxyError('DBP_INTERNAL', { reason: 'there are no writers' });
-  const clients = await Promise.all([WriterClient.open(one, tally), WriterClient.open(other, tally)]);
+  const open = (writer: typeof one): Promise<WriterClient> => WriterClient.open(writer, tally, gone);
+  const clients = await Promise.all([open(one), open(other)]);
   const meet = barrier(2);
   try {
     return await Promise.all([

@@ -17,6 +17,8 @@ export interface SceneContext {
   /** Verdicts so far on votes that were split. */
   readonly splitVotes: () => number;
   readonly signal: AbortSignal;
+  /** The log is gone: clients that wait for it are ended. */
+  readonly gone: AbortSignal;
 }
 
 export type SceneEnd = Pick<SceneResult, 'about' | 'expected' | 'found' | 'ok'> & {
@@ -27,21 +29,21 @@ export type Scene = (context: SceneContext) => Promise<SceneEnd>;
 
 /** Does something on the primary, and waits until every writer has it. */
 export async function prepare(
-  { observers, primary, signal }: SceneContext,
+  { observers, primary, signal, gone }: SceneContext,
   statements: readonly string[],
   ready: { readonly sql: string; readonly equals: string },
 ): Promise<void> {
   for (const sql of statements) await primary.query(sql);
-  for (const observer of observers) await eventually(observer, ready.sql, ready.equals, signal);
+  for (const observer of observers) await eventually(observer, ready.sql, ready.equals, signal, gone);
 }
 
 /** What every writer says in the end, in words; it is waited for `expected` as long as it may take to apply. */
 export async function everywhere(
-  { observers, signal }: SceneContext,
+  { observers, signal, gone }: SceneContext,
   sql: string,
   expected: string,
 ): Promise<readonly string[]> {
-  return Promise.all(observers.map((observer) => eventually(observer, sql, expected, signal, false)));
+  return Promise.all(observers.map((observer) => eventually(observer, sql, expected, signal, gone, false)));
 }
 
 const APPLIED_WITHIN_MS = 15_000;
@@ -52,6 +54,7 @@ async function eventually(
   sql: string,
   expected: string,
   signal: AbortSignal,
+  gone: AbortSignal,
   must = true,
 ): Promise<string> {
   const end = performance.now() + APPLIED_WITHIN_MS;
@@ -60,7 +63,7 @@ async function eventually(
       // eslint-disable-next-line dbproxy/sql-quoting -- SQL of a scene, which is ours
       .query<{ is: string | null }>(`select (${sql})::text as is`)
       .catch((error: unknown) => {
-        if (must && performance.now() < end) return [];
+        if (must && !gone.aborted && performance.now() < end) return [];
         throw error;
       });
     const found = row?.is ?? 'nothing';
@@ -69,7 +72,7 @@ async function eventually(
   }
 }
 
-export const inWords = (found: readonly string[]): string =>
+export const inWords = ({ writers }: Pick<SceneContext, 'writers'>, found: readonly string[]): string =>
   new Set(found).size === 1
     ? `${found[0]} on every writer`
-    : found.map((one, index) => `${one} on w${index + 1}`).join(', ');
+    : found.map((one, index) => `${one} on ${writers[index]?.id}`).join(', ');

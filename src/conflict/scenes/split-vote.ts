@@ -45,7 +45,7 @@ export const splitVote: Scene = async (context) => {
   return {
     about: `two clients on two writers write one row ${rounds} times; one storage node hears of the first writer's ${lateMs} ms late`,
     expected: `${acknowledged} acknowledged, so ${acknowledged}`,
-    found: inWords(found),
+    found: inWords(context, found),
     ok: found.every((one) => one === String(acknowledged)),
     lost: Math.max(0, acknowledged - Math.min(...found.map(Number))),
   };

@@ -101,7 +101,7 @@ export class Family implements Beside {
     // One of the others is what it will be a copy of.
     if (isBuiltAgain(this.#instance.record)) {
       this.#election.start();
-      await this.ensureFurther(onStep);
+      await this.ensureFurther(onStep, true);
     }
   }
 
@@ -110,20 +110,25 @@ export class Family implements Beside {
     this.#election.start();
   }
 
-  /** All writers are there and answer. Throws what keeps one of them from it. */
-  async ensureFurther(onStep: OnStep): Promise<void> {
+  /** The writers are there and answer; `all`: those that somebody has stopped, too. Throws what keeps one of them from it. */
+  async ensureFurther(onStep: OnStep, all: boolean): Promise<void> {
     // One after the other: each takes the next free port, and a copy of the first one's engine.
-    for (const writer of this.#further()) {
-      onStep('writer', writerName(this.#name, writer));
-      await this.#ensureWriter(writer, onStep);
-    }
+    for (const writer of this.#further())
+      if (all || !(await this.#isStopped(writer))) await this.#ensureWriter(writer, onStep);
     await this.#election.look();
+  }
+
+  async #isStopped(writer: WriterNumber): Promise<boolean> {
+    const record = await InstanceDirectory.of(writerName(this.#name, writer)).readInstance();
+    return record?.wanted === 'stopped';
   }
 
   /** A start that somebody else began, and that fails, is no verdict: then it is ours to begin. */
   async #ensureWriter(writer: WriterNumber, onStep: OnStep): Promise<void> {
-    const directory = InstanceDirectory.of(writerName(this.#name, writer));
+    const name = writerName(this.#name, writer);
+    const directory = InstanceDirectory.of(name);
     const before = (await directory.readSupervisor())?.process;
+    if (!isAlive(before)) onStep('writer', name);
     try {
       await this.#startWriter(writer, onStep);
     } catch (error) {
@@ -241,9 +246,12 @@ export class Family implements Beside {
     if (last) await holdBack(last, { writer: writer - 1, delayMs, forMs });
   }
 
-  /** Instances of the other writers. */
-  get others(): string[] {
-    return this.#further().map((writer) => writerName(this.#name, writer));
+  /** Instances of the other writers that nobody has stopped. */
+  async others(): Promise<string[]> {
+    const names: string[] = [];
+    for (const writer of this.#further())
+      if (!(await this.#isStopped(writer))) names.push(writerName(this.#name, writer));
+    return names;
   }
 
   /** While the first writer's proxy is replaced. */

@@ -47,7 +47,7 @@ export async function replaceProxy(
     const reason = `${String(why)}; the proxy was replaced, and runs as ${record.to.pid}`;
     throw new DbproxyError(error.code, { ...error.details, reason }, { cause });
   });
-  const { others } = family;
+  const others = await family.others();
   return { proxy, record: { ...record, ...(nodes.length > 0 ? { nodes } : {}), others } };
 }
 
