@@ -4,9 +4,10 @@
  */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, chmod, mkdtemp, rm, stat } from 'node:fs/promises';
+import { access, chmod, mkdtemp, rm, stat, statfs } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
+import { diskOf } from '../errors/no-room.js';
 import { containerOwners, findRemains, removeRemains } from '../engine/index.js';
 import {
   connectSupervisor,
@@ -43,6 +44,8 @@ export interface DoctorResult {
 
 /** The oldest Node that is tested. */
 const NODE_FLOOR = [20, 19] as const;
+/** What a small one has on disk, and some WAL. */
+const INSTANCE_MB = 40;
 
 const ok = (name: string, detail: string): DoctorCheck => ({ name, state: 'ok', detail, advice: null });
 const warning = (name: string, detail: string, advice: string): DoctorCheck => ({
@@ -96,6 +99,12 @@ async function checkHome(): Promise<DoctorCheck> {
     await access(existing, constants.W_OK | constants.X_OK);
   } catch {
     return problem('home', `${existing} cannot be written`, advice);
+  }
+  const { bavail, bsize } = await statfs(existing);
+  const freeMb = Math.floor((bavail * bsize) / 1024 ** 2);
+  if (freeMb < INSTANCE_MB) {
+    const detail = `${home}: ${freeMb} MB are free, and a new instance takes about ${INSTANCE_MB}`;
+    return problem('home', detail, `make room there: df -h ${diskOf(existing)}`);
   }
   const closed = userInfo().uid === 0 ? await closedToOthers(existing) : null;
   if (closed) return problem('home', `the user that engines run under cannot pass through ${closed}`, advice);

@@ -115,7 +115,7 @@ export const catalogue = define({
   DBP_ENV_DISK_FULL: {
     message: 'the disk of {directory} is full: {reason}',
     exit: 4,
-    suggestions: ['make room there: df -h {directory}', 'dbproxy up, then the command again'],
+    suggestions: ['make room there: df -h {disk}', 'dbproxy up, then the command again'],
   },
   DBP_ENV_FILE: {
     message: 'the file {file} cannot be written: {reason}',

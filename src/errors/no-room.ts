@@ -3,7 +3,9 @@
  * three ways: by the system (ENOSPC, EDQUOT), by PostgreSQL (SQLSTATE 53100 disk_full), and in the words of both (strerror), which
  * is all that the log of a server or the complaint of `cp` has.
  */
+import { statSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { DbproxyError } from './index.js';
 
 const CODES = new Set(['ENOSPC', 'EDQUOT', '53100', 'DBP_ENV_DISK_FULL']);
@@ -24,7 +26,26 @@ export function unlessNoRoom(error: unknown): void {
 }
 
 export const diskFull = (directory: string, cause: unknown): DbproxyError =>
-  new DbproxyError('DBP_ENV_DISK_FULL', { directory, reason: reasonOf(cause) }, { cause });
+  new DbproxyError(
+    'DBP_ENV_DISK_FULL',
+    { directory, disk: diskOf(directory), reason: reasonOf(cause) },
+    { cause },
+  );
+
+/** Where its disk is mounted: the directory itself may be gone when somebody looks. */
+export function diskOf(directory: string): string {
+  const device = (path: string): number | undefined => {
+    try {
+      return statSync(path).dev;
+    } catch {
+      return undefined;
+    }
+  };
+  let at = directory;
+  while (device(at) === undefined && dirname(at) !== at) at = dirname(at);
+  while (device(dirname(at)) === device(at) && dirname(at) !== at) at = dirname(at);
+  return at;
+}
 
 /**
  * The same error, or DBP_ENV_DISK_FULL when that is what it comes from: it says so, or there is no room in that directory now. (A

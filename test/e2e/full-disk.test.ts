@@ -4,6 +4,7 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rm, statfs, writeFile } from 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { DoctorResult } from '../../src/control/doctor.js';
 import type { DemoResult } from '../../src/scenario/types.js';
 import { Cli } from '../support/cli.js';
 
@@ -111,9 +112,18 @@ describe.skipIf(home === null)('a home of 20 MB (root, who can mount one)', () =
     async () => {
       const env = { DBPROXY_HOME: join(home ?? '', 'h'), DBPROXY_PROVIDER: 'embedded' };
       const { code, stdout } = await cli.run(['up', '--json'], env);
-      expect(JSON.parse(stdout)).toMatchObject({ code: 'DBP_ENV_DISK_FULL' });
+      // A directory that is there still: what was made below it is gone.
+      const suggestions = expect.arrayContaining([`make room there: df -h ${home}`]) as string[];
+      expect(JSON.parse(stdout)).toMatchObject({ code: 'DBP_ENV_DISK_FULL', suggestions });
       expect(code).toBe(4);
       expect(await readdir(join(env.DBPROXY_HOME, 'instances'))).toEqual([]);
+      const doctor = JSON.parse((await cli.run(['doctor', '--json'], env)).stdout) as DoctorResult;
+      expect(doctor.healthy).toBe(false);
+      expect(doctor.checks.find(({ name }) => name === 'home')).toMatchObject({
+        state: 'problem',
+        detail: expect.stringMatching(/: \d+ MB are free, and a new instance takes about 40$/) as string,
+        advice: `make room there: df -h ${home}`,
+      });
     },
     LONG_MS,
   );
