@@ -228,6 +228,25 @@ test('an instance with --tls required: its URL works in every client, without TL
   await stopInstance('safe', { purge: true });
 }, 120_000);
 
+test('several writers: each of them asks for TLS, with a certificate that its URL knows', async () => {
+  const { writers } = await live.up('both', { writers: 2, tls: 'required' });
+  for (const { url, port } of writers) {
+    expect(url).toContain('sslmode=verify-full');
+    expect(await withUrl(url, (client) => one(client, 'select 1'))).toBe(1);
+    const clear = withUrl(`${url.split('?')[0]}?sslmode=disable`, (client) => one(client, 'select 1'));
+    await expect(clear, `port ${port}`).rejects.toMatchObject({ code: '28000' });
+  }
+  // It may change while it is down, for all of them, and so may the address.
+  await stopInstance('both');
+  const again = await startInstance({ name: 'both', tls: 'off', host: '127.0.0.2' });
+  for (const { url } of again.writers) {
+    expect(url).toContain('@127.0.0.2:');
+    expect(url).not.toContain('sslmode');
+    expect(await withUrl(url, (client) => one(client, 'select 1'))).toBe(1);
+  }
+  await stopInstance('both', { purge: true });
+}, 120_000);
+
 test('patch --self with TLS sessions: old proxies stay as tunnels, are known, and go with the last session or with down', async () => {
   const { url, proxy } = await live.up('self', { tls: 'on' });
   const client = new pg.Client({ connectionString: url });

@@ -17,6 +17,8 @@ import { isAlive, waitForExit } from '../processes.js';
 import { isBuiltAgain } from './diverged.js';
 import { Election } from './election.js';
 import { foundEtcdStore } from './etcd-store.js';
+import { recordedProxies } from '../proxy-process.js';
+import { asTlsRequest } from '../tls/index.js';
 import { writerName, type WriterNumber } from './names.js';
 import { ensureNode, holdBack, replaceNode, waitForService, whyEnded } from './nodes.js';
 import { storeStatus, writerStatuses } from './status.js';
@@ -149,12 +151,17 @@ export class Family implements Beside {
     const fresh = stored
       ? {}
       : {
-          ...{ size: spec.size, provider: spec.provider, image: spec.image, host: spec.host },
-          maxSessions: spec.maxSessions,
+          ...{ size: spec.size, provider: spec.provider, image: spec.image },
           postgres: this.#instance.primary?.postgres,
         };
+    // One that runs with other settings goes on with them until it is started again.
+    const runs =
+      isAlive((await directory.readSupervisor())?.process) || (await recordedProxies(directory)).length > 0;
     const result = await startInstance(
-      { name, port, writerOf: { instance: this.#name, writer }, ...fresh },
+      {
+        ...{ name, port, writerOf: { instance: this.#name, writer }, ...fresh },
+        ...(runs ? {} : { host: spec.host, maxSessions: spec.maxSessions, ...asTlsRequest(spec.tls) }),
+      },
       ({ step, detail }) => onStep(`${name}:${step}`, detail),
     );
     if (!result.alreadyRunning)

@@ -16,6 +16,14 @@ export interface TlsRequest {
   readonly tlsCa?: string | undefined;
 }
 
+/** What another instance is to ask for, to have the same. */
+export const asTlsRequest = (tls: TlsSpec | undefined): TlsRequest => ({
+  tls: tls?.mode ?? 'off',
+  tlsCert: tls?.certificateFile,
+  tlsKey: tls?.keyFile,
+  tlsCa: tls?.rootFile,
+});
+
 /** What is left out stays as it was. Throws DBP_USAGE, DBP_TLS_FILE. */
 export async function settleTls(
   { tls, tlsCert, tlsKey, tlsCa }: TlsRequest,
