@@ -261,7 +261,9 @@ describe('doctor', () => {
 
 /** The settings of whoever runs the tests, which `Cli` keeps away from the command otherwise. */
 const ownSettings = Object.fromEntries(
-  Object.entries(process.env).filter(([name]) => name === 'HOME' || /^npm_config_|_proxy$/i.test(name)),
+  Object.entries(process.env).filter(([name]) =>
+    /^(HOME|NODE_EXTRA_CA_CERTS|npm_config_.*|.*_proxy)$/i.test(name),
+  ),
 );
 const reachable = await offeredEngines({ cacheDirectory: '/nonexistent' }).then(
   (offered) => offered.some(({ postgres }) => postgres === '17.9'),
