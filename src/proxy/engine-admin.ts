@@ -4,6 +4,7 @@ import { ownSettings } from '../own-settings.js';
 import { OF_A_TRANSACTION, arrayLiteral } from '../session-state/index.js';
 import type { EngineRoute } from './control-api.js';
 import { EngineConnection, EngineLoginError, EngineLostError } from './engine-connection.js';
+import type { LeftBackend } from './group/backends.js';
 import type { LinkFactory } from './link.js';
 
 export interface RoleSecret {
@@ -12,6 +13,9 @@ export interface RoleSecret {
   /** `rolvaliduntil` has passed. */
   readonly expired: boolean;
 }
+
+/** How far the clock of an engine may be from ours; no pid is given out again that soon. */
+const CLOCKS_DIFFER_S = 5;
 
 /** application_name of our own connections; they are hidden from users. */
 export const OWN_APPLICATION = 'dbproxy';
@@ -110,6 +114,21 @@ export class EngineAdmin {
       `select pg_catalog.pg_terminate_backend(pid) from pg_catalog.pg_stat_activity
        where backend_type = 'client backend' and pid = any ($1)`,
       [`{${pids.join(',')}}`],
+    );
+  }
+
+  /** As `endBackends`, long after they were known. */
+  async endLeftBackends(backends: readonly LeftBackend[]): Promise<void> {
+    const columns = [
+      backends.map(({ pid }) => pid),
+      backends.map(({ knownAtS }) => knownAtS + CLOCKS_DIFFER_S),
+    ];
+    await this.#query(
+      `select pg_catalog.pg_terminate_backend(a.pid)
+       from rows from (pg_catalog.unnest($1::int4[]), pg_catalog.unnest($2::float8[])) as l (pid, until)
+         join pg_catalog.pg_stat_activity a on a.pid = l.pid and extract(epoch from a.backend_start) <= l.until
+       where backend_type = 'client backend'`,
+      columns.map((values) => `{${values.join(',')}}`),
     );
   }
 

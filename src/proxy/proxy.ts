@@ -32,6 +32,7 @@ import { FailedLogins } from './failed-logins.js';
 import { Cover } from './failover/cover.js';
 import { fewAtATime } from './few-at-a-time.js';
 import { Gate, type GateServices } from './gate.js';
+import { Backends, type LeftBackend } from './group/backends.js';
 import { Headcount } from './group/headcount.js';
 import { Peers } from './group/peers.js';
 import { startMember } from './group/start-member.js';
@@ -101,6 +102,9 @@ export class Proxy implements HandoverSource, HandoverTarget {
   /** The other processes that serve clients of this port; null: there are none. */
   readonly peers: Peers | null;
   readonly #headcount: Headcount | null;
+  readonly #backends: Backends<Session> | null;
+  /** Of the process before this one, which died. */
+  #leftBackends: readonly LeftBackend[] = [];
   /** Of several processes each gives out every so many ids. */
   readonly #processes: number;
   nextId: number;
@@ -129,6 +133,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
     const { group } = config;
     this.peers = group ? new Peers(group) : null;
     this.#headcount = group ? new Headcount(group) : null;
+    this.#backends = group ? new Backends(group) : null;
     this.#processes = group?.controlSockets.length ?? 1;
     this.nextId = group?.number ?? 1;
     this.#keys = new CancelKeys(this.nextId - 1, this.#processes);
@@ -183,6 +188,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
   /** Binds the TCP port and the Unix socket, unless another process has. Throws the listener's error (EADDRINUSE …). */
   listen(): Promise<void> {
     this.#headcount?.set(0);
+    this.#leftBackends = this.#backends?.readLeft() ?? [];
     const inherited = this.config.group?.inherited;
     return inherited ? this.#listeners.share(inherited.listeners) : this.#listeners.open();
   }
@@ -199,12 +205,20 @@ export class Proxy implements HandoverSource, HandoverTarget {
     const admin = new EngineAdmin(this.#links, engine);
     try {
       await admin.warm();
+      await this.#endLeftBackends(admin);
       await this.#attachWriter(engine);
     } catch (error) {
       admin.close();
       throw error;
     }
     this.#setPrimary(admin);
+  }
+
+  async #endLeftBackends(admin: EngineAdmin): Promise<void> {
+    const there = this.#leftBackends.filter(({ engine }) => engine === admin.engine.id);
+    if (there.length > 0) await admin.endLeftBackends(there);
+    this.#leftBackends = [];
+    this.#backends?.forgetLeft();
   }
 
   #setPrimary(admin: EngineAdmin): void {
@@ -321,6 +335,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
     this.writer?.close();
     this.#primary?.close();
     this.peers?.close();
+    this.#backends?.remove();
     await this.#tunnels?.close(LAST_WORDS_MS);
     // It is the others', too.
     if (!this.config.group) await this.#listeners.removeName();
@@ -364,8 +379,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
         this.#writerOf(identity),
       ),
     register: (session, early) => {
-      this.#sessions.add(session);
-      this.#headcount?.set(this.#sessions.size);
+      this.#serve(session);
       this.#totals.sessions++;
       this.onBackend?.({ pid: session.server.backendPid, has: 'come' });
       this.#keys.set(session.identity.cancelKey, session);
@@ -425,9 +439,19 @@ export class Proxy implements HandoverSource, HandoverTarget {
     return this.#primary;
   }
 
+  /** From here on it is one of ours. */
+  #serve(session: Session): void {
+    this.#sessions.add(session);
+    this.#headcount?.set(this.#sessions.size);
+    const noteBackend = (): void => this.#backends?.set(session, session.server);
+    session.onMoved = noteBackend;
+    noteBackend();
+  }
+
   #left(session: Session): void {
     this.#sessions.delete(session);
     this.#headcount?.set(this.#sessions.size);
+    this.#backends?.delete(session);
     this.#keys.delete(session.identity.cancelKey);
     if (!session.wasGivenAway) this.onBackend?.({ pid: session.server.backendPid, has: 'gone' });
     this.gate.left(session);
@@ -472,7 +496,10 @@ export class Proxy implements HandoverSource, HandoverTarget {
     const done = predecessor.run();
     this.#handover = { predecessor, done };
     done.then(
-      () => (this.#replaced = true),
+      () => {
+        this.#replaced = true;
+        this.#backends?.remove();
+      },
       () => (this.#handover = null),
     );
     return done;
@@ -673,8 +700,7 @@ export class Proxy implements HandoverSource, HandoverTarget {
       writer,
     );
     session.restore(image);
-    this.#sessions.add(session);
-    this.#headcount?.set(this.#sessions.size);
+    this.#serve(session);
     this.#keys.set(session.identity.cancelKey, session);
     return session;
   }

@@ -264,6 +264,8 @@ export class Session {
 
   /** Called when the client sends something while the session is held. */
   onWaits: (() => void) | null = null;
+  /** Another backend serves it from now on. */
+  onMoved: (() => void) | null = null;
 
   /** Called at every safe point while nobody holds the session, before the client's next bytes are forwarded. */
   set onSafePoint(call: () => void) {
@@ -491,7 +493,9 @@ export class Session {
     const ends = { from: this.server.engine.id, to: target.engine.id };
     const note = { at: new Date().toISOString(), ...ends, heldMs: tenths(this.heldForMs()) };
     this.moveNotes = [...this.moveNotes, note].slice(-MOVE_NOTES);
-    return this.#relay.adopt(target);
+    const left = this.#relay.adopt(target);
+    this.onMoved?.();
+    return left;
   }
 
   async #restoreUnnamed(): Promise<void> {

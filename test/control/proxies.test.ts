@@ -1,6 +1,7 @@
 /** `up --proxies`: several proxy processes on one port, with the real supervisor and engines, asked and moved as one. */
-import { readdir } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connectSupervisor, startInstance, stopInstance } from '../../src/control/client.js';
@@ -362,6 +363,104 @@ test('kill -9 of one process: its sessions are gone, the others do not notice, a
   const reported = (await events(NAME)).filter(({ type }) => type === 'proxy.lost');
   expect(reported.length).toBeGreaterThanOrEqual(PROCESSES);
 }, 120_000);
+
+describe('what the sessions of a process that dies were doing in the engine ends with it', () => {
+  /** Row n is locked by its client, whose statement does not end by itself. */
+  const runOn = async (client: pg.Client, n: number): Promise<{ ended: Promise<string>; pid: number }> => {
+    const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
+    await client.query('begin');
+    await client.query('update rows_of set by = by + 1 where n = $1', [n]);
+    await client.query('select pg_advisory_lock($1)', [9_000 + n]);
+    const ended = client.query('select pg_sleep(600)').then(
+      () => 'answered',
+      (error: { code?: string }) => (error.code === '57014' ? 'canceled' : 'cut off'),
+    );
+    return { ended, pid: rows[0]!.pid };
+  };
+  const isThere = async (client: pg.Client, pid: number): Promise<boolean> =>
+    (await client.query('select from pg_stat_activity where pid = $1', [pid])).rowCount === 1;
+  const kill = async (places: readonly number[]): Promise<void> => {
+    const before = await processes();
+    for (const place of places) process.kill(before[place]!.pid, 'SIGKILL');
+    await until('others take their place', async () => {
+      const now = await processes();
+      const replaced = places.every((place) => now[place] && now[place].pid !== before[place]!.pid);
+      return now.length === PROCESSES && replaced && (await status(NAME)).state === 'running';
+    });
+  };
+  const nothing = async (): Promise<void> => undefined;
+
+  test.each([
+    { places: [0], after: 'nothing', before: nothing },
+    { places: [1, 2], after: 'nothing', before: nothing },
+    { places: [0, 1, 2], after: 'nothing', before: nothing },
+    { places: [1], after: 'a scale', before: async () => void (await scale(NAME, await other())) },
+    { places: [2], after: 'patch --self', before: async () => void (await replaceSelf(NAME, silent)) },
+    { places: [1], after: 'the end of the one before it', before: () => kill([1]) },
+  ])(
+    'processes $places, after $after: their locks are free, statements of the others run on',
+    async ({ places, before }) => {
+      const setUp = await Clients.open();
+      await setUp.one[0]!.query('drop table if exists rows_of');
+      await setUp.one[0]!.query('create table rows_of as select n, 0 as by from generate_series(0, 9) n');
+      await before();
+      const isSame = !(
+        await Promise.all(setUp.one.map((one) => one.query('select').catch(() => null)))
+      ).includes(null);
+      const clients = isSame ? setUp : await Clients.open();
+      try {
+        const running = await Promise.all(clients.one.map((client, n) => runOn(client, n)));
+        await kill(places);
+        const after = await open();
+        await after.query(`set lock_timeout = '20s'`);
+        for (const place of places) {
+          await after.query('update rows_of set by = by + 1 where n = $1', [place]);
+          await after.query('select pg_advisory_lock($1)', [9_000 + place]);
+        }
+        for (const [place, { pid, ended }] of running.entries()) {
+          const isLost = places.includes(place);
+          expect(await isThere(after, pid)).toBe(!isLost);
+          if (!isLost) await after.query('select pg_cancel_backend($1)', [pid]);
+          expect(await ended).toBe(isLost ? 'cut off' : 'canceled');
+        }
+        await after.end();
+      } finally {
+        if (clients !== setUp) await setUp.close();
+        await clients.close();
+      }
+    },
+    120_000,
+  );
+
+  test('not a backend that has the number of one that is long gone, or of one on another engine', async () => {
+    const clients = await Clients.open();
+    const [first, victim] = clients.one;
+    const { rows } = await first!.query<{ pid: number; begun: number }>(
+      'select pid, extract(epoch from backend_start)::float8 as begun from pg_stat_activity where pid = pg_backend_pid()',
+    );
+    const { pid, begun } = rows[0]!;
+    const engine = (await status(NAME)).engines[0]!.id;
+    const entries = [
+      { engine, knownAtS: begun - 60 },
+      { engine: 'e999', knownAtS: begun + 60 },
+    ].map((each) => {
+      const entry = Buffer.alloc(32);
+      entry.writeUInt32LE(pid, 0);
+      entry.writeDoubleLE(each.knownAtS, 4);
+      entry.write(each.engine, 12);
+      return entry;
+    });
+    const { controlDirectory } = InstanceDirectory.of(NAME).paths;
+    const files = async (): Promise<string[]> =>
+      (await readdir(controlDirectory)).filter((name) => name.startsWith('backends-2-'));
+    await writeFile(join(controlDirectory, 'backends-2-before'), Buffer.concat(entries));
+    await kill([1]);
+    await expect(victim!.query('select 1')).rejects.toThrow();
+    expect((await first!.query<{ pid: number }>('select pg_backend_pid() as pid')).rows).toEqual([{ pid }]);
+    expect(await files()).toHaveLength(1);
+    await clients.close();
+  });
+});
 
 describe('in the middle of a switch', () => {
   const begin = async (step: string): Promise<{ ended: Promise<unknown>; goOn: () => Promise<void> }> => {
