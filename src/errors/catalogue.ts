@@ -257,7 +257,7 @@ export const catalogue = define({
   },
   // --- switchover ----------------------------------------------------------------------------------------------------
   DBP_PROXY_HANDOVER: {
-    message: 'the proxy was not replaced, the one that runs goes on: {reason}',
+    message: 'the proxy was not replaced[ {how}], the one that runs goes on: {reason}',
     exit: 1,
     suggestions: ['dbproxy status', 'dbproxy logs proxy'],
   },

@@ -133,7 +133,7 @@ test('kill -9 of the old proxy in the middle: the new one takes over, and the su
   await pause.reached();
   process.kill(before, 'SIGKILL');
   await pause.goOn();
-  expect(await ended).toBeInstanceOf(Error);
+  expect(await ended).toMatchObject({ from: { pid: before }, sessions: { handed: 1, lost: 0 } });
   const { proxy } = await status('heir');
   expect(proxy?.pid).not.toBe(before);
   expect(await InstanceDirectory.of('heir').readProxy()).toMatchObject({
@@ -263,7 +263,8 @@ describe('several proxy processes, and a build whose proxies end as they start',
       what: 'the second one',
       fails: '/"number":2/.test(process.env.DBPROXY_PROXY_CONFIG)',
       replaced: 1,
-      reason: /; 1 were replaced$/,
+      reason:
+        /^the proxy was not replaced as a whole, .* serves in place of .*; proxy \d+ was not: the new process ended \(exit 9\)$/,
     },
   ])(
     '$what: no session is lost, and a build that works goes on from there',
@@ -534,9 +535,60 @@ describe('dbproxy cancel', () => {
     const { error, cancel } = await tooLate(name, { pause, patch: [process.execPath, patch], meanwhile });
     expect(error).toMatchObject({
       code: 'DBP_PROXY_HANDOVER',
-      message: expect.stringMatching(/; 1 were replaced$/) as string,
+      message: expect.stringMatching(
+        /^the proxy was not replaced as a whole, .*; proxy \d+ was not: /,
+      ) as string,
     });
     expect(cancel).toMatchObject({ operation: 'patch', outcome: 'completed' });
+    const { type, message } = (await events(name)).findLast(({ data }) => data?.operation === 'handover-1')!;
+    expect(type).toBe('operation.completed');
+    expect(message).toMatch(/ serves in place of .*; proxy \d+ was not: /);
     expect(await replaceSelf(name, silent)).toMatchObject({ sessions: { lost: 0 } });
   }, 60_000);
+
+  test.each([
+    { step: 'handover.listening', lost: 1 },
+    { step: 'handover.go', lost: 0 },
+  ])(
+    'the old process dies at $step: the new one serves, and what it has not got is lost',
+    async (fault) => {
+      const name = `orphan-${fault.lost}`;
+      const { url, pause } = await pausing(name, fault.step);
+      const old = (await status(name)).proxy?.pid ?? 0;
+      const client = new pg.Client(url);
+      client.on('error', silent);
+      await client.connect();
+      const patch = [join(ROOT, 'bin/run.js'), 'patch', '--self', '--name', name, '--json'];
+      const ended = promisify(execFile)(process.execPath, patch).then(
+        ({ stdout }) => ({ code: 0, stdout }),
+        (error: unknown) => error as { code: number; stdout: string },
+      );
+      await pause.reached();
+      const supervisor = await connectSupervisor(name);
+      const cancel = supervisor.call('cancel', {});
+      await supervisor.call('status', {});
+      process.kill(old, 'SIGKILL');
+      const { code, stdout } = await ended;
+      expect(await cancel).toMatchObject({ operation: 'patch', id: 'handover-1', outcome: 'completed' });
+      supervisor.close();
+      const now = await status(name);
+      expect(JSON.parse(stdout)).toMatchObject({
+        schema: 'dbproxy.handover/1',
+        from: { pid: old },
+        to: { pid: now.proxy?.pid },
+        sessions: { handed: 1 - fault.lost, lost: fault.lost },
+      });
+      expect(code).toBe(fault.lost);
+      expect(now).toMatchObject({ state: 'running', proxy: { sessions: 1 - fault.lost } });
+      const last = (await events(name)).findLast(({ data }) => data?.operation === 'handover-1');
+      expect(last?.type).toBe('operation.completed');
+      const answered = await client.query('select 1').then(
+        () => true,
+        () => false,
+      );
+      expect(answered).toBe(fault.lost === 0);
+      await client.end().catch(silent);
+    },
+    60_000,
+  );
 });

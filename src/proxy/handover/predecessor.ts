@@ -215,6 +215,7 @@ export class Predecessor {
     const backends = [...source.sessions].map(({ server }) => server.backendPid);
     await this.#peer.send('listen', { nextId: source.nextFreeId, backends });
     await this.#next('listening');
+    this.#onProgress({ handed: 0 });
     await faultPoint('handover.listening');
   }
 
