@@ -10,7 +10,7 @@ export function autoscaleView(result: AutoscaleResult, style: Style): string {
   const headline = `${mark} ${style.strong(result.instance)} autoscale ${enabled ? 'on' : 'off'}, ${policy.min} to ${policy.max}`;
   const { cpuAbovePercent: above, cpuBelowPercent: below, activeAbove, queueAbove } = policy;
   const beside = (value: string | null, thresholds: string): string =>
-    `${(value ?? '–').padEnd(14)}${style.dim(thresholds)}`;
+    `${(value ?? '–').padEnd(13)} ${style.dim(thresholds)}`;
   const percentOf = load && figure(load.cpuPercent, ' %');
   const rows: [string, string | undefined][] = [
     ['size', size && cpus ? `${size}, ${plural(cpus, 'cpu')} here` : undefined],
