@@ -62,7 +62,7 @@ TRAITS[Bind] = LARGE | SHOWN | IN_BATCH;
 TRAITS[Close] = SMALL | SHOWN | IN_BATCH;
 TRAITS[Describe] = SMALL | IN_BATCH;
 TRAITS[Execute] = SMALL | IN_BATCH;
-TRAITS[CopyData] = LARGE;
+TRAITS[CopyData] = LARGE | OTHER;
 for (const type of [Flush, CopyDone, CopyFail, Terminate]) TRAITS[type] = SMALL | OTHER;
 
 export class ClientStream {
@@ -174,7 +174,7 @@ export class ClientStream {
   #finish(): boolean {
     const exchange = this.#exchange;
     const traits = TRAITS[this.#type] ?? 0;
-    if ((traits & IN_BATCH) !== 0) exchange.batchOpen = true;
+    if ((traits & IN_BATCH) !== 0) exchange.batched();
     else if ((traits & REQUEST) !== 0) {
       if (this.#type === Sync) exchange.synced();
       else exchange.asked();
@@ -184,7 +184,8 @@ export class ClientStream {
   }
 
   #finishOther(): void {
-    if (this.#type === Terminate) this.terminated = true;
+    if (this.#type === CopyData) this.#exchange.copied();
+    else if (this.#type === Terminate) this.terminated = true;
     else if (this.#type === CopyDone || this.#type === CopyFail) this.#exchange.copyEnded();
     else if (this.#type === Flush && !this.#exchange.copyIn) this.#exchange.batchOpen = true;
   }

@@ -15,9 +15,18 @@ export interface EngineObserver {
 }
 
 const { CommandComplete, CopyInResponse, ErrorResponse, ParameterStatus, ReadyForQuery } = Backend;
+const { BindComplete, CloseComplete, EmptyQueryResponse, FunctionCallResponse } = Backend;
+const { NoData, ParseComplete, PortalSuspended, RowDescription } = Backend;
 /** Types whose body is looked at. */
 const SHOWN = new Uint8Array(256);
 for (const type of [CommandComplete, ParameterStatus, ReadyForQuery]) SHOWN[type] = 1;
+/** Each message of a batch is answered by one of these at last, or by an error; a Query by one at least. */
+const COMPLETES = new Uint8Array(256);
+for (const type of [
+  ...[ParseComplete, BindComplete, CloseComplete, NoData, RowDescription],
+  ...[CommandComplete, EmptyQueryResponse, PortalSuspended, FunctionCallResponse],
+])
+  COMPLETES[type] = 1;
 
 export class EngineStream {
   readonly #exchange: Exchange;
@@ -102,7 +111,8 @@ export class EngineStream {
     if (length < 4) throw new ProtocolViolation('invalid message length from the engine');
     this.#type = buffer[at] ?? 0;
     this.#need = length - 4;
-    if (this.#type === ErrorResponse) this.#exchange.failed();
+    if (COMPLETES[this.#type] === 1) this.#exchange.completed();
+    else if (this.#type === ErrorResponse) this.#exchange.failed();
     else if (this.#type === CopyInResponse) {
       this.#exchange.copyInStarted();
       this.#answered = true;

@@ -29,6 +29,8 @@ export const ENGINE_LOGIN_TIMEOUT_MS = 10_000;
 /** Severities after which a backend says nothing more (manual, 19.8, table of severity levels; field V: 53.8). */
 const ENDS_THE_BACKEND: ReadonlySet<string> = new Set(['FATAL', 'PANIC']);
 
+const UNASKED: ReadonlySet<number> = new Set([Backend.NoticeResponse, Backend.NotificationResponse]);
+
 /** The engine refused the login; `response` is its ErrorResponse, to be passed on as it is. */
 export class EngineLoginError extends Error {
   override readonly name = 'EngineLoginError';
@@ -49,7 +51,7 @@ export class EngineLostError extends Error {
 
 /** What happens on the connection besides answers to our own exchanges. */
 export interface EngineConnectionEvents {
-  /** A NotificationResponse that came while we held the connection; whole message. */
+  /** A NotificationResponse, or a ReadyForQuery of the client's, that came while we held the connection; whole message. */
   notification(message: Buffer): void;
   lost(connection: EngineConnection): void;
 }
@@ -93,6 +95,8 @@ export class EngineConnection implements LinkOwner, StateChannel {
   #sets: (readonly (string | null)[])[][] = [];
   #columns: readonly Column[] = [];
   #error: Reply['error'] = null;
+  /** So many times the engine may say ReadyForQuery to the client, before it answers anything of ours. */
+  #late = 0;
   /** Data of the COPY that is under way. */
   #copied: Buffer[] = [];
   #lost: Error | null = null;
@@ -196,8 +200,9 @@ export class EngineConnection implements LinkOwner, StateChannel {
     return this.#link;
   }
 
-  /** From now on bytes are ours again. Only at a message boundary. */
-  takeBack(): void {
+  /** From now on bytes are ours again. Only at a message boundary. `late`: see Exchange. */
+  takeBack(late = 0): void {
+    this.#late = late;
     this.#link.owner = this;
     this.#link.resume();
   }
@@ -247,6 +252,10 @@ export class EngineConnection implements LinkOwner, StateChannel {
 
   // --- our own exchanges ----------------------------------------------------------------------------------------------
 
+  get late(): number {
+    return this.#late;
+  }
+
   #take(message: Message): void {
     if (message.type === Backend.ParameterStatus) this.#parameter(message);
     else if (this.#login) this.#login.message(message);
@@ -259,6 +268,14 @@ export class EngineConnection implements LinkOwner, StateChannel {
   }
 
   #answer({ type, body }: Message): void {
+    if (this.#late > 0 && !UNASKED.has(type)) {
+      if (type === Backend.ReadyForQuery) {
+        this.#late--;
+        this.#notified(encode.message(type, body));
+        return;
+      }
+      this.#late = 0;
+    }
     switch (type) {
       case Backend.RowDescription:
         this.#sets.push([]);

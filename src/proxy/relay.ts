@@ -207,7 +207,10 @@ export class Relay implements LinkOwner {
 
   #lend(): void {
     if (this.#certifier) this.#certifier.begin(this.#server, this.#exchange.status);
-    else this.#server.lend(this).resume();
+    else {
+      this.#exchange.addLate(this.#server.late);
+      this.#server.lend(this).resume();
+    }
   }
 
   /** Where the client's bytes go. */
@@ -287,8 +290,9 @@ export class Relay implements LinkOwner {
     // While it was lent, the connection itself did not see what the engine reported.
     if (this.#flow !== 'stop')
       for (const [name, value] of this.#tracker.parameters) this.#server.parameters.set(name, value);
+    const late = this.#flow === 'stop' ? this.#server.late : this.#exchange.takeLate();
     this.#flow = 'stop';
-    this.#server.takeBack();
+    this.#server.takeBack(late);
     this.#server.events = { notification: (message) => this.tell(message), lost: () => undefined };
   }
 
@@ -342,6 +346,7 @@ export class Relay implements LinkOwner {
    */
   failCopy(reason: string): void {
     if (!this.#exchange.copyIn || this.#certifier || !this.#clientStream.atBoundary) return;
+    this.#exchange.copied();
     this.#server.link.send(encode.copyFail(reason));
   }
 

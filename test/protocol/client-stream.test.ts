@@ -195,8 +195,10 @@ describe('exchange', () => {
 
   it('counts the Sync after a COPY that failed', () => {
     const exchange = new Exchange();
+    exchange.batched();
     exchange.synced();
     exchange.copyInStarted();
+    exchange.copied();
     exchange.failed();
     exchange.synced();
     expect(exchange.pending).toBe(1);
