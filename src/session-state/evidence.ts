@@ -118,8 +118,12 @@ export const evidence: Readonly<Record<Part, Evidence>> = {
   sequences: {
     rows: '14',
     state: '`currval`, `lastval`',
-    how: 'in a transaction that is rolled back: the shared sequence stays as it is',
-    tests: tests('session-state/switch-cursors-sequences', 'held cursors, currval and lastval, LOAD; twice'),
+    how: 'in a transaction that is rolled back: the shared sequence stays as it is; not while a prepared transaction has drawn from it',
+    tests: tests(
+      'session-state/switch-cursors-sequences',
+      'held cursors, currval and lastval, LOAD; twice',
+      'a prepared transaction that has drawn keeps those who have drawn where they are, and none of them is lost',
+    ),
   },
   loadedLibraries: {
     rows: '15',

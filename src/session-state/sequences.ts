@@ -10,7 +10,8 @@
  * Replay, per sequence, in a transaction that is rolled back: ALTER SEQUENCE gives it a new file with the value, setval() or
  * nextval() reads it from there. The rollback takes the file back, not what the session remembers, so the shared sequence
  * stays as it was, also for sessions that cached values of it. Values that this session had cached (CACHE n) become gaps.
- * ALTER SEQUENCE needs the sequence's owner, and waits for transactions that drew from it: hence `shared`.
+ * ALTER SEQUENCE needs the sequence's owner, and waits for transactions that drew from it: hence `shared`. A prepared one goes on
+ * with no session, and would be waited for in vain: the value cannot move before it is over.
  *
  * The engine of one of several writers keeps its hands off what begins with TO_BE_ROLLED_BACK, and never commits it.
  */
@@ -115,6 +116,17 @@ const LOCKED = `c.oid in (select l.relation from pg_catalog.pg_lock_status() l
     where l.pid = pg_catalog.pg_backend_pid() and l.locktype = 'relation' and l.mode = 'RowExclusiveLock')`;
 
 /**
+ * Of a sequence `c`: the name of the prepared transaction that has locked it. Of a prepared transaction since the server's start pg_locks
+ * shows the virtual transaction that it was; its transaction id is the lock that it has, too.
+ */
+const PREPARED = `case when exists (select from pg_catalog.pg_prepared_xact()) then
+    (select pg_catalog.min(p.gid) from pg_catalog.pg_lock_status() l
+      join pg_catalog.pg_lock_status() x on x.virtualtransaction = l.virtualtransaction and x.pid is null
+      join pg_catalog.pg_prepared_xact() p on p.transaction = x.transactionid
+      where l.locktype = 'relation' and l.relation = c.oid and l.pid is null
+        and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = pg_catalog.current_database())) end`;
+
+/**
  * What is to be known of the sequences to re-create their values; those that vanished are left out. `tied`: also which of them
  * lastval() tells of.
  */
@@ -126,7 +138,8 @@ const details = (oids: readonly string[], tied: boolean): string => `${tied ? CA
     (pg_catalog.pg_has_role(c.relowner, 'usage') or pg_catalog.pg_has_role(c.relowner, 'set'))
       and pg_catalog.has_schema_privilege(u.rolname, n.oid, 'usage')
       and pg_catalog.has_sequence_privilege(u.rolname, c.oid, 'update'),
-    ${tied ? LOCKED : 'false'}
+    ${tied ? LOCKED : 'false'},
+    ${PREPARED}
   from pg_catalog.pg_class c
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     join pg_catalog.pg_roles o on o.oid = c.relowner
@@ -196,8 +209,9 @@ export const sequences: StateKindModule<Sequences> = {
 const stateOf = (rows: Rows, byOid: ReadonlyMap<string, string>, last: string): Sequences => {
   const values = new Map<string, Sequence>();
   const foreign: string[] = [];
-  const named = rows.find(([, , , , , locked]) => locked === 't')?.[1];
-  for (const [oid, name, temporary, owner, possible] of rows) {
+  const locked: string[] = [];
+  const named = rows.find((row) => row[5] === 't')?.[1];
+  for (const [oid, name, temporary, owner, possible, , prepared] of rows) {
     const sequence = {
       value: byOid.get(oid ?? '') ?? '',
       owner: owner ?? null,
@@ -205,6 +219,7 @@ const stateOf = (rows: Rows, byOid: ReadonlyMap<string, string>, last: string): 
     };
     values.set(name ?? '', sequence);
     if (possible !== 't') foreign.push(name ?? '');
+    if (prepared) locked.push(`${name}, which the prepared transaction '${prepared}' has locked`);
   }
   const ofLast = named ?? [...values].find(([, { value }]) => value === last)?.[0] ?? null;
   if (foreign.length > 0)
@@ -213,6 +228,7 @@ const stateOf = (rows: Rows, byOid: ReadonlyMap<string, string>, last: string): 
       last: ofLast,
       obstacle: `currval of ${foreign.join(', ')}: not owned by the login user`,
     };
+  if (locked.length > 0) return { values, last: ofLast, obstacle: `currval of ${locked.join(', ')}` };
   if (last !== '' && ofLast === null)
     return { values, last: null, obstacle: 'lastval() of a sequence that the session may not read' };
   return { values, last: ofLast, obstacle: null };

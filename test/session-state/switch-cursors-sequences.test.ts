@@ -48,3 +48,21 @@ it('held cursors, currval and lastval, LOAD; twice', async () => {
   await client.end();
   await proxy.stop();
 });
+
+it('a prepared transaction that has drawn keeps those who have drawn where they are, and none of them is lost', async () => {
+  const proxy = await TestProxy.start(engines, switching.primary);
+  const [client, coordinator] = [await connectPg(proxy.url()), await connectPg(proxy.url())];
+  const { rows } = await client.query<{ id: number }>('insert into t (n) values (4) returning id');
+  await coordinator.query(`begin; insert into t (n) values (5); prepare transaction 'branch 1'`);
+  await coordinator.query('discard sequences');
+
+  await expect(switching.move(proxy)).rejects.toThrow(
+    /holds currval of public\.t_id_seq, which the prepared transaction 'branch 1' has locked/,
+  );
+
+  await coordinator.query(`commit prepared 'branch 1'`);
+  expect(await switching.move(proxy)).toMatchObject({ moved: 2, failed: [] });
+  expect((await client.query(`select currval('t_id_seq')::int as id`)).rows).toEqual(rows);
+  await Promise.all([client.end(), coordinator.end()]);
+  await proxy.stop();
+});
