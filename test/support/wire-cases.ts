@@ -217,6 +217,7 @@ export const cases: Record<string, readonly Step[]> = {
     PAUSE,
     Q('select 1'),
   ],
+  'copy at once': [copyC, good, copyDone, S, Q('select 1')],
   'copies in one batch': [copyC, copyC, good, copyDone, good, copyDone, one, S, Q('select 1')],
   'copies in one batch, at once': [copyC, good, copyDone, copyC, good, copyDone, one, S, Q('select 1')],
   'copies in one batch, the first fails': [

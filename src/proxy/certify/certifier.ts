@@ -128,6 +128,7 @@ export class Certifier implements LinkOwner, Participant {
       rewrite: (fields) => this.#rewrite(fields),
       isOurNotice: (fields) => this.#block.kind === 'implicit' && /^25(001|P01)$/.test(fields.get('C') ?? ''),
       copyInStarted: () => this.#passCopyData(),
+      copyFailed: (syncs) => this.#takeAgain(syncs),
     });
   }
 
@@ -293,31 +294,30 @@ export class Certifier implements LinkOwner, Participant {
 
   #receive(message: Buffer): void {
     const type = message[0];
-    if (this.#engine.copyIn && this.#inbox.length === 0 && isCopyMessage(type)) {
-      this.#copyMessage(message);
-      return;
-    }
+    if (this.#engine.copyIn && this.#inbox.length === 0 && isCopyMessage(type))
+      return this.#engine.ofCopy(message);
     this.#inbox.push(message);
     this.#inboxBytes += message.length;
-  }
-
-  #copyMessage(message: Buffer): void {
-    if (message[0] !== Frontend.CopyData) this.#engine.copyIn = false;
-    this.#engine.plain(message);
   }
 
   /** COPY data that came before the engine asked for it. */
   #passCopyData(): void {
     for (
       let [first] = this.#inbox;
-      first && first !== 'abort' && isCopyMessage(first[0]);
+      this.#engine.copyIn && first && first !== 'abort' && isCopyMessage(first[0]);
       [first] = this.#inbox
     ) {
       this.#inbox.shift();
       this.#inboxBytes -= first.length;
-      this.#copyMessage(first);
+      this.#engine.ofCopy(first);
     }
     this.#endCopy();
+  }
+
+  #takeAgain(messages: readonly Buffer[]): void {
+    this.#inbox.unshift(...messages);
+    for (const { length } of messages) this.#inboxBytes += length;
+    process.nextTick(() => this.#run());
   }
 
   #lane(): Lane {
@@ -395,6 +395,10 @@ export class Certifier implements LinkOwner, Participant {
         return skips ? null : this.#extended.message(message);
       case Frontend.Sync:
         return this.#extended.sync(message);
+      case Frontend.CopyData:
+      case Frontend.CopyDone:
+      case Frontend.CopyFail:
+        return this.#extended.copyAhead(message);
       default:
         this.#batch.releaseKept();
         this.#engine.plain(message);
@@ -404,4 +408,8 @@ export class Certifier implements LinkOwner, Participant {
 }
 
 const isCopyMessage = (type: number | undefined): boolean =>
-  type === Frontend.CopyData || type === Frontend.CopyDone || type === Frontend.CopyFail;
+  type === Frontend.CopyData ||
+  type === Frontend.CopyDone ||
+  type === Frontend.CopyFail ||
+  type === Frontend.Sync ||
+  type === Frontend.Flush;

@@ -43,6 +43,8 @@ export interface EngineSideOptions {
   readonly isOurNotice: (fields: ReadonlyMap<string, string>) => boolean;
   /** The engine reads COPY data. */
   readonly copyInStarted: () => void;
+  /** It does no more: what it was not sent, since it would have ignored it, is to be answered now. */
+  readonly copyFailed: (syncs: readonly Buffer[]) => void;
 }
 
 export class EngineSide implements EngineMessageHandler {
@@ -58,6 +60,10 @@ export class EngineSide implements EngineMessageHandler {
   /** The batch failed: the engine skips to its Sync. */
   failed = false;
   copyIn = false;
+  /** Behind the last data of a COPY: not sent. */
+  #ignored: Buffer[] = [];
+  /** What waits until the batch is settled. */
+  #waiting: Buffer | null = null;
   /** Parse and Close of the batch that are not answered. */
   #changes: { readonly isOurs: boolean; readonly done: () => void }[] = [];
 
@@ -134,8 +140,18 @@ export class EngineSide implements EngineMessageHandler {
     this.#send(message);
   }
 
+  /** CopyData, CopyDone, CopyFail; Flush and Sync, which an engine ignores in COPY (copyfromparse.c, CopyGetData). */
+  ofCopy(message: Buffer): void {
+    if (message[0] === Frontend.Sync) this.#ignored.push(message);
+    if (message[0] === Frontend.Sync || message[0] === Frontend.Flush) return;
+    this.#ignored = [];
+    if (message[0] !== Frontend.CopyData) this.copyIn = false;
+    this.plain(message);
+  }
+
   /** In place of the client, which sends a COPY's data. */
   failCopy(): void {
+    this.#ignored = [];
     this.copyIn = false;
     this.plain(encode.copyFail('canceled'));
   }
@@ -145,11 +161,15 @@ export class EngineSide implements EngineMessageHandler {
     return !this.failed && !this.copyIn && !this.hasOutstanding;
   }
 
-  /** Waits until the batch so far is answered, or has failed, or reads COPY data. */
-  settle(): Promise<Settled> {
+  /** Waits until the batch so far is answered, or has failed, or reads COPY data, of which then the `next` message is the first. */
+  settle(next: Buffer | null = null): Promise<Settled> {
     if (this.failed) return Promise.resolve('failed');
-    if (this.copyIn) return Promise.resolve('copy');
+    if (this.copyIn) {
+      if (next) this.ofCopy(next);
+      return Promise.resolve('copy');
+    }
     if (!this.hasOutstanding) return Promise.resolve('ok');
+    this.#waiting = next;
     this.#send(encode.flush());
     return new Promise((resolve) => this.#settling.push(resolve));
   }
@@ -268,6 +288,7 @@ export class EngineSide implements EngineMessageHandler {
 
   #error(request: ClientRequest | null, message: Buffer): Treatment {
     this.copyIn = false;
+    if (this.#ignored.length > 0) this.#options.copyFailed(this.#ignored.splice(0));
     const instead = this.#options.rewrite(errorFields(message.subarray(5)));
     const treatment = instead ?? 'pass';
     if (request) {
@@ -299,6 +320,7 @@ export class EngineSide implements EngineMessageHandler {
         this.#answered.push(sync);
       }
     }
+    if (this.#waiting) this.ofCopy(this.#waiting);
     this.#settled('copy');
     this.#options.copyInStarted();
   }
@@ -309,6 +331,7 @@ export class EngineSide implements EngineMessageHandler {
   }
 
   #settled(how: Settled): void {
+    this.#waiting = null;
     for (const resolve of this.#settling.splice(0)) resolve(how);
   }
 }

@@ -224,6 +224,18 @@ export class ExtendedProtocol extends QueryProtocol {
     else this.host.toClient(encode.commandComplete('COMMIT'));
   }
 
+  /** CopyData, CopyDone, CopyFail that the engine has not asked for, or not yet. */
+  copyAhead(message: Buffer): Waits {
+    this.batch.releaseKept();
+    if (this.#mayCopy) return this.#copyWhenAsked(message);
+    this.engine.plain(message);
+    return null;
+  }
+
+  async #copyWhenAsked(message: Buffer): Promise<void> {
+    if ((await this.engine.settle(message)) !== 'copy') this.engine.plain(message);
+  }
+
   sync(message: Buffer): Waits {
     this.batch.releaseKept();
     if (this.batch.end()) return this.#syncSkipped(message);
@@ -232,8 +244,7 @@ export class ExtendedProtocol extends QueryProtocol {
   }
 
   async #settleAndSync(message: Buffer): Promise<void> {
-    const settled = await this.engine.settle();
-    // The engine reads it as part of the COPY, and does not answer.
+    const settled = await this.engine.settle(message);
     if (settled === 'copy') return;
     if (this.block.kind !== 'implicit') await this.engine.request(message, this.#atSync);
     else if (settled === 'ok') await this.#commitImplicit();
