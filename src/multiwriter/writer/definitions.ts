@@ -35,6 +35,8 @@ export interface DefinitionsHost {
 export class Definitions {
   readonly #host: DefinitionsHost;
   readonly #turns = new Turns<Participant>();
+  /** For whom the others are quiet. */
+  readonly #quietFor = new Set<Participant>();
   /** Those that wait for their keys, of which every transaction has one: nobody else takes some meanwhile. */
   #submitting = 0;
   /** Proposals wait until then (ms, monotonic): another writer changes definitions. */
@@ -64,6 +66,7 @@ export class Definitions {
     const { peers, changes, mayDefine } = this.#host;
     if (!mayDefine()) return;
     await this.#turns.take(participant, TURN);
+    this.#quietFor.add(participant);
     const answers = await peers.ask('writer.quiet', { forMs: QUIET_MS }, QUIET_MS);
     const end = performance.now() + QUIET_MS;
     for (const answer of answers)
@@ -71,13 +74,19 @@ export class Definitions {
         await changes.next();
   }
 
-  /** Its transaction is over, or has not begun. */
+  /** Its transaction is over, or has not begun. Nothing was proposed where it was rolled back, or was of temporary objects alone. */
   passTurn(participant: Participant): void {
+    if (this.#quietFor.delete(participant) && this.#quietFor.size === 0) this.#letGoOn();
     this.#turns.pass(participant);
   }
 
   /** It is decided: the others go on. */
   decided(): void {
+    this.#quietFor.clear();
+    this.#letGoOn();
+  }
+
+  #letGoOn(): void {
     void this.#host.peers.ask('writer.quiet', { forMs: 0 }, QUIET_MS);
   }
 

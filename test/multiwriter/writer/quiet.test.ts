@@ -73,3 +73,24 @@ it.each([
   expect(refused).toEqual([]);
   raw.close();
 });
+
+it.each([
+  ['of a temporary table', (n: number) => [`alter table own add c${n} int`]],
+  [
+    'that is rolled back',
+    (n: number) => ['begin', `create table never${n} (id int primary key)`, 'rollback'],
+  ],
+])('one %s does not keep the others quiet when it is over', async (_what, statements) => {
+  const definer = await cluster.members[0]!.connect();
+  await definer.query('create temporary table own (a int)');
+  let written = false;
+  const repeated = async (): Promise<void> => {
+    for (let n = 0; n < 300 && !written; n++) for (const sql of statements(n)) await definer.query(sql);
+  };
+  const running = repeated();
+  const write = other.query('update t set n = n + 1').then(() => (written = true));
+  await running;
+  expect(written).toBe(true);
+  await write;
+  await definer.end();
+});
