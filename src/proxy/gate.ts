@@ -33,7 +33,7 @@ import {
 } from './hold.js';
 import { decide } from './group/decision.js';
 import { Admission, boundsOf } from './admission.js';
-import { inTime, inTurn, turnsOf } from './in-turn.js';
+import { inTime, inTurn, patienceMs, turnsOf } from './in-turn.js';
 import { LookAhead } from './look-ahead.js';
 import { warmInTurn } from './warm-in-turn.js';
 import { LeftBehind } from './left-behind.js';
@@ -43,8 +43,6 @@ import { inWords, saveAll } from './save-all.js';
 
 /** While sessions are held for others: how often it is asked who waits for an advisory lock of one that is held, ms. */
 const WAITS_POLL_MS = 15;
-/** How much longer than `limits.sessionMs`, an estimate, a session may take once there is no way back. */
-const PATIENCE = 4;
 /** After the last session was warmed while clients work, ms. */
 const CALM_MS = 400;
 /** A session that was quiet a moment ago is at its safe point at once, ms. */
@@ -496,7 +494,8 @@ export class Gate {
     if (!result.committed || !hold) return result;
     const moves = [...hold.sessions.keys()].flatMap((session) => this.#moves.get(session) ?? []);
     const staying = moves.filter(({ session }) => !this.#dropped.has(session.identity.id));
-    const found = await saveAll(staying, this.limits.sessionMs * PATIENCE);
+    const sharing = staying.map(({ session }) => session);
+    const found = await saveAll(staying, patienceMs(sharing, this.limits.sessionMs));
     if (hold.unmovable === 'drop') this.#drop([...result.unmovable, ...found]);
     return { committed: true, unmovable: found };
   }
@@ -618,6 +617,7 @@ export class Gate {
     const isReady = (session: Session): boolean => this.#moves.get(session)?.isReady === true;
     const queue = held.filter((session) => !session.isClosed);
     const total = queue.length;
+    const boundMs = patienceMs(queue, this.limits.sessionMs);
     let done = 0;
     const { processes } = this.#services;
     const admission = new Admission(total, isCrowd(total * processes), boundsOf(processes));
@@ -630,16 +630,16 @@ export class Gate {
     };
     // What others can see is there before anybody goes on: a lock that nobody holds, a channel that nobody hears.
     const shared = queue.filter((session) => this.#moves.get(session)?.isShared === true);
-    const swapped = new Map(shared.map((session) => [session, this.#swap(session, tally)]));
+    const swapped = new Map(shared.map((session) => [session, this.#swap(session, tally, boundMs)]));
     await Promise.all(swapped.values());
     this.#shared?.resolve();
-    if (processes > 1) await this.#services.peersMovedShared(this.limits.sessionMs * PATIENCE);
+    if (processes > 1) await this.#services.peersMovedShared(boundMs);
     // A new login can take none of it away any more, and finds the new primary.
     this.#loginsMayGo = true;
     this.wake();
     await inTurn(
       queue,
-      (session) => goOn(session, swapped.get(session) ?? this.#swap(session, tally)),
+      (session) => goOn(session, swapped.get(session) ?? this.#swap(session, tally, boundMs)),
       // Those for which there is nothing left to do first.
       (session) => (isReady(session) || !session.state ? 0 : estimate(session.state).ms),
       turnsOf(processes),
@@ -662,7 +662,7 @@ export class Gate {
   }
 
   /** Moves one session's server link; true if the session is to go on there. */
-  async #swap(session: Session, tally: Tally): Promise<boolean> {
+  async #swap(session: Session, tally: Tally, boundMs: number): Promise<boolean> {
     const move = this.#moveOf(session);
     const dropped = this.#dropped.get(session.identity.id);
     if (dropped !== undefined) {
@@ -672,7 +672,7 @@ export class Gate {
       return false;
     }
     try {
-      this.leftBehind.add(await inTime(move.finish(), this.limits.sessionMs * PATIENCE, () => session.state));
+      this.leftBehind.add(await inTime(move.finish(), boundMs, () => session.state));
       return true;
     } catch (error) {
       move.abandon();

@@ -1,7 +1,7 @@
 /** In which order sessions move once the target is there, and how long each may take. */
 import { availableParallelism } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
-import { burden, type SessionState } from '../session-state/index.js';
+import { burden, estimate, type SessionState } from '../session-state/index.js';
 import type { Session } from './session.js';
 
 export interface TurnBounds {
@@ -78,6 +78,15 @@ export const inTurn = async <S extends Mover>(
   advance();
   await begun;
   await Promise.all(underway);
+};
+
+/** How much longer than an estimate a session may take once there is no way back. */
+const PATIENCE = 4;
+
+/** How long each of them may take, ms, all sharing the processors; one by itself: as long as `sessionMs`, an estimate, allows for. */
+export const patienceMs = (sessions: readonly Pick<Session, 'state'>[], sessionMs: number): number => {
+  const together = sessions.reduce((sum, { state }) => sum + (state ? estimate(state).ms : 0), 0);
+  return PATIENCE * Math.max(sessionMs, together);
 };
 
 export const inTime = async <T>(

@@ -1,6 +1,7 @@
 /** Rows 12 and 13, what other sessions can tell apart, through whole switches: no notification is lost or doubled, no lock is free. */
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { DEFAULT_LIMITS, type MoveLimits } from '../../src/session-state/index.js';
 import { connectPg, directTo, eventually, value, withPg } from '../support/clients.js';
 import { TestEngines } from '../support/engines.js';
 import { TestProxy } from '../support/proxies.js';
@@ -196,6 +197,7 @@ describe('while sessions with much to carry move in the background', () => {
   const begin = async (
     count = 4,
     last: () => Promise<unknown> = () => Promise.resolve(),
+    limits?: MoveLimits,
   ): Promise<{ slow: pg.Client[]; move: ReturnType<Switching['move']> }> => {
     const slow: pg.Client[] = [];
     for (let i = 0; i < count; i++) slow.push(await connect());
@@ -204,7 +206,7 @@ describe('while sessions with much to carry move in the background', () => {
         `declare long cursor with hold for select repeat('x', 200) from generate_series(1, 90000)`,
       );
     await last();
-    const move = switching.move(proxy);
+    const move = switching.move(proxy, undefined, limits);
     // What makes it fail is the reason, not that it did not begin.
     const failed = move.then(
       () => null,
@@ -230,6 +232,12 @@ describe('while sessions with much to carry move in the background', () => {
     expect(await value(light!, 'select 1')).toBe(1);
     expect(await gate()).toBe('moving');
     expect((await move).failed).toEqual([]);
+  });
+
+  it('each may take as long as all of them together do: they share the processors', async () => {
+    // One of them is estimated at less than that.
+    const { move } = await begin(16, undefined, { ...DEFAULT_LIMITS, sessionMs: 900 });
+    expect(await move).toMatchObject({ failed: [], moved: 16 });
   });
 
   it('a client that vanishes is gone, with both of its backends, and no obstacle', async () => {

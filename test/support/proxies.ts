@@ -18,6 +18,7 @@ import type {
 } from '../../src/proxy/control-api.js';
 import type { WriterConfig } from '../../src/multiwriter/writer/config.js';
 import { RpcClient } from '../../src/rpc/index.js';
+import { DEFAULT_LIMITS, type MoveLimits } from '../../src/session-state/index.js';
 import { EngineLink } from '../../src/switchover/engine-link.js';
 import { emitFence, waitUntilReplayed } from '../../src/switchover/catch-up.js';
 import { promote } from '../../src/switchover/promote.js';
@@ -201,10 +202,11 @@ export const moveTo = async (
   from: EngineRecord,
   to: EngineRecord,
   beforePromotion: () => Promise<unknown> = () => Promise.resolve(),
+  limits: MoveLimits = DEFAULT_LIMITS,
 ): Promise<MoveResult> => {
   const [primary, standby] = await Promise.all([EngineLink.open(from), EngineLink.open(to)]);
   try {
-    await proxy.control.call('warm', { target: routeTo(to), withinMs: 500 });
+    await proxy.control.call('warm', { target: routeTo(to), withinMs: 500, limits });
     await holdEverybody(proxy, 10_000);
     const lsn = await emitFence(primary);
     if (!(await waitUntilReplayed(standby, lsn, 8_000))) throw new Error('not caught up');
@@ -219,8 +221,12 @@ export const moveTo = async (
 };
 
 /** The same in place: `restart` stops the server that the sessions are on, and starts it again. */
-export const restartUnder = async (proxy: TestProxy, restart: () => Promise<void>): Promise<MoveResult> => {
-  await proxy.control.call('survey', { withinMs: 500 });
+export const restartUnder = async (
+  proxy: TestProxy,
+  restart: () => Promise<void>,
+  limits: MoveLimits = DEFAULT_LIMITS,
+): Promise<MoveResult> => {
+  await proxy.control.call('survey', { withinMs: 500, limits });
   await holdEverybody(proxy, 10_000);
   const { committed, unmovable } = await proxy.control.call('save', { boundMs: 60_000 });
   if (!committed || unmovable.length > 0) throw new Error(`not committed: ${JSON.stringify(unmovable)}`);

@@ -4,6 +4,7 @@
  */
 import type { EngineRecord } from '../../src/engine/index.js';
 import type { MoveResult } from '../../src/proxy/control-api.js';
+import type { MoveLimits } from '../../src/session-state/index.js';
 import type { TestEngines } from './engines.js';
 import { engineImage } from './provider.js';
 import { moveTo, restartUnder, type TestProxy } from './proxies.js';
@@ -40,29 +41,41 @@ export class Switching {
   }
 
   /** Another move of all sessions; with a standby, the old engine is removed. */
-  async move(proxy: TestProxy, beforePromotion?: () => Promise<unknown>): Promise<MoveResult> {
-    if (inPlace) return this.#restart(proxy, beforePromotion);
+  async move(
+    proxy: TestProxy,
+    beforePromotion?: () => Promise<unknown>,
+    limits?: MoveLimits,
+  ): Promise<MoveResult> {
+    if (inPlace) return this.#restart(proxy, beforePromotion, limits);
     const old = this.#primary;
     const target = await this.target();
-    const result = await moveTo(proxy, old, target, beforePromotion);
+    const result = await moveTo(proxy, old, target, beforePromotion, limits);
     this.#primary = target;
     this.#standby = null;
     await this.#engines.provider.remove(old);
     return result;
   }
 
-  async #restart(proxy: TestProxy, beforeStart?: () => Promise<unknown>): Promise<MoveResult> {
+  async #restart(
+    proxy: TestProxy,
+    beforeStart?: () => Promise<unknown>,
+    limits?: MoveLimits,
+  ): Promise<MoveResult> {
     const { provider, home } = this.#engines;
     this.#cache ??= cacheWithBoth(home);
     await this.#cache;
     const postgres = this.#primary.postgres === NEWER ? OLDER : NEWER;
     const next = { ...this.#primary, ...versionOf(this.#primary, postgres), process: null };
     await provider.prepare(next);
-    return restartUnder(proxy, async () => {
-      await beforeStart?.();
-      await provider.stop(this.#primary, 'fast');
-      this.#primary = await provider.start(next);
-    });
+    return restartUnder(
+      proxy,
+      async () => {
+        await beforeStart?.();
+        await provider.stop(this.#primary, 'fast');
+        this.#primary = await provider.start(next);
+      },
+      limits,
+    );
   }
 }
 
