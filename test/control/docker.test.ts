@@ -335,7 +335,7 @@ describe.skipIf(!hasDocker)('a runtime that answers, without the image, and no r
       expect(up.provider).toBe('embedded');
       expect(up.providerReason).toMatch(
         new RegExp(
-          `^embedded \\(auto: the image ${NOWHERE}:17 is not here, and cannot be pulled: .+\\): PostgreSQL`,
+          `^embedded \\(auto: the image ${NOWHERE}:17 is not here, and cannot be pulled: .+\\)(: engines run as user .+)?$`,
         ),
       );
       await stopInstance('auto', { purge: true });
